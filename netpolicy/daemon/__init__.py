@@ -1,0 +1,4 @@
+"""The process: event loop, signals, supervision.
+
+Never imported by anything.
+"""

@@ -1,0 +1,4 @@
+"""Ring buffers and structured log lines.
+
+Never blocks the loop.
+"""
