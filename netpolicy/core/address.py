@@ -1,0 +1,139 @@
+"""IPv4 and IPv6 addresses as (family, integer), networks and ranges as integer ranges.
+
+Never resolves a name and never accepts a text that two readers could understand
+differently (leading zeros, host bits in a network). Formats: RFC 4291, RFC 5952.
+"""
+
+from netpolicy.core.value import ValueProblem
+
+V4 = 4
+V6 = 6
+BITS = {V4: 32, V6: 128}
+
+
+def parse_address(text: str) -> tuple:
+    """(family, integer) of an address text. Raises ValueProblem."""
+    if ":" in text:
+        return V6, _parse_v6(text)
+    return V4, _parse_v4(text, text)
+
+
+def parse_range(text: str) -> tuple:
+    """(family, low, high) of an address, a CIDR or an `a-b` range. Raises ValueProblem."""
+    if "-" in text:
+        first, last = text.split("-", 1)
+        family, low = parse_address(first.strip())
+        family_of_last, high = parse_address(last.strip())
+        if family != family_of_last:
+            raise ValueProblem("the two ends of the range {!r} are of different families".format(text))
+        if low > high:
+            raise ValueProblem("the range {!r} ends before it starts".format(text))
+        return family, low, high
+    if "/" in text:
+        return _parse_network(text)
+    family, number = parse_address(text)
+    return family, number, number
+
+
+def _parse_network(text: str) -> tuple:
+    address, length_text = text.split("/", 1)
+    family, number = parse_address(address)
+    if not _is_decimal(length_text) or int(length_text) > BITS[family]:
+        raise ValueProblem("invalid prefix length in {!r}".format(text))
+    host = (1 << (BITS[family] - int(length_text))) - 1
+    if number & host:
+        network = format_address(family, number & ~host)
+        raise ValueProblem(
+            "{!r} has bits set beyond its prefix length".format(text),
+            "write {}/{} for the network or {} for the one address".format(network, length_text, address),
+        )
+    return family, number, number | host
+
+
+def _is_decimal(text: str) -> bool:
+    return 0 < len(text) <= 3 and all("0" <= c <= "9" for c in text) and (text == "0" or text[0] != "0")
+
+
+def _parse_v4(text: str, whole: str) -> int:
+    parts = text.split(".")
+    if len(parts) != 4 or not all(_is_decimal(part) and int(part) < 256 for part in parts):
+        raise ValueProblem("invalid address {!r}".format(whole))
+    number = 0
+    for part in parts:
+        number = number << 8 | int(part)
+    return number
+
+
+def _parse_v6(text: str) -> int:
+    halves = text.split("::")
+    if len(halves) > 2 or len(text) > 45:
+        raise ValueProblem("invalid address {!r}".format(text))
+    head = _groups(halves[0], text)
+    if len(halves) == 1:
+        groups = head
+    else:
+        tail = _groups(halves[1], text)
+        missing = 8 - len(head) - len(tail)
+        if missing < 1:
+            raise ValueProblem("invalid address {!r}".format(text))
+        groups = head + [0] * missing + tail
+    if len(groups) != 8:
+        raise ValueProblem("invalid address {!r}".format(text))
+    number = 0
+    for group in groups:
+        number = number << 16 | group
+    return number
+
+
+def _groups(text: str, whole: str) -> list:
+    if not text:
+        return []
+    result = []
+    parts = text.split(":")
+    for position, part in enumerate(parts):
+        if "." in part and position == len(parts) - 1:  # RFC 4291, 2.2 form 3: ::ffff:192.0.2.1
+            embedded = _parse_v4(part, whole)
+            result.append(embedded >> 16)
+            result.append(embedded & 0xFFFF)
+        elif 0 < len(part) <= 4 and all(c in "0123456789abcdefABCDEF" for c in part):
+            result.append(int(part, 16))
+        else:
+            raise ValueProblem("invalid address {!r}".format(whole))
+    return result
+
+
+def format_address(family: int, number: int) -> str:
+    """The canonical text (RFC 5952 for IPv6, without the embedded IPv4 form)."""
+    if family == V4:
+        return ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
+    groups = [number >> shift & 0xFFFF for shift in range(112, -1, -16)]
+    start, length = _longest_zero_run(groups)
+    if length < 2:
+        return ":".join("%x" % group for group in groups)
+    head = ":".join("%x" % group for group in groups[:start])
+    tail = ":".join("%x" % group for group in groups[start + length :])
+    return head + "::" + tail
+
+
+def _longest_zero_run(groups: list) -> tuple:
+    best_start = best_length = 0
+    length = 0
+    for position, group in enumerate(groups):
+        length = length + 1 if group == 0 else 0
+        if length > best_length:
+            best_start, best_length = position - length + 1, length
+    return best_start, best_length
+
+
+def format_range(family: int, low: int, high: int) -> str:
+    """An address, a CIDR where the range is one, `a-b` otherwise."""
+    size = high - low + 1
+    if size == 1:
+        return format_address(family, low)
+    if size & (size - 1) == 0 and low % size == 0:
+        length = BITS[family]
+        while size > 1:
+            size >>= 1
+            length -= 1
+        return "{}/{}".format(format_address(family, low), length)
+    return "{}-{}".format(format_address(family, low), format_address(family, high))

@@ -1,0 +1,171 @@
+"""Which rule a connection hits: the reference evaluator.
+
+One walk over the rules in rank order, every step recorded, so that each faster path
+(the compiled index, the kernel) can be held against it. Never does I/O; the state of
+the lines arrives as a World.
+"""
+
+from netpolicy.core.address import V4, V6
+from netpolicy.core.field import format_fact
+from netpolicy.core.health import NORMAL
+from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Facts, Rule, Ruleset
+
+# Never steered, whatever the rules say: inclusive ranges by family (RFC 6890).
+UNSTEERED = {
+    V4: (
+        (0, 0x00FFFFFF, "this network"),
+        (0x7F000000, 0x7FFFFFFF, "loopback"),
+        (0xA9FE0000, 0xA9FEFFFF, "link-local"),
+        (0xE0000000, 0xEFFFFFFF, "multicast"),
+        (0xFFFFFFFF, 0xFFFFFFFF, "broadcast"),
+    ),
+    V6: (
+        (0, 1, "unspecified or loopback"),
+        (0xFE80 << 112, (0xFEC0 << 112) - 1, "link-local"),
+        (0xFF00 << 112, (1 << 128) - 1, "multicast"),
+    ),
+}
+
+# DHCP and DHCPv6 by (protocol, source port, destination port); the lines live on them.
+UNSTEERED_PORTS = ((17, 68, 67), (17, 67, 68), (17, 546, 547), (17, 547, 546))
+
+
+class World:
+    """What the network says now: which outbounds are down, which device leads in by which outbound."""
+
+    __slots__ = ("down", "ingress", "local")
+
+    def __init__(
+        self,
+        down: tuple[str, ...] = (),
+        ingress: dict[str, str] | None = None,
+        local: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        self.down = down
+        self.ingress = ingress or {}  # device or interface name: outbound
+        self.local = local  # the router's own and broadcast addresses, (family, integer)
+
+
+NOTHING_KNOWN = World()
+
+
+class Decision:
+    """The outcome for one connection, with the reasons."""
+
+    __slots__ = ("action", "log", "outbound", "rule", "state", "why")
+
+    def __init__(self, rule: Rule | None, action: str, log: bool, outbound: str, state: str, why: tuple[str, ...]) -> None:
+        self.rule = rule  # None: no rule matched, or the packet is never steered
+        self.action = action  # "" without a rule
+        self.log = log
+        self.outbound = outbound  # where it goes: an outbound's name, "direct", or "block"
+        self.state = state
+        self.why = why
+
+
+def ranked(rules: tuple[Rule, ...]) -> list[Rule]:
+    """The rules in the order in which they win: priority, then specificity, then the file's order."""
+    order = [(-rule.priority, -rule.specificity, index) for index, rule in enumerate(rules)]
+    return [rules[key[2]] for key in sorted(order)]
+
+
+def gate(rule: Rule, state: str) -> str:
+    """Why the rule is not considered in that state, or ""."""
+    if not rule.enabled:
+        return "is switched off"
+    if state in rule.disable:
+        return "is disabled in state {}".format(state)
+    if rule.when and state not in rule.when:
+        return "applies only in state {}".format(", ".join(rule.when))
+    return ""
+
+
+def outcome(rule: Rule, world: World) -> str:
+    """Where the rule sends what it matches: an outbound's name, "direct", "block"; "" when the next rule decides."""
+    action = rule.action
+    if action.kind == BLOCK:
+        return BLOCK
+    if action.kind == "throttle":
+        return DIRECT
+    if action.target not in world.down:
+        return action.target
+    return {"next": "", "direct": DIRECT, "block": BLOCK}[action.on_fail]
+
+
+def first_failure(rule: Rule, facts: Facts) -> str:
+    """The first field that the facts do not satisfy, in words; "" when all match."""
+    for field in rule.fields:
+        fact = getattr(facts, field.name)
+        if not field.matches(fact):
+            seen = "is not known" if fact is None else "is {}".format(format_fact(field.name, fact))
+            return "{} {}, the rule wants {}".format(field.name, seen, ",".join(field.values))
+    return ""
+
+
+def unsteered(facts: Facts) -> str:
+    """Why no rule may steer this packet, or ""."""
+    address = facts.dest_addr
+    if address is not None:
+        for low, high, what in UNSTEERED[address[0]]:
+            if low <= address[1] <= high:
+                return "{} addresses are never steered".format(what)
+    if (facts.proto, facts.src_port, facts.dest_port) in UNSTEERED_PORTS:
+        return "DHCP is never steered"
+    return ""
+
+
+def ingress(facts: Facts, world: World) -> str:
+    """The outbound by which the packet came in, or ""."""
+    return world.ingress.get(facts.src_iface, "") if facts.src_iface is not None else ""
+
+
+def applies(rule: Rule, facts: Facts, came_by: str) -> str:
+    """Why the rule is not for this kind of traffic, or ""."""
+    blocks = rule.action.kind == BLOCK
+    if came_by and not (blocks and rule.field("src_iface") is not None):
+        return "the connection came in by {}: its answers leave by the same line".format(came_by)
+    if blocks and facts.src_iface == ROUTER_ITSELF and not rule.blocks_router_itself:
+        return "a block spares the router's own connections unless it names src_iface {}".format(ROUTER_ITSELF)
+    return ""
+
+
+def decide(ruleset: Ruleset, facts: Facts, state: str = NORMAL, world: World = NOTHING_KNOWN) -> Decision:
+    """The decision for a connection with these facts in that state. O(rules x fields)."""
+    came_by = ingress(facts, world)
+    exempt = unsteered(facts)
+    if exempt:
+        return Decision(None, "", False, DIRECT, state, (exempt,))
+    if facts.dest_addr in world.local:
+        return Decision(None, "", False, came_by or DIRECT, state, ("it is for the router itself",))
+    why = []
+    for rule in ranked(ruleset.rules):
+        reason = gate(rule, state) or applies(rule, facts, came_by) or first_failure(rule, facts)
+        if reason:
+            why.append("{}: {}".format(rule.name, reason))
+            continue
+        goes = outcome(rule, world)
+        if not goes:
+            why.append("{}: outbound {} is down, the next rule decides".format(rule.name, rule.action.target))
+            continue
+        why.append("{}: matches".format(rule.name))
+        if rule.action.target in world.down and rule.action.kind != BLOCK:
+            why.append("{}: outbound {} is down, on_fail is {}".format(rule.name, rule.action.target, rule.action.on_fail))
+        return Decision(rule, rule.action.text, rule.action.log, goes, state, tuple(why))
+    if came_by:
+        return Decision(None, "", False, came_by, state, tuple(why))
+    why.append("no rule matches: the default decides")
+    goes = default_outbound(ruleset, world, facts.src_iface == ROUTER_ITSELF)
+    return Decision(None, "", False, goes, state, tuple(why))
+
+
+def default_outbound(ruleset: Ruleset, world: World, own_traffic: bool) -> str:
+    """Where traffic without a rule goes.
+
+    A default that is down falls back to the main table; a blocking default spares the
+    router's own traffic, or it could neither resolve names nor be administered.
+    """
+    default = ruleset.settings.default
+    blocks = default == BLOCK or getattr(ruleset.outbound(default), "type", "") == BLOCK
+    if default in world.down or (blocks and own_traffic):
+        return DIRECT
+    return default

@@ -1,0 +1,256 @@
+"""The rule set as values: rules, outbounds, settings, and the facts of one connection.
+
+What every front end produces and every decision reads. Never parses a file format and
+never changes after it was built. Meaning of each field: docs/rules.md.
+"""
+
+from netpolicy.core.field import (
+    FIELD_ORDER,
+    PACKET_FIELDS,
+    Field,
+    parse_device,
+    parse_family,
+    parse_mac,
+    parse_port,
+    parse_protocol,
+)
+from netpolicy.core.address import parse_address
+from netpolicy.core.value import ValueProblem
+
+DIRECT = "direct"  # the main routing table decides
+BLOCK = "block"
+
+# Names that exist without being defined.
+BUILT_IN_OUTBOUNDS = (DIRECT, BLOCK)
+
+# The router's own traffic has no incoming device; rules name it as this one.
+ROUTER_ITSELF = "lo"
+
+
+class Action:
+    """What the winner does: `kind` route, switch_route, block or throttle; `target` an outbound, profile or way to block."""
+
+    __slots__ = ("kind", "log", "on_fail", "target")
+
+    def __init__(self, kind: str, target: str, log: bool = False, on_fail: str = "next") -> None:
+        self.kind = kind
+        self.target = target  # for block: "drop" or "reject"
+        self.log = log
+        self.on_fail = on_fail  # next, direct, block: when the outbound is down
+
+    @property
+    def text(self) -> str:
+        """The decision as one phrase: "route fast", "block", "block reject", "throttle slow"."""
+        if self.kind == BLOCK:
+            return "block" if self.target == "drop" else "block " + self.target
+        return self.kind + " " + self.target
+
+
+class Rule:
+    """One rule. An empty `fields` tuple means `any`."""
+
+    __slots__ = ("action", "disable", "enabled", "fields", "name", "position", "priority", "title", "when")
+
+    def __init__(
+        self,
+        name: str,
+        priority: int,
+        fields: tuple[Field, ...],
+        action: Action,
+        when: tuple[str, ...] = (),
+        disable: tuple[str, ...] = (),
+        enabled: bool = True,
+        title: str = "",
+        position: str = "",
+    ) -> None:
+        self.name = name
+        self.priority = priority
+        self.fields = tuple(sorted(fields, key=lambda field: FIELD_ORDER.index(field.name)))
+        self.action = action
+        self.when = when  # states; empty: every state
+        self.disable = disable
+        self.enabled = enabled
+        self.title = title or name
+        self.position = position  # "file:line", for messages
+
+    @property
+    def specificity(self) -> int:
+        """The number of match fields; `any` counts 0."""
+        return len(self.fields)
+
+    def field(self, name: str):
+        """The field of that name, or None."""
+        for field in self.fields:
+            if field.name == name:
+                return field
+        return None
+
+    @property
+    def is_packet_only(self) -> bool:
+        """Whether every field is known from the first packet."""
+        return all(field.name in PACKET_FIELDS for field in self.fields)
+
+    @property
+    def match_text(self) -> str:
+        """The match as one line: "any" or "proto=tcp dest_port=443"."""
+        return " ".join(repr(field) for field in self.fields) or "any"
+
+    @property
+    def blocks_router_itself(self) -> bool:
+        """A block cuts the router's own connections only when it names the router as source."""
+        field = self.field("src_iface")
+        return field is not None and ROUTER_ITSELF in field.wanted
+
+
+class Outbound:
+    """A named way out."""
+
+    __slots__ = (
+        "gateway", "gateway6", "interface", "ipv6_prefix", "ipv6_source", "masq", "name", "position", "table",
+        "title", "type",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        type: str,
+        interface: str = "",
+        table: int = 0,
+        gateway: str = "",
+        gateway6: str = "",
+        masq: bool = False,
+        ipv6_source: str = "none",
+        ipv6_prefix: str = "",
+        title: str = "",
+        position: str = "",
+    ) -> None:
+        self.name = name
+        self.type = type  # interface, table, direct, block
+        self.interface = interface  # netifd network or device
+        self.table = table
+        self.gateway = gateway  # "": learned from the network
+        self.gateway6 = gateway6
+        self.masq = masq
+        self.ipv6_source = ipv6_source  # none, masq, prefix
+        self.ipv6_prefix = ipv6_prefix
+        self.title = title or name
+        self.position = position
+
+
+class Settings:
+    """The options of the main section."""
+
+    __slots__ = (
+        "default", "enabled", "fwmark_mask", "mode", "netlink", "primary", "rule_priority", "table_base",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        enabled: bool = False,
+        mode: str = "enforce",
+        primary: str = "",
+        default: str = DIRECT,
+        fwmark_mask: int = 0x77000000,
+        table_base: int = 7000,
+        rule_priority: int = 7000,
+        netlink: str = "auto",
+    ) -> None:
+        self.enabled = enabled
+        self.mode = mode  # enforce, observe
+        self.primary = primary
+        self.default = default
+        self.fwmark_mask = fwmark_mask
+        self.table_base = table_base
+        self.rule_priority = rule_priority
+        self.netlink = netlink
+
+
+class Ruleset:
+    """Everything one configuration says. `rules` are in file order."""
+
+    __slots__ = ("outbounds", "rules", "settings")
+
+    def __init__(
+        self,
+        rules: tuple[Rule, ...] = (),
+        outbounds: tuple[Outbound, ...] = (),
+        settings: Settings | None = None,
+    ) -> None:
+        self.rules = rules
+        self.outbounds = outbounds
+        self.settings = settings or Settings()
+
+    def outbound(self, name: str):
+        """The outbound of that name, or None."""
+        for outbound in self.outbounds:
+            if outbound.name == name:
+                return outbound
+        if name in BUILT_IN_OUTBOUNDS:
+            return Outbound(name, name)
+        return None
+
+
+class Facts:
+    """What is known of one connection; None is unknown. Addresses are (family, integer)."""
+
+    __slots__ = FIELD_ORDER
+
+    def __init__(self) -> None:
+        for name in FIELD_ORDER:
+            setattr(self, name, None)
+
+    def with_family(self) -> "Facts":
+        """Self, with the family taken from an address where it was not given."""
+        if self.family is None:
+            address = self.dest_addr or self.src_addr
+            if address is not None:
+                self.family = address[0]
+        return self
+
+
+def _parse_milliseconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueProblem("{!r} is not a number of milliseconds".format(text))
+    if not 0 <= number <= 4294967295:
+        raise ValueProblem("{!r} is not a number of milliseconds".format(text))
+    return number
+
+
+def _parse_name(text: str) -> str:
+    if len(text) > 255:  # RFC 1035, 2.3.4
+        raise ValueProblem("a name has at most 255 characters")
+    return text
+
+
+FACT_PARSERS = {
+    "src_addr": parse_address,
+    "dest_addr": parse_address,
+    "src_mac": parse_mac,
+    "src_iface": parse_device,
+    "src_port": parse_port,
+    "dest_port": parse_port,
+    "proto": parse_protocol,
+    "family": parse_family,
+    "sni": _parse_name,
+    "latency_ms": _parse_milliseconds,
+    "rtt_ms": _parse_milliseconds,
+}
+
+# The predecessor's and other tools' names for the same facts.
+ALIASES = {"protocol": "proto", "port": "dest_port", "src": "src_addr", "dest": "dest_addr", "dst": "dest_addr"}
+
+
+def parse_facts(texts: dict[str, str]) -> Facts:
+    """The facts written as texts by name (aliases accepted). Raises ValueProblem, naming the fact."""
+    facts = Facts()
+    for key in sorted(texts):
+        name = ALIASES.get(key, key)
+        if name not in FACT_PARSERS:
+            raise ValueProblem("unknown fact {!r}".format(key), "one of {}".format(", ".join(FIELD_ORDER)))
+        try:
+            setattr(facts, name, FACT_PARSERS[name](texts[key].strip()))
+        except ValueProblem as problem:
+            raise ValueProblem("{}: {}".format(key, problem.text), problem.hint)
+    return facts.with_family()
