@@ -79,6 +79,7 @@ class RoutingRule:
     mask: int = 0
     action: str = "lookup"
     protocol: int = PROTOCOL
+    selectors: str = ""  # what else a foreign rule tests, "from 10.0.0.0/8 iif br-lan"; ours have none
 
 
 class NetlinkError(Exception):
