@@ -1,0 +1,204 @@
+"""Makes the kernel equal to a Policy: observe, plan, apply, read back, remove.
+
+The one place that orders changes: what is needed is added before the swap, what is no
+longer needed removed after it. Never touches what is not ours. Design: docs/dataplane.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from netpolicy.dataplane import conflicts, listing, routing, staging
+from netpolicy.dataplane.listing import Listing
+from netpolicy.dataplane.names import next_generation
+from netpolicy.dataplane.netlink import Netlink
+from netpolicy.dataplane.nft import Nft, NftError, NoRehearsal
+from netpolicy.dataplane.policy import Policy
+from netpolicy.dataplane.state import NetlinkError, Route, RoutingRule
+from netpolicy.dataplane.table import Table, build
+
+ENOENT, ESRCH, EEXIST, ENODEV = 2, 3, 17, 19
+
+# What a deletion may answer when somebody else (or the vanished device) was first.
+GONE = (ENOENT, ESRCH, ENODEV)
+
+
+class ApplyError(Exception):
+    """The kernel was not changed to the plan; the text says at which step and why, and what is in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The difference between a policy and the kernel."""
+
+    policy: Policy
+    table: Table
+    nft: staging.Difference
+    routing: routing.RoutingChange
+    conflicts: tuple[conflicts.Conflict, ...]
+    generation: int  # the one that a restaged chain will get
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Every change as one line, in the words of nft and ip. Empty: nothing to do."""
+        return self.nft.changes + self.routing.changes
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the kernel already does what the policy says."""
+        return self.nft.is_empty and self.routing.is_empty
+
+    @property
+    def digest(self) -> str:
+        """Names this plan: the same differences to the same table have the same digest."""
+        text = "\n".join(self.changes) + staging.full_text(self.table, {})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is there now."""
+
+    table: Listing | None
+    routes: tuple[Route, ...]
+    rules: tuple[RoutingRule, ...]
+
+
+class Kernel:
+    """Our nft table, routes and rules in this network namespace."""
+
+    def __init__(self, netlink: Netlink, nft: Nft | None = None) -> None:
+        self._netlink = netlink
+        self._nft = nft or Nft()
+        self._rehearsed: tuple[str, Listing] | None = None
+        self.rehearsal = ""  # how the last text was rehearsed: "namespace" or "beside"
+
+    async def observe(self) -> Observed:
+        """Reads what is loaded. Raises NftError, NetlinkError."""
+        return Observed(await self._nft.list_table(), self._netlink.routes(), self._netlink.rules())
+
+    async def plan(self, policy: Policy) -> Plan:
+        """What an apply would change. Changes nothing. Raises NftError (the text would not load), NetlinkError."""
+        seen = await self.observe()
+        found = conflicts.find(policy, seen.routes, seen.rules, seen.table)
+        table = build(policy)
+        wanted = await self._rehearse(table)
+        highest = seen.table.highest_generation if seen.table else 0
+        return Plan(
+            policy,
+            table,
+            listing.difference(wanted, seen.table),
+            routing.change(routing.desired(policy, seen.routes), routing.ours(seen.routes, seen.rules)),
+            tuple(found),
+            next_generation(highest),
+        )
+
+    async def apply(self, plan: Plan) -> None:
+        """Carries the plan out and reads it back. Raises ApplyError; then the old state is in force."""
+        if plan.conflicts:
+            raise ApplyError(f"{plan.conflicts[0].message}: {plan.conflicts[0].hint}")
+        undo = self._add_routing(plan.routing)
+        try:
+            await self._change_table(plan)
+        except NftError as error:
+            self._undo(undo)
+            raise ApplyError(f"nft refused, the previous rules stay in force: {error}") from error
+        self._delete_routing(plan.routing)
+        await self._verify(plan)
+
+    async def include_text(self, plan: Plan) -> str:
+        """The table in force as a text that a firewall restart can load: it changes nothing when loaded again."""
+        generations = staging.all_at(plan.table, plan.generation)
+        if not plan.nft.rebuild:
+            generations = staging.after(plan.table, plan.nft, plan.generation)
+        return staging.full_text(plan.table, generations)
+
+    async def counters(self) -> dict[str, tuple[int, int]]:
+        """Packets and bytes of first packets, by counter name. Empty without our table."""
+        table = await self._nft.list_table()
+        return table.counters if table and table.is_ours else {}
+
+    async def remove(self) -> None:
+        """Removes every object of ours and nothing else. Raises ApplyError when the kernel refuses."""
+        try:
+            table = await self._nft.list_table()
+            if table is not None and table.is_ours:
+                await self._nft.load(staging.removal_text())
+            loaded = routing.ours(self._netlink.routes(), self._netlink.rules())
+            self._delete_routing(routing.change(routing.Routing(), loaded))
+        except (NftError, NetlinkError) as error:
+            raise ApplyError(f"cannot remove our kernel state: {error}") from error
+
+    async def _rehearse(self, table: Table) -> Listing:
+        """How nft lists the table once it is loaded: learned by loading it where it does no harm."""
+        text = staging.full_text(table, staging.all_at(table, 1))
+        if self._rehearsed is not None and self._rehearsed[0] == text:
+            return self._rehearsed[1]
+        try:
+            found = await self._nft.rehearse(text)
+            self.rehearsal = "namespace"
+        except NoRehearsal:
+            await self._nft.check(text)  # the hooks are only checked, not loaded
+            plain = staging.unhooked(table)
+            found = await self._nft.rehearse_beside(staging.full_text(plain, staging.all_at(plain, 1)))
+            self.rehearsal = "beside"
+        self._rehearsed = (text, found)
+        return found
+
+    async def _change_table(self, plan: Plan) -> None:
+        if plan.nft.rebuild:
+            await self._nft.load(staging.rebuild_text(plan.table, plan.generation))
+            return
+        if plan.nft.is_empty:
+            return
+        stage = staging.stage_text(plan.table, plan.nft, plan.generation)
+        if stage:
+            await self._nft.load(stage)
+        try:
+            await self._nft.load(staging.swap_text(plan.table, plan.nft, plan.generation))
+        except NftError:
+            if stage:
+                await self._nft.load(staging.unstage_text(plan.table, plan.nft, plan.generation))
+            raise
+
+    def _add_routing(self, change: routing.RoutingChange) -> list[Route | RoutingRule]:
+        done: list[Route | RoutingRule] = []
+        try:
+            for route in change.add_routes:
+                # A subnet may have the metric and destination of one that leaves: replace serves both.
+                self._netlink.replace_route(route)
+                done.append(route)
+            for rule in change.add_rules:
+                self._netlink.add_rule(rule)
+                done.append(rule)
+        except NetlinkError as error:
+            self._undo(done)
+            raise ApplyError(f"the kernel refused, the previous rules stay in force: {error}") from error
+        return done
+
+    def _undo(self, done: list[Route | RoutingRule]) -> None:
+        for item in reversed(done):
+            self._delete(item)
+
+    def _delete_routing(self, change: routing.RoutingChange) -> None:
+        for rule in change.delete_rules:
+            self._delete(rule)
+        for route in change.delete_routes:
+            self._delete(route)
+
+    def _delete(self, item: Route | RoutingRule) -> None:
+        try:
+            if isinstance(item, Route):
+                self._netlink.delete_route(item)
+            else:
+                self._netlink.delete_rule(item)
+        except NetlinkError as error:
+            if error.errno not in GONE:
+                raise ApplyError(f"cannot remove what is no longer needed: {error}") from error
+
+    async def _verify(self, plan: Plan) -> None:
+        """Read back: the plan of the same policy must now be empty."""
+        left = await self.plan(plan.policy)
+        if not left.is_empty:
+            raise ApplyError(f"read-back differs after the apply: {left.changes[0]}")

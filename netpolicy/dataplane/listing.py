@@ -1,0 +1,176 @@
+"""What `nft -j list table` says, made comparable: handles, counts and generations removed.
+
+Two listings are compared with each other, never a listing with a text: nft rewrites what
+it prints. Never talks to the kernel. JSON schema: libnftables-json(5).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from netpolicy.dataplane import names
+from netpolicy.dataplane.staging import Difference, is_staged
+
+# Longest listing that is parsed: ten thousand rules need about 30 MB, ours must stay far below.
+LIMIT = 64 << 20
+
+
+class UnreadableListing(Exception):
+    """nft printed something that is not the documented JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedChain:
+    """`hook` identifies a base chain (type, hook, priority, policy); `rules` are canonical JSON texts."""
+
+    hook: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A table as loaded. Keys are names as loaded, with generation."""
+
+    chains: dict[str, LoadedChain]
+    counters: dict[str, tuple[int, int]]  # packets, bytes
+    elements: tuple[str, ...]  # keys of the map `restore`
+    has_map: bool
+    foreign: tuple[str, ...] = ()  # objects of kinds that we never make
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether some version of us made this table."""
+        return any(name.startswith(names.SCHEMA[:10]) for name in self.chains)
+
+    def generation(self, staged: str) -> int:
+        """The generation of a staged chain that is in force, 0 when none is."""
+        front = {"g_forwarded": "classify", "g_own": "classify_own"}[staged]
+        for rule in self.chains.get(front, LoadedChain("", ())).rules:
+            for name in self.chains:
+                if names.without_generation(name) == staged and f'"{name}"' in rule:
+                    return names.generation_of(name)
+        return 0
+
+    @property
+    def highest_generation(self) -> int:
+        """The highest generation number in the table, in force or left behind."""
+        return max((names.generation_of(name) for name in self.chains), default=0)
+
+
+def parse(text: str) -> Listing | None:
+    """The listing in the output of `nft -j list table inet netpolicy`; None for an empty document."""
+    if len(text) > LIMIT:
+        raise UnreadableListing("the listing of our table is too long")
+    try:
+        objects = json.loads(text)["nftables"]
+        return _collect(objects)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableListing(f"nft printed JSON that cannot be read: {error!r}") from error
+
+
+def _collect(objects: list[dict[str, Any]]) -> Listing | None:
+    hooks: dict[str, str] = {}
+    rules: dict[str, list[str]] = {}
+    counters = {}
+    elements: tuple[str, ...] = ()
+    has_map = found = False
+    foreign = []
+    for item in objects:
+        for kind, value in item.items():
+            if kind == "table":
+                found = True
+            elif kind == "chain":
+                parts = ("type", "hook", "prio", "policy")
+                hooks[value["name"]] = " ".join(str(value[part]) for part in parts if part in value)
+            elif kind == "rule":
+                rules.setdefault(value["chain"], []).append(_canonical_rule(value))
+            elif kind == "counter":
+                counters[value["name"]] = (value["packets"], value["bytes"])
+            elif kind == "map" and value["name"] == "restore":
+                has_map = True
+                elements = tuple(sorted(f"{element[0]:#010x}" for element in value.get("elem", ())))
+            elif kind != "metainfo":
+                foreign.append(f"{kind} {value.get('name', '')}")
+    if not found:
+        return None
+    chains = {name: LoadedChain(hook, tuple(rules.get(name, ()))) for name, hook in hooks.items()}
+    return Listing(chains, counters, elements, has_map, tuple(foreign))
+
+
+def _canonical_rule(rule: dict[str, Any]) -> str:
+    canonical = {"expr": _sorted_sets(rule["expr"]), "comment": rule.get("comment", "")}
+    return json.dumps(canonical, sort_keys=True)
+
+
+def _sorted_sets(value: Any) -> Any:
+    """Anonymous sets are listed in hash order: sort them."""
+    if isinstance(value, dict):
+        result = {key: _sorted_sets(part) for key, part in value.items()}
+        if isinstance(result.get("set"), list):
+            result["set"] = sorted(result["set"], key=lambda part: json.dumps(part, sort_keys=True))
+        return result
+    if isinstance(value, list):
+        return [_sorted_sets(part) for part in value]
+    return value
+
+
+def difference(wanted: Listing, loaded: Listing | None) -> Difference:
+    """What has to change so that the loaded table lists like the wanted one (from a rehearsal)."""
+    if loaded is None or names.SCHEMA not in loaded.chains or _hooks_differ(wanted, loaded):
+        return Difference(rebuild=True)
+    want = {names.without_generation(name): chain for name, chain in wanted.chains.items()}
+    generations = {name: loaded.generation(name) for name in want if is_staged(name)}
+    in_force = {_at(name, generations.get(name, 0)) for name in want}
+    missing, changed, stale = [], [], []
+    for name, chain in want.items():
+        live = loaded.chains.get(_at(name, generations.get(name, 0)))
+        if live is None:
+            missing.append(name)
+        elif _plain(live) != _plain(chain):
+            changed.append(name)
+            if is_staged(name):
+                stale.append(_at(name, generations[name]))
+    stale += [name for name in loaded.chains if name not in in_force]
+    return Difference(
+        missing_counters=_without(wanted.counters, loaded.counters),
+        stale_counters=_without(loaded.counters, wanted.counters),
+        missing_elements=_without(wanted.elements, loaded.elements),
+        stale_elements=_without(loaded.elements, wanted.elements),
+        missing_chains=tuple(missing),
+        changed_chains=tuple(changed),
+        stale_chains=tuple(stale),
+        no_map=wanted.has_map and not loaded.has_map,
+        generations={name: number for name, number in generations.items() if number},
+    )
+
+
+def _plain(chain: LoadedChain) -> tuple[str, ...]:
+    """The rules with every mention of a staged chain's generation removed."""
+    return tuple(_drop_generations(rule) for rule in chain.rules)
+
+
+def _drop_generations(rule: str) -> str:
+    head, target, rest = rule.partition('{"target": "g')
+    if not target:
+        return rule
+    name, quote, tail = rest.partition('"')
+    return head + '{"target": "' + names.without_generation("g" + name) + quote + tail
+
+
+def _hooks_differ(wanted: Listing, loaded: Listing) -> bool:
+    """A base chain's type, hook and priority cannot be changed in place."""
+    return any(
+        name in loaded.chains and loaded.chains[name].hook != chain.hook
+        for name, chain in wanted.chains.items()
+        if chain.hook
+    )
+
+
+def _at(name: str, generation: int) -> str:
+    return f"g{generation}_{name[2:]}" if is_staged(name) else name
+
+
+def _without(names_: Any, others: Any) -> tuple[str, ...]:
+    return tuple(sorted(name for name in names_ if name not in others))

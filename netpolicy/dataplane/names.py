@@ -1,0 +1,67 @@
+"""The names of our kernel objects: lower case, prefix first, at most 31 characters.
+
+The same input gives the same name on every machine. Never a bare word: short generated
+names such as "fwd" are nft keywords. Prefixes: docs/dataplane.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+TABLE = "netpolicy"
+FAMILY = "inet"
+
+# Marks the table as ours and as of this layout; another number means "rebuild it whole".
+SCHEMA = "np_schema_1"
+
+LONGEST = 31  # nft's oldest limit on names, and dnsmasq's
+
+GENERATIONS = 999
+
+_GENERATION = re.compile(r"^g[0-9]{1,3}_")
+
+
+def kernel_name(prefix: str, name: str) -> str:
+    """`prefix_name`, cut with six hex digits of the full name's hash where it is too long or not lower case."""
+    plain = f"{prefix}_{name}"
+    if len(plain) <= LONGEST and plain == plain.lower():
+        return plain
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{plain.lower()[: LONGEST - 7]}_{digest}"
+
+
+def rule_chain(name: str) -> str:
+    """The chain of one rule: count, log, on to its class."""
+    return kernel_name("r", name)
+
+
+def counter(name: str) -> str:
+    """The named counter of one rule."""
+    return kernel_name("c", name)
+
+
+def saving_chain(number: int) -> str:
+    """The chain that writes a class into the conntrack mark."""
+    return f"m_{number:02}"
+
+
+def marking_chain(number: int) -> str:
+    """The chain that writes a class into the packet mark."""
+    return f"k_{number:02}"
+
+
+def without_generation(name: str) -> str:
+    """`g12_forwarded` as `g_forwarded`: the same object whatever its generation."""
+    return _GENERATION.sub("g_", name)
+
+
+def generation_of(name: str) -> int:
+    """The generation number in a name, 0 when it has none."""
+    found = _GENERATION.match(name)
+    return int(found.group()[1:-1]) if found else 0
+
+
+def next_generation(current: int) -> int:
+    """The number after `current`, wrapping at 999."""
+    return current % GENERATIONS + 1

@@ -1,0 +1,115 @@
+"""Runs nft: load a text, list our table, rehearse a text in a scratch namespace.
+
+Text goes in by stdin, never a shell; each run has a time limit. Holds no decision about
+what to load. Options: nft(8); `unshare -n` gives a namespace that dies with the child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from dataclasses import dataclass
+
+from netpolicy.dataplane import listing, names
+
+TIME_LIMIT = 30.0  # seconds; a load of 100 000 elements takes about one
+
+# Where network namespaces are missing: a second table of ours, without hooks, for some milliseconds.
+BESIDE = f"{names.TABLE}_rehearsal"
+
+
+class NftError(Exception):
+    """nft could not be run or refused; the text says which and why."""
+
+
+class NoRehearsal(NftError):
+    """This machine has no scratch network namespaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nft:
+    """The nft tool, found on PATH unless a path is given."""
+
+    program: str = "nft"
+
+    async def load(self, text: str) -> None:
+        """Loads a text as one transaction. Raises NftError; then nothing was changed."""
+        await self._run([self.program, "-f", "-"], text)
+
+    async def check(self, text: str) -> None:
+        """Asks nft and the kernel whether the text would load. Raises NftError."""
+        await self._run([self.program, "-c", "-f", "-"], text)
+
+    async def list_table(self) -> listing.Listing | None:
+        """Our table as loaded, None when there is none. Raises NftError, UnreadableListing."""
+        try:
+            text = await self._run([self.program, "-j", "list", "table", names.FAMILY, names.TABLE], "")
+        except NftError as error:
+            if "No such file or directory" in str(error):
+                return None
+            raise
+        return listing.parse(text)
+
+    async def rehearse_beside(self, text: str) -> listing.Listing:
+        """Loads the text (of an unhooked table) under another name, lists it and removes it. Raises NftError."""
+        beside = f"{names.FAMILY} {BESIDE}"
+        text = text.replace(f"{names.FAMILY} {names.TABLE}", beside)
+        await self.load(f"add table {beside}\ndelete table {beside}\n{text}")
+        try:
+            out = await self._run([self.program, "-j", "list", "table", names.FAMILY, BESIDE], "")
+        finally:
+            await self.load(f"delete table {beside}\n")
+        found = listing.parse(out)
+        if found is None:
+            raise NftError("the rehearsal loaded no table")
+        return found
+
+    async def rehearse(self, text: str) -> listing.Listing:
+        """Really loads the text in a fresh network namespace and lists it. Raises NftError, NoRehearsal."""
+        unshare = shutil.which("unshare")
+        if unshare is None:
+            raise NoRehearsal("the `unshare` tool is not installed")
+        # A constant script: the text is its standard input. `ip` may be missing, lo is not needed.
+        script = '"$1" -f - && exec "$1" -j list table inet netpolicy'
+        command = [unshare, "--net", "sh", "-c", script, "sh", self.program]
+        try:
+            found = listing.parse(await self._run(command, text))
+        except NftError as error:
+            if "unshare" in str(error) and "failed" in str(error):
+                raise NoRehearsal(str(error)) from error
+            raise
+        if found is None:
+            raise NftError("the rehearsal loaded no table")
+        return found
+
+    async def _run(self, command: list[str], text: str) -> str:
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except FileNotFoundError as error:
+            raise NftError(f"{command[0]} is not installed: install nftables") from error
+        except OSError as error:
+            raise NftError(f"cannot start {command[0]}: {error.strerror}") from error
+        try:
+            out, err = await asyncio.wait_for(child.communicate(text.encode()), TIME_LIMIT)
+        except asyncio.TimeoutError as error:
+            child.kill()
+            await child.wait()
+            raise NftError(f"{command[0]} did not finish within {TIME_LIMIT:.0f} s") from error
+        if child.returncode != 0:
+            raise NftError(_reason(err.decode(errors="replace"), child.returncode or 0))
+        return out.decode(errors="replace")
+
+
+def _reason(text: str, status: int) -> str:
+    """nft's first complaint, short enough for one line of a log."""
+    for line in text.splitlines():
+        if "rror" in line or "failed" in line or "denied" in line or "not permitted" in line:
+            return line.strip()[:400]
+    return text.strip()[:400] or f"nft ended with status {status}"

@@ -1,0 +1,218 @@
+"""The desired `table inet netpolicy`, chain by chain, from a Policy.
+
+Says what every chain holds and why it is there; never talks to the kernel and never
+orders transactions (staging.py does). Layout and hooks: docs/dataplane.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from netpolicy.core.address import V4, V6, format_range
+from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
+from netpolicy.core.model import BLOCK, Rule
+from netpolicy.dataplane import names
+from netpolicy.dataplane.match_text import FAMILY_WORD, forwarded_matches, own_matches
+from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Policy
+
+# First packets of rules with `log` go to this NFLOG group, rule name as prefix.
+LOG_GROUP = 78
+
+# A flood of new connections must not become a flood of log messages.
+LOG_LIMIT = "limit rate 20/second burst 40 packets"
+
+FORWARDED = "g_forwarded"
+OWN = "g_own"
+
+# After conntrack (-200) and after every package that marks at mangle (-150) or earlier; before
+# DNAT (-100), so that the address the client asked for is matched, and before routing.
+MARK_PRIORITY = "mangle + 1"
+# Before fw4's forward chain (0), whose first rule may offload the flow.
+BLOCK_PRIORITY = "filter - 10"
+
+Matcher = Callable[[Rule, Policy], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """`header` is the hook line of a base chain, "" for a regular one."""
+
+    rules: tuple[str, ...]
+    header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Names of staged chains are written without generation: `g_forwarded`."""
+
+    counters: tuple[str, ...]
+    restore: tuple[tuple[str, str], ...]  # elements of the map: class bits in a ct mark → verdict
+    chains: dict[str, Chain]
+
+
+def build(policy: Policy) -> Table:
+    """The table that enforces the policy. O(rules x address ranges)."""
+    chains = {names.SCHEMA: Chain(())}
+    for number in policy.classes:
+        chains.update(_class_chains(policy, number))
+    for entry in policy.entries:
+        chains[names.rule_chain(entry.rule.name)] = _rule_chain(entry)
+    if policy.classes != (DIRECT_CLASS,):
+        chains[FORWARDED] = _classifier(policy, _forwarded_head(policy), forwarded_matches, policy.default_forwarded)
+        chains[OWN] = _classifier(policy, _own_head(policy), own_matches, policy.default_own)
+        # Two fixed names in front of the staged chains keep the swap to one rule each.
+        chains["classify"] = Chain((f"goto {FORWARDED}",))
+        chains["classify_own"] = Chain((f"goto {OWN}",))
+        chains.update(_hooks(policy))
+    if policy.translations:
+        chains["srcnat_np"] = _source_translation(policy)
+    counters = tuple(sorted(names.counter(entry.rule.name) for entry in policy.entries))
+    return Table(counters, _restore(policy), chains)
+
+
+def _verdict(policy: Policy, number: int) -> str:
+    """What a class does once it is decided."""
+    return "accept" if number == DIRECT_CLASS else f"goto {names.marking_chain(number)}"
+
+
+def _class_chains(policy: Policy, number: int) -> dict[str, Chain]:
+    """m_NN writes the conntrack mark, k_NN the packet mark; foreign bits are kept in both."""
+    marks = policy.marks
+    bits = marks.bits(number)
+    keep = 0xFFFFFFFF & ~marks.mask
+    saved = bits | marks.done
+    # nft 1.0.6 cannot combine packet mark and conntrack mark in one statement: hence a chain per
+    # value. It lists `& K | V` as `& (K|V) | V`; written that way here, text and listing agree.
+    save = f"ct mark set ct mark & {keep | saved:#010x} | {saved:#010x}"
+    chains = {names.saving_chain(number): Chain((f"{save} {_verdict(policy, number)}",))}
+    if number != DIRECT_CLASS:
+        mark = f"meta mark set meta mark & {keep | bits:#010x} | {bits:#010x} accept"
+        chains[names.marking_chain(number)] = Chain((mark,))
+    return chains
+
+
+def _rule_chain(entry: Entry) -> Chain:
+    name = entry.rule.name
+    comment = f'comment "np:rule={name}"'
+    rules = [f'counter name "{names.counter(name)}" goto {names.saving_chain(entry.number)} {comment}']
+    if entry.log:
+        rules.insert(0, f'{LOG_LIMIT} log prefix "{names.rule_chain(name)}" group {LOG_GROUP} {comment}')
+    return Chain(tuple(rules))
+
+
+def _never_steered() -> list[str]:
+    rules = []
+    for family in (V4, V6):
+        texts = [format_range(family, low, high) for low, high, _ in UNSTEERED[family]]
+        rules.append(f"{FAMILY_WORD[family]} daddr {{ {', '.join(texts)} }} goto m_00")
+    ports = ", ".join(f"{source} . {destination}" for _, source, destination in UNSTEERED_PORTS)
+    rules.append(f"meta l4proto udp th sport . th dport {{ {ports} }} goto m_00")
+    return rules
+
+
+def _forwarded_head(policy: Policy) -> list[str]:
+    """What is settled before the rules: the unsteerable, the router's own addresses, what a line brought in."""
+    rules = _never_steered()
+    came_by = ", ".join(f'"{device}" : goto {names.saving_chain(number)}' for device, number in policy.ingress)
+    to_router = "fib daddr type { local, broadcast, anycast, multicast }"
+    if came_by:
+        rules.append(f"{to_router} iifname vmap {{ {came_by} }}")
+    rules.append(f"{to_router} goto m_00")
+    if came_by:
+        rules.extend(_blocks_by_device(policy))
+        rules.append(f"iifname vmap {{ {came_by} }}")
+    # A connection older than this table stays on the way it has: moving it would break it.
+    rules.append("ct state established,related goto m_00")
+    return rules
+
+
+def _blocks_by_device(policy: Policy) -> list[str]:
+    """Block rules that name an incoming device go before `answers leave by the line they came in on`."""
+    devices = ", ".join(f'"{device}"' for device, _ in policy.ingress)
+    rules = []
+    for entry in policy.entries:
+        if entry.rule.action.kind == BLOCK and entry.rule.field("src_iface") is not None:
+            target = names.rule_chain(entry.rule.name)
+            for match in forwarded_matches(entry.rule, policy):
+                rules.append(f"iifname {{ {devices} }} {match} goto {target}")
+    return rules
+
+
+def _own_head(policy: Policy) -> list[str]:
+    rules = _never_steered()
+    # Neighbour discovery to a global address: steering it would ask the wrong network.
+    rules.append("icmpv6 type { 133, 134, 135, 136, 137 } accept")
+    rules.append("fib daddr type { local, broadcast, anycast, multicast } goto m_00")
+    rules.append("ct state established,related goto m_00")
+    return rules
+
+
+def _classifier(policy: Policy, head: list[str], matches: Matcher, default: int) -> Chain:
+    rules = list(head)
+    for entry in policy.entries:
+        rule = entry.rule
+        if matches is own_matches and rule.action.kind == BLOCK and not rule.blocks_router_itself:
+            continue
+        target = names.rule_chain(rule.name)
+        rules.extend(f"{match} goto {target}".strip() for match in matches(rule, policy))
+    rules.append(f"goto {names.saving_chain(default)}")
+    return Chain(tuple(rules))
+
+
+def _hooks(policy: Policy) -> dict[str, Chain]:
+    marks = policy.marks
+    class_mask = f"{marks.class_mask:#010x}"
+    restore = [f"meta mark & {class_mask} != 0 accept"]
+    if policy.skip_marks:
+        foreign = ", ".join(f"{mark:#010x}" for mark in policy.skip_marks)
+        restore.append(f"meta mark {{ {foreign} }} accept")
+    restore.append(f"ct mark & {marks.done:#010x} != 0 ct mark & {class_mask} vmap @restore")
+    chains = {
+        "pre": Chain(
+            ('iifname "lo" accept', *restore, "goto classify"),
+            f"type filter hook prerouting priority {MARK_PRIORITY}; policy accept;",
+        ),
+        # type route: the kernel looks the route up again after the mark changed.
+        "out": Chain(
+            ('oifname "lo" accept', *restore, "goto classify_own"),
+            f"type route hook output priority {MARK_PRIORITY}; policy accept;",
+        ),
+    }
+    refusals = _refusals(policy)
+    if refusals:
+        chains["forward_np"] = Chain(refusals, f"type filter hook forward priority {BLOCK_PRIORITY}; policy accept;")
+    if any(entry.rule.action.kind == BLOCK and entry.rule.blocks_router_itself for entry in policy.entries):
+        chains["out_np"] = Chain(refusals, f"type filter hook output priority {BLOCK_PRIORITY}; policy accept;")
+    return chains
+
+
+def _refusals(policy: Policy) -> tuple[str, ...]:
+    marks = policy.marks
+    rules = []
+    if marks.drop in policy.classes:
+        rules.append(f"meta mark & {marks.class_mask:#010x} == {marks.bits(marks.drop):#010x} drop")
+    if marks.reject in policy.classes:
+        refused = f"meta mark & {marks.class_mask:#010x} == {marks.bits(marks.reject):#010x}"
+        rules.append(f"{refused} meta l4proto tcp reject with tcp reset")
+        rules.append(f"{refused} reject with icmpx admin-prohibited")
+    return tuple(rules)
+
+
+def _source_translation(policy: Policy) -> Chain:
+    rules = []
+    for translation in policy.translations:
+        leaving = f'oifname "{translation.device}"'
+        if translation.ipv4:
+            rules.append(f"meta nfproto ipv4 {leaving} masquerade")
+        if translation.ipv6_prefix:
+            # Only what is not of this prefix already; host bits are kept (RFC 6296's use, kernel's netmap).
+            prefix = translation.ipv6_prefix
+            rules.append(f"ip6 saddr != {prefix} {leaving} snat ip6 prefix to {prefix}")
+        elif translation.ipv6:
+            rules.append(f"meta nfproto ipv6 {leaving} masquerade")
+    return Chain(tuple(rules), "type nat hook postrouting priority srcnat; policy accept;")
+
+
+def _restore(policy: Policy) -> tuple[tuple[str, str], ...]:
+    return tuple((f"{policy.marks.bits(number):#010x}", _verdict(policy, number)) for number in policy.classes)
