@@ -1,0 +1,191 @@
+"""Tell that links, addresses, routes, rules or nft tables changed, whoever changed them.
+
+Never says what the state is now: after a change, read it. Never blocks; what the kernel had to drop is
+one "overrun". Groups: <linux/rtnetlink.h>, <linux/netfilter/nfnetlink.h>; nft: <linux/netfilter/nf_tables.h>.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from netpolicy.dataplane import netlink_codec as codec
+from netpolicy.dataplane import netlink_records as records
+from netpolicy.dataplane import netlink_wire as wire
+from netpolicy.dataplane.netlink_socket import (
+    ADD_MEMBERSHIP,
+    NETFILTER,
+    READ_SIZE,
+    ROUTE,
+    SOL_NETLINK,
+    open_socket,
+    refusal,
+    set_receive_buffer,
+)
+from netpolicy.dataplane.state import PROTOCOL
+
+# RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE
+ROUTE_GROUPS = (1, 5, 7, 8, 9, 11, 19)
+NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
+
+# A list of 100,000 elements loaded by somebody is a burst of megabytes; unread it costs nothing.
+RECEIVE_BUFFER = 4 << 20
+# Datagrams per read: the loop gets its turn between them.
+READ_LIMIT = 256
+
+NFNL_SUBSYS_NFTABLES = 10
+NFGENMSG_SIZE = 4
+NFTA_TABLE = 1  # the table's name in every message but the generation's
+NFT_NEWGEN = 15
+NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+NFT_OBJECTS = {
+    0: "table added", 2: "table deleted", 3: "chain added", 5: "chain deleted", 6: "rule added",
+    8: "rule deleted", 9: "set added", 11: "set deleted", 12: "elements added", 14: "elements deleted",
+    18: "object added", 20: "object deleted", 22: "flowtable added", 24: "flowtable deleted",
+}  # fmt: skip
+
+OVERRUN_TEXT = "the kernel dropped notifications: read everything again"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something changed. `kind` is link, address, route, rule, nft or overrun.
+
+    `own` says whose object it is (our protocol number, our nft table), not who changed it.
+    """
+
+    kind: str
+    own: bool
+    text: str
+
+
+class Watch:
+    """A descriptor for the event loop, readable when something changed. Not for several threads at once."""
+
+    def __init__(self, own_table: str = "netpolicy", receive_buffer: int = RECEIVE_BUFFER) -> None:
+        """Subscribe; NetlinkError where the kernel refuses. nft is left out where there is none (`nft`)."""
+        self._own_table = own_table
+        self._poll = select.epoll()
+        self._sockets: list[socket.socket] = []
+        try:
+            self._open(ROUTE, ROUTE_GROUPS, receive_buffer)
+        except OSError as error:
+            self.close()
+            raise refusal("watch network changes", error.errno or errno.EIO) from None
+        self.nft = True  # changes of nft tables are told too
+        try:
+            self._open(NETFILTER, (NFTABLES_GROUP,), receive_buffer)
+        except OSError:
+            self.nft = False
+
+    def fileno(self) -> int:
+        """For loop.add_reader, select and poll."""
+        return self._poll.fileno()
+
+    def read(self) -> list[Change]:
+        """What changed since the last read, equal changes once; [] when nothing did. Never raises.
+
+        A busy kernel may leave more behind: the descriptor then stays readable.
+        """
+        changes: dict[Change, None] = {}
+        for _ in range(READ_LIMIT):
+            if not self._read_one(changes):
+                break
+        return list(changes)
+
+    def close(self) -> None:
+        """Unsubscribe; may be repeated. Remove the reader from the loop first."""
+        for opened in self._sockets:
+            opened.close()
+        self._sockets.clear()
+        self._poll.close()
+
+    def _open(self, protocol: int, groups: tuple[int, ...], receive_buffer: int) -> None:
+        opened = open_socket(protocol, socket.SOCK_NONBLOCK)
+        self._sockets.append(opened)
+        set_receive_buffer(opened, receive_buffer)
+        for group in groups:
+            opened.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, group)
+        self._poll.register(opened.fileno(), select.EPOLLIN)
+
+    def _read_one(self, changes: dict[Change, None]) -> bool:
+        """One datagram of each socket; False when there was none."""
+        progress = False
+        for opened, describe in zip(self._sockets, (self._route_change, self._nft_change), strict=False):
+            try:
+                data, sender = opened.recvfrom(READ_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError:  # ENOBUFS, or a socket that died: either way the picture has holes
+                changes[Change("overrun", False, OVERRUN_TEXT)] = None
+                continue
+            progress = True
+            if sender[0] == 0:  # only the kernel is believed
+                found = [describe(message) for message in wire.messages(data)]
+                changes.update(dict.fromkeys(change for change in found if change))
+        return progress
+
+    def _route_change(self, message: wire.Message) -> Change | None:
+        kind, verb = _ROUTE_KINDS.get(message.kind, ("", ""))
+        if kind == "link":
+            link = codec.link(message.payload)
+            return Change(kind, False, f"link {link.name} {verb} ({_state(link.up, link.carrier)})") if link else None
+        if kind == "address":
+            address = codec.address(message.payload, _Names())
+            if address is None:
+                return None
+            note = " (tentative)" if address.tentative else ""
+            return Change(
+                kind, False, f"address {address.address}/{address.prefixlen} dev {address.device} {verb}{note}"
+            )
+        if kind == "route":
+            route = codec.route(message.payload, _Names())
+            return _owned(kind, route.protocol, f"{records.describe_route(route)} {verb}") if route else None
+        rule = codec.rule(message.payload) if kind == "rule" else None
+        return _owned("rule", rule.protocol, f"{records.describe_rule(rule)} {verb}") if rule else None
+
+    def _nft_change(self, message: wire.Message) -> Change | None:
+        subsystem, what = message.kind >> 8, message.kind & 0xFF
+        if subsystem != NFNL_SUBSYS_NFTABLES or what == NFT_NEWGEN or len(message.payload) < NFGENMSG_SIZE:
+            return None
+        table = wire.text(wire.attributes(message.payload, NFGENMSG_SIZE).get(NFTA_TABLE))
+        family = NFT_FAMILIES.get(message.payload[0], str(message.payload[0]))
+        text = f"{NFT_OBJECTS.get(what, f'message {what}')} in table {family} {table}"
+        return Change("nft", family == "inet" and table == self._own_table, text)
+
+
+_ROUTE_KINDS = {
+    codec.NEWLINK: ("link", "changed"), codec.DELLINK: ("link", "deleted"),
+    codec.NEWADDR: ("address", "added"), codec.DELADDR: ("address", "deleted"),
+    codec.NEWROUTE: ("route", "added"), codec.DELROUTE: ("route", "deleted"),
+    codec.NEWRULE: ("rule", "added"), codec.DELRULE: ("rule", "deleted"),
+}  # fmt: skip
+
+
+class _Names(Mapping[int, str]):
+    """Device names asked of the kernel one by one: a change is read long before a dump would pay."""
+
+    def __getitem__(self, index: int) -> str:
+        try:
+            return socket.if_indextoname(index)
+        except (OSError, OverflowError):
+            raise KeyError(index) from None
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _owned(kind: str, protocol: int, text: str) -> Change:
+    return Change(kind, protocol == PROTOCOL, f"{kind} {text} protocol {protocol}")
+
+
+def _state(up: bool, carrier: bool) -> str:
+    if not up:
+        return "down"
+    return "up" if carrier else "up, no carrier"
