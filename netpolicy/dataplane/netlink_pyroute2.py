@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pyroute2
+from pyroute2.netlink.exceptions import NetlinkDumpInterrupted
 from pyroute2.netlink.exceptions import NetlinkError as LibraryError
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 
@@ -142,9 +143,10 @@ class Pyroute2Netlink:
         """Run in the worker; the library's errors become ours."""
         try:
             return self._worker.submit(work).result()
+        except NetlinkDumpInterrupted:  # its code is -1, which is no errno
+            raise refusal(operation, errno.EINTR) from None
         except LibraryError as error:  # before OSError: it may be one
-            code = abs(int(error.code))
-            raise refusal(operation, errno.EINTR if code < 1 else code) from None
+            raise refusal(operation, abs(int(error.code)) or errno.EIO) from None
         except OSError as error:
             raise refusal(operation, error.errno or errno.EIO) from None
 
