@@ -1,0 +1,18 @@
+"""A program that is nothing but the embedded broker: argv is the socket path."""
+
+import asyncio
+import sys
+
+from netpolicy.bus.broker import Broker, BrokerError
+
+
+async def main(path: str) -> None:
+    await Broker(path).start()
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+
+try:
+    asyncio.run(main(sys.argv[1]))
+except BrokerError as problem:
+    sys.exit(str(problem))
