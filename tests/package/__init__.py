@@ -1,0 +1,1 @@
+"""Tests of what lands on a router: packages, init script, LuCI app."""
