@@ -332,7 +332,7 @@ def test_a_table_that_changes_meanwhile_is_read_again(netlink):
     stop = threading.Event()
 
     def churn() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.05):  # without rest no reader could ever see a whole table
             run("ip", "link", "add", "churn", "type", "veth", "peer", "name", "nruhc")
             run("ip", "link", "del", "churn")
 
