@@ -11,14 +11,14 @@ V6 = 6
 BITS = {V4: 32, V6: 128}
 
 
-def parse_address(text: str) -> tuple:
+def parse_address(text: str) -> tuple[int, int]:
     """(family, integer) of an address text. Raises ValueProblem."""
     if ":" in text:
         return V6, _parse_v6(text)
     return V4, _parse_v4(text, text)
 
 
-def parse_range(text: str) -> tuple:
+def parse_range(text: str) -> tuple[int, int, int]:
     """(family, low, high) of an address, a CIDR or an `a-b` range. Raises ValueProblem."""
     if "-" in text:
         first, last = text.split("-", 1)
@@ -35,7 +35,7 @@ def parse_range(text: str) -> tuple:
     return family, number, number
 
 
-def _parse_network(text: str) -> tuple:
+def _parse_network(text: str) -> tuple[int, int, int]:
     address, length_text = text.split("/", 1)
     family, number = parse_address(address)
     if not _is_decimal(length_text) or int(length_text) > BITS[family]:
@@ -68,11 +68,11 @@ def _parse_v6(text: str) -> int:
     halves = text.split("::")
     if len(halves) > 2 or len(text) > 45:
         raise ValueProblem("invalid address {!r}".format(text))
-    head = _groups(halves[0], text)
+    head = _groups(halves[0], text, len(halves) == 1)
     if len(halves) == 1:
         groups = head
     else:
-        tail = _groups(halves[1], text)
+        tail = _groups(halves[1], text, True)
         missing = 8 - len(head) - len(tail)
         if missing < 1:
             raise ValueProblem("invalid address {!r}".format(text))
@@ -85,13 +85,13 @@ def _parse_v6(text: str) -> int:
     return number
 
 
-def _groups(text: str, whole: str) -> list:
+def _groups(text: str, whole: str, ends_address: bool) -> list[int]:
     if not text:
         return []
-    result = []
+    result: list[int] = []
     parts = text.split(":")
     for position, part in enumerate(parts):
-        if "." in part and position == len(parts) - 1:  # RFC 4291, 2.2 form 3: ::ffff:192.0.2.1
+        if "." in part and ends_address and position == len(parts) - 1:  # RFC 4291, 2.2 form 3
             embedded = _parse_v4(part, whole)
             result.append(embedded >> 16)
             result.append(embedded & 0xFFFF)
@@ -115,7 +115,7 @@ def format_address(family: int, number: int) -> str:
     return head + "::" + tail
 
 
-def _longest_zero_run(groups: list) -> tuple:
+def _longest_zero_run(groups: list[int]) -> tuple[int, int]:
     best_start = best_length = 0
     length = 0
     for position, group in enumerate(groups):

@@ -8,7 +8,7 @@ the lines arrives as a World.
 from netpolicy.core.address import V4, V6
 from netpolicy.core.field import format_fact
 from netpolicy.core.health import NORMAL
-from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Facts, Rule, Ruleset
+from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, THROTTLE, Facts, Rule, Ruleset
 
 # Never steered, whatever the rules say: inclusive ranges by family (RFC 6890).
 UNSTEERED = {
@@ -54,7 +54,9 @@ class Decision:
 
     __slots__ = ("action", "log", "outbound", "rule", "state", "why")
 
-    def __init__(self, rule: Rule | None, action: str, log: bool, outbound: str, state: str, why: tuple[str, ...]) -> None:
+    def __init__(
+        self, rule: Rule | None, action: str, log: bool, outbound: str, state: str, why: tuple[str, ...]
+    ) -> None:
         self.rule = rule  # None: no rule matched, or the packet is never steered
         self.action = action  # "" without a rule
         self.log = log
@@ -81,11 +83,14 @@ def gate(rule: Rule, state: str) -> str:
 
 
 def outcome(rule: Rule, world: World) -> str:
-    """Where the rule sends what it matches: an outbound's name, "direct", "block"; "" when the next rule decides."""
+    """Where the rule sends what it matches: an outbound's name, "direct" or "block".
+
+    "" when its outbound is down and the next rule decides.
+    """
     action = rule.action
     if action.kind == BLOCK:
         return BLOCK
-    if action.kind == "throttle":
+    if action.kind == THROTTLE:
         return DIRECT
     if action.target not in world.down:
         return action.target
@@ -119,13 +124,13 @@ def ingress(facts: Facts, world: World) -> str:
     return world.ingress.get(facts.src_iface, "") if facts.src_iface is not None else ""
 
 
-def applies(rule: Rule, facts: Facts, came_by: str) -> str:
+def applies(ruleset: Ruleset, rule: Rule, facts: Facts, came_by: str) -> str:
     """Why the rule is not for this kind of traffic, or ""."""
-    blocks = rule.action.kind == BLOCK
+    blocks = ruleset.blocks(rule)
     if came_by and not (blocks and rule.field("src_iface") is not None):
         return "the connection came in by {}: its answers leave by the same line".format(came_by)
     if blocks and facts.src_iface == ROUTER_ITSELF and not rule.blocks_router_itself:
-        return "a block spares the router's own connections unless it names src_iface {}".format(ROUTER_ITSELF)
+        return "a block spares the router's own connections unless it names src_iface " + ROUTER_ITSELF
     return ""
 
 
@@ -139,7 +144,7 @@ def decide(ruleset: Ruleset, facts: Facts, state: str = NORMAL, world: World = N
         return Decision(None, "", False, came_by or DIRECT, state, ("it is for the router itself",))
     why = []
     for rule in ranked(ruleset.rules):
-        reason = gate(rule, state) or applies(rule, facts, came_by) or first_failure(rule, facts)
+        reason = gate(rule, state) or applies(ruleset, rule, facts, came_by) or first_failure(rule, facts)
         if reason:
             why.append("{}: {}".format(rule.name, reason))
             continue
@@ -148,9 +153,11 @@ def decide(ruleset: Ruleset, facts: Facts, state: str = NORMAL, world: World = N
             why.append("{}: outbound {} is down, the next rule decides".format(rule.name, rule.action.target))
             continue
         why.append("{}: matches".format(rule.name))
-        if rule.action.target in world.down and rule.action.kind != BLOCK:
-            why.append("{}: outbound {} is down, on_fail is {}".format(rule.name, rule.action.target, rule.action.on_fail))
-        return Decision(rule, rule.action.text, rule.action.log, goes, state, tuple(why))
+        action = rule.action
+        if action.target in world.down and action.kind not in (BLOCK, THROTTLE):
+            down = "{}: outbound {} is down, on_fail is {}"
+            why.append(down.format(rule.name, action.target, action.on_fail))
+        return Decision(rule, action.text, action.log, goes, state, tuple(why))
     if came_by:
         return Decision(None, "", False, came_by, state, tuple(why))
     why.append("no rule matches: the default decides")
@@ -165,7 +172,8 @@ def default_outbound(ruleset: Ruleset, world: World, own_traffic: bool) -> str:
     router's own traffic, or it could neither resolve names nor be administered.
     """
     default = ruleset.settings.default
-    blocks = default == BLOCK or getattr(ruleset.outbound(default), "type", "") == BLOCK
+    outbound = ruleset.outbound(default)
+    blocks = outbound is not None and outbound.type == BLOCK
     if default in world.down or (blocks and own_traffic):
         return DIRECT
     return default

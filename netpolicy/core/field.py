@@ -7,7 +7,11 @@ The semantics are those of docs/rules.md ("Meaning" and "Match fields").
 
 from netpolicy.core.address import BITS, V4, V6, format_address, parse_range
 from netpolicy.core.ranges import contains, merge, subtract
-from netpolicy.core.value import ValueProblem
+from netpolicy.core.value import Unsupported, ValueProblem
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # IANA protocol numbers under the names that /etc/protocols and nft use.
 PROTOCOLS = {
@@ -25,7 +29,7 @@ MAX_VALUES = 4096  # per field; longer lists belong into a named list
 MAX_TEXT = 256  # per value
 
 
-def split_sign(text: str) -> tuple:
+def split_sign(text: str) -> tuple[bool, str]:
     """(is_negated, rest) of a value that may begin with "!"."""
     text = text.strip()
     if text.startswith("!"):
@@ -38,11 +42,11 @@ class Field:
 
     __slots__ = ("name", "values")
 
-    def __init__(self, name: str, values: tuple) -> None:
+    def __init__(self, name: str, values: tuple[str, ...]) -> None:
         self.name = name
         self.values = values
 
-    def matches(self, fact) -> bool:
+    def matches(self, fact: object) -> bool:
         """Whether a known fact satisfies the field; None (unknown) never does."""
         raise NotImplementedError
 
@@ -55,17 +59,19 @@ class Numbers(Field):
 
     __slots__ = ("ranges",)
 
-    def __init__(self, name: str, values: tuple, parse, limit: int) -> None:
+    def __init__(
+        self, name: str, values: tuple[str, ...], parsed: list[tuple[bool, tuple[int, int]]], limit: int
+    ) -> None:
         super().__init__(name, values)
-        wanted = []
-        unwanted = []
-        for negated, pair in parse(values):
+        wanted: list[tuple[int, int]] = []
+        unwanted: list[tuple[int, int]] = []
+        for negated, pair in parsed:
             (unwanted if negated else wanted).append(pair)
         start = merge(wanted) if wanted else ((0, limit),)
         self.ranges = subtract(start, merge(unwanted))
 
-    def matches(self, fact) -> bool:
-        return fact is not None and contains(self.ranges, fact)
+    def matches(self, fact: object) -> bool:
+        return isinstance(fact, int) and contains(self.ranges, fact)
 
 
 class Addresses(Field):
@@ -73,24 +79,26 @@ class Addresses(Field):
 
     __slots__ = ("ranges",)
 
-    def __init__(self, name: str, values: tuple) -> None:
+    def __init__(self, name: str, values: tuple[str, ...]) -> None:
         super().__init__(name, values)
-        wanted: dict = {V4: [], V6: []}
-        unwanted: dict = {V4: [], V6: []}
+        wanted: dict[int, list[tuple[int, int]]] = {V4: [], V6: []}
+        unwanted: dict[int, list[tuple[int, int]]] = {V4: [], V6: []}
         for value in values:
             negated, text = split_sign(value)
             if text.startswith("@"):
-                raise ValueProblem("named lists are not supported yet: {!r}".format(text), "write the addresses here")
+                raise Unsupported(
+                    "named lists are not supported yet: {!r}".format(text), "write the addresses here"
+                )
             family, low, high = parse_range(text)
             (unwanted if negated else wanted)[family].append((low, high))
         everything = not wanted[V4] and not wanted[V6]
-        self.ranges = {}
+        self.ranges: dict[int, tuple[tuple[int, int], ...]] = {}
         for family in (V4, V6):
             start = ((0, (1 << BITS[family]) - 1),) if everything else merge(wanted[family])
             self.ranges[family] = subtract(start, merge(unwanted[family]))
 
-    def matches(self, fact) -> bool:
-        return fact is not None and contains(self.ranges[fact[0]], fact[1])
+    def matches(self, fact: object) -> bool:
+        return isinstance(fact, tuple) and contains(self.ranges[fact[0]], fact[1])
 
 
 class Words(Field):
@@ -98,17 +106,17 @@ class Words(Field):
 
     __slots__ = ("unwanted", "wanted")
 
-    def __init__(self, name: str, values: tuple, normalise) -> None:
+    def __init__(self, name: str, values: tuple[str, ...], normalise: "Callable[[str], object]") -> None:
         super().__init__(name, values)
-        wanted = []
-        unwanted = []
+        wanted: list[object] = []
+        unwanted: list[object] = []
         for value in values:
             negated, text = split_sign(value)
             (unwanted if negated else wanted).append(normalise(text))
         self.wanted = tuple(wanted)
         self.unwanted = tuple(unwanted)
 
-    def matches(self, fact) -> bool:
+    def matches(self, fact: object) -> bool:
         if fact is None or fact in self.unwanted:
             return False
         return not self.wanted or fact in self.wanted
@@ -119,18 +127,18 @@ class Names(Field):
 
     __slots__ = ("unwanted", "wanted")
 
-    def __init__(self, name: str, values: tuple) -> None:
+    def __init__(self, name: str, values: tuple[str, ...]) -> None:
         super().__init__(name, values)
-        wanted = []
-        unwanted = []
+        wanted: list[str] = []
+        unwanted: list[str] = []
         for value in values:
             negated, text = split_sign(value)
             (unwanted if negated else wanted).append(_check_pattern(text))
         self.wanted = tuple(wanted)
         self.unwanted = tuple(unwanted)
 
-    def matches(self, fact) -> bool:
-        if fact is None:
+    def matches(self, fact: object) -> bool:
+        if not isinstance(fact, str):
             return False
         seen = normalise_name(fact)
         if any(name_matches(pattern, seen) for pattern in self.unwanted):
@@ -143,14 +151,14 @@ class Comparator(Field):
 
     __slots__ = ("bound", "operator")
 
-    def __init__(self, name: str, values: tuple) -> None:
+    def __init__(self, name: str, values: tuple[str, ...]) -> None:
         super().__init__(name, values)
         if len(values) != 1:
             raise ValueProblem("{} takes one comparator".format(name), 'for example ">120"')
         self.operator, self.bound = _parse_comparator(name, values[0].strip())
 
-    def matches(self, fact) -> bool:
-        if fact is None:
+    def matches(self, fact: object) -> bool:
+        if not isinstance(fact, (int, float)):
             return False
         operator = self.operator
         if operator == ">":
@@ -164,7 +172,7 @@ class Comparator(Field):
         return fact == self.bound
 
 
-def _parse_comparator(name: str, text: str) -> tuple:
+def _parse_comparator(name: str, text: str) -> tuple[str, int]:
     for operator in (">=", "<=", "==", ">", "<", "="):
         if text.startswith(operator):
             number = text[len(operator) :].strip()
@@ -193,10 +201,16 @@ def _check_pattern(text: str) -> str:
     pattern = normalise_name(text)
     if not pattern:
         raise ValueProblem("a name pattern must not be empty")
+    if text.endswith("*."):  # without its dot it would match every name
+        raise ValueProblem("{!r} is not a name pattern".format(text), "write * to match every name")
     inner = pattern[1:-1] if len(pattern) > 1 else ""
     if "*" in inner:
         raise ValueProblem(
             "{!r}: a * inside a name never matches".format(text), "use * only as the first or last character"
+        )
+    if any(c > "~" for c in pattern):
+        raise ValueProblem(
+            "{!r}: names are seen in their ASCII form only".format(text), "write the xn-- form of the name"
         )
     if any(c <= " " or c in ",;\"'" for c in pattern):
         raise ValueProblem("{!r} is not a name pattern".format(text))
@@ -219,14 +233,15 @@ def name_matches(pattern: str, name: str) -> bool:
 
 
 def parse_port(text: str) -> int:
-    """A port number 0-65535; a leading + or zeros are tolerated as the predecessor did. Raises ValueProblem."""
+    """A port number 0-65535; the predecessor's leading + and zeros are tolerated. Raises ValueProblem."""
     digits = text[1:] if text.startswith("+") else text
     if not _is_number(digits) or int(digits) > 65535:
         raise ValueProblem("invalid port value: {}".format(text))
     return int(digits)
 
 
-def _port_values(values):
+def _port_values(values: tuple[str, ...]) -> list[tuple[bool, tuple[int, int]]]:
+    result = []
     for value in values:
         for part in value.split(","):
             negated, text = split_sign(part)
@@ -234,21 +249,22 @@ def _port_values(values):
                 raise ValueProblem("port pattern must not contain empty entries")
             if "-" not in text:
                 port = parse_port(text)
-                yield negated, (port, port)
+                result.append((negated, (port, port)))
                 continue
-            yield negated, _port_range(text)
+            result.append((negated, _port_range(text)))
+    return result
 
 
-def _port_range(text: str) -> tuple:
+def _port_range(text: str) -> tuple[int, int]:
     first, last = (part.strip() for part in text.split("-", 1))
     try:
         low = parse_port(first)
     except ValueProblem:
-        raise ValueProblem("invalid port range start: {}".format(first))
+        raise ValueProblem("invalid port range start: {}".format(first))  # noqa: B904 - not in MicroPython
     try:
         high = parse_port(last)
     except ValueProblem:
-        raise ValueProblem("invalid port range end: {}".format(last))
+        raise ValueProblem("invalid port range end: {}".format(last))  # noqa: B904 - not in MicroPython
     if low > high:
         raise ValueProblem("invalid port range (start > end): {}".format(text))
     return low, high
@@ -266,18 +282,22 @@ def parse_protocol(text: str) -> int:
     )
 
 
-def _protocol_values(values):
+def _protocol_values(values: tuple[str, ...]) -> list[tuple[bool, tuple[int, int]]]:
+    result = []
     for value in values:
         negated, text = split_sign(value)
         number = parse_protocol(text)
-        yield negated, (number, number)
+        result.append((negated, (number, number)))
+    return result
 
 
 def parse_mac(text: str) -> str:
     """A MAC address in lower case with colons. Raises ValueProblem."""
     parts = text.lower().replace("-", ":").split(":")
     if len(parts) != 6 or not all(len(p) == 2 and all(c in "0123456789abcdef" for c in p) for p in parts):
-        raise ValueProblem("invalid MAC address {!r}".format(text), "six pairs of hex digits: 02:00:00:00:00:0a")
+        raise ValueProblem(
+            "invalid MAC address {!r}".format(text), "six pairs of hex digits: 02:00:00:00:00:0a"
+        )
     return ":".join(parts)
 
 
@@ -307,9 +327,9 @@ FIELDS = {
     "dest_addr": Addresses,
     "src_mac": lambda name, values: Words(name, values, parse_mac),
     "src_iface": lambda name, values: Words(name, values, parse_device),
-    "src_port": lambda name, values: Numbers(name, values, _port_values, 65535),
-    "dest_port": lambda name, values: Numbers(name, values, _port_values, 65535),
-    "proto": lambda name, values: Numbers(name, values, _protocol_values, 255),
+    "src_port": lambda name, values: Numbers(name, values, _port_values(values), 65535),
+    "dest_port": lambda name, values: Numbers(name, values, _port_values(values), 65535),
+    "proto": lambda name, values: Numbers(name, values, _protocol_values(values), 255),
     "family": lambda name, values: Words(name, values, parse_family),
     "sni": Names,
     "latency_ms": Comparator,
@@ -326,8 +346,10 @@ FIELD_ORDER = (
 PACKET_FIELDS = ("src_iface", "src_mac", "src_addr", "src_port", "dest_addr", "dest_port", "proto", "family")
 
 
-def parse_field(name: str, values: tuple) -> Field:
+def parse_field(name: str, values: tuple[str, ...]) -> Field:
     """The field of that name with those values. Raises ValueProblem; KeyError for an unknown name."""
+    if not values:
+        raise ValueProblem("{} needs a value".format(name), "an empty list would match everything")
     if len(values) > MAX_VALUES:
         raise ValueProblem("{} has more than {} values".format(name, MAX_VALUES))
     for value in values:
@@ -336,11 +358,11 @@ def parse_field(name: str, values: tuple) -> Field:
     return FIELDS[name](name, values)
 
 
-def format_fact(name: str, fact) -> str:
+def format_fact(name: str, fact: object) -> str:
     """A fact as text, for explanations."""
-    if name in ("src_addr", "dest_addr"):
+    if isinstance(fact, tuple):
         return format_address(fact[0], fact[1])
-    if name == "proto":
+    if name == "proto" and isinstance(fact, int):
         return PROTOCOL_NAMES.get(fact, str(fact))
     if name == "family":
         return "ipv{}".format(fact)

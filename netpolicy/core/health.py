@@ -28,7 +28,7 @@ class Thresholds:
         self.latency_ms = latency_ms
         self.error_rate = error_rate
 
-    def is_bad(self, latency_ms, error_rate) -> bool:
+    def is_bad(self, latency_ms: float | None, error_rate: float | None) -> bool:
         """Whether a sample is bad; a missing value counts as good."""
         if latency_ms is not None and latency_ms > self.latency_ms:
             return True
@@ -38,7 +38,9 @@ class Thresholds:
 V1_THRESHOLDS = Thresholds()
 
 
-def step(state: str, latency_ms, error_rate, thresholds: Thresholds = V1_THRESHOLDS) -> str:
+def step(
+    state: str, latency_ms: float | None, error_rate: float | None, thresholds: Thresholds = V1_THRESHOLDS
+) -> str:
     """The state after one sample."""
     after_bad, after_good = STEPS[state]
     return after_bad if thresholds.is_bad(latency_ms, error_rate) else after_good

@@ -4,21 +4,23 @@ What every front end produces and every decision reads. Never parses a file form
 never changes after it was built. Meaning of each field: docs/rules.md.
 """
 
+from netpolicy.core.address import parse_address
 from netpolicy.core.field import (
     FIELD_ORDER,
     PACKET_FIELDS,
     Field,
+    Words,
     parse_device,
     parse_family,
     parse_mac,
     parse_port,
     parse_protocol,
 )
-from netpolicy.core.address import parse_address
 from netpolicy.core.value import ValueProblem
 
 DIRECT = "direct"  # the main routing table decides
 BLOCK = "block"
+THROTTLE = "throttle"
 
 # Names that exist without being defined.
 BUILT_IN_OUTBOUNDS = (DIRECT, BLOCK)
@@ -28,13 +30,16 @@ ROUTER_ITSELF = "lo"
 
 
 class Action:
-    """What the winner does: `kind` route, switch_route, block or throttle; `target` an outbound, profile or way to block."""
+    """What the winner does: `kind` is route, switch_route, block or throttle.
+
+    `target` is an outbound for the routes, a profile for throttle, "drop" or "reject" for block.
+    """
 
     __slots__ = ("kind", "log", "on_fail", "target")
 
     def __init__(self, kind: str, target: str, log: bool = False, on_fail: str = "next") -> None:
         self.kind = kind
-        self.target = target  # for block: "drop" or "reject"
+        self.target = target
         self.log = log
         self.on_fail = on_fail  # next, direct, block: when the outbound is down
 
@@ -78,7 +83,7 @@ class Rule:
         """The number of match fields; `any` counts 0."""
         return len(self.fields)
 
-    def field(self, name: str):
+    def field(self, name: str) -> Field | None:
         """The field of that name, or None."""
         for field in self.fields:
             if field.name == name:
@@ -99,7 +104,7 @@ class Rule:
     def blocks_router_itself(self) -> bool:
         """A block cuts the router's own connections only when it names the router as source."""
         field = self.field("src_iface")
-        return field is not None and ROUTER_ITSELF in field.wanted
+        return isinstance(field, Words) and ROUTER_ITSELF in field.wanted
 
 
 class Outbound:
@@ -180,7 +185,7 @@ class Ruleset:
         self.outbounds = outbounds
         self.settings = settings or Settings()
 
-    def outbound(self, name: str):
+    def outbound(self, name: str) -> Outbound | None:
         """The outbound of that name, or None."""
         for outbound in self.outbounds:
             if outbound.name == name:
@@ -189,6 +194,15 @@ class Ruleset:
             return Outbound(name, name)
         return None
 
+    def blocks(self, rule: Rule) -> bool:
+        """Whether the rule cuts what it matches: by its action, or by a route to a blocking outbound."""
+        if rule.action.kind == BLOCK:
+            return True
+        if rule.action.kind == THROTTLE:
+            return False
+        outbound = self.outbound(rule.action.target)
+        return outbound is not None and outbound.type == BLOCK
+
 
 class Facts:
     """What is known of one connection; None is unknown. Addresses are (family, integer)."""
@@ -196,8 +210,17 @@ class Facts:
     __slots__ = FIELD_ORDER
 
     def __init__(self) -> None:
-        for name in FIELD_ORDER:
-            setattr(self, name, None)
+        self.src_iface: str | None = None
+        self.src_mac: str | None = None
+        self.src_addr: tuple[int, int] | None = None
+        self.src_port: int | None = None
+        self.dest_addr: tuple[int, int] | None = None
+        self.dest_port: int | None = None
+        self.proto: int | None = None
+        self.family: int | None = None
+        self.sni: str | None = None
+        self.latency_ms: float | None = None
+        self.rtt_ms: float | None = None
 
     def with_family(self) -> "Facts":
         """Self, with the family taken from an address where it was not given."""
@@ -212,7 +235,7 @@ def _parse_milliseconds(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise ValueProblem("{!r} is not a number of milliseconds".format(text))
+        raise ValueProblem("{!r} is not a number of milliseconds".format(text))  # noqa: B904 - not in MicroPython
     if not 0 <= number <= 4294967295:
         raise ValueProblem("{!r} is not a number of milliseconds".format(text))
     return number
@@ -239,7 +262,9 @@ FACT_PARSERS = {
 }
 
 # The predecessor's and other tools' names for the same facts.
-ALIASES = {"protocol": "proto", "port": "dest_port", "src": "src_addr", "dest": "dest_addr", "dst": "dest_addr"}
+ALIASES = {
+    "protocol": "proto", "port": "dest_port", "src": "src_addr", "dest": "dest_addr", "dst": "dest_addr",
+}  # fmt: skip
 
 
 def parse_facts(texts: dict[str, str]) -> Facts:
@@ -252,5 +277,5 @@ def parse_facts(texts: dict[str, str]) -> Facts:
         try:
             setattr(facts, name, FACT_PARSERS[name](texts[key].strip()))
         except ValueProblem as problem:
-            raise ValueProblem("{}: {}".format(key, problem.text), problem.hint)
+            raise ValueProblem("{}: {}".format(key, problem.text), problem.hint)  # noqa: B904 - not in MicroPython
     return facts.with_family()

@@ -2,14 +2,12 @@
 
 Addresses, ports and protocol numbers all become such sets, so that "these but not
 those" is computed once, when a rule is read. Never does I/O. Plain integers only.
+A set is merged when its ranges are sorted, disjoint and not adjacent.
 """
 
-Ranges = tuple  # of (low, high) pairs: sorted, disjoint, not adjacent
-
-
-def merge(pairs) -> Ranges:
+def merge(pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """The same numbers as `pairs`, sorted and with overlapping or adjacent ranges joined. O(n log n)."""
-    result: list = []
+    result: list[tuple[int, int]] = []
     for low, high in sorted(pairs):
         if result and low <= result[-1][1] + 1:
             if high > result[-1][1]:
@@ -19,7 +17,9 @@ def merge(pairs) -> Ranges:
     return tuple(result)
 
 
-def subtract(ranges: Ranges, holes: Ranges) -> Ranges:
+def subtract(
+    ranges: tuple[tuple[int, int], ...], holes: tuple[tuple[int, int], ...]
+) -> tuple[tuple[int, int], ...]:
     """The numbers of `ranges` that are not in `holes` (both merged). O(n + m)."""
     result = []
     position = 0
@@ -37,7 +37,9 @@ def subtract(ranges: Ranges, holes: Ranges) -> Ranges:
     return tuple(result)
 
 
-def intersect(left: Ranges, right: Ranges) -> Ranges:
+def intersect(
+    left: tuple[tuple[int, int], ...], right: tuple[tuple[int, int], ...]
+) -> tuple[tuple[int, int], ...]:
     """The numbers in both (both merged). O(n + m)."""
     result = []
     i = j = 0
@@ -53,6 +55,6 @@ def intersect(left: Ranges, right: Ranges) -> Ranges:
     return tuple(result)
 
 
-def contains(ranges: Ranges, number: int) -> bool:
+def contains(ranges: tuple[tuple[int, int], ...], number: int) -> bool:
     """Whether the number is in the set: a plain walk, O(n), because this is the reference."""
     return any(low <= number <= high for low, high in ranges)
