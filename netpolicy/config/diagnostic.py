@@ -1,0 +1,140 @@
+"""What is wrong with a configuration, where, and what to do about it.
+
+Findings are values: collected, sorted by place, never raised. Never decides whether a
+configuration may be used: that is load.py. The codes are a public contract.
+"""
+
+from dataclasses import dataclass
+
+ERROR = "error"
+WARNING = "warning"
+INFO = "info"
+SEVERITIES = (ERROR, WARNING, INFO)
+
+# Code: its meaning in one line. A code is never given a second meaning.
+CODES = {
+    "NP001": "a file cannot be read",
+    "NP002": "a file is not plain UTF-8 text",
+    "NP003": "a file breaks the syntax of its format",
+    "NP004": "a file, a list of rules or a list of findings is longer than the limit",
+    "NP005": "a later line replaces or joins an earlier one",
+    "NP006": "an option without a value counts as absent in UCI",
+    "NP007": "a further rule file cannot be included",
+    "NP101": "unknown option",
+    "NP102": "unknown section type",
+    "NP103": "known to the rule language, not supported by this version: the section is left out",
+    "NP104": "known to the rule language, not supported by this version: the option has no effect",
+    "NP105": "a value is not acceptable",
+    "NP106": "a name is missing or not acceptable",
+    "NP107": "a name is used twice",
+    "NP108": "a section without a name was given one",
+    "NP109": "an option is missing, or does not fit the others",
+    "NP201": "a rule says nothing about what it matches",
+    "NP202": "a rule has no action, or more than one",
+    "NP203": "a list of states is not acceptable",
+    "NP204": "a rule names an outbound that does not exist",
+    "NP205": "the main section names an outbound that does not exist",
+    "NP206": "a rule can never match",
+    "NP207": "a rule is understood, but not enforced in the kernel yet",
+    "NP208": "there are no rules",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. `line` and `column` count from 1; 0 is "not known"; `rule` may be empty."""
+
+    code: str
+    severity: str
+    file: str
+    line: int
+    column: int
+    rule: str
+    message: str
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The JSON form; the keys are a public contract."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "rule": self.rule,
+            "message": self.message,
+            "hint": self.hint,
+        }
+
+    def text(self) -> str:
+        """For people: `file:line:column: severity[code] rule 'name': message`, the hint on its own line."""
+        rule = f" rule {self.rule!r}:" if self.rule else ""
+        first = f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.code}]{rule} {self.message}"
+        return f"{first}\n  hint: {self.hint}" if self.hint else first
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was written."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+    rule: str = ""
+
+
+class Findings:
+    """A growing list of diagnostics, bounded so that a hostile file cannot fill the memory."""
+
+    # Per severity. A person corrects the first dozen; a megabyte of garbage would give millions.
+    LIMIT = 1000
+
+    def __init__(self) -> None:
+        self._items: list[Diagnostic] = []
+        self._counts = {ERROR: 0, WARNING: 0, INFO: 0}
+
+    def add(self, code: str, severity: str, place: Place, message: str, hint: str = "") -> None:
+        """Remember one finding; past the limit only a last one of that severity that says so."""
+        self._keep(_diagnostic(code, severity, place, message, hint))
+
+    def _keep(self, item: Diagnostic) -> None:
+        self._counts[item.severity] += 1
+        count = self._counts[item.severity]
+        if count <= self.LIMIT:
+            self._items.append(item)
+        elif count == self.LIMIT + 1:
+            text = f"more than {self.LIMIT} findings of this severity, the rest is not listed"
+            self._items.append(_diagnostic("NP004", item.severity, Place(item.file), text, ""))
+
+    def error(self, code: str, place: Place, message: str, hint: str = "") -> None:
+        """The configuration is wrong there."""
+        self.add(code, ERROR, place, message, hint)
+
+    def warning(self, code: str, place: Place, message: str, hint: str = "") -> None:
+        """The configuration is usable, but probably not what was meant."""
+        self.add(code, WARNING, place, message, hint)
+
+    def info(self, code: str, place: Place, message: str, hint: str = "") -> None:
+        """Good to know."""
+        self.add(code, INFO, place, message, hint)
+
+    def take(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        """Add the findings of another reader."""
+        for item in diagnostics:
+            self._keep(item)
+
+    @property
+    def all(self) -> tuple[Diagnostic, ...]:
+        """Everything so far, in the order of discovery."""
+        return tuple(self._items)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether one of them is an error."""
+        return self._counts[ERROR] > 0
+
+
+def _diagnostic(code: str, severity: str, place: Place, message: str, hint: str) -> Diagnostic:
+    if code not in CODES or severity not in SEVERITIES:
+        raise ValueError(f"{code} or {severity} is not registered")
+    return Diagnostic(code, severity, place.file, place.line, place.column, place.rule, message, hint)

@@ -1,0 +1,52 @@
+"""Choose what reads UCI files: libuci through pyuci, or our own reader.
+
+Never imports pyuci before somebody asks for it. Both give the same UciFile.
+"""
+
+from typing import Protocol
+
+from netpolicy.config.uci import BuiltinReader, UciFile
+from netpolicy.config.uci_library import LibraryReader, cannot_read, load_module
+
+READERS = ("auto", "pyuci", "builtin")
+
+
+class ReaderUnavailable(Exception):
+    """The reader that was asked for by name cannot be had; the text says why."""
+
+
+class Reader(Protocol):
+    """What both readers can do."""
+
+    name: str
+
+    def read(self, path: str) -> UciFile:
+        """The sections and findings of one file; never raises for what it contains."""
+
+
+class _AutoReader:
+    """libuci for the files that it can read, our own reader for the others."""
+
+    name = "auto"
+
+    def __init__(self, library: LibraryReader) -> None:
+        self._library = library
+
+    def read(self, path: str) -> UciFile:
+        reader: Reader = BuiltinReader() if cannot_read(path) else self._library
+        return reader.read(path)
+
+
+def open_reader(choice: str = "auto") -> Reader:
+    """The reader for one of READERS. Raises ReaderUnavailable."""
+    if choice not in READERS:
+        raise ReaderUnavailable(f"no UCI reader is called {choice!r}: one of {', '.join(READERS)}")
+    if choice == "builtin":
+        return BuiltinReader()
+    module = load_module()
+    if module is not None:
+        library = LibraryReader(module)
+        return library if choice == "pyuci" else _AutoReader(library)
+    if choice == "auto":
+        return BuiltinReader()
+    raise ReaderUnavailable("pyuci is not installed (it needs libuci); the builtin reader needs nothing")

@@ -1,0 +1,159 @@
+"""Take one word of a UCI line: bare, quoted, escaped, or several parts without a blank.
+
+Knows characters and places, not commands. Linear in the text. Rules as in libuci's file
+parser: no escape inside single quotes, a backslash keeps the next character elsewhere,
+a backslash at the end of a line joins the next one, quoted text may span lines.
+"""
+
+import re
+from dataclasses import dataclass
+
+BLANKS = re.compile(r"[ \t\r\v\f]*")  # what C's isspace() knows, but the line end
+BARE = re.compile(r"[^ \t\r\n\v\f'\"#;\\]+")
+IN_DOUBLE = re.compile(r'[^"\\]+')
+JOINT = re.compile(r"\\(\r?\n|\Z)")
+
+
+class SyntaxFault(Exception):
+    """The text cannot go on like this; reading resumes in the line after `resume` (an offset)."""
+
+    def __init__(self, text: str, hint: str, line: int, column: int, resume: int) -> None:
+        super().__init__(text)
+        self.text = text
+        self.hint = hint
+        self.line = line
+        self.column = column
+        self.resume = resume
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One argument and where it stood; `is_plain`: written without quotes and escapes."""
+
+    text: str
+    is_plain: bool
+    line: int
+    column: int
+    end: int
+
+
+class Cursor:
+    """A place in a text, counted in lines and columns from 1."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.line = 1
+        self._starts = {1: 0}  # line: offset, for the lines that began a command
+        self._line_start = 0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing is left."""
+        return self.position >= len(self.text)
+
+    @property
+    def peek(self) -> str:
+        """The next character, "" at the end."""
+        return self.text[self.position : self.position + 1]
+
+    @property
+    def column(self) -> int:
+        """The column of the next character."""
+        return self.position - self._line_start + 1
+
+    def line_start(self, line: int) -> int:
+        """The offset at which a line begins that this cursor stopped in."""
+        return self._starts.get(line, self._line_start)
+
+    def advance(self, count: int) -> None:
+        """Step over characters, counting the lines among them."""
+        end = self.position + count
+        lines = self.text.count("\n", self.position, end)
+        if lines:
+            self.line += lines
+            self._line_start = self.text.rfind("\n", self.position, end) + 1
+        self.position = end
+
+    def go_after_line(self, offset: int) -> None:
+        """Continue at the line after the one that `offset` is in, backwards too."""
+        end = self.text.find("\n", offset)
+        target = len(self.text) if end < 0 else end + 1
+        self.line = self.text.count("\n", 0, target) + 1
+        self._line_start = self.position = target
+        self._starts = {self.line: target}
+
+    def skip_blanks(self) -> None:
+        """Step over blanks, not over the end of the line."""
+        found = BLANKS.match(self.text, self.position)
+        assert found is not None
+        self.position = found.end()
+
+    def take_line_end(self) -> bool:
+        """Step over a comment and the end of the line, if that is what is next."""
+        if self.peek not in ("\n", "", "#"):
+            return False
+        end = self.text.find("\n", self.position)
+        self.advance((len(self.text) if end < 0 else end + 1) - self.position)
+        self._starts = {self.line: self._line_start}
+        return True
+
+    def fault(self, text: str, hint: str = "") -> SyntaxFault:
+        """A fault at the next character."""
+        return SyntaxFault(text, hint, self.line, self.column, self.position)
+
+
+def next_word(cursor: Cursor) -> Word:
+    """The word that begins at the cursor. Raises SyntaxFault for a quote without an end."""
+    line, column = cursor.line, cursor.column
+    parts: list[str] = []
+    is_plain = True
+    while cursor.peek not in ("", " ", "\t", "\r", "\n", "\v", "\f", "#", ";"):
+        found = BARE.match(cursor.text, cursor.position)
+        if found:
+            parts.append(found[0])
+            cursor.position = found.end()
+            continue
+        is_plain = False
+        TAKE[cursor.peek](cursor, parts)
+    return Word("".join(parts), is_plain, line, column, cursor.position)
+
+
+def _take_single(cursor: Cursor, parts: list[str]) -> None:
+    end = cursor.text.find("'", cursor.position + 1)
+    if end < 0:
+        raise cursor.fault("unterminated '", "close the quote")
+    parts.append(cursor.text[cursor.position + 1 : end])
+    cursor.advance(end + 1 - cursor.position)
+
+
+def _take_double(cursor: Cursor, parts: list[str]) -> None:
+    unterminated = cursor.fault('unterminated "', "close the quote")
+    begin = position = cursor.position
+    position += 1
+    text = cursor.text
+    while position < len(text) and text[position] != '"':
+        found = IN_DOUBLE.match(text, position)
+        if found:
+            parts.append(found[0])
+            position = found.end()
+            continue
+        position = _after_backslash(text, position, parts)
+    if position >= len(text):
+        raise unterminated
+    cursor.advance(position + 1 - begin)
+
+
+def _take_backslash(cursor: Cursor, parts: list[str]) -> None:
+    cursor.advance(_after_backslash(cursor.text, cursor.position, parts) - cursor.position)
+
+
+def _after_backslash(text: str, position: int, parts: list[str]) -> int:
+    joint = JOINT.match(text, position)
+    if joint:
+        return joint.end()
+    parts.append(text[position + 1])
+    return position + 2
+
+
+TAKE = {"'": _take_single, '"': _take_double, "\\": _take_backslash}

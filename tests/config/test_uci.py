@@ -1,0 +1,97 @@
+"""Our own UCI reader: recovery, limits, hostile input."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netpolicy.config.uci import MAX_BYTES, BuiltinReader, read_data, read_text
+
+
+def places(text: str) -> list[tuple[str, int, int]]:
+    return [(item.code, item.line, item.column) for item in read_text(text).diagnostics]
+
+
+def test_reading_goes_on_in_the_next_line_after_a_mistake():
+    file = read_text("config a b\nfoo\n\toption x y z\n\toption v w\nconfig c d e\nconfig c d\n")
+    assert [(one.type, one.name) for one in file.sections] == [("a", "b"), ("c", "d")]
+    assert [option.name for option in file.sections[0].options] == ["v"]
+    assert [(item.line, item.column) for item in file.diagnostics] == [(2, 1), (3, 13), (5, 12)]
+
+
+def test_an_unterminated_quote_does_not_hide_later_mistakes():
+    assert places("config a b\n\toption x 'y\nfoo\n") == [("NP003", 2, 11), ("NP003", 3, 1)]
+
+
+def test_options_of_a_refused_section_do_not_fall_into_the_one_before():
+    file = read_text("config a b\noption x 1\nconfig a c-d\noption x 2\n")
+    assert file.sections[0].options[0].values == ("1",)
+    assert len(file.diagnostics) == 2
+
+
+def test_what_is_replaced_joined_or_ignored_is_said():
+    text = "config a b\noption x 1\noption x 2\nlist x 3\nlist x 4\noption x 5\noption y ''\nconfig a b\n"
+    assert [(item.code, item.line) for item in read_text(text).diagnostics] == [
+        ("NP005", 3),
+        ("NP005", 4),
+        ("NP005", 6),
+        ("NP006", 7),
+        ("NP005", 8),
+    ]
+
+
+def test_a_byte_order_mark_a_nul_and_bytes_that_are_no_text_have_places():
+    assert ("NP002", 1, 1) in places("\ufeffconfig a b\n")
+    assert places("config a b\n\toption x 'a\0'\n") == [("NP002", 2, 13)]
+    file = read_data(b"config a b\noption x '\xff'\n", "f")
+    assert [(item.code, item.line) for item in file.diagnostics] == [("NP002", 2)]
+
+
+def test_a_file_over_the_limit_is_refused_unread(tmp_path):
+    (tmp_path / "big").write_bytes(b"#" * (MAX_BYTES + 1))
+    assert [item.code for item in BuiltinReader().read(str(tmp_path / "big")).diagnostics] == ["NP004"]
+    assert [item.code for item in read_data(b"#" * (MAX_BYTES + 1), "f").diagnostics] == ["NP004"]
+
+
+def test_a_path_with_a_nul_byte_is_a_finding():
+    assert [item.code for item in BuiltinReader().read("/tmp/a\0b").diagnostics] == ["NP001"]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "'",
+        '"',
+        "\\",
+        "\\\n",
+        "''",
+        "' \n",
+        '"\n',
+        "c a\n",
+        "o x y;",
+        "c a b\nl x y\n",
+        "#",
+        "\n",
+        ";",
+        "\t",
+        "c a 'b' ;",
+    ],
+)
+def test_a_megabyte_of_the_same_is_read_in_bounded_time(unit):
+    text = "config a b\noption x " + unit * ((1 << 20) // len(unit))
+    start = time.monotonic()
+    read_text(text)
+    assert time.monotonic() - start < 10, "linear reading takes about one second here"
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(st.sampled_from("config option list package 'ab'\"\\;#\n\r\t\0é"), max_size=200))
+def test_no_text_makes_the_reader_raise(text):
+    read_text(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_reader_raise(data):
+    read_data(data, "f")
