@@ -1,0 +1,84 @@
+# Two doors. Inside an OpenWrt tree (TOPDIR is set) this is the package recipe; anywhere else
+# it is the developer's front door. OpenWrt's scanner finds sdk-build/netpolicy/Makefile by its
+# last line; that line's words must not stand here, or the package would be listed twice.
+ifneq ($(strip $(TOPDIR)),)
+include $(dir $(lastword $(MAKEFILE_LIST)))sdk-build/openwrt.mk
+else
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+# As root directly; as anybody else inside a user namespace that may own network namespaces.
+PRIVILEGED := scripts/privileged
+
+# Suites that run one set of cases over several adapters or programs.
+CONTRACTS = tests/bus/test_contract.py tests/dataplane/test_netlink.py $(wildcard tests/*/test_*contract*.py)
+
+.PHONY: help run test check lint fmt test-unit test-kernel test-contract bench ipk venv clean
+
+help: ## print this list
+	@echo "NetPolicy. Start with: make run, make test"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r name text; do printf '%-22s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo 'Choose tests with T, for example: make test-unit T="tests/core -k decide"'
+
+run: ## the lab: a router, its providers and clients on this machine, live in the terminal
+	@scripts/setup run
+	@$(PRIVILEGED) .venv/bin/netpolicy lab $(ARGS)
+
+test: ## everything: lint, then all tests (needs root or user namespaces; at most 12 minutes)
+	@scripts/setup test
+	@$(MAKE) lint-only
+	@$(PRIVILEGED) --or-without-kernel $(PYTEST) $(T)
+
+check: ## before every commit: lint and the tests that need no privileges, under 3 minutes
+	@scripts/setup test
+	@$(MAKE) lint-only
+	@$(PYTEST) -m "not kernel and not slow" $(T)
+
+lint: ## ruff, mypy on the strict rooms, shell syntax and shellcheck
+	@scripts/setup test
+	@$(MAKE) lint-only
+
+fmt: ## put Python files into the canonical form
+	@scripts/setup test
+	@$(PYTHON) -m ruff check --fix --quiet . || true
+	@$(PYTHON) -m ruff format .
+
+test-unit: ## tests without namespaces
+	@scripts/setup test
+	@$(PYTEST) -m "not kernel" $(T)
+
+test-kernel: ## tests with packets in network namespaces
+	@scripts/setup test
+	@$(PRIVILEGED) $(PYTEST) -m kernel $(T)
+
+test-contract: ## one suite over each adapter and its standard-library twin
+	@scripts/setup test
+	@$(PRIVILEGED) $(PYTEST) $(sort $(CONTRACTS)) $(T)
+
+bench: ## ratios to a calibration loop, as JSON on stdout
+	@scripts/setup run
+	@$(PRIVILEGED) $(PYTHON) benchmarks/run.py $(ARGS)
+
+ipk: ## dist/*.ipk for the router, without the OpenWrt SDK
+	@python3 sdk-build/ipk.py build
+
+venv: ## .venv with netpolicy, netpolicyd and the development tools
+	@scripts/setup venv
+
+clean: ## remove what was built and measured here; keeps .venv
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find netpolicy tests sdk-build benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: lint-only
+lint-only:
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m mypy --no-error-summary
+	@scripts/lint-shell
+
+endif
