@@ -1,0 +1,24 @@
+"""Fixtures every room may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from netpolicy.lab.bench import Lab, LabError
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A router with clients, two providers and an internet, fresh for each test file, gone afterwards.
+
+    The lines add no latency of their own; `with Lab(latency=True)` in a test gives those that do.
+    """
+    network = Lab()
+    try:
+        network.open()
+    except LabError as problem:
+        pytest.skip(f"no network namespaces here: {problem}")
+    yield network
+    network.close()
