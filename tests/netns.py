@@ -109,5 +109,5 @@ def connect(left: Namespace, left_name: str, right: Namespace, right_name: str) 
     left.run(
         "ip", "link", "add", left_name, "type", "veth", "peer", "name", right_name, "netns", right.path
     )  # fmt: skip
-    left.run("ip", "link", "set", left_name, "up")
-    right.run("ip", "link", "set", right_name, "up")
+    left.run("ip", "link", "set", "dev", left_name, "up")
+    right.run("ip", "link", "set", "dev", right_name, "up")

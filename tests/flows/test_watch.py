@@ -1,0 +1,187 @@
+"""The flow watch on a real loop and kernel: true after events, losses, failures and recoveries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import struct
+
+import pytest
+
+from netpolicy.flows import ctnetlink, proc
+from netpolicy.flows.model import FlowEvent
+from netpolicy.flows.watch import FlowWatch, snapshot
+from tests.flows.street import MARK, street
+from tests.netns import needs_root
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+needs_proc = pytest.mark.skipif(
+    not os.path.exists(proc.PATH), reason="this kernel has no /proc/net/nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS)"
+)
+
+CAP_NET_ADMIN = 12
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def without_net_admin():
+    """Take CAP_NET_ADMIN from this thread for a while: a real failure of ctnetlink, /proc still readable."""
+    header = ctypes.create_string_buffer(struct.pack("=Ii", 0x20080522, 0))
+    data = ctypes.create_string_buffer(24)
+    assert _libc.capget(header, data) == 0
+    words = list(struct.unpack("=6I", data.raw))
+    fewer = [words[0] & ~(1 << CAP_NET_ADMIN), *words[1:]]
+    assert _libc.capset(header, ctypes.create_string_buffer(struct.pack("=6I", *fewer), 24)) == 0
+    try:
+        yield
+    finally:
+        assert _libc.capset(header, ctypes.create_string_buffer(struct.pack("=6I", *words), 24)) == 0
+
+
+class Listener:
+    """Collects what `on_change` says and lets a test wait for a condition."""
+
+    def __init__(self, watch: FlowWatch) -> None:
+        self.watch = watch
+        self.heard: list[FlowEvent] = []
+        self.changed = asyncio.Event()
+        watch.attach(asyncio.get_running_loop(), self._take)
+
+    def _take(self, events: list[FlowEvent]) -> None:
+        self.heard += events
+        self.changed.set()
+
+    async def until(self, condition) -> None:
+        async def wait() -> None:
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+        await asyncio.wait_for(wait(), 5)
+
+    def ports(self) -> list[int]:
+        return [flow.destination_port for flow in self.watch.table if flow.destination_port]
+
+
+@pytest.fixture
+def place():
+    with street() as built:
+        yield built
+
+
+async def test_flows_from_before_and_after_the_start_are_known(place):
+    place.udp(4, 5000)
+    watch = FlowWatch()
+    listener = Listener(watch)
+    await listener.until(lambda: 5000 in listener.ports())
+    assert (watch.tier, watch.reason) == ("ctnetlink", "")
+    place.tcp(6, 443)
+    await listener.until(lambda: any(flow.state == "ESTABLISHED" for flow in watch.table))
+    newest = next(iter(watch.table))
+    assert (newest.destination_port, newest.mark) == (443, MARK)
+    ctnetlink.delete(newest)
+    await listener.until(lambda: 443 not in listener.ports())
+    watch.close()
+    assert watch.fileno() == -1
+
+
+async def test_counters_grow_and_unheard_ends_are_noticed_with_each_reading(place):
+    near, far = place.tcp(4, 443)
+    place.udp(4, 5000)
+    watch = FlowWatch(refresh_seconds=0.05)
+    listener = Listener(watch)
+    await listener.until(lambda: len(listener.ports()) == 2)
+    near.sendall(b"x" * 4000)
+    while far.recv(8192):
+        if any(flow.bytes > 4000 for flow in ctnetlink.dump()):
+            break
+    await listener.until(lambda: any(flow.bytes > 4000 for flow in watch.table))
+    # older than the subscription: the kernel tells nobody that it ends
+    ctnetlink.delete(next(flow for flow in watch.table if flow.destination_port == 5000))
+    await listener.until(lambda: listener.ports() == [443])
+    watch.close()
+
+
+async def test_after_lost_events_the_table_equals_the_kernel(place):
+    watch = FlowWatch(receive_buffer=2048)
+    listener = Listener(watch)
+    await listener.until(lambda: watch.tier == "ctnetlink")
+    for port in range(6000, 6300):
+        place.udp(4, port)
+    await listener.until(lambda: any(event.kind == "overrun" for event in listener.heard))
+    await listener.until(lambda: not watch.table.needs_resync and len(listener.ports()) == 300)
+    assert sorted(listener.ports()) == list(range(6000, 6300))
+    assert watch.table.counters["overrun"] >= 1 and watch.table.counters["resync"] >= 2
+    watch.close()
+
+
+@needs_proc
+async def test_a_failure_at_run_time_falls_to_proc_and_comes_back(place):
+    watch = FlowWatch(refresh_seconds=0.05, poll_seconds=0.05, retry_seconds=0.2)
+    listener = Listener(watch)
+    await listener.until(lambda: watch.tier == "ctnetlink")
+    with without_net_admin():
+        await listener.until(lambda: watch.tier == "proc")
+        assert watch.reason.startswith("list connections: not permitted")
+        assert "reading /proc/net/nf_conntrack every 0.05 s instead" in watch.reason
+        assert watch.fileno() == -1
+    place.udp(4, 5000)
+    await listener.until(lambda: 5000 in listener.ports())
+    await listener.until(lambda: watch.tier == "ctnetlink" and watch.reason == "")
+    place.udp(4, 5001)
+    await listener.until(lambda: any(event.kind == "new" for event in listener.heard))
+    watch.close()
+
+
+@needs_proc
+async def test_without_ctnetlink_from_the_start_proc_is_polled(place):
+    place.udp(4, 5000)
+    with without_net_admin():
+        watch = FlowWatch(poll_seconds=0.05)
+        listener = Listener(watch)
+        await listener.until(lambda: watch.tier == "proc" and listener.ports() == [5000])
+        flows, tier, reason = snapshot()
+        assert ([flow.destination_port for flow in flows], tier) == ([5000], "proc")
+        assert "not permitted" in reason
+        watch.close()
+
+
+async def test_without_any_source_it_says_so_and_goes_on_trying(place, monkeypatch):
+    monkeypatch.setattr(proc, "PATH", "/proc/net/absent")
+    with without_net_admin():
+        watch = FlowWatch(poll_seconds=0.05, retry_seconds=0.05)
+        listener = Listener(watch)
+        for _ in range(100):
+            await asyncio.sleep(0.01)
+            if "/proc/net/absent" in watch.reason:
+                break
+        assert watch.tier == "none"
+        assert "/proc/net/absent: No such file or directory; is the nf_conntrack module loaded?" in watch.reason
+        assert snapshot()[1] == "none"
+    await listener.until(lambda: watch.tier == "ctnetlink")
+    watch.close()
+
+
+async def test_a_full_table_keeps_its_limit(place):
+    watch = FlowWatch(limit=5, refresh_seconds=0.05)
+    listener = Listener(watch)
+    await listener.until(lambda: watch.tier == "ctnetlink")
+    for port in range(6000, 6020):
+        place.udp(4, port)
+    await listener.until(lambda: watch.table.counters["dropped"] > 0)
+    assert len(watch.table) == 5
+    watch.close()
+
+
+async def test_closing_gives_everything_back_even_twice_and_half_way(place):
+    before = len(os.listdir("/proc/self/fd"))
+    watch = FlowWatch()
+    watch.attach(asyncio.get_running_loop(), lambda events: None)
+    await asyncio.sleep(0)
+    watch.close()
+    watch.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert (watch.tier, watch.reason) == ("none", "closed")
