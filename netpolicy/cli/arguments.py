@@ -1,0 +1,138 @@
+"""The command line of `netpolicy`: one table of commands, and the parser made from it.
+
+Imports no command: each row says where its function is, so that a run pays for one only.
+A wrong command line ends with 64, as sysexits.h and docs/cli.md say.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from .exit_code import USAGE
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+MOST = 1000  # rows in one answer: a bus message is at most 1 MiB
+
+# Command: module and function, help. The options stand in the functions below.
+COMMANDS = {
+    "status": ("live:status", "the whole picture: mode, outbounds, rules, warnings"),
+    "rules": ("live:rules", "every rule, whether it is in force, and what it did"),
+    "outbounds": ("live:outbounds", "every way out and whether it is up"),
+    "connections": ("connections:run", "the open connections, and which rule and outbound they have"),
+    "decide": ("decide:run", "which rule a connection would hit, why, and where it would go"),
+    "plan": ("live:plan", "what an apply would change now; exit code 2 if anything"),
+    "lint": ("lint:run", "everything that is wrong with configuration files"),
+    "reload": ("live:reload", "read the configuration again and bring it into force"),
+    "logs": ("logs:run", "what the daemon did lately"),
+    "events": ("events:run", "what the daemon announces, as it happens"),
+    "call": ("live:call", "one method of the bus object, for hosts without the ubus tool"),
+    "lab": ("laboratory:run", "the router in network namespaces on this machine (development)"),
+    "version": ("live:version", "the version of this tool"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a wrong command line ends with 64."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage()
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+        raise AssertionError  # `exit` does not return
+
+    def print_usage(self, file: object = None) -> None:
+        import sys
+
+        super().print_usage(sys.stderr)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The options of one run, `command` among them. Raises SystemExit for help and mistakes."""
+    parser = Parser(prog="netpolicy", description="See and steer the NetPolicy daemon.", allow_abbrev=False)
+    _add_common(parser, None, False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    for name, (_, meaning) in COMMANDS.items():
+        if name == "lab":
+            _add_lab(commands, meaning)
+            continue
+        command = commands.add_parser(name, help=meaning, description=_sentence(meaning), allow_abbrev=False)
+        # SUPPRESS: what stands before the command must survive when it is not repeated after it.
+        _add_common(command, argparse.SUPPRESS, argparse.SUPPRESS)
+        OPTIONS.get(name, _nothing)(command)
+    return parser.parse_args(list(argv))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def _add_common(parser: argparse.ArgumentParser, no_socket: str | None, no_json: str | bool) -> None:
+    parser.add_argument("--json", action="store_true", default=no_json, help="one JSON document instead of text")
+    parser.add_argument("--socket", metavar="PATH", default=no_socket, help="the ubus socket to use")
+
+
+def _add_lab(commands: argparse._SubParsersAction[Parser], meaning: str) -> None:
+    # Everything after `lab` is the lab's: with a prefix that nobody can type, nothing is an option here.
+    lab = commands.add_parser("lab", help=meaning, prefix_chars="\x00", add_help=False, allow_abbrev=False)
+    lab.add_argument("words", nargs="*")
+
+
+def _nothing(command: argparse.ArgumentParser) -> None:
+    """A command without options of its own."""
+
+
+def _connections(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--limit", type=_rows, default=50, metavar="N", help="at most N (default: %(default)s)")
+    command.add_argument("--offset", type=_count, default=0, metavar="N", help="leave out the first N")
+    command.add_argument("--filter", default=None, metavar="TEXT", help="an address, port, rule or outbound")
+    command.add_argument("--follow", action="store_true", help="print new and changed ones until interrupted")
+
+
+def _decide(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--rules", metavar="FILE", help="decide by this file instead of asking the daemon")
+    command.add_argument("facts", nargs="*", metavar="FACT=VALUE", help="such as proto=tcp dest_port=443 state=NORMAL")
+
+
+def _lint(command: argparse.ArgumentParser) -> None:
+    command.add_argument("files", nargs="+", metavar="FILE")
+
+
+def _logs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--since", type=_count, default=0, metavar="ID", help="only entries after this one")
+    command.add_argument("--limit", type=_rows, default=50, metavar="N", help="the newest N (default: %(default)s)")
+    command.add_argument("--level", choices=LOG_LEVELS, help="this level and worse")
+    command.add_argument("--follow", action="store_true", help="print new entries until interrupted")
+
+
+def _events(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--follow", action="store_true", help="until interrupted (what happens without --count too)")
+    command.add_argument("--count", type=_rows, metavar="N", help="end after N events")
+
+
+def _call(command: argparse.ArgumentParser) -> None:
+    command.add_argument("method", metavar="METHOD")
+    command.add_argument("arguments", nargs="?", default="{}", metavar="JSON", help="an object (default: {})")
+
+
+OPTIONS = {
+    "connections": _connections,
+    "decide": _decide,
+    "lint": _lint,
+    "logs": _logs,
+    "events": _events,
+    "call": _call,
+}
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count")
+    return int(text)
+
+
+def _rows(text: str) -> int:
+    number = _count(text)
+    if not 0 < number <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and {MOST}")
+    return number

@@ -1,0 +1,114 @@
+"""The commands that ask the daemon once and show the answer.
+
+Each is a call and a picture of the reply; never decides anything. A reply that lacks a key
+shows as "-": tool and daemon may be of different versions while a router is updated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from netpolicy import __version__
+
+from . import picture
+from .exit_code import CHANGES_PENDING, FINDINGS, FINE, USAGE, Failure
+from .running import Daemon
+from .terminal import Terminal
+
+# These change or compare the whole kernel state; a slow router needs its time.
+SLOW_SECONDS = 60.0
+
+CALL_EXAMPLE = "for example: netpolicy call logs '{\"limit\": 5}'"
+
+
+def _ask(
+    options: argparse.Namespace, method: str, data: Mapping[str, Any] | None = None, seconds: float = 30.0
+) -> dict[str, Any]:
+    with Daemon(options.socket) as daemon:
+        return daemon.call(method, data, seconds)
+
+
+def status(options: argparse.Namespace, terminal: Terminal) -> int:
+    """1 when the configuration on disk or the kernel is not as it should be."""
+    found = _ask(options, "status")
+    if terminal.as_json:
+        terminal.document(found)
+    else:
+        picture.status(terminal, found)
+    broken = any(_table(found, part).get("error") for part in ("config", "kernel"))
+    return FINDINGS if broken else FINE
+
+
+def rules(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Every rule in the order of the file."""
+    found = _ask(options, "rules")
+    if terminal.as_json:
+        terminal.document(found)
+    else:
+        picture.rules(terminal, picture.rows(found, "rules"))
+    return FINE
+
+
+def outbounds(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Every way out."""
+    found = _ask(options, "outbounds")
+    if terminal.as_json:
+        terminal.document(found)
+    else:
+        picture.outbounds(terminal, picture.rows(found, "outbounds"))
+    return FINE
+
+
+def plan(options: argparse.Namespace, terminal: Terminal) -> int:
+    """2 when an apply would change something."""
+    found = _ask(options, "plan", seconds=SLOW_SECONDS)
+    changes = found.get("changes") or []
+    if terminal.as_json:
+        terminal.document(found)
+    elif changes:
+        picture.changes(terminal, changes)
+    else:
+        terminal.line("nothing to do: the kernel does what the rules say")
+    return CHANGES_PENDING if changes else FINE
+
+
+def reload(options: argparse.Namespace, terminal: Terminal) -> int:
+    """1 when the daemon keeps the old configuration."""
+    found = _ask(options, "reload", seconds=SLOW_SECONDS)
+    is_fine = found.get("ok") is True
+    if terminal.as_json:
+        terminal.document(found)
+    elif is_fine:
+        terminal.line("reloaded")
+    if not is_fine:
+        terminal.complain(f"reload failed: {found.get('error') or 'no reason given'}", "see netpolicy status")
+    return FINE if is_fine else FINDINGS
+
+
+def call(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Any method; the reply is JSON in any case."""
+    try:
+        data = json.loads(options.arguments)
+    except (ValueError, RecursionError) as problem:
+        raise Failure(f"the arguments are not JSON: {problem}", CALL_EXAMPLE, USAGE) from None
+    if not isinstance(data, dict):
+        raise Failure("the arguments must be a JSON object", CALL_EXAMPLE, USAGE)
+    terminal.document(_ask(options, options.method, data, SLOW_SECONDS))
+    return FINE
+
+
+def version(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Of the tool; `status` has that of the daemon."""
+    if terminal.as_json:
+        terminal.document({"version": __version__})
+    else:
+        terminal.line(f"netpolicy {__version__}")
+    return FINE
+
+
+def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = found.get(key)
+    return value if isinstance(value, dict) else {}

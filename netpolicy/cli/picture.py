@@ -1,0 +1,178 @@
+"""How the daemon's documents look on a terminal.
+
+Documents in, lines out; asks nobody and decides nothing. Keys as in docs/cli.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .table import Column, amount, show
+from .terminal import Terminal, clean
+
+Document = Mapping[str, Any]
+
+ENFORCED = "kernel"
+LABEL_CELLS = 11
+
+OUTBOUND_COLUMNS = (
+    Column("OUTBOUND", least=8),
+    Column("TYPE", least=6),
+    Column("UP", colour=lambda text: "green" if text == "up" else "red"),
+    Column("DEVICE", least=6),
+    Column("GATEWAY", least=10),
+    Column("CLASS", is_number=True),
+    Column("TABLE", is_number=True),
+    Column("WHY", least=8),
+)
+
+RULE_COLUMNS = (
+    Column("PRIO", is_number=True),
+    Column("RULE", least=8),
+    Column("MATCH", least=14),
+    Column("ACTION", least=10),
+    Column("GOES TO", least=7),
+    Column("HITS", is_number=True),
+    Column("BYTES", is_number=True),
+    Column("IN FORCE", least=6, colour=lambda text: "green" if text == "yes" else "yellow"),
+)
+
+
+def rows(found: Document, key: str) -> list[dict[str, Any]]:
+    """The tables in a list of the reply, whatever else it may hold."""
+    value = found.get(key)
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def shown(value: object) -> str:
+    """A value of a reply; what is not there shows as "-"."""
+    return "-" if value is None or value == "" else str(value)
+
+
+def status(terminal: Terminal, found: Document) -> None:
+    """The whole picture."""
+    counted = _part(found, "rules")
+    skipped = rows(counted, "skipped")
+    terminal.line(terminal.paint(_title(found), "bold"))
+    _labelled(terminal, "config", _config(_part(found, "config")))
+    _labelled(terminal, "kernel", _kernel(_part(found, "kernel")))
+    _labelled(terminal, "rules", _rules(counted, len(skipped)))
+    _labelled(terminal, "inspector", _inspector(_part(found, "inspector")))
+    if found.get("pending"):
+        _labelled(terminal, "pending", shown(found["pending"]))
+    if rows(found, "outbounds"):
+        terminal.line()
+        outbounds(terminal, rows(found, "outbounds"))
+    if skipped or rows(found, "warnings"):
+        terminal.line()
+    for rule in skipped:
+        terminal.paragraph(f"skipped rule {shown(rule.get('name'))}: {shown(rule.get('error'))}", 2)
+    for warning in rows(found, "warnings"):
+        _warning(terminal, warning)
+
+
+def _part(found: Document, key: str) -> Document:
+    value = found.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _title(found: Document) -> str:
+    switched = "enabled" if found.get("enabled", True) else "switched off"
+    version, mode, state = (shown(found.get(key)) for key in ("version", "mode", "state"))
+    return clean(f"NetPolicy {version}, {switched}, mode {mode}, state {state}")
+
+
+def _labelled(terminal: Terminal, label: str, text: str) -> None:
+    terminal.paragraph(label.ljust(LABEL_CELLS) + text, LABEL_CELLS)
+
+
+def _config(part: Document) -> str:
+    error = part.get("error")
+    return shown(part.get("file")) + (f" is not in force: {error}" if error else "")
+
+
+def _kernel(part: Document) -> str:
+    text = "does what the rules say" if part.get("in_sync") else "differs from the rules"
+    if part.get("waiting"):
+        text += f", {part['waiting']} changes not made (netpolicy plan)"
+    if part.get("generation") is not None:
+        text += f", generation {part['generation']}"
+    return text + (f", last error: {part['error']}" if part.get("error") else "")
+
+
+def _rules(part: Document, skipped: int) -> str:
+    text = f"{shown(part.get('active'))} in force of {shown(part.get('total'))}"
+    return text + (f", {skipped} skipped because of errors" if skipped else "")
+
+
+def _inspector(part: Document) -> str:
+    return shown(part.get("tier")) + (f" ({part['reason']})" if part.get("reason") else "")
+
+
+def _warning(terminal: Terminal, warning: Document) -> None:
+    terminal.paragraph(f"{shown(warning.get('code'))}: {shown(warning.get('message'))}", 2)
+    if warning.get("hint"):
+        terminal.paragraph(f"  hint: {warning['hint']}", 4)
+
+
+def outbounds(terminal: Terminal, found: Sequence[Document]) -> None:
+    """A table, one outbound each."""
+    if not found:
+        terminal.line("there are no outbounds")
+        return
+    show(terminal, OUTBOUND_COLUMNS, [_outbound(outbound) for outbound in found])
+
+
+def _outbound(found: Document) -> tuple[str, ...]:
+    return (
+        shown(found.get("name")),
+        shown(found.get("type")),
+        "up" if found.get("up") else "down",
+        shown(found.get("device")),
+        shown(found.get("gateway") or found.get("gateway6")),
+        shown(found.get("class") or None),
+        shown(found.get("table") or None),
+        shown(found.get("reason")),
+    )
+
+
+def rules(terminal: Terminal, found: Sequence[Document]) -> None:
+    """A table, one rule each; below it why some are not in the kernel."""
+    if not found:
+        terminal.line("there are no rules")
+        return
+    show(terminal, RULE_COLUMNS, [_rule(rule) for rule in found])
+    idle = [rule for rule in found if shown(rule.get("enforced")) not in (ENFORCED, "-")]
+    if idle:
+        terminal.line()
+    for rule in idle:
+        terminal.paragraph(f"{shown(rule.get('name'))}: {rule['enforced']}", 2)
+
+
+def _rule(found: Document) -> tuple[str, ...]:
+    return (
+        shown(found.get("priority")),
+        shown(found.get("name")),
+        shown(found.get("match")),
+        shown(found.get("action")) + (" +log" if found.get("log") else ""),
+        shown(found.get("outbound")),
+        amount(found.get("hits")),
+        amount(found.get("bytes")),
+        _in_force(found),
+    )
+
+
+def _in_force(found: Document) -> str:
+    if not found.get("enabled", True):
+        return "off"
+    return "yes" if found.get("enforced") == ENFORCED else "no"
+
+
+def changes(terminal: Terminal, found: Sequence[object]) -> None:
+    """What a plan would do, one change each; a change may have several lines."""
+    for change in found:
+        for text in str(change).splitlines() or [""]:
+            terminal.line(clean(text))
+    count = len(found)
+    terminal.line(f"{count} change{'' if count == 1 else 's'} pending")
