@@ -16,7 +16,7 @@ from netpolicy.flows.table import FlowTable
 
 OnChange = Callable[[list[FlowEvent]], None]
 
-# A flow takes about 800 bytes here; a small router's whole conntrack table fits.
+# A flow takes about 400 bytes here; a small router's whole conntrack table fits.
 LIMIT = 16384
 # Events carry no byte counters, and flows older than the subscription end unheard: read the table this often.
 REFRESH_SECONDS = 30.0
@@ -146,7 +146,7 @@ class FlowWatch:
         self._collected, self._held = [], []
         self.table.replace(collected)
         self._schedule(self._refresh_seconds if self._events else self._poll_seconds, self.refresh)
-        self._apply([*held])
+        self._apply(held)
         self._on_change([RESYNC])
 
     def _fall(self, error: NetlinkError) -> None:

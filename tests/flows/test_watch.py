@@ -105,6 +105,24 @@ async def test_counters_grow_and_unheard_ends_are_noticed_with_each_reading(plac
     watch.close()
 
 
+async def test_what_ends_while_the_table_is_read_is_gone_afterwards(place):
+    listening = ctnetlink.Events()  # so that the kernel tells the ends of these flows
+    for port in range(6000, 6400):
+        place.udp(4, port)
+    watch = FlowWatch()
+    listener = Listener(watch)
+    while not watch._collected:
+        await asyncio.sleep(0)
+    early = watch._collected[0]
+    assert len(watch._collected) < 400
+    assert ctnetlink.delete(early)
+    await listener.until(lambda: watch.tier == "ctnetlink" and len(watch.table) >= 399)
+    await listener.until(lambda: any(event.kind == "destroy" for event in listener.heard))
+    assert early.destination_port not in listener.ports()
+    watch.close()
+    listening.close()
+
+
 async def test_after_lost_events_the_table_equals_the_kernel(place):
     watch = FlowWatch(receive_buffer=2048)
     listener = Listener(watch)
