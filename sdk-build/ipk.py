@@ -91,11 +91,20 @@ def build(package: str, root: Path = manifest.ROOT) -> bytes:
     conffiles = "".join(f"{entry.path}\n" for entry in entries if entry.conf)
     if conffiles:
         control.append(archive.Member("conffiles", 0o644, conffiles.encode()))
-    for name in ("postinst", "prerm"):
-        own = (root / f"sdk-build/scripts/{package}.{name}").read_bytes()
-        control.append(archive.Member(name, 0o755, SCRIPT.format(name=name).encode()))
-        control.append(archive.Member(f"{name}-pkg", 0o755, own))
+    control += _scripts(package, root)
     return archive.ipk_bytes(control, data, epoch(root))
+
+
+def _scripts(package: str, root: Path) -> list[archive.Member]:
+    own = {path.suffix[1:]: path for path in (root / "sdk-build/scripts").glob(f"{package}.*")}
+    members = []
+    for name in ("postinst", "prerm"):
+        members.append(archive.Member(name, 0o755, SCRIPT.format(name=name).encode()))
+    for name, path in own.items():
+        # There is no default for what runs after removal: ours stands alone.
+        target = name if name == "postrm" else f"{name}-pkg"
+        members.append(archive.Member(target, 0o755, path.read_bytes()))
+    return members
 
 
 def stage(package: str, folder: Path) -> None:

@@ -53,6 +53,10 @@ define Package/netpolicy/prerm
 $(file <$(NETPOLICY_DIR)/sdk-build/scripts/netpolicy.prerm)
 endef
 
+define Package/netpolicy/postrm
+$(file <$(NETPOLICY_DIR)/sdk-build/scripts/netpolicy.postrm)
+endef
+
 # No files of its own: brings the libraries of the full profile.
 define Package/netpolicy-full
   SECTION:=$(NETPOLICY_SECTION)

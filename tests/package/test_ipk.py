@@ -143,17 +143,22 @@ def test_the_configuration_is_a_conffile(engine: bytes) -> None:
 
 
 def test_scripts_of_ours_run_inside_openwrts_default_ones(packages: dict[str, bytes]) -> None:
-    for content in packages.values():
+    for file_name, content in packages.items():
+        package = file_name.split("_")[0]
         control = read_member(content, "./control.tar.gz")
         for name in ("postinst", "prerm"):
             assert f'default_{name} "$0" "$@"' in read_member(control, f"./{name}").decode()
-            assert members(control)[f"./{name}-pkg"].mode == 0o755
+        for path in (ROOT / "sdk-build/scripts").glob(f"{package}.*"):
+            name = path.suffix[1:]
+            target = "./postrm" if name == "postrm" else f"./{name}-pkg"
+            assert read_member(control, target) == path.read_bytes()
+            assert members(control)[target].mode == 0o755
 
 
 def test_lab_tests_and_bytecode_are_never_installed(engine: bytes) -> None:
     paths = members(read_member(engine, "./data.tar.gz"))
     assert (ROOT / "netpolicy/lab/__init__.py").is_file()
-    assert not [path for path in paths if "/lab" in path or "/test" in path or path.endswith((".pyc", ".md"))]
+    assert not [path for path in paths if "/lab/" in path or "/test" in path or path.endswith((".pyc", ".md"))]
 
 
 def test_the_release_file_names_the_version_of_the_package(engine: bytes) -> None:

@@ -96,7 +96,7 @@ def test_the_page_shows_state_outbounds_rules_and_connections() -> None:
     assert "Office hours (logged) src_addr=192.168.1.0/24 route wan_b active" in text
     assert "12 4.8 MiB" in text
     assert "192.168.1.7:51000 198.51.100.4:443 office wan_b 2.0 KiB ESTABLISHED" in text
-    assert "[2001:db8::7]:51000 [2001:db8::53]:443 no rule direct decided before the last change" in text
+    assert "[2001:db8::7]:51000 [2001:db8::53]:443 no rule direct the rules now say otherwise" in text
     assert "conntrack (no BTF)" in text
 
 
@@ -131,6 +131,13 @@ def test_names_with_markup_stay_text_everywhere() -> None:
 
 
 @needs_node
+def test_only_the_first_line_of_an_error_is_shown() -> None:
+    page = show({"netpolicy.status": [{"!reject": "Object not found\n  at rpc.js:82"}]})
+    assert "Object not found" in words(page)
+    assert "rpc.js" not in words(page)
+
+
+@needs_node
 def test_an_error_text_with_markup_stays_text_too() -> None:
     page = show({"netpolicy.status": [{"!reject": HOSTILE}]})
     assert "<img" not in page["html"]
@@ -138,11 +145,19 @@ def test_an_error_text_with_markup_stays_text_too() -> None:
 
 
 @needs_node
-def test_a_service_that_does_not_run_is_said_so_and_how_to_start_it() -> None:
-    page = show({"service.list": [{}]})
+@pytest.mark.parametrize(
+    ("services", "advice"),
+    [
+        ({}, "It was stopped. &#34;/etc/init.d/netpolicy start&#34; starts it."),
+        ({"netpolicy": {"triggers": []}}, "option &#34;enabled&#34; in /etc/config/netpolicy is 1"),
+    ],
+    ids=["stopped", "switched off"],
+)
+def test_a_service_that_does_not_run_is_said_so_and_how_to_start_it(services: Any, advice: str) -> None:
+    page = show({"service.list": [services]})
     text = words(page)
     assert "The NetPolicy service is not running." in text
-    assert 'option &#34;enabled&#34; in /etc/config/netpolicy is 1' in text
+    assert advice in text
     assert "Live connections" not in text
 
 

@@ -24,6 +24,7 @@ define BuildPackage
   $(info conffiles $(1) $(strip $(Package/$(1)/conffiles)))
   export $(1)_postinst = $$(call Package/$(1)/postinst)
   export $(1)_prerm = $$(call Package/$(1)/prerm)
+  export $(1)_postrm = $$(call Package/$(1)/postrm)
 all: $(1)
 .PHONY: $(1)
 $(1):
@@ -87,7 +88,7 @@ def test_conffiles_of_recipe_and_manifest_are_the_same(built: tuple[str, Path]) 
     assert f"conffiles netpolicy {' '.join(owned)}" in built[0].splitlines()
 
 
-@pytest.mark.parametrize("name", ["postinst", "prerm"])
+@pytest.mark.parametrize("name", ["postinst", "prerm", "postrm"])
 def test_scripts_reach_the_package_unchanged(built: tuple[str, Path], name: str) -> None:
     script = (ROOT / f"sdk-build/scripts/netpolicy.{name}").read_text().strip()
     environment = (built[1] / "netpolicy.environment").read_text()

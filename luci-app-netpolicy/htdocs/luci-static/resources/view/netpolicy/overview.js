@@ -211,7 +211,7 @@ function renderConnections(connections) {
 				endpoint(flow.dest, flow.dest_port),
 				flow.rule ? String(flow.rule) : E('em', {}, [ _('no rule') ]),
 				[ text(flow.outbound), flow.agrees === false ? ' ' : '',
-				  flow.agrees === false ? badge(false, _('decided before the last change')) : '' ],
+				  flow.agrees === false ? badge(false, _('the rules now say otherwise')) : '' ],
 				bytes(flow.bytes),
 				text(flow.state)
 			];
@@ -219,9 +219,20 @@ function renderConnections(connections) {
 		_('No connection to show.'));
 }
 
+/* `service` is procd's entry: absent when stopped, without instances when switched off. */
+function reasonOf(service) {
+	if (!service)
+		return _('It was stopped. "/etc/init.d/netpolicy start" starts it.');
+
+	if (!Object.keys(service.instances || {}).length)
+		return _('It starts when the option "enabled" in /etc/config/netpolicy is 1.');
+
+	return _('It should run, but does not answer. The system log says why.');
+}
+
 function renderFailure(error, service) {
-	var words = String((error && error.message) || error),
-	    instances = service ? Object.keys(service.instances || {}) : [];
+	/* LuCI appends where in its own code the error was raised. */
+	var words = String((error && error.message) || error).split('\n')[0];
 
 	if (ACCESS_DENIED.test(words))
 		return box('error', [
@@ -231,9 +242,7 @@ function renderFailure(error, service) {
 
 	return box('warning', [
 		E('strong', {}, [ _('The NetPolicy service is not running.') ]),
-		E('div', {}, [ instances.length
-			? _('It should run, but does not answer. The system log says why.')
-			: _('It starts when the option "enabled" in /etc/config/netpolicy is 1.') ]),
+		E('div', {}, [ reasonOf(service) ]),
 		E('div', {}, [ words ])
 	]);
 }
