@@ -28,7 +28,7 @@ help: ## print this list
 
 run: ## the lab: a router, its providers and clients on this machine, live in the terminal
 	@scripts/setup run
-	@$(PRIVILEGED) .venv/bin/netpolicy lab $(ARGS)
+	@PATH="$$PATH:/usr/sbin:/sbin" .venv/bin/netpolicy lab $(ARGS)
 
 test: ## everything: lint, then all tests (needs root or user namespaces; at most 12 minutes)
 	@scripts/setup test
