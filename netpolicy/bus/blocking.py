@@ -19,6 +19,7 @@ from .status import CONNECTION_FAILED, NOT_FOUND, OK, TIMEOUT, UbusError
 from .wire import Message, Parser, WireError
 
 BROKER_SECONDS = 10.0
+CROWDED_SECONDS = 0.02
 READ_BYTES = 65536
 ANSWER_LIMIT = 4096
 
@@ -33,8 +34,7 @@ class BlockingClient:
         self._messages: deque[Message] = deque()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.settimeout(BROKER_SECONDS)
-            self._socket.connect(self.path)
+            self._connect(time.monotonic() + BROKER_SECONDS)
             self._hello()
         except OSError as problem:
             self.close()
@@ -43,6 +43,15 @@ class BlockingClient:
         except UbusError:
             self.close()
             raise
+
+    def _connect(self, deadline: float) -> None:
+        """Connect, also while the broker has more callers at its door than it may let wait."""
+        while True:
+            self._socket.settimeout(_left(deadline))
+            try:
+                return self._socket.connect(self.path)
+            except BlockingIOError:
+                time.sleep(CROWDED_SECONDS)
 
     def _hello(self) -> None:
         if self._next(time.monotonic() + BROKER_SECONDS).type != wire.HELLO:

@@ -75,7 +75,7 @@ class Broker:
             listener.bind(beside)
             os.chmod(beside, SOCKET_MODE)
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_unix_server(lambda: Connection(self), sock=listener)
+            self._server = await loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=CLIENT_LIMIT)
             self._inode = os.lstat(beside).st_ino
             os.rename(beside, self.path)
         except OSError:

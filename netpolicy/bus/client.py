@@ -48,6 +48,7 @@ class UbusClient:
         self._keeper: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
+        self._closing = False
         self.last_error = ""      # why the last attempt to connect failed
 
     # -- life -----------------------------------------------------------------------------
@@ -72,17 +73,21 @@ class UbusClient:
 
     async def close(self) -> None:
         """Disconnect for good; ubusd then removes our objects. Running handlers are cancelled."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+        self._closing = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self._link is not None:
+            self._link.close()
+        if self._keeper is not None:
+            await asyncio.gather(self._keeper, return_exceptions=True)
         await self._desk.close()
 
     async def _keep(self) -> None:
         """Connect, register, wait for the loss, again; the pause grows while nobody answers."""
         loop = asyncio.get_running_loop()
         pause = RETRY_FIRST_SECONDS
-        while True:
+        # Until Python 3.12 `wait_for` may swallow a cancellation, so the task is also told to end.
+        while not self._closing:
             started = loop.time()
             try:
                 await self._session(await open_link(self.path, self._desk.receive, self._ended))

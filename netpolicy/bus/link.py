@@ -54,6 +54,7 @@ class Link(asyncio.Protocol):
         self._parser = Parser(wire.MESSAGE_LIMIT + wire.FORWARD_SLACK)
         self._pending: dict[tuple[int, int], Pending] = {}
         self._seq = 0
+        self._reason = "the connection to ubus is lost"
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -90,7 +91,7 @@ class Link(asyncio.Protocol):
         """Hand bytes to the socket, waiting while it is full; raises UbusError 10 when it is gone."""
         await self._writable.wait()
         if not self.is_open or self._transport is None:
-            raise UbusError(CONNECTION_FAILED, "the connection to ubus is lost")
+            raise UbusError(CONNECTION_FAILED, self._reason)
         self._transport.write(data)
 
     def post(self, data: bytes) -> None:
@@ -124,7 +125,8 @@ class Link(asyncio.Protocol):
         try:
             for message in self._parser.feed(data):
                 self._take(message)
-        except WireError:
+        except WireError as problem:
+            self._reason = f"malformed message from ubus: {problem}"
             self.close()
 
     def pause_writing(self) -> None:
@@ -164,7 +166,7 @@ class Link(asyncio.Protocol):
             return
         self.is_open = False
         self._writable.set()
-        lost = UbusError(CONNECTION_FAILED, "the connection to ubus is lost")
+        lost = UbusError(CONNECTION_FAILED, self._reason)
         for future in [self.hello, *(waiting.future for waiting in self._pending.values())]:
             if not future.done():
                 future.set_exception(lost)

@@ -19,6 +19,7 @@ from .wire import Message, WireError
 
 RUNNING_LIMIT = 32
 WAITING_LIMIT = 256
+CLEAN_UP_SECONDS = 2.0
 
 
 class Desk:
@@ -174,11 +175,11 @@ class Desk:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Cancel the handlers that still run."""
-        tasks = list(self._tasks)
-        for task in tasks:
+        """Cancel the handlers that still run, and give them a moment to clean up."""
+        for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=CLEAN_UP_SECONDS)
 
 
 def _wants_answer(message: Message, attributes: dict[int, Any]) -> bool:
