@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from netpolicy.lab import keeper, network, starter
+from netpolicy.lab import control, keeper, network, starter
 from netpolicy.lab.starter import LabError
 from netpolicy.lab.topology import PROVIDERS, provider
 
@@ -227,7 +226,10 @@ class Lab:
         text = order if isinstance(order, str) else f"delay {order:g}"
         if not self.tun:
             raise LabError(f"lab: no {network.TUN_DEVICE} here, so lines take no orders")
-        return ask_relay(self.file(keeper.relay_socket(line.letter)), text)
+        try:
+            return control.ask_relay(self.file(keeper.relay_socket(line.letter)), text)
+        except (OSError, ValueError) as error:
+            raise LabError(f"lab: line {name}: {error}") from None
 
     def repair(self) -> None:
         """Both lines as they were at the start."""
@@ -274,15 +276,3 @@ class Lab:
         agent.stdin.write(json.dumps({"op": op, **args}) + "\n")
         agent.stdin.flush()
         return Pending(agent)
-
-
-def ask_relay(path: Path, text: str) -> str:
-    """Send one order to a line's relay and return its answer. Raises LabError when it refuses."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as handle:
-        handle.settimeout(2.0)
-        handle.connect(str(path))
-        handle.send(text.encode())
-        answer = handle.recv(256).decode()
-    if not answer.startswith("ok"):
-        raise LabError(f"lab: {answer}")
-    return answer

@@ -18,6 +18,7 @@ from pathlib import Path
 from netpolicy.lab import network
 from netpolicy.lab.topology import INTERNET, PROVIDERS, ROUTER
 
+REFUSED = 4
 RUN = Path("/run")
 LAB = RUN / "lab"
 BUS_SOCKET = RUN / "ubus" / "ubus.sock"
@@ -88,6 +89,11 @@ def bury_orphans() -> None:
         os.waitpid(found.si_pid, 0)
 
 
+def own(pid: int) -> None:
+    """Name a child whose end its starter wants to hear about itself."""
+    _OWN.add(pid)
+
+
 _OWN: set[int] = set()
 
 
@@ -100,7 +106,7 @@ def _start(command: list[str]) -> subprocess.Popen[str]:
     # Nobody reads these errors while all is well, so they must not go into a pipe that fills up.
     with ERRORS.open("ab") as errors:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
-    _OWN.add(child.pid)
+    own(child.pid)
     return child
 
 
@@ -128,8 +134,8 @@ def main(argv: list[str]) -> int:
     try:
         keeper.build()
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
+        print(f"netpolicy lab: {error}", file=sys.stderr)
+        return REFUSED
     if mode == "serve":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the test runner's business
         print("ready " + json.dumps({"times": keeper.times, "tun": keeper.tun}), flush=True)

@@ -136,4 +136,4 @@ def _ask_dns(name: str, kind: str, address: str, timeout: float) -> Result:
         handle.connect((address, 53))
         number = handle.getsockname()[1]  # different for each question, and nobody here forges answers
         handle.send(wire.question(name, wire.AAAA if kind == "AAAA" else wire.A, number))
-        return {"seen": None, "addresses": wire.addresses(handle.recv(4096), number)}
+        return {"seen": None, "addresses": wire.addresses(handle.recv(4096), number), "local_port": number}

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ TOOLS = {
     "nft": "nftables",
     "openssl": "openssl",
 }
+# The inside needs a second or two to stop its daemon.
+PATIENCE_SECONDS = 5.0
 ROOT_OF_PACKAGE = Path(__file__).resolve().parents[2]
 
 
@@ -39,6 +42,31 @@ class Started:
     process: subprocess.Popen[str]
     life: int
     user_namespace: bool
+
+
+class Inside:
+    """The running inside, to be ended politely and then not."""
+
+    def __init__(self, started: Started) -> None:
+        self._process = started.process
+        self._life = started.life
+        self._deadline = float("inf")
+
+    def end(self) -> None:
+        """Ask it to end by closing its life; it is killed when that takes too long."""
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
+            self._deadline = time.monotonic() + PATIENCE_SECONDS
+
+    def wait(self) -> int:
+        """Its exit code; negative when a signal killed it."""
+        while True:
+            try:
+                return self._process.wait(0.2)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > self._deadline:
+                    self._process.kill()
 
 
 def check_tools() -> None:

@@ -1,0 +1,120 @@
+"""Put together what one picture shows: lines, rules, and each client's latest connections.
+
+Values in, values out: no terminal, no bus, no clock. Joins what a client measured with what the
+daemon says about the same connection (origin address and port).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from netpolicy.lab.control import Lines
+from netpolicy.lab.topology import CLIENTS, line_of
+from netpolicy.lab.traffic import PLANS, PORTS, Step
+from netpolicy.lab.watch import Answers
+
+NOTHING = "-"
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """The latest attempt of one step of one client. `fresh` grows with every attempt."""
+
+    client: str
+    step: Step
+    result: dict[str, Any]
+    rule: str
+    outbound: str
+
+
+def key_of(told: dict[str, Any]) -> tuple[str, int]:
+    """Which row a traffic report belongs to."""
+    return str(told["client"]), int(told["step"])
+
+
+def tries(reports: dict[tuple[str, int], dict[str, Any]], answers: Answers) -> list[Try]:
+    """One per step, in the order of the plans; steps not tried yet are left out."""
+    found = []
+    for client, plan in PLANS.items():
+        for number, step in enumerate(plan):
+            told = reports.get((client, number))
+            if told is not None:
+                found.append(_try(client, step, told, answers))
+    return found
+
+
+def _try(client: str, step: Step, told: dict[str, Any], answers: Answers) -> Try:
+    machine = next(c for c in CLIENTS if c.name == client)
+    source = machine.address4 if step.family == 4 else machine.address6
+    entry = answers.connection(step.protocol, source, told.get("local_port")) or {}
+    return Try(client, step, told, entry.get("rule") or NOTHING, entry.get("outbound") or NOTHING)
+
+
+def connection_row(item: Try) -> Row:
+    """Who, what for, which rule, which way out, what the server saw and how long it took."""
+    target = f"{item.step.kind} {item.step.name.removesuffix('.example.net')} v{item.step.family}"
+    if item.step.kind == "dns":
+        target = f"dns port {PORTS['dns']} v{item.step.family}"
+    return (item.client, target, item.rule, item.outbound, outcome(item.result))
+
+
+def outcome(told: dict[str, Any]) -> str:
+    """What came of a connection: `seen from B  26 ms`, or the error in a word."""
+    if not told.get("ok"):
+        return str(told.get("error") or "no answer")
+    letter = line_of(str(told.get("seen") or ""))
+    return f"{'from ' + letter if letter else 'answered'} {told.get('ms', 0):.0f} ms"
+
+
+def outbound_rows(answers: Answers, lines: Lines) -> list[Row]:
+    """Name, device, up or down, latency, and a remark."""
+    rows = []
+    for entry in answers.outbounds:
+        latency = entry.get("latency_ms")
+        rows.append((
+            str(entry.get("name")), str(entry.get("device") or NOTHING), "up" if entry.get("up") else "down",
+            NOTHING if latency is None else f"{latency:.0f} ms",
+            lines.word(str(entry.get("name"))) or str(entry.get("reason") or ""),
+        ))
+    return rows
+
+
+def rule_rows(answers: Answers) -> list[Row]:
+    """Name, match, action, hits, bytes of first packets, and whether it is in force."""
+    return [
+        (str(rule.get("name")), str(rule.get("match") or ""), str(rule.get("action") or ""),
+         str(rule.get("hits", 0)), size(rule.get("bytes") or 0), "" if rule.get("active") else "off")
+        for rule in answers.rules.get("rules") or []
+    ]
+
+
+def headline(answers: Answers) -> str:
+    """State, mode, and the first thing that is wrong, if any."""
+    status = answers.status
+    words = [f"state {status.get('state', '?')}", f"mode {status.get('mode', '?')}"]
+    kernel = status.get("kernel") or {}
+    if kernel:
+        words.append(f"kernel {'in step' if kernel.get('in_sync') else 'OUT OF STEP'} ({kernel.get('generation', 0)})")
+    error = (status.get("config") or {}).get("error")
+    if answers.silence:
+        words.append(f"daemon silent: {answers.silence}")
+    elif error:
+        words.append(f"configuration refused: {error}")
+    return "  ".join(words)
+
+
+def log_lines(answers: Answers, count: int) -> list[str]:
+    """The newest entries of the daemon's log, oldest first."""
+    entries = (answers.logs.get("entries") or [])[-count:] if count > 0 else []
+    return [f"{entry.get('level', '')} {entry.get('message', '')}".strip() for entry in entries]
+
+
+def size(count: float) -> str:
+    """Bytes in at most six characters."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""

@@ -1,0 +1,138 @@
+"""A terminal with the lab in it, driven the way a person would."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+from netpolicy.lab import starter
+
+NAMESPACES = ("pid", "mnt", "net", "user")
+
+
+class Terminal:
+    """`netpolicy lab` in a pseudo terminal of 80 columns and 24 lines."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        self._slave = slave
+        self.before = termios.tcgetattr(slave)
+        self.text = ""
+        self._read = 0
+        # As from a person's shell: the shell owns the session, so killing the lab does not hang it up.
+        script = 'trap : INT HUP TERM; "$@"; echo "ended with $?."; exec sleep 1000'
+        self._shell = subprocess.Popen(
+            ["sh", "-c", script, "sh", sys.executable, "-m", "netpolicy.lab.main", *arguments],
+            stdin=slave, stdout=slave, stderr=slave,
+            env={**starter.environment(), "TERM": "xterm", "COLUMNS": "", "LINES": ""}, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+
+    def read_until(self, words: str, seconds: float = 15.0) -> None:
+        """Read what is drawn until these words were, looking on from where the last call ended."""
+        deadline = time.monotonic() + seconds
+        while words not in self.text[self._read:]:
+            left = deadline - time.monotonic()
+            assert left > 0, f"never drawn: {words!r}; last: {self.text[-3000:]!r}"
+            if select.select([self._master], [], [], min(left, 0.2))[0]:
+                self.text += os.read(self._master, 65536).decode(errors="replace")
+        self._read = self.text.index(words, self._read) + len(words)
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
+    def attributes(self) -> list[object]:
+        """The terminal's settings now."""
+        return termios.tcgetattr(self._slave)
+
+    def end(self) -> int:
+        """Wait for the lab's end; its exit code as a shell sees it."""
+        self.read_until("ended with ")
+        self.read_until(".")
+        return int(self.text.rpartition("ended with ")[2].partition(".")[0])
+
+    @property
+    def outside(self) -> int:
+        """`netpolicy lab` itself."""
+        return starter.first_child(self._shell.pid)
+
+    @property
+    def unshare(self) -> int:
+        """The process that made the namespaces."""
+        return starter.first_child(self.outside)
+
+    @property
+    def inside(self) -> int:
+        """Process 1 of the lab, as numbered outside."""
+        return starter.first_child(self.unshare)
+
+    def drain(self, seconds: float) -> None:
+        """Read what is still written."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and select.select([self._master], [], [], left)[0]:
+            try:
+                self.text += os.read(self._master, 65536).decode(errors="replace")
+            except OSError:
+                return
+
+    def close(self) -> None:
+        """End what still runs and close both ends."""
+        self._shell.kill()
+        self._shell.wait()
+        os.close(self._master)
+        os.close(self._slave)
+
+
+def namespaces_of(pid: int) -> set[str]:
+    """The namespaces of a process that are not ours."""
+    own = {os.readlink(f"/proc/self/ns/{kind}") for kind in NAMESPACES}
+    return {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in NAMESPACES} - own
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one, as numbered outside."""
+    try:
+        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+    return children + [grandchild for child in children for grandchild in descendants(child)]
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process, '' when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def users_of(namespaces: set[str]) -> list[str]:
+    """Processes that still are in one of these namespaces."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        for kind in NAMESPACES:
+            try:
+                if os.readlink(entry / "ns" / kind) in namespaces:
+                    found.append(f"{entry.name} {command_of(int(entry.name))}")
+            except OSError:
+                continue
+    return found
+
+
+def wait_until_unused(namespaces: set[str], seconds: float = 5.0) -> None:
+    """Until no process and no mount holds one of these namespaces."""
+    deadline = time.monotonic() + seconds
+    while left := users_of(namespaces):
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.02)
+    mounts = Path("/proc/self/mountinfo").read_text()
+    assert not [name for name in namespaces if name in mounts]
