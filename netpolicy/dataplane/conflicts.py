@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from netpolicy.dataplane import names
 from netpolicy.dataplane.listing import Listing
+from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import SPAN, describe_rule
 from netpolicy.dataplane.state import PROTOCOL, Route, RoutingRule
@@ -57,10 +58,10 @@ def find(
     return found
 
 
-def foreign_exact_marks(policy: Policy, rules: Iterable[RoutingRule]) -> tuple[int, ...]:
+def foreign_exact_marks(marks: Marks, rules: Iterable[RoutingRule]) -> tuple[int, ...]:
     """Marks that others match without a mask: adding our bits would hide their packets from them."""
-    marks = {rule.mark for rule in rules if rule.protocol != PROTOCOL and rule.mask == EXACT and rule.mark}
-    return tuple(sorted(mark for mark in marks if not mark & policy.marks.class_mask))
+    found = {rule.mark for rule in rules if rule.protocol != PROTOCOL and rule.mask == EXACT and rule.mark}
+    return tuple(sorted(mark for mark in found if not mark & marks.class_mask))
 
 
 def _marks(policy: Policy, rules: list[RoutingRule]) -> list[Conflict]:

@@ -41,7 +41,9 @@ def _by_family(rule: Rule, policy: Policy, head: str) -> Matches:
     if tail is None:
         return ()
     mac = rule.field("src_mac")
-    link = (_words("ether saddr", mac, policy, quoted=False) or "") if mac else ""
+    link = _words("ether saddr", mac, policy, quoted=False) if mac else ""
+    if link is None:
+        return ()
     wanted = rule.field("family")
     families = [family for family in (V4, V6) if wanted is None or wanted.matches(family)]
     addressed = rule.field("src_addr") is not None or rule.field("dest_addr") is not None
@@ -111,7 +113,8 @@ def _words(expression: str, field: Field, policy: Policy, quoted: bool) -> str |
     """Equality with one of the words; None when no word can be met by an incoming packet."""
     assert isinstance(field, Words)
 
-    def spell(words: tuple[str, ...]) -> list[str]:
+    def spell(found: tuple[object, ...]) -> list[str]:
+        words = [str(word) for word in found]
         if not quoted:
             return sorted(words)
         devices = {policy.devices(word) for word in words if word != ROUTER_ITSELF}

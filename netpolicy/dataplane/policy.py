@@ -55,6 +55,7 @@ class Entry:
     rule: Rule
     number: int
     log: bool = False
+    blocks: bool = False  # it was written to block; a route whose line is down and refuses was not
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
-from netpolicy.core.model import BLOCK, Rule
+from netpolicy.core.model import Rule
 from netpolicy.dataplane import names
 from netpolicy.dataplane.match_text import FAMILY_WORD, forwarded_matches, own_matches
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Policy
@@ -59,8 +59,10 @@ def build(policy: Policy) -> Table:
     for entry in policy.entries:
         chains[names.rule_chain(entry.rule.name)] = _rule_chain(entry)
     if policy.classes != (DIRECT_CLASS,):
-        chains[FORWARDED] = _classifier(policy, _forwarded_head(policy), forwarded_matches, policy.default_forwarded)
-        chains[OWN] = _classifier(policy, _own_head(policy), own_matches, policy.default_own)
+        entries = list(policy.entries)
+        forwarded, own = policy.default_forwarded, policy.default_own
+        chains[FORWARDED] = _classifier(policy, _forwarded_head(policy), entries, forwarded_matches, forwarded)
+        chains[OWN] = _classifier(policy, _own_head(policy), _own_entries(policy), own_matches, own)
         # Two fixed names in front of the staged chains keep the swap to one rule each.
         chains["classify"] = Chain((f"goto {FORWARDED}",))
         chains["classify_own"] = Chain((f"goto {OWN}",))
@@ -85,7 +87,8 @@ def _class_chains(policy: Policy, number: int) -> dict[str, Chain]:
     # nft 1.0.6 cannot combine packet mark and conntrack mark in one statement: hence a chain per
     # value. It lists `& K | V` as `& (K|V) | V`; written that way here, text and listing agree.
     save = f"ct mark set ct mark & {keep | saved:#010x} | {saved:#010x}"
-    chains = {names.saving_chain(number): Chain((f"{save} {_verdict(policy, number)}",))}
+    # Two rules: a packet that conntrack calls invalid has no mark to save, and must be steered all the same.
+    chains = {names.saving_chain(number): Chain((save, _verdict(policy, number)))}
     if number != DIRECT_CLASS:
         mark = f"meta mark set meta mark & {keep | bits:#010x} | {bits:#010x} accept"
         chains[names.marking_chain(number)] = Chain((mark,))
@@ -132,7 +135,7 @@ def _blocks_by_device(policy: Policy) -> list[str]:
     devices = ", ".join(f'"{device}"' for device, _ in policy.ingress)
     rules = []
     for entry in policy.entries:
-        if entry.rule.action.kind == BLOCK and entry.rule.field("src_iface") is not None:
+        if entry.blocks and entry.rule.field("src_iface") is not None:
             target = names.rule_chain(entry.rule.name)
             for match in forwarded_matches(entry.rule, policy):
                 rules.append(f"iifname {{ {devices} }} {match} goto {target}")
@@ -148,16 +151,18 @@ def _own_head(policy: Policy) -> list[str]:
     return rules
 
 
-def _classifier(policy: Policy, head: list[str], matches: Matcher, default: int) -> Chain:
+def _classifier(policy: Policy, head: list[str], entries: list[Entry], matches: Matcher, default: int) -> Chain:
     rules = list(head)
-    for entry in policy.entries:
-        rule = entry.rule
-        if matches is own_matches and rule.action.kind == BLOCK and not rule.blocks_router_itself:
-            continue
-        target = names.rule_chain(rule.name)
-        rules.extend(f"{match} goto {target}".strip() for match in matches(rule, policy))
+    for entry in entries:
+        target = names.rule_chain(entry.rule.name)
+        rules.extend(f"{match} goto {target}".strip() for match in matches(entry.rule, policy))
     rules.append(f"goto {names.saving_chain(default)}")
     return Chain(tuple(rules))
+
+
+def _own_entries(policy: Policy) -> list[Entry]:
+    """A block cuts the router's own connections only when it names the router as source."""
+    return [entry for entry in policy.entries if not entry.blocks or entry.rule.blocks_router_itself]
 
 
 def _hooks(policy: Policy) -> dict[str, Chain]:
@@ -182,7 +187,8 @@ def _hooks(policy: Policy) -> dict[str, Chain]:
     refusals = _refusals(policy)
     if refusals:
         chains["forward_np"] = Chain(refusals, f"type filter hook forward priority {BLOCK_PRIORITY}; policy accept;")
-    if any(entry.rule.action.kind == BLOCK and entry.rule.blocks_router_itself for entry in policy.entries):
+    # Also for a route that refuses while its line is down: a kill switch holds for the router too.
+    if any(entry.number in (marks.drop, marks.reject) for entry in _own_entries(policy)):
         chains["out_np"] = Chain(refusals, f"type filter hook output priority {BLOCK_PRIORITY}; policy accept;")
     return chains
 

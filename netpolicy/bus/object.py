@@ -1,0 +1,72 @@
+"""The ubus object `netpolicy`: each method is one call of the service and back.
+
+Holds no logic that another door would have to repeat: names, argument types and statuses
+only. The list of methods: docs/interfaces.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netpolicy.bus.method import Caller, Method
+from netpolicy.bus.status import INVALID_ARGUMENT, UbusError
+from netpolicy.service.api import Refused, Service
+
+NAME = "netpolicy"
+
+Arguments = dict[str, Any]
+
+
+def methods(service: Service) -> dict[str, Method]:
+    """The methods of the object, bound to a service."""
+
+    async def status(_: Arguments, __: Caller) -> Arguments:
+        return service.status()
+
+    async def rules(_: Arguments, __: Caller) -> Arguments:
+        return await service.rules()
+
+    async def outbounds(_: Arguments, __: Caller) -> Arguments:
+        return service.outbounds()
+
+    async def connections(given: Arguments, _: Caller) -> Arguments:
+        return service.connections(given.get("limit", 100), given.get("offset", 0), given.get("filter", ""))
+
+    async def decide(given: Arguments, _: Caller) -> Arguments:
+        return _answer(service.decide, given.get("facts", {}))
+
+    async def plan(_: Arguments, __: Caller) -> Arguments:
+        try:
+            return await service.plan()
+        except Refused as refusal:
+            # A status without words would hide the reason from the `ubus` tool: it is in the reply.
+            return {"changes": [], "hash": "", "conflicts": [], "not_enforced": [], "error": str(refusal)}
+
+    async def reload(_: Arguments, __: Caller) -> Arguments:
+        return await service.reload()
+
+    async def lint(given: Arguments, _: Caller) -> Arguments:
+        return _answer(service.lint, given.get("text", ""))
+
+    async def logs(given: Arguments, _: Caller) -> Arguments:
+        return service.logs(given.get("since", 0), given.get("limit", 100), given.get("level", "debug"))
+
+    return {
+        "status": Method(status),
+        "rules": Method(rules),
+        "outbounds": Method(outbounds),
+        "connections": Method(connections, {"limit": int, "offset": int, "filter": str}),
+        "decide": Method(decide, {"facts": dict}),
+        "plan": Method(plan),
+        "reload": Method(reload),
+        "lint": Method(lint, {"text": str}),
+        "logs": Method(logs, {"since": int, "limit": int, "level": str}),
+    }
+
+
+def _answer(use_case: Any, given: Any) -> Arguments:
+    try:
+        answer: Arguments = use_case(given)
+    except Refused as refusal:
+        raise UbusError(INVALID_ARGUMENT, str(refusal)) from None
+    return answer

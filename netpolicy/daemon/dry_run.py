@@ -1,0 +1,29 @@
+"""`netpolicyd --dry-run`: one decision on paper, as the predecessor printed it.
+
+Reads the configuration, touches nothing else. What is printed: service/dry_run.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from netpolicy.config.load import load
+from netpolicy.service import dry_run
+
+
+def main(given: argparse.Namespace) -> int:
+    """Prints the decision for the given facts; 1 when the configuration cannot be used."""
+    loaded = load(given.config)
+    for found in loaded.diagnostics:
+        if found.severity == "error":
+            print(found.text(), file=sys.stderr)
+    if loaded.fatal:
+        return 1
+    document = dry_run.document(loaded.ruleset, given.facts, given.state)
+    if given.json:
+        print(json.dumps(document))
+    else:
+        print(dry_run.text(document, given.given))
+    return 0

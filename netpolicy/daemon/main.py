@@ -1,0 +1,46 @@
+"""The entry point `netpolicyd`: arguments in, one daemon or one decision out.
+
+Never lets a traceback reach a person: what is theirs to mend is one sentence. Arguments:
+docs/cli.md and `netpolicyd --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from netpolicy.daemon import arguments
+
+# sysexits.h: the predecessor used 1 for everything that stopped it.
+FAILED = 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs netpolicyd; returns the exit status."""
+    given = arguments.parse(sys.argv[1:] if argv is None else argv)
+    if given.dry_run:
+        from netpolicy.daemon.dry_run import main as dry_run
+
+        return dry_run(given)
+    return _serve(given)
+
+
+def _serve(given: argparse.Namespace) -> int:
+    import asyncio
+
+    from netpolicy.bus.paths import default_socket
+    from netpolicy.daemon.process import CannotStart, Daemon
+    from netpolicy.service.engine import Places
+
+    places = Places(given.config, given.state_dir)
+    daemon = Daemon(places, given.socket or default_socket(), given.mode or "", given.log_level)
+    try:
+        asyncio.run(daemon.run())
+    except CannotStart as error:
+        print(f"netpolicyd: {error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

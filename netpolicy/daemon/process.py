@@ -1,0 +1,249 @@
+"""The process netpolicyd: builds the rooms, connects their events, ends cleanly.
+
+Holds no decisions: a signal, a netlink message or a bus call becomes a cause or a service
+call. Removes what is ours from the kernel when it is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from netpolicy import __version__
+from netpolicy.bus import object as bus_object
+from netpolicy.bus.broker import Broker, BrokerError
+from netpolicy.bus.client import UbusClient
+from netpolicy.bus.status import UbusError
+from netpolicy.config.load import load
+from netpolicy.dataplane.kernel import ApplyError, Kernel
+from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.netlink_watch import Change, Watch
+from netpolicy.dataplane.nft import Nft
+from netpolicy.dataplane.state import NetlinkError
+from netpolicy.dataplane.table import LOG_GROUP
+from netpolicy.flows.marks import Conntrack
+from netpolicy.flows.model import FlowEvent
+from netpolicy.flows.nflog import PacketLog
+from netpolicy.flows.watch import FlowWatch
+from netpolicy.observe.ring import Entry, Ring
+from netpolicy.outbounds import netifd
+from netpolicy.outbounds.lines import LogicalInterface
+from netpolicy.service.api import Service
+from netpolicy.service.connections import Connections
+from netpolicy.service.decisions import DecisionLog
+from netpolicy.service.engine import Engine, Places
+from netpolicy.service.keeper import Keeper
+
+# netifd answers in milliseconds; a hung one must not hold up a failover.
+NETIFD_SECONDS = 1.0
+
+# Where OpenWrt installs ubusd. Where it is installed it is the broker, also while it restarts.
+UBUSD = ("ubusd", "/sbin/ubusd", "/usr/sbin/ubusd")
+
+
+class CannotStart(Exception):
+    """The daemon cannot run; the text says why and what to do."""
+
+
+class Daemon:
+    """One netpolicyd."""
+
+    def __init__(self, places: Places, socket: str, mode: str = "", log_level: str = "info") -> None:
+        self._places = places
+        self._lock = -1
+        self._log = Ring(time.time, _write, log_level)
+        self._bus = UbusClient(socket, on_state=self._bus_state, on_error=self._bus_error)
+        self._broker: Broker | None = None
+        self._logical: Mapping[str, LogicalInterface] = {}
+        self._sends: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+        self._mode = mode
+
+    async def run(self) -> None:
+        """Runs until a signal. Raises CannotStart."""
+        self._lock_state()
+        loop = asyncio.get_running_loop()
+        try:
+            first = load(self._places.config)
+            engine = self._build(first.ruleset.settings.netlink)
+            await self._open_bus()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._ended.set)
+            loop.add_signal_handler(signal.SIGHUP, self._keeper.reload)
+            engine.take(first)
+            self._attach(loop)
+            self._log.add("info", "state", f"netpolicyd {__version__} is running")
+            await self._ended.wait()
+            await self._end(loop, engine)
+        finally:
+            await self._bus.close()
+            if self._broker is not None:
+                await self._broker.close()
+            self._unlock_state()
+
+    # -- building --------------------------------------------------------------------------
+
+    def _build(self, netlink: str) -> Engine:
+        try:
+            link = open_netlink(netlink)
+            self._watch = Watch()
+        except NetlinkError as error:
+            raise CannotStart(f"{error}: netpolicyd needs root or CAP_NET_ADMIN") from None
+        self._engine = engine = Engine(
+            self._places, Kernel(link, Nft()), link, self._log, self._publish, self._mode, self._ask_netifd, Conntrack()
+        )
+        self._keeper = Keeper(engine)
+        self._flows = FlowWatch()
+        self._connections = Connections(engine, self._flows.table)
+        self._service = Service(engine, self._connections, self._flows)
+        self._decisions = DecisionLog(engine)
+        return engine
+
+    def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self._watch.fileno(), self._network_changed)
+        self._flows.attach(loop, self._flows_changed)
+        self._packets = self._open_packet_log(loop)
+        self._keeper.start()
+
+    def _open_packet_log(self, loop: asyncio.AbstractEventLoop) -> PacketLog | None:
+        try:
+            packets = PacketLog(LOG_GROUP)
+        except NetlinkError as error:
+            self._log.add("warning", "flow", f"rules with `log` are not heard: {error}")
+            return None
+        loop.add_reader(packets.fileno(), self._packets_logged)
+        return packets
+
+    async def _open_bus(self) -> None:
+        if not _has_ubusd() and not await _answers(self._bus.path):
+            self._broker = Broker(self._bus.path)
+            try:
+                await self._broker.start()
+            except BrokerError as error:
+                raise CannotStart(str(error)) from None
+        self._bus.start()
+        await self._bus.add_object(bus_object.NAME, bus_object.methods(self._service))
+        await self._bus.listen("network.interface", self._netifd_said)
+
+    # -- events ----------------------------------------------------------------------------
+
+    def _network_changed(self) -> None:
+        changes = self._watch.read()
+        causes = [change.text for change in changes if _matters(change)]
+        if causes:
+            self._keeper.look(causes[0])
+
+    def _netifd_said(self, *_: Any) -> None:
+        self._keeper.look("netifd reports a change")
+
+    def _flows_changed(self, events: list[FlowEvent]) -> None:
+        now = time.monotonic()
+        for event in events:
+            if event.flow is not None and event.kind == "new":
+                self._connections.note_new(event.flow, now)
+            elif event.flow is not None and event.kind == "destroy":
+                self._connections.note_gone(event.flow)
+            elif event.kind == "resync":
+                self._connections.forget_ended()
+
+    def _packets_logged(self) -> None:
+        if self._packets is not None:
+            for packet in self._packets.read(time.monotonic()):
+                self._decisions.note(packet)
+
+    async def _ask_netifd(self) -> Mapping[str, LogicalInterface]:
+        if self._broker is not None or not self._bus.connected:
+            return self._logical
+        try:
+            reply = await self._bus.call(netifd.OBJECT, "dump", {}, timeout=NETIFD_SECONDS)
+            self._logical = netifd.parse_dump(reply)
+        except UbusError:
+            pass  # no netifd here, or it restarts: what it said last still holds
+        return self._logical
+
+    def _publish(self, name: str, data: Mapping[str, object]) -> None:
+        if not self._bus.connected:
+            return
+        task = asyncio.get_running_loop().create_task(self._send(name, data))
+        self._sends.add(task)
+        task.add_done_callback(self._sends.discard)
+
+    async def _send(self, name: str, data: Mapping[str, object]) -> None:
+        try:
+            await self._bus.send_event(name, dict(data))
+        except UbusError as error:
+            self._log.add("debug", "bus", f"event {name} was not sent: {error}")
+
+    def _bus_state(self, connected: bool) -> None:
+        if self._ended.is_set():
+            return
+        self._log.add("info", "bus", "registered on the bus" if connected else "the bus went away, reconnecting")
+        if connected:
+            self._keeper.look("the bus is back")
+
+    def _bus_error(self, text: str) -> None:
+        self._log.add("error", "bus", text)
+
+    # -- ending ----------------------------------------------------------------------------
+
+    async def _end(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
+        loop.remove_reader(self._watch.fileno())
+        await self._keeper.close()
+        self._flows.close()
+        if self._packets is not None:
+            loop.remove_reader(self._packets.fileno())
+            self._packets.close()
+        try:
+            await engine.stop()
+        except (ApplyError, OSError) as error:
+            raise CannotStart(f"stopped, but {error}") from None
+        finally:
+            self._watch.close()
+
+    def _lock_state(self) -> None:
+        """One daemon per state folder: two would undo each other's work."""
+        path = os.path.join(self._places.state, "lock")
+        try:
+            os.makedirs(self._places.state, mode=0o755, exist_ok=True)
+            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(f"another netpolicyd is running (it holds {path})") from None
+        except OSError as error:
+            raise CannotStart(f"cannot use {path}: {error.strerror}") from None
+
+    def _unlock_state(self) -> None:
+        if self._lock >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._lock)
+
+
+def _matters(change: Change) -> bool:
+    """Changes of other people's nft tables are none of our business; ours, and every network change, are."""
+    return change.kind != "nft" or change.own
+
+
+def _has_ubusd() -> bool:
+    return any(shutil.which(program) for program in UBUSD)
+
+
+async def _answers(path: str) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _write(entry: Entry) -> None:
+    with contextlib.suppress(OSError):
+        print(f"{entry.level} {entry.kind}: {entry.message}", file=sys.stderr, flush=True)

@@ -1,0 +1,179 @@
+"""Whether an outbound can be used now, and by which gateway in each family.
+
+Decides from what the kernel and netifd show; never probes, never changes anything. A
+family without a usable way is left out: the data plane then refuses it instead of leaking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from netpolicy.core.address import parse_address
+from netpolicy.core.model import Outbound
+from netpolicy.core.value import ValueProblem
+from netpolicy.dataplane.policy import Hop
+from netpolicy.dataplane.state import IPV4, IPV6, PROTOCOL, Address, Link, Route
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalInterface:
+    """A netifd interface: the device that carries layer 3, and the gateways netifd learned."""
+
+    device: str
+    up: bool
+    gateways: Mapping[int, str] = field(default_factory=dict)  # family → gateway
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the network looks like now."""
+
+    links: Mapping[str, Link]
+    addresses: tuple[Address, ...]
+    routes: tuple[Route, ...]
+    logical: Mapping[str, LogicalInterface] = field(default_factory=dict)
+
+    def device_of(self, interface: str) -> str:
+        """The device behind a netifd interface; the name itself where netifd does not know it."""
+        known = self.logical.get(interface)
+        return known.device if known and known.device else interface
+
+
+@dataclass(frozen=True, slots=True)
+class LineState:
+    """One outbound as it is now. `reason` says in words why it is up or down."""
+
+    name: str
+    type: str
+    up: bool
+    reason: str
+    device: str = ""
+    hops: tuple[Hop, ...] = ()
+
+    def gateway(self, family: int) -> str:
+        """The gateway of a family, "" when there is none (or none is needed)."""
+        return next((hop.gateway for hop in self.hops if hop.family == family), "")
+
+
+def line_states(outbounds: Iterable[Outbound], view: View) -> tuple[LineState, ...]:
+    """The state of every outbound."""
+    return tuple(_state(outbound, view) for outbound in outbounds)
+
+
+def _state(outbound: Outbound, view: View) -> LineState:
+    if outbound.type == "table":
+        return _table_state(outbound, view)
+    if outbound.type == "interface":
+        return _interface_state(outbound, view)
+    return LineState(outbound.name, outbound.type, True, "always usable")
+
+
+def _table_state(outbound: Outbound, view: View) -> LineState:
+    filled = any(route.table == outbound.table for route in view.routes)
+    reason = f"table {outbound.table} has routes" if filled else f"table {outbound.table} is empty"
+    return LineState(outbound.name, outbound.type, filled, reason)
+
+
+def _interface_state(outbound: Outbound, view: View) -> LineState:
+    device = view.device_of(outbound.interface)
+
+    def down(reason: str) -> LineState:
+        return LineState(outbound.name, outbound.type, False, reason, device)
+
+    logical = view.logical.get(outbound.interface)
+    if logical is not None and not logical.up:
+        return down(f"interface {outbound.interface} is down" + (f": {logical.error}" if logical.error else ""))
+    link = view.links.get(device)
+    if link is None:
+        return down(f"there is no device {device}")
+    if not link.up:
+        return down(f"{device} is switched off")
+    if not link.carrier:
+        return down(f"{device} has no carrier")
+    hops = tuple(hop for family in (IPV4, IPV6) for hop in _hop(outbound, view, link, family))
+    if not hops:
+        return down(_no_way(outbound, device))
+    families = " and ".join(f"IPv{hop.family}" for hop in hops)
+    return LineState(outbound.name, outbound.type, True, f"{device} has a way out for {families}", device, hops)
+
+
+def _no_way(outbound: Outbound, device: str) -> str:
+    wanted = ", ".join(gateway for gateway in (outbound.gateway, outbound.gateway6) if gateway)
+    if wanted:
+        return f"gateway {wanted} is not on a subnet of {device}"
+    return f"no gateway is known on {device}: set option gateway or gateway6"
+
+
+def _hop(outbound: Outbound, view: View, link: Link, family: int) -> tuple[Hop, ...]:
+    """The way out in one family: as configured, as netifd says, as main has it, or straight on."""
+    configured = outbound.gateway if family == IPV4 else outbound.gateway6
+    logical = view.logical.get(outbound.interface)
+    gateway = configured or (logical.gateways.get(family, "") if logical else "")
+    if gateway:
+        return (Hop(family, gateway),) if _is_near(gateway, view, link.name, family) else ()
+    learned = _learned_default(view, link.name, family)
+    if learned is not None:
+        return (Hop(family, learned.gateway),)
+    # No link-layer address: a tunnel or a point-to-point line, whatever is sent arrives at the other end.
+    if not link.mac and _has_address(view, link.name, family):
+        return (Hop(family, ""),)
+    return ()
+
+
+def _learned_default(view: View, device: str, family: int) -> Route | None:
+    """The best default route that somebody else set over this device."""
+    found = [
+        route
+        for route in view.routes
+        if route.family == family
+        and route.device == device
+        and route.destination == "default"
+        and route.kind == "unicast"
+        and route.protocol != PROTOCOL
+    ]
+    return min(found, key=lambda route: (route.metric, route.table), default=None)
+
+
+def _has_address(view: View, device: str, family: int) -> bool:
+    return any(
+        address.device == device and address.family == family and address.scope == "global" and not address.tentative
+        for address in view.addresses
+    )
+
+
+def _is_near(gateway: str, view: View, device: str, family: int) -> bool:
+    """Whether the kernel would accept the gateway on this device: link-local, or on one of its subnets."""
+    number = _number(gateway, family)
+    if number is None:
+        return False
+    if family == IPV6 and number >> 118 == 0xFE80 >> 6:
+        return True
+    bits = 32 if family == IPV4 else 128
+    for address in view.addresses:
+        if address.device == device and address.family == family and address.prefixlen < bits:
+            own = _number(address.address, family)
+            if own is not None and own >> (bits - address.prefixlen) == number >> (bits - address.prefixlen):
+                return True
+    return any(
+        route.device == device and route.family == family and not route.gateway and _covers(route, number, bits)
+        for route in view.routes
+    )
+
+
+def _covers(route: Route, number: int, bits: int) -> bool:
+    network, _, length_text = route.destination.partition("/")
+    own = _number(network, route.family)
+    if own is None or route.kind != "unicast" or route.protocol == PROTOCOL:
+        return False
+    length = int(length_text) if length_text.isdigit() else bits
+    return own >> (bits - length) == number >> (bits - length)
+
+
+def _number(text: str, family: int) -> int | None:
+    try:
+        found, number = parse_address(text)
+    except ValueProblem:
+        return None
+    return number if found == family else None

@@ -1,0 +1,44 @@
+"""What netifd says of its logical interfaces, from the reply of `network.interface dump`.
+
+Reads a reply that somebody else asked for; never speaks ubus itself and never trusts a
+shape: what is missing or odd is left out. Facts: netifd's ubus.c, docs/testing-openwrt.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netpolicy.dataplane.state import IPV4, IPV6
+from netpolicy.outbounds.lines import LogicalInterface
+
+OBJECT = "network.interface"
+
+
+def parse_dump(reply: Any) -> dict[str, LogicalInterface]:
+    """Logical interfaces by name. Loopback and nameless entries are left out."""
+    interfaces = reply.get("interface") if isinstance(reply, dict) else None
+    found = {}
+    for entry in interfaces if isinstance(interfaces, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("interface"), str) and entry["interface"] != "loopback":
+            found[entry["interface"]] = _interface(entry)
+    return found
+
+
+def _interface(entry: dict[str, Any]) -> LogicalInterface:
+    device = entry.get("l3_device") or entry.get("device") or ""
+    gateways: dict[int, str] = {}
+    for route in entry.get("route", ()) if isinstance(entry.get("route"), list) else ():
+        if isinstance(route, dict) and route.get("mask") == 0:
+            gateway = route.get("nexthop")
+            if isinstance(gateway, str) and gateway not in ("", "0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
+                gateways.setdefault(IPV6 if ":" in gateway else IPV4, gateway)
+    return LogicalInterface(
+        device if isinstance(device, str) else "", bool(entry.get("up")), gateways, _first_error(entry)
+    )
+
+
+def _first_error(entry: dict[str, Any]) -> str:
+    errors = entry.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        return str(errors[0].get("code", ""))[:60]
+    return ""

@@ -1,0 +1,121 @@
+"""The use cases, each once: what every door calls.
+
+Plain arguments in, plain documents out; refusals are `Refused` with words for a person.
+Never speaks a protocol and never blocks: what needs the kernel is awaited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from netpolicy.config.load import load_text
+from netpolicy.core.evaluate import NOTHING_KNOWN
+from netpolicy.core.value import ValueProblem
+from netpolicy.dataplane.listing import UnreadableListing
+from netpolicy.dataplane.nft import NftError
+from netpolicy.dataplane.state import NetlinkError
+from netpolicy.flows.watch import FlowWatch
+from netpolicy.service import documents, dry_run
+from netpolicy.service.classes import TooManyOutbounds
+from netpolicy.service.connections import Connections
+from netpolicy.service.engine import Engine
+
+LINT_LIMIT = 1 << 20  # bytes of a text that a door hands in
+
+# A counter listing is at most this old: many readers cost one nft run.
+COUNTERS_SECONDS = 0.5
+
+
+class Refused(Exception):
+    """The request cannot be served; the text says why and what to do."""
+
+
+class Service:
+    """Everything that can be asked of a running netpolicyd."""
+
+    def __init__(self, engine: Engine, connections: Connections, flows: FlowWatch) -> None:
+        self._engine = engine
+        self._connections = connections
+        self._flows = flows
+        self._counters: Mapping[str, tuple[int, int]] = {}
+        self._counted_at = float("-inf")
+
+    def status(self) -> dict[str, Any]:
+        """The whole picture in one look."""
+        inspector = {
+            "tier": self._flows.tier,
+            "reason": self._flows.reason,
+            "flows": len(self._flows.table),
+            "disagreements": self._connections.disagreements,
+        }
+        return documents.status(self._engine, inspector)
+
+    async def rules(self) -> dict[str, Any]:
+        """Every rule with its counters."""
+        return documents.rules(self._engine, await self._fresh_counters())
+
+    def outbounds(self) -> dict[str, Any]:
+        """Every outbound with its health."""
+        return documents.outbounds(self._engine)
+
+    def connections(self, limit: int = 100, offset: int = 0, text: str = "") -> dict[str, Any]:
+        """A page of live connections, newest first."""
+        return self._connections.document(limit, offset, text)
+
+    def logs(self, since: int = 0, limit: int = 100, level: str = "debug") -> dict[str, Any]:
+        """The newest log entries after number `since`."""
+        return documents.logs(self._engine, since, limit, level)
+
+    def decide(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Which rule a connection with these facts hits. Raises Refused for facts that cannot be read."""
+        try:
+            facts, state = dry_run.question(given, self._engine.state)
+        except ValueProblem as problem:
+            raise Refused(problem.text + (f" ({problem.hint})" if problem.hint else "")) from None
+        compiled = self._engine.compiled
+        world = compiled.world if compiled else NOTHING_KNOWN
+        return dry_run.document(self._engine.ruleset, facts, state, world)
+
+    async def plan(self) -> dict[str, Any]:
+        """What would change in the kernel now. Raises Refused when it cannot be worked out."""
+        try:
+            plan = await self._engine.plan()
+        except (NftError, NetlinkError, UnreadableListing, TooManyOutbounds) as error:
+            raise Refused(str(error)) from None
+        if plan is None:
+            return {"changes": [], "hash": "", "conflicts": [], "not_enforced": []}
+        compiled = self._engine.compiled
+        standing = compiled.standing if compiled else {}
+        return {
+            "changes": list(plan.changes),
+            "hash": plan.digest,
+            "conflicts": [{"message": found.message, "hint": found.hint} for found in plan.conflicts],
+            "not_enforced": [f"{name}: {why}" for name, why in standing.items() if why.startswith("not enforced")],
+        }
+
+    async def reload(self) -> dict[str, Any]:
+        """Reads the configuration again and makes the kernel follow."""
+        error = await self._engine.reload()
+        return {"ok": not error, "error": error or None}
+
+    def lint(self, text: str) -> dict[str, Any]:
+        """The diagnostics of a configuration text (UCI). Raises Refused when it is too long."""
+        if len(text) > LINT_LIMIT:
+            raise Refused(f"the text is longer than {LINT_LIMIT} bytes: lint the file with the netpolicy tool")
+        diagnostics = load_text(text).diagnostics
+        return {
+            "ok": not any(found.severity == "error" for found in diagnostics),
+            "diagnostics": [found.as_dict() for found in diagnostics],
+        }
+
+    async def _fresh_counters(self) -> Mapping[str, tuple[int, int]]:
+        now = asyncio.get_running_loop().time()
+        if now - self._counted_at > COUNTERS_SECONDS:
+            self._counted_at = now  # first: readers that come meanwhile take the old ones
+            try:
+                self._counters = await self._engine.kernel.counters()
+            except (NftError, UnreadableListing) as error:
+                self._engine.log.add("warning", "flow", f"the rule counters cannot be read: {error}")
+        return self._counters

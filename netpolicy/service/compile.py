@@ -1,0 +1,161 @@
+"""From rules, state and network to the Policy that the data plane enforces.
+
+The only place where an outbound's name becomes a class. Never does I/O. A rule that
+cannot be enforced is named with the reason: nothing is silently weaker than it looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from netpolicy.core.address import V4, parse_address
+from netpolicy.core.evaluate import World, default_outbound, gate, outcome, ranked
+from netpolicy.core.field import PACKET_FIELDS
+from netpolicy.core.model import BLOCK, DIRECT, Outbound, Rule, Ruleset
+from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Line, Policy, SourceTranslation
+from netpolicy.outbounds.lines import LineState, View
+
+ENFORCED = "kernel"
+
+LINE_TYPES = ("interface", "table")  # outbounds with a class of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The policy, and per rule how it stands: "kernel", or why not."""
+
+    policy: Policy
+    world: World
+    standing: Mapping[str, str]
+
+
+def needs_class(outbounds: Iterable[Outbound]) -> tuple[str, ...]:
+    """The outbounds that need a class number."""
+    return tuple(outbound.name for outbound in outbounds if outbound.type in LINE_TYPES)
+
+
+def world_of(ruleset: Ruleset, states: Iterable[LineState], view: View) -> World:
+    """What the rules need to know of the network."""
+    ingress = {}
+    for state in states:
+        outbound = ruleset.outbound(state.name)
+        if outbound is not None and outbound.type == "interface" and outbound.interface:
+            ingress[outbound.interface] = state.name
+            ingress[state.device] = state.name
+    return World(tuple(state.name for state in states if not state.up), ingress, _local(view))
+
+
+def _local(view: View) -> tuple[tuple[int, int], ...]:
+    """The router's own addresses and the broadcast addresses of its IPv4 subnets."""
+    found = set()
+    for address in view.addresses:
+        family, number = parse_address(address.address)
+        found.add((family, number))
+        if family == V4 and address.prefixlen < 31:
+            host = (1 << (32 - address.prefixlen)) - 1
+            found.add((family, number | host))
+    return tuple(sorted(found))
+
+
+def compile_policy(
+    ruleset: Ruleset,
+    state: str,
+    states: tuple[LineState, ...],
+    view: View,
+    numbers: Mapping[str, int],
+    skip_marks: tuple[int, ...] = (),
+    log: bool = True,
+) -> Compiled:
+    """The policy for this state of the world. O(rules)."""
+    settings = ruleset.settings
+    marks = Marks(settings.fwmark_mask)
+    world = world_of(ruleset, states, view)
+    to_class = _Classes(ruleset, marks, numbers)
+    entries, standing = [], {}
+    for rule in ranked(ruleset.rules):
+        standing[rule.name] = why = _why_not(rule, state, world)
+        if why == ENFORCED:
+            number = to_class(outcome(rule, world), rule)
+            entries.append(Entry(rule, number, rule.action.log and log, ruleset.blocks(rule)))
+    policy = Policy(
+        marks=marks,
+        lines=_lines(ruleset, states, numbers),
+        entries=tuple(entries),
+        ingress=_ingress(states, numbers),
+        default_forwarded=to_class(default_outbound(ruleset, world, False), None),
+        default_own=to_class(default_outbound(ruleset, world, True), None),
+        translations=_translations(ruleset, states),
+        skip_marks=skip_marks,
+        device_names=tuple(sorted((name, found.device) for name, found in view.logical.items() if found.device)),
+        table_base=settings.table_base,
+        rule_priority=settings.rule_priority,
+    )
+    return Compiled(policy, world, standing)
+
+
+def _why_not(rule: Rule, state: str, world: World) -> str:
+    reason = gate(rule, state)
+    if reason:
+        return reason
+    unknown = [field.name for field in rule.fields if field.name not in PACKET_FIELDS]
+    if unknown:
+        return f"not enforced yet: {', '.join(unknown)} is not known at the first packet"
+    if rule.action.kind == "throttle":
+        return "not enforced yet: throttle"
+    if not outcome(rule, world):
+        return f"waits: outbound {rule.action.target} is down"
+    return ENFORCED
+
+
+class _Classes:
+    """Outbound names to class numbers."""
+
+    def __init__(self, ruleset: Ruleset, marks: Marks, numbers: Mapping[str, int]) -> None:
+        self._ruleset = ruleset
+        self._marks = marks
+        self._numbers = numbers
+
+    def __call__(self, name: str, rule: Rule | None) -> int:
+        """The class for an outcome; a block by rule says itself whether it drops or refuses."""
+        if rule is not None and rule.action.kind == BLOCK:
+            return self._marks.reject if rule.action.target == "reject" else self._marks.drop
+        if name == DIRECT:
+            return DIRECT_CLASS
+        outbound = self._ruleset.outbound(name)
+        if name == BLOCK or outbound is None or outbound.type == BLOCK:
+            # A line that must not leak and traffic nobody may carry: refuse, so that programs fail at once.
+            return self._marks.reject
+        return DIRECT_CLASS if outbound.type == DIRECT else self._numbers[name]
+
+
+def _lines(ruleset: Ruleset, states: tuple[LineState, ...], numbers: Mapping[str, int]) -> tuple[Line, ...]:
+    lines = []
+    for state in states:
+        outbound = ruleset.outbound(state.name)
+        if outbound is not None and state.name in numbers:
+            lines.append(Line(state.name, numbers[state.name], state.device, state.hops, outbound.table))
+    return tuple(lines)
+
+
+def _ingress(states: tuple[LineState, ...], numbers: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """The first outbound of a device answers for it."""
+    found: dict[str, int] = {}
+    for state in states:
+        if state.device and state.name in numbers:
+            found.setdefault(state.device, numbers[state.name])
+    return tuple(sorted(found.items()))
+
+
+def _translations(ruleset: Ruleset, states: tuple[LineState, ...]) -> tuple[SourceTranslation, ...]:
+    found = {}
+    for state in states:
+        outbound = ruleset.outbound(state.name)
+        if outbound is None or not state.device:
+            continue
+        prefix = outbound.ipv6_prefix if outbound.ipv6_source == "prefix" else ""
+        translation = SourceTranslation(state.device, outbound.masq, outbound.ipv6_source == "masq", prefix)
+        if translation.ipv4 or translation.ipv6 or prefix:
+            found.setdefault(state.device, translation)
+    return tuple(found[device] for device in sorted(found))

@@ -1,0 +1,152 @@
+"""The live connections: where the kernel sent each, and which rule that was.
+
+The class comes from the conntrack mark, so the outbound is what really happened; the rule
+is decided again, and a class that disagrees is counted and shown, never hidden.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netpolicy.core.evaluate import Decision, decide
+from netpolicy.core.field import PROTOCOL_NAMES
+from netpolicy.core.model import BLOCK, DIRECT
+from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.state import NetlinkError
+from netpolicy.flows.model import Flow, FlowKey
+from netpolicy.flows.table import FlowTable
+from netpolicy.service.engine import Engine
+from netpolicy.service.facts import Surroundings
+
+PAGE_LIMIT = 500
+
+# New flows decided per second at their beginning; the rest is decided when somebody looks.
+DECISIONS_PER_SECOND = 200
+
+
+class Judgement:
+    """What the engine says of a flow: the rule's name or None, and whether the kernel agrees (None: cannot tell)."""
+
+    __slots__ = ("agrees", "rule")
+
+    def __init__(self, rule: str | None, agrees: bool | None) -> None:
+        self.rule = rule
+        self.agrees = agrees
+
+
+class Connections:
+    """The flow table with a judgement per flow. `note_new` is called for each flow as it begins."""
+
+    def __init__(self, engine: Engine, table: FlowTable) -> None:
+        self._engine = engine
+        self._table = table
+        self._judged: dict[FlowKey, Judgement] = {}
+        self._budget = DECISIONS_PER_SECOND
+        self._second = 0
+        self._around: Surroundings | None = None
+        self._around_of: object = None
+        self.disagreements = 0
+
+    def note_new(self, flow: Flow, now: float) -> Decision | None:
+        """Decides a flow at its beginning, while the rules are those that the kernel used. None beyond the budget."""
+        if int(now) != self._second:
+            self._second, self._budget = int(now), DECISIONS_PER_SECOND
+        if self._budget <= 0 or not self._is_judgeable(flow):
+            return None
+        self._budget -= 1
+        decision, judgement = self._judge(flow)
+        if judgement.agrees is False:
+            self.disagreements += 1
+            self._engine.log.add("warning", "flow", f"{_describe(flow)}: the kernel chose {self._outbound(flow)}, "
+                                                    f"the rules say {decision.outbound}")  # fmt: skip
+        self._judged[flow.key] = judgement
+        return decision
+
+    def note_gone(self, flow: Flow) -> None:
+        """The flow ended."""
+        self._judged.pop(flow.key, None)
+
+    def forget_ended(self) -> None:
+        """The whole table was read: judgements of flows that ended unheard go."""
+        self._judged = {key: found for key, found in self._judged.items() if self._table.get(key) is not None}
+
+    def document(self, limit: int, offset: int, text: str) -> dict[str, Any]:
+        """A page of connections, newest first, of those whose line contains the text."""
+        limit = min(max(limit, 0), PAGE_LIMIT)
+        offset = max(offset, 0)
+        page, total = [], 0
+        for flow in self._table:
+            if text and text not in _describe(flow) and text not in self._outbound(flow):
+                continue
+            if offset <= total < offset + limit:
+                page.append(self._line(flow))
+            total += 1
+        return {"total": total, "disagreements": self.disagreements, "connections": page}
+
+    def _line(self, flow: Flow) -> dict[str, Any]:
+        judgement = self._judged.get(flow.key)
+        if judgement is None and self._is_judgeable(flow):
+            # It began under other rules, perhaps: a difference says nothing now.
+            _, judgement = self._judge(flow)
+            judgement = Judgement(judgement.rule if judgement.agrees else None, judgement.agrees or None)
+        return {
+            "id": flow.id,
+            "family": flow.family,
+            "protocol": PROTOCOL_NAMES.get(flow.protocol, str(flow.protocol)),
+            "src": flow.source,
+            "src_port": flow.source_port,
+            "dest": flow.destination,
+            "dest_port": flow.destination_port,
+            "rule": judgement.rule if judgement else None,
+            "outbound": self._outbound(flow),
+            "class": self._marks.number(flow.mark),
+            "agrees": judgement.agrees if judgement else None,
+            "bytes": flow.bytes,
+            "packets": flow.packets,
+            "state": flow.state,
+        }
+
+    @property
+    def _marks(self) -> Marks:
+        return Marks(self._engine.settings.fwmark_mask)
+
+    def _is_judgeable(self, flow: Flow) -> bool:
+        return self._engine.compiled is not None and self._marks.is_done(flow.mark)
+
+    def _outbound(self, flow: Flow) -> str:
+        """Where the kernel sent it, by the class in its mark."""
+        marks = self._marks
+        number = marks.number(flow.mark)
+        if number == 0:
+            return DIRECT
+        if number in (marks.drop, marks.reject):
+            return BLOCK
+        for name, known in self._engine.numbers.items():
+            if known == number:
+                return name
+        return f"class {number}"
+
+    def _judge(self, flow: Flow) -> tuple[Decision, Judgement]:
+        engine = self._engine
+        assert engine.compiled is not None
+        decision = decide(engine.kernel_ruleset, self._surroundings().facts(flow), engine.state, engine.compiled.world)
+        goes = engine.ruleset.outbound(decision.outbound)
+        expected = goes.type if goes is not None and goes.type in (DIRECT, BLOCK) else decision.outbound
+        rule = decision.rule.name if decision.rule else None
+        return decision, Judgement(rule, expected == self._outbound(flow))
+
+    def _surroundings(self) -> Surroundings:
+        """Neighbours change often and matter for MAC rules only: read again with each new view of the network."""
+        if self._around is None or self._around_of is not self._engine.view:
+            try:
+                neighbours = self._engine.netlink.neighbours()
+            except NetlinkError:
+                neighbours = ()
+            self._around = Surroundings(self._engine.view, neighbours)
+            self._around_of = self._engine.view
+        return self._around
+
+
+def _describe(flow: Flow) -> str:
+    protocol = PROTOCOL_NAMES.get(flow.protocol, str(flow.protocol))
+    return f"{protocol} {flow.source}:{flow.source_port} → {flow.destination}:{flow.destination_port}"

@@ -1,0 +1,38 @@
+"""The decision log: a line for each connection that a rule with `log` decided.
+
+Told by the kernel itself (the rule's own log statement), so blocked connections are in it
+too. Never counts as proof of completeness: the kernel limits how many it tells.
+"""
+
+from __future__ import annotations
+
+from netpolicy.core.field import PROTOCOL_NAMES
+from netpolicy.core.model import Rule
+from netpolicy.dataplane.names import rule_chain
+from netpolicy.flows.nflog import LoggedPacket
+from netpolicy.service.engine import Engine
+
+
+class DecisionLog:
+    """Turns logged packets into log entries and events."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def note(self, packet: LoggedPacket) -> None:
+        """One first packet of a rule with `log`."""
+        rule = self._rule(packet.prefix)
+        if rule is None:
+            return
+        protocol = PROTOCOL_NAMES.get(packet.protocol, str(packet.protocol))
+        flow = f"{protocol} {packet.source}:{packet.source_port} → {packet.destination}:{packet.destination_port}"
+        # The predecessor's words, so that scripts that read its log find them.
+        message = f"state={self._engine.state} rule={rule.name} action={rule.action.text} {flow}"
+        self._engine.log.add("info", "decision", message)
+        self._engine.publish("netpolicy.decision", {"rule": rule.name, "action": rule.action.text, "flow": flow})
+
+    def _rule(self, prefix: str) -> Rule | None:
+        for rule in self._engine.ruleset.rules:
+            if rule_chain(rule.name) == prefix:
+                return rule
+        return None

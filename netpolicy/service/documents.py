@@ -1,0 +1,128 @@
+"""What the doors show: `status`, `rules`, `outbounds`, `logs`, `plan` as plain documents.
+
+Reads what the engine keeps ready; never changes anything and never blocks. The keys are a
+public contract (docs/interfaces.md): other people's scripts rely on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from netpolicy import __version__
+from netpolicy.core.evaluate import outcome
+from netpolicy.core.model import Outbound, Rule
+from netpolicy.dataplane.names import counter
+from netpolicy.dataplane.state import IPV4, IPV6
+from netpolicy.outbounds.lines import LineState
+from netpolicy.service.compile import ENFORCED
+from netpolicy.service.engine import Engine, Warning_
+
+Document = dict[str, Any]
+
+LOG_LIMIT = 500
+WARNING_LIMIT = 50
+
+
+def status(engine: Engine, inspector: Mapping[str, Any]) -> Document:
+    """The whole picture in one look."""
+    standing = engine.compiled.standing if engine.compiled else {}
+    return {
+        "version": __version__,
+        "mode": engine.effective_mode,
+        "enabled": engine.settings.enabled,
+        "state": engine.state,
+        "outbounds": outbounds(engine)["outbounds"],
+        "rules": {
+            "total": len(engine.ruleset.rules),
+            "active": sum(1 for why in standing.values() if why == ENFORCED),
+            "skipped": _skipped(engine),
+        },
+        "pending": None,
+        "inspector": dict(inspector),
+        "warnings": [_warning(warning) for warning in _warnings(engine)[:WARNING_LIMIT]],
+        "config": {"file": engine.places.config, "error": engine.config_error or None},
+        "kernel": {
+            "in_sync": engine.in_force.in_sync,
+            "generation": engine.in_force.generation,
+            "rehearsal": engine.kernel.rehearsal,
+            "waiting": len(engine.in_force.pending),
+            "error": engine.in_force.error or None,
+        },
+    }
+
+
+def _skipped(engine: Engine) -> list[Document]:
+    skipped = engine.loaded.skipped if engine.loaded else ()
+    return [{"name": name, "error": text} for name, text in skipped]
+
+
+def _warnings(engine: Engine) -> list[Warning_]:
+    found = list(engine.warnings)
+    if engine.config_error:
+        found.insert(0, Warning_("NP900", f"the configuration on disk is not in force: {engine.config_error}",
+                                 "correct it and reload; until then the previous one stays"))  # fmt: skip
+    for diagnostic in engine.loaded.diagnostics if engine.loaded else ():
+        if diagnostic.severity in ("error", "warning"):
+            found.append(Warning_(diagnostic.code, diagnostic.text().splitlines()[0], diagnostic.hint))
+    return found
+
+
+def _warning(warning: Warning_) -> Document:
+    return {"code": warning.code, "message": warning.message, "hint": warning.hint}
+
+
+def outbounds(engine: Engine) -> Document:
+    """Every outbound with its health and its place in the kernel."""
+    states = {state.name: state for state in engine.states}
+    return {"outbounds": [_outbound(engine, found, states.get(found.name)) for found in engine.ruleset.outbounds]}
+
+
+def _outbound(engine: Engine, outbound: Outbound, state: LineState | None) -> Document:
+    number = engine.numbers.get(outbound.name, 0)
+    table = outbound.table or (engine.settings.table_base + number if number else 0)
+    return {
+        "name": outbound.name,
+        "title": outbound.title,
+        "type": outbound.type,
+        "up": state.up if state else False,
+        "reason": state.reason if state else "not looked at yet",
+        "device": state.device if state else "",
+        "gateway": state.gateway(IPV4) if state else "",
+        "gateway6": state.gateway(IPV6) if state else "",
+        "families": [hop.family for hop in state.hops] if state else [],
+        "class": number,
+        "table": table,
+    }
+
+
+def rules(engine: Engine, counters: Mapping[str, tuple[int, int]]) -> Document:
+    """Every rule, in file order, with what it did."""
+    return {"rules": [_rule(engine, rule, counters) for rule in engine.ruleset.rules]}
+
+
+def _rule(engine: Engine, rule: Rule, counters: Mapping[str, tuple[int, int]]) -> Document:
+    compiled = engine.compiled
+    standing = compiled.standing.get(rule.name, "") if compiled else "not enforced: the service is switched off"
+    packets, size = counters.get(counter(rule.name), (0, 0))
+    return {
+        "name": rule.name,
+        "title": rule.title,
+        "priority": rule.priority,
+        "enabled": rule.enabled,
+        "active": standing == ENFORCED,
+        "match": rule.match_text,
+        "action": rule.action.text,
+        "on_fail": rule.action.on_fail,
+        "outbound": outcome(rule, compiled.world) if compiled else "",
+        "hits": packets,
+        "bytes": size,
+        "enforced": standing if engine.effective_mode == "enforce" else "observe: nothing is enforced",
+        "log": rule.action.log,
+    }
+
+
+def logs(engine: Engine, since: int, limit: int, level: str) -> Document:
+    """The newest entries after number `since`, oldest first."""
+    entries = engine.log.since(since, min(max(limit, 0), LOG_LIMIT), level)
+    return {"entries": [entry.as_dict() for entry in entries]}

@@ -1,0 +1,321 @@
+"""The loop of the house: configuration, network and kernel in; a kernel that does what the rules say out.
+
+Owns all state that outlives a call. Never answers a door in its protocol and never waits
+inside a read: what doors ask is kept ready. Every change of anything is one `reconcile`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from netpolicy.config.load import Loaded, load
+from netpolicy.core.health import NORMAL
+from netpolicy.core.model import Ruleset, Settings
+from netpolicy.dataplane import conflicts
+from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
+from netpolicy.dataplane.listing import UnreadableListing
+from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.netlink import Netlink
+from netpolicy.dataplane.nft import NftError
+from netpolicy.dataplane.state import NetlinkError
+from netpolicy.observe.ring import Ring
+from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
+from netpolicy.service import files
+from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
+from netpolicy.service.compile import Compiled, compile_policy, needs_class
+
+Publish = Callable[[str, Mapping[str, object]], None]
+AskNetifd = Callable[[], Awaitable[Mapping[str, LogicalInterface]]]
+
+# What may go wrong between us and the system; anything else is a bug and ends in the log with its place.
+SYSTEM_ERRORS = (NftError, NetlinkError, UnreadableListing, ApplyError, OSError)
+
+
+class FlowDoor(Protocol):
+    """What the engine asks of conntrack. Both raise NetlinkError."""
+
+    def forget(self, mark: int, mask: int) -> int:
+        """Deletes the entries whose mark matches; says how many."""
+
+    def clear_marks(self, mask: int) -> int:
+        """Clears these bits in every entry, so that nothing of ours is left; says how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the service reads and writes."""
+
+    config: str = "/etc/config/netpolicy"
+    state: str = "/var/run/netpolicy"
+
+
+@dataclass(slots=True)
+class Warning_:
+    """Something that the owner should know. `code` is stable."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(slots=True)
+class InForce:
+    """What is known of the kernel since the last reconcile."""
+
+    in_sync: bool = False
+    generation: int = 0
+    error: str = ""
+    pending: tuple[str, ...] = ()  # what observe mode leaves undone
+
+
+@dataclass(slots=True)
+class Engine:
+    """One router's policy. Built by the daemon, asked by the doors."""
+
+    places: Places
+    kernel: Kernel
+    netlink: Netlink
+    log: Ring
+    publish: Publish
+    mode: str = ""  # "enforce" or "observe" from the command line wins over the file
+    ask_netifd: AskNetifd | None = None
+    flows: FlowDoor | None = None
+    ruleset: Ruleset = field(default_factory=Ruleset)
+    loaded: Loaded | None = None
+    config_error: str = ""
+    state: str = NORMAL
+    states: tuple[LineState, ...] = ()
+    view: View = field(default_factory=lambda: View({}, (), ()))
+    numbers: dict[str, int] = field(default_factory=dict)
+    compiled: Compiled | None = None
+    in_force: InForce = field(default_factory=InForce)
+    warnings: list[Warning_] = field(default_factory=list)
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.ruleset.settings
+
+    @property
+    def effective_mode(self) -> str:
+        """ "enforce" or "observe"."""
+        return self.mode or self.settings.mode
+
+    @property
+    def kernel_ruleset(self) -> Ruleset:
+        """The rules that the kernel enforces now: what its decisions are held against."""
+        entries = self.compiled.policy.entries if self.compiled else ()
+        return Ruleset(tuple(entry.rule for entry in entries), self.ruleset.outbounds, self.ruleset.settings)
+
+    # -- configuration ---------------------------------------------------------------------
+
+    def read_config(self) -> str:
+        """Reads the file and takes it over, unless it is bad. Returns the error or ""."""
+        return self.take(load(self.places.config))
+
+    def take(self, fresh: Loaded) -> str:
+        """Takes a configuration over, unless it is bad: then the one in force stays. Returns the error or ""."""
+        for diagnostic in fresh.diagnostics:
+            level = "warning" if diagnostic.severity == "error" else "info"
+            self.log.add(level, "config", diagnostic.text().splitlines()[0])
+        # Without its broken block rule the new file would let pass what the running one stops.
+        if fresh.fatal or (fresh.blocked_skip and self.loaded is not None):
+            self.config_error = _first_error(fresh)
+            self.log.add("error", "config", f"the configuration is not taken over: {self.config_error}")
+            self.publish("netpolicy.config", {"ok": False, "error": self.config_error})
+            return self.config_error
+        self.config_error = ""
+        self.loaded = fresh
+        self.ruleset = fresh.ruleset
+        self.log.add("info", "config", f"{len(fresh.ruleset.rules)} rules from {self.places.config}")
+        self.publish("netpolicy.config", {"ok": True, "error": None, "rules": len(fresh.ruleset.rules)})
+        return ""
+
+    async def reload(self) -> str:
+        """Reads the configuration again and makes the kernel follow. Returns the error or ""."""
+        return self.read_config() or await self.reconcile("reload")
+
+    # -- the loop --------------------------------------------------------------------------
+
+    async def reconcile(self, cause: str) -> str:
+        """One turn: look, decide, plan, change what differs. Returns the error or ""."""
+        async with self._one_at_a_time:
+            try:
+                await self._turn(cause)
+                self.in_force.error = ""
+            except TooManyOutbounds as error:
+                self._failed(str(error))
+            except SYSTEM_ERRORS as error:
+                self._failed(_in_words(error))
+            return self.in_force.error
+
+    async def plan(self) -> Plan | None:
+        """What a reconcile would change now; None while switched off. Raises the errors of the data plane."""
+        async with self._one_at_a_time:
+            await self._look()
+            if not self.settings.enabled:
+                return None
+            return await self._plan(self._allocate().numbers)
+
+    async def stop(self) -> None:
+        """Removes everything of ours from the kernel. Raises ApplyError, OSError."""
+        async with self._one_at_a_time:
+            await self.kernel.remove()
+            self._remove_files()
+            self._clear_flow_marks()
+            files.remove(os.path.join(self.places.state, files.CLASSES))  # no flow carries a class any more
+            self.in_force = InForce()
+            self.log.add("info", "apply", "all kernel state of netpolicy was removed")
+
+    async def _turn(self, cause: str) -> None:
+        await self._look()
+        if not self.settings.enabled:
+            await self._stand_down()
+            return
+        allocation = self._allocate()
+        plan = await self._plan(allocation.numbers)
+        self._warn_of(plan)
+        if plan.conflicts:
+            raise ApplyError(f"nothing is enforced: {plan.conflicts[0].message}")
+        if self.effective_mode == "observe":
+            await self._observe_only(plan)
+            return
+        for number in allocation.recycled:
+            self._forget_class(number)
+        self.numbers = dict(allocation.numbers)
+        if not plan.is_empty:
+            await self._apply(plan, cause)
+        self.in_force.in_sync = True
+        self.in_force.pending = ()
+
+    async def _look(self) -> None:
+        logical = self.view.logical
+        if self.ask_netifd is not None:
+            logical = await self.ask_netifd()
+        links = {link.name: link for link in self.netlink.links()}
+        self.view = View(links, self.netlink.addresses(), self.netlink.routes(), logical)
+        before = {state.name: state for state in self.states}
+        self.states = line_states(self.ruleset.outbounds, self.view)
+        for state in self.states:
+            self._tell_line(before.get(state.name), state)
+
+    def _tell_line(self, before: LineState | None, now: LineState) -> None:
+        if before is not None and before.up == now.up:
+            return
+        if before is None and now.up:
+            return
+        word = "up" if now.up else "down"
+        self.log.add("info" if now.up else "warning", "state", f"outbound {now.name} is {word}: {now.reason}")
+        self.publish("netpolicy.outbound", {"name": now.name, "up": now.up, "reason": now.reason})
+
+    def _allocate(self) -> Allocation:
+        if not self.numbers:
+            self.numbers = files.read_classes(self.places.state)
+        capacity = Marks(self.settings.fwmark_mask).capacity
+        return allocate(self.numbers, needs_class(self.ruleset.outbounds), capacity)
+
+    async def _plan(self, numbers: Mapping[str, int]) -> Plan:
+        try:
+            return await self._plan_with(numbers, log=True)
+        except NftError:
+            if not any(rule.action.log for rule in self.ruleset.rules):
+                raise
+            plan = await self._plan_with(numbers, log=False)  # raises again unless logging was the reason
+            self.warnings.append(Warning_("NP901", "this kernel cannot log packets: `log` has no effect",
+                                          "install kmod-nfnetlink-log"))  # fmt: skip
+            return plan
+
+    async def _plan_with(self, numbers: Mapping[str, int], log: bool) -> Plan:
+        self.warnings = []
+        skip = conflicts.foreign_exact_marks(Marks(self.settings.fwmark_mask), self.netlink.rules())
+        self.compiled = compile_policy(self.ruleset, self.state, self.states, self.view, numbers, skip, log)
+        return await self.kernel.plan(self.compiled.policy)
+
+    async def _apply(self, plan: Plan, cause: str) -> None:
+        """Files first: a full disk must stop us before the kernel changes, not after."""
+        files.write_classes(self.places.state, self.numbers)
+        include = os.path.join(self.places.state, files.INCLUDE)
+        staged = include + ".next"
+        files.replace(staged, await self.kernel.include_text(plan), 0o644)
+        try:
+            await self.kernel.apply(plan)
+        except ApplyError:
+            files.remove(staged)
+            raise
+        os.rename(staged, include)
+        self.in_force.generation += 1
+        self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, generation {self.in_force.generation}")
+        self.publish("netpolicy.apply", {"generation": self.in_force.generation, "changes": len(plan.changes)})
+        self._release_flows_of_lines_that_went()
+
+    def _release_flows_of_lines_that_went(self) -> None:
+        """Flows on a line that is down are decided again: their next packet is a first packet."""
+        for state in self.states:
+            if not state.up and state.name in self.numbers:
+                self._forget_class(self.numbers[state.name])
+
+    def _forget_class(self, number: int) -> None:
+        marks = Marks(self.settings.fwmark_mask)
+        if self.flows is not None:
+            try:
+                self.flows.forget(marks.bits(number), marks.class_mask)
+            except NetlinkError as error:
+                self.log.add("warning", "flow", f"connections of a line that went could not be released: {error}")
+
+    def _clear_flow_marks(self) -> None:
+        if self.flows is not None:
+            try:
+                self.flows.clear_marks(Marks(self.settings.fwmark_mask).mask)
+            except NetlinkError as error:
+                self.log.add("warning", "flow", f"our bits stay in the marks of open connections: {error}")
+
+    async def _stand_down(self) -> None:
+        """Switched off: nothing of ours stays in the kernel."""
+        self.compiled = None
+        self.warnings = []
+        await self.kernel.remove()
+        self._remove_files()
+        self.in_force = InForce(in_sync=True)
+
+    async def _observe_only(self, plan: Plan) -> None:
+        """What an earlier enforce left would go on steering: that is removed, nothing is added."""
+        await self.kernel.remove()
+        self._remove_files()
+        self.in_force.in_sync = plan.is_empty
+        self.in_force.pending = plan.changes
+
+    def _remove_files(self) -> None:
+        """A firewall restart must not load again what was removed."""
+        files.remove(os.path.join(self.places.state, files.INCLUDE))
+
+    def _warn_of(self, plan: Plan) -> None:
+        for conflict in plan.conflicts:
+            self.warnings.append(Warning_("NP902", conflict.message, conflict.hint))
+        for state in self.states:
+            if not state.up:
+                self.warnings.append(Warning_("NP903", f"outbound {state.name} is down: {state.reason}"))
+
+    def _failed(self, text: str) -> None:
+        if text != self.in_force.error:
+            self.log.add("error", "apply", text)
+            self.publish("netpolicy.state", {"in_sync": False, "error": text})
+        self.in_force.in_sync = False
+        self.in_force.error = text
+
+
+def _first_error(loaded: Loaded) -> str:
+    for diagnostic in loaded.diagnostics:
+        if diagnostic.severity == "error":
+            return diagnostic.text().splitlines()[0]
+    return "the configuration cannot be used"
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"cannot write {error.filename}: {error.strerror}"
+    return str(error)

@@ -1,0 +1,69 @@
+"""The few files that the service writes: replaced whole, or not at all.
+
+Write to a temporary name, fsync, rename, fsync the directory. Never leaves half a file
+under the real name; raises OSError with the path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+
+CLASSES = "classes.json"
+INCLUDE_FOLDER = "fw4"
+INCLUDE = "fw4/netpolicy.nft"
+
+LIMIT = 1 << 20  # a state file of ours is far smaller
+
+
+def replace(path: str, text: str, mode: int = 0o600) -> None:
+    """The file holds `text` afterwards; after an OSError it holds what it held before."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    temporary = f"{path}.tmp"
+    remove(temporary)  # left by a process that was killed
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except OSError:
+        remove(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def remove(path: str) -> None:
+    """The file is gone afterwards, whether or not it was there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _sync_folder(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_classes(folder: str) -> dict[str, int]:
+    """The class numbers of the last run; empty when there are none or the file is not ours."""
+    try:
+        with open(os.path.join(folder, CLASSES), encoding="utf-8") as file:
+            found = json.loads(file.read(LIMIT))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {str(name): number for name, number in found.items() if isinstance(number, int)}
+
+
+def write_classes(folder: str, numbers: Mapping[str, int]) -> None:
+    """Remembers the class numbers. Raises OSError."""
+    replace(os.path.join(folder, CLASSES), json.dumps(dict(sorted(numbers.items()))) + "\n")
