@@ -37,6 +37,7 @@ CODES = {
     "NP206": "a rule can never match",
     "NP207": "a rule is understood, but not enforced in the kernel yet",
     "NP208": "there are no rules",
+    "NP209": "a name pattern matches more than it seems",
 }
 
 
@@ -127,6 +128,15 @@ class Findings:
     def all(self) -> tuple[Diagnostic, ...]:
         """Everything so far, in the order of discovery."""
         return tuple(self._items)
+
+    @property
+    def errors(self) -> int:
+        """How many errors so far, listed or not."""
+        return self._counts[ERROR]
+
+    def last_error(self) -> str:
+        """The message of the newest listed error, "" without one."""
+        return next((item.message for item in reversed(self._items) if item.severity == ERROR), "")
 
     @property
     def has_errors(self) -> bool:

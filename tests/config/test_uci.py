@@ -78,11 +78,11 @@ def test_a_path_with_a_nul_byte_is_a_finding():
         "c a 'b' ;",
     ],
 )
-def test_a_megabyte_of_the_same_is_read_in_bounded_time(unit):
-    text = "config a b\noption x " + unit * ((1 << 20) // len(unit))
+def test_a_long_run_of_the_same_is_read_in_bounded_time(unit):
+    text = "config a b\noption x " + unit * ((1 << 18) // len(unit))
     start = time.monotonic()
     read_text(text)
-    assert time.monotonic() - start < 10, "linear reading takes about one second here"
+    assert time.monotonic() - start < 5, "linear reading takes well under a second here"
 
 
 @settings(max_examples=400, deadline=None)

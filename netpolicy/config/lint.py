@@ -1,0 +1,71 @@
+"""What is suspicious about a rule that is well formed.
+
+Looks at one rule at a time and never changes it; a rule with findings from here is
+still used.
+"""
+
+from netpolicy.config.diagnostic import Findings, Place
+from netpolicy.core.address import V4, V6
+from netpolicy.core.field import PACKET_FIELDS, PORT_PROTOCOLS, Addresses, Comparator, Field, Names, Numbers, Words
+from netpolicy.core.model import THROTTLE, Rule
+from netpolicy.core.ranges import contains
+
+
+def check_rule(rule: Rule, place: Place, findings: Findings) -> None:
+    """Report what is suspicious."""
+    reason = never_matches(rule)
+    if reason:
+        findings.warning("NP206", place, f"the rule can never match: {reason}")
+    waits = [field.name for field in rule.fields if field.name not in PACKET_FIELDS]
+    if waits:
+        text = f"{', '.join(waits)}: not known at the first packet and not enforced in the kernel yet"
+        findings.info("NP207", place, text, "`netpolicy decide` follows the rule")
+    if rule.action.kind == THROTTLE:
+        findings.warning("NP207", place, "throttle is not enforced in the kernel yet: nothing is slowed down")
+    for field in rule.fields:
+        if isinstance(field, Names):
+            _check_patterns(field, place, findings)
+
+
+def never_matches(rule: Rule) -> str:
+    """Why no connection can satisfy the rule, or ""."""
+    for field in rule.fields:
+        if _is_empty(field):
+            return f"{field.name} leaves nothing"
+    proto = rule.field("proto")
+    ports = rule.field("dest_port") or rule.field("src_port")
+    if ports and isinstance(proto, Numbers) and not any(contains(proto.ranges, one) for one in PORT_PROTOCOLS):
+        return f"{ports.name} with {proto!r}, which has no ports"
+    if not _families(rule):
+        return "the addresses and the family exclude each other"
+    if rule.when and all(state in rule.disable for state in rule.when):
+        return "disable names every state that state names"
+    return ""
+
+
+def _is_empty(field: Field) -> bool:
+    if isinstance(field, Numbers):
+        return not field.ranges
+    if isinstance(field, Addresses):
+        return not any(field.ranges.values())
+    if isinstance(field, Words | Names):
+        return bool(field.wanted) and all(one in field.unwanted for one in field.wanted)
+    return isinstance(field, Comparator) and field.operator == "<" and field.bound == 0
+
+
+def _families(rule: Rule) -> set[int]:
+    """The address families that the rule leaves possible."""
+    possible = {V4, V6}
+    for field in rule.fields:
+        if isinstance(field, Addresses):
+            possible &= {family for family, ranges in field.ranges.items() if ranges}
+        elif field.name == "family":
+            possible = {family for family in possible if field.matches(family)}
+    return possible
+
+
+def _check_patterns(field: Names, place: Place, findings: Findings) -> None:
+    for pattern in (*field.wanted, *field.unwanted):
+        if len(pattern) > 1 and pattern[0] == "*" and pattern[1] not in ".*" and not pattern.endswith("*"):
+            text = f"{pattern!r} also matches names that merely end like it, such as 'evil{pattern[1:]}'"
+            findings.warning("NP209", place, text, f"write '*.{pattern[1:]}'")

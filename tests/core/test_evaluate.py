@@ -1,0 +1,84 @@
+"""The parts of a decision that the predecessor had no word for."""
+
+from netpolicy.core.evaluate import World, decide
+from netpolicy.core.field import parse_field
+from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Settings, parse_facts
+
+OUTBOUNDS = (Outbound("fast", "interface", "wanb"), Outbound("pit", "block"))
+
+
+def rule(name: str, action: Action, **fields: str) -> Rule:
+    return Rule(name, 0, tuple(parse_field(key, (value,)) for key, value in fields.items()), action)
+
+
+def goes(rules: list[Rule], world: World | None = None, default: str = "direct", **facts: str) -> str:
+    ruleset = Ruleset(tuple(rules), OUTBOUNDS, Settings(default=default))
+    return decide(ruleset, parse_facts(facts), world=world or World()).outbound
+
+
+FAST = rule("all_fast", Action("route", "fast"))
+
+
+def test_what_is_never_steered_is_not():
+    for address in ("127.0.0.1", "169.254.1.1", "224.0.0.1", "255.255.255.255", "::1", "fe80::1", "ff02::1"):
+        assert goes([FAST], dest_addr=address) == "direct"
+    assert goes([FAST], dest_addr="192.0.2.1", proto="udp", src_port="68", dest_port="67") == "direct"
+    assert goes([FAST], dest_addr="192.0.2.1") == "fast"
+
+
+def test_the_routers_own_addresses_are_not_steered():
+    assert goes([FAST], World(local=((4, 0xC0000201),)), dest_addr="192.0.2.1") == "direct"
+
+
+def test_answers_leave_by_the_line_that_the_question_came_in_by():
+    world = World(ingress={"wana": "slow"})
+    assert goes([FAST], world, src_iface="wana", dest_addr="192.0.2.1") == "slow"
+    block = rule("no", Action("block", "drop"), src_iface="wana")
+    assert goes([block], world, src_iface="wana", dest_addr="192.0.2.1") == "block"
+    assert goes([rule("no", Action("block", "drop"))], world, src_iface="wana", dest_addr="192.0.2.1") == "slow"
+
+
+def test_a_block_spares_the_router_unless_it_names_it():
+    for action in (
+        Action("block", "drop"),
+        Action("block", "reject"),
+        Action("route", "pit"),
+        Action("route", "block"),
+    ):
+        assert goes([rule("no", action)], src_iface="lo", dest_addr="192.0.2.1") == "direct"
+        assert goes([rule("no", action)], src_iface="lan", dest_addr="192.0.2.1") in ("block", "pit")
+        assert goes([rule("no", action, src_iface="lo")], src_iface="lo", dest_addr="192.0.2.1") in ("block", "pit")
+
+
+def test_on_fail_decides_when_the_outbound_is_down():
+    down = World(down=("fast",))
+    for on_fail, expected in (("next", "pit"), ("direct", "direct"), ("block", "block")):
+        rules = [rule("first", Action("route", "fast", on_fail=on_fail)), rule("second", Action("route", "pit"))]
+        assert goes(rules, down, dest_addr="192.0.2.1") == expected
+        assert goes(rules, dest_addr="192.0.2.1") == "fast"
+
+
+def test_a_default_that_is_down_or_blocks_the_router_falls_back():
+    assert goes([], default="fast") == "fast"
+    assert goes([], World(down=("fast",)), default="fast") == "direct"
+    for default in ("block", "pit"):
+        assert goes([], default=default, src_iface="lan") == default
+        assert goes([], default=default, src_iface="lo") == "direct"
+
+
+def test_a_throttle_profile_named_like_an_outbound_that_is_down_changes_nothing():
+    found = decide(
+        Ruleset((rule("t", Action("throttle", "fast")),), OUTBOUNDS), parse_facts({}), world=World(down=("fast",))
+    )
+    assert (found.outbound, found.why) == ("direct", ("t: matches",))
+
+
+def test_the_reasons_name_every_rule_that_was_looked_at():
+    off = Rule("off", 9, (), Action("block", "drop"), enabled=False)
+    web = rule("web", Action("route", "fast"), dest_port="443")
+    found = decide(Ruleset((web, off), OUTBOUNDS), parse_facts({"dest_port": "80"}))
+    assert found.why == (
+        "off: is switched off",
+        "web: dest_port is 80, the rule wants 443",
+        "no rule matches: the default decides",
+    )

@@ -1,0 +1,47 @@
+"""The predecessor's behaviour as input → expected: every `evaluate` and `state_machine` vector.
+
+`must`: the same answer; `must-differ`: the predecessor was wrong and this is the right one.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from netpolicy.config.plain import rules_from_plain
+from netpolicy.core.evaluate import decide
+from netpolicy.core.health import step
+from netpolicy.core.model import Ruleset, parse_facts
+
+VECTORS = json.loads((Path(__file__).parent.parent / "data" / "vectors.json").read_text())
+
+
+def by_id(section: str) -> list:
+    return [pytest.param(vector, id=f"{vector['id']} {vector['title']}") for vector in VECTORS[section]]
+
+
+@pytest.mark.parametrize("vector", by_id("evaluate"))
+def test_the_engine_decides_as_the_vector_says(vector):
+    rules, diagnostics = rules_from_plain(vector["rules"])
+    errors = [item for item in diagnostics if item.severity == "error"]
+    if vector["expect"].get("lint_error"):
+        assert errors
+        return
+    assert not errors
+    facts = parse_facts({name: str(value) for name, value in vector["context"].items()})
+    decision = decide(Ruleset(rules), facts, vector["state"])
+    if vector["expect"]["rule"] is None:
+        assert decision.rule is None
+        return
+    assert decision.rule is not None
+    found = {"rule": decision.rule.name, "action": decision.action, "log": decision.log}
+    assert found == {key: vector["expect"][key] for key in found}
+
+
+@pytest.mark.parametrize("vector", by_id("state_machine"))
+def test_the_states_follow_the_samples(vector):
+    state, seen = vector["start"], []
+    for latency_ms, error_rate in vector["samples_latency_ms_error_rate"]:
+        state = step(state, latency_ms, error_rate)
+        seen.append(state)
+    assert seen == vector["expect"]["states"]
