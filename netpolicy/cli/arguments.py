@@ -7,10 +7,12 @@ A wrong command line ends with 64, as sysexits.h and docs/cli.md say.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .exit_code import USAGE
+from .terminal import screen_width
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MOST = 1000  # rows in one answer: a bus message is at most 1 MiB
@@ -33,8 +35,18 @@ COMMANDS = {
 }
 
 
+class Help(argparse.HelpFormatter):
+    """argparse's, told its width: to find it out, argparse imports 1 MB, for every run."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=screen_width(sys.stdout) - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, but a wrong command line ends with 64."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=Help, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         self.print_usage()
@@ -42,21 +54,19 @@ class Parser(argparse.ArgumentParser):
         raise AssertionError  # `exit` does not return
 
     def print_usage(self, file: object = None) -> None:
-        import sys
-
         super().print_usage(sys.stderr)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The options of one run, `command` among them. Raises SystemExit for help and mistakes."""
-    parser = Parser(prog="netpolicy", description="See and steer the NetPolicy daemon.", allow_abbrev=False)
+    parser = Parser(prog="netpolicy", description="See and steer the NetPolicy daemon.")
     _add_common(parser, None, False)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (_, meaning) in COMMANDS.items():
         if name == "lab":
             _add_lab(commands, meaning)
             continue
-        command = commands.add_parser(name, help=meaning, description=_sentence(meaning), allow_abbrev=False)
+        command = commands.add_parser(name, help=meaning, description=_sentence(meaning))
         # SUPPRESS: what stands before the command must survive when it is not repeated after it.
         _add_common(command, argparse.SUPPRESS, argparse.SUPPRESS)
         OPTIONS.get(name, _nothing)(command)
@@ -74,7 +84,7 @@ def _add_common(parser: argparse.ArgumentParser, no_socket: str | None, no_json:
 
 def _add_lab(commands: argparse._SubParsersAction[Parser], meaning: str) -> None:
     # Everything after `lab` is the lab's: with a prefix that nobody can type, nothing is an option here.
-    lab = commands.add_parser("lab", help=meaning, prefix_chars="\x00", add_help=False, allow_abbrev=False)
+    lab = commands.add_parser("lab", help=meaning, prefix_chars="\x00", add_help=False)
     lab.add_argument("words", nargs="*")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """1 when a file has an error."""
-    found = {path: load(path).diagnostics for path in options.files}
+    found = {path: by_place(path, load(path).diagnostics) for path in options.files}
     failures = {path: failure(path, diagnostics) for path, diagnostics in found.items()}
     is_fine = not any(failures.values())
     if terminal.as_json:
@@ -36,6 +36,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         for path, diagnostics in found.items():
             _report(terminal, path, diagnostics, failures[path])
     return FINE if is_fine else FINDINGS
+
+
+def by_place(path: str, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """As a reader goes through the files: the one that was named first, then those it includes."""
+    return sorted(diagnostics, key=lambda item: (item.file != path, item.file, item.line, item.column))
 
 
 def failure(path: str, diagnostics: Sequence[Diagnostic]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .arguments import COMMANDS, parse
-from .exit_code import INTERNAL, INTERRUPTED, READER_LEFT, Failure
+from .exit_code import FINDINGS, INTERNAL, INTERRUPTED, READER_LEFT, Failure
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes once more at its end; there is nobody to read it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return READER_LEFT
+    except OSError as problem:
+        _forget_output()
+        terminal.complain(f"the answer cannot be written: {problem.strerror or problem}")
+        return FINDINGS
     except Exception as defect:  # the outermost loop: a person never sees a traceback
         if os.environ.get("NETPOLICY_TRACEBACK"):
             raise
@@ -60,9 +63,18 @@ def _failed(failure: Failure, terminal: Terminal) -> int:
     return failure.code
 
 
+def _forget_output() -> None:
+    """What could not be written is not tried again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _never_fail_to_encode() -> None:
     """A console that cannot show a character shows a ?."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

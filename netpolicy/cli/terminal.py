@@ -26,7 +26,7 @@ class Terminal:
         self.out = out
         self.err = err
         self.as_json = as_json
-        self.width = _width(out)
+        self.width = screen_width(out)
         self.has_colour = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def document(self, document: Mapping[str, Any]) -> None:
@@ -63,7 +63,7 @@ class Terminal:
         return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
 
 
-def _width(out: TextIO) -> int:
+def screen_width(out: TextIO) -> int:
     """COLUMNS, else what the terminal says, else 80."""
     asked = os.environ.get("COLUMNS", "")
     if asked.isdecimal() and int(asked[:5]) > 0:
@@ -104,7 +104,7 @@ def wrap(text: str, width: int, indent: int) -> list[str]:
 
 def cells(text: str) -> int:
     """How many cells of a terminal the text takes: East Asian wide characters take two."""
-    if text.isascii():
+    if text.replace("…", ".").isascii():
         return len(text)
     from unicodedata import combining, east_asian_width  # 1 MB, and almost never needed
 

@@ -1,0 +1,89 @@
+"""A real broker with a stand-in `netpolicy` object, in a thread of its own.
+
+Answers what a test put into `replies`: a document, or a function of the arguments that may
+raise UbusError. Every call is kept in `calls`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from netpolicy.bus.broker import Broker
+from netpolicy.bus.client import Caller, Method, UbusClient
+
+PATIENCE = 10.0
+
+ARGUMENTS: dict[str, Mapping[str, type]] = {
+    "status": {},
+    "rules": {},
+    "outbounds": {},
+    "connections": {"limit": int, "offset": int, "filter": str},
+    "decide": {"facts": dict},
+    "plan": {},
+    "reload": {},
+    "logs": {"since": int, "limit": int, "level": str},
+}
+
+Reply = Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]]
+
+
+class StandIn:
+    """Serves `path` from `start` to `stop`; without `replies` there is only the broker."""
+
+    def __init__(self, path: str, replies: dict[str, Reply] | None = None) -> None:
+        self.path = path
+        self.replies = replies
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self._loop = asyncio.new_event_loop()
+        self._client: UbusClient | None = None
+        self._broker = Broker(path)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def start(self) -> StandIn:
+        self._thread.start()
+        self.run(self._open())
+        return self
+
+    def stop(self) -> None:
+        self.run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE)
+        self._loop.close()
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+
+    def announce(self, name: str, data: Mapping[str, Any]) -> None:
+        assert self._client
+        self.run(self._client.send_event(name, data))
+
+    @property
+    def listeners(self) -> int:
+        """How many clients the broker has beside the object's own."""
+        return len(self._broker.connections) - 1
+
+    async def _open(self) -> None:
+        await self._broker.start()
+        if self.replies is None:
+            return
+        self._client = UbusClient(self.path)
+        await self._client.connect()
+        methods = {name: Method(self._handler(name), ARGUMENTS[name]) for name in self.replies}
+        await self._client.add_object("netpolicy", methods)
+
+    async def _close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+        await self._broker.close()
+
+    def _handler(self, name: str) -> Callable[[dict[str, Any], Caller], Any]:
+        async def handle(arguments: dict[str, Any], caller: Caller) -> Mapping[str, Any]:
+            self.calls.append((name, arguments))
+            assert self.replies
+            reply = self.replies[name]
+            return reply(arguments) if callable(reply) else reply
+
+        return handle

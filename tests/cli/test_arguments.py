@@ -1,0 +1,67 @@
+"""The command line of the tool."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from netpolicy.cli.arguments import COMMANDS, parse
+
+from .conftest import Tool
+from .stand_in import StandIn
+
+# What interfaces promises for later: there is no command that only pretends.
+NOT_YET = ["apply", "confirm", "rollback", "fmt", "convert", "doctor", "xray"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_function(name: str) -> None:
+    module, _, function = COMMANDS[name][0].partition(":")
+    assert callable(getattr(import_module(f"netpolicy.cli.{module}"), function))
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "lab"])
+def test_every_command_has_help(name: str, tool: Tool) -> None:
+    result = tool(name, "--help")
+    assert result.code == 0
+    assert f"usage: netpolicy {name}" in result.out and "--json" in result.out
+    assert all(len(line) <= 80 for line in result.out.splitlines())
+
+
+@pytest.mark.parametrize("words", [[name] for name in NOT_YET] + [["--bogus"], ["status", "--bogus"], ["status", "x"],
+                                   ["lint"], ["call"], ["--socket"], ["stat"]], ids=" ".join)  # fmt: skip
+def test_a_wrong_command_line_ends_with_64(words: list[str], tool: Tool) -> None:
+    result = tool(*words)
+    assert result.code == 64
+    assert result.out == "" and "usage: netpolicy" in result.err
+
+
+@pytest.mark.parametrize("words", [["--json", "status"], ["status", "--json"]])
+def test_common_options_stand_before_or_after_the_command(words: list[str]) -> None:
+    assert parse(words).json is True
+    assert parse(["--socket", "/a", *words]).socket == "/a"
+    assert parse([*words, "--socket", "/a"]).socket == "/a"
+
+
+def test_the_option_after_the_command_wins() -> None:
+    assert parse(["--socket", "/a", "status", "--socket", "/b"]).socket == "/b"
+
+
+def test_without_options_there_is_no_json_and_no_socket() -> None:
+    options = parse(["status"])
+    assert (options.json, options.socket) == (False, None)
+
+
+@pytest.mark.parametrize("words", [["--ui", "8080"], ["--help"], ["--json"], ["-x", "status", "--socket"], []])
+def test_everything_after_lab_is_the_labs(words: list[str]) -> None:
+    options = parse(["lab", *words])
+    assert options.words == words
+    assert options.json is False
+
+
+def test_a_word_that_is_no_text_is_refused_without_a_traceback(tool: Tool, daemon: StandIn) -> None:
+    for words in (["\udcff"], ["connections", "--filter", "\udcff"], ["call", "\udcff"], ["lint", "\udcff"]):
+        result = tool(*words)
+        assert result.code in (1, 64)
+        assert "internal error" not in result.err

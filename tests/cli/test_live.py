@@ -1,0 +1,161 @@
+"""The commands that ask the daemon once: their documents, texts and exit codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netpolicy import __version__
+from netpolicy.bus.status import INVALID_ARGUMENT, PERMISSION_DENIED, UbusError
+
+from .conftest import Tool
+from .documents import REPLIES, STATUS
+from .stand_in import StandIn
+
+LISTS = ["status", "rules", "outbounds", "connections"]
+
+
+@pytest.mark.parametrize("command", [*LISTS, "plan", "reload", "logs"])
+def test_json_is_the_document_of_the_daemon_and_nothing_else(command: str, tool: Tool, daemon: StandIn) -> None:
+    result = tool(command, "--json")
+    assert result.json == REPLIES[command]
+    assert (result.code, result.err) == (0, "")
+
+
+@pytest.mark.parametrize("command", LISTS)
+@pytest.mark.parametrize("columns", [40, 60, 80, 132])
+def test_no_line_is_wider_than_the_terminal(
+    command: str, columns: int, tool: Tool, daemon: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = tool(command).out.splitlines()
+    # Below 80 the least widths of a table's columns may need more than there is.
+    assert max(len(line) for line in lines) <= max(columns, 80)
+
+
+def test_status_tells_the_whole_picture(tool: Tool, daemon: StandIn) -> None:
+    text = tool("status").out
+    for part in ("NetPolicy 0.1.0, enabled, mode enforce, state NORMAL", "/etc/config/netpolicy", "2 in force of 3",
+                 "conntrack (no eBPF", "generation 4", "skipped rule typo: unknown protocol 'tpc'", "NP206",
+                 "hint: remove it", "192.0.2.1"):  # fmt: skip
+        assert part in text
+
+
+@pytest.mark.parametrize("part", ["config", "kernel"])
+def test_status_ends_with_1_when_something_is_not_in_force(part: str, tool: Tool, daemon: StandIn) -> None:
+    assert daemon.replies
+    daemon.replies["status"] = {**STATUS, part: {**STATUS[part], "error": "broken"}}
+    result = tool("status")
+    assert result.code == 1
+    assert "broken" in result.out
+
+
+def test_a_status_with_nothing_in_it_still_shows(tool: Tool, daemon: StandIn) -> None:
+    assert daemon.replies
+    daemon.replies["status"] = {"outbounds": None, "rules": 5, "warnings": ["text"], "kernel": []}
+    assert tool("status").code == 0
+
+
+def test_rules_say_why_one_is_not_in_the_kernel(tool: Tool, daemon: StandIn) -> None:
+    lines = tool("rules").out.splitlines()
+    by_name = {line.split()[1]: line.split()[-1] for line in lines[1:4]}
+    assert by_name == {"office": "yes", "calls": "no", "old": "off"}
+    assert "calls: not in the kernel: sni is not seen at first" in lines
+    assert "12k" in lines[1] and "123M" in lines[1] and "+log" in lines[1]
+
+
+def test_outbounds_show_the_gateway_of_either_family(tool: Tool, daemon: StandIn) -> None:
+    text = tool("outbounds").out
+    assert "192.0.2.1" in text and "2001:db8" in text and "7002" in text
+
+
+def test_there_may_be_nothing_to_list(tool: Tool, daemon: StandIn) -> None:
+    assert daemon.replies
+    daemon.replies.update(rules={"rules": []}, outbounds={"outbounds": []})
+    assert tool("rules").out == "there are no rules\n"
+    assert tool("outbounds").out == "there are no outbounds\n"
+
+
+def test_an_empty_plan_ends_with_0(tool: Tool, daemon: StandIn) -> None:
+    result = tool("plan")
+    assert result.code == 0
+    assert "nothing to do" in result.out
+
+
+@pytest.mark.parametrize("words", [["plan"], ["plan", "--json"]])
+def test_a_plan_with_changes_ends_with_2(words: list[str], tool: Tool, daemon: StandIn) -> None:
+    assert daemon.replies
+    daemon.replies["plan"] = {"changes": ["nft: add rule r_office", "ip rule: add 7001"], "hash": "x"}
+    result = tool(*words)
+    assert result.code == 2
+    assert "ip rule: add 7001" in result.out
+
+
+def test_a_refused_reload_ends_with_1_and_says_why(tool: Tool, daemon: StandIn) -> None:
+    assert daemon.replies
+    daemon.replies["reload"] = {"ok": False, "error": "netpolicy:7:2: unknown option 'prioritty'"}
+    result = tool("reload")
+    assert result.code == 1
+    assert "unknown option 'prioritty'" in result.err
+
+
+def test_call_passes_json_both_ways(tool: Tool, daemon: StandIn) -> None:
+    result = tool("call", "logs", '{"limit": 5}')
+    assert result.json == REPLIES["logs"]
+    assert daemon.calls == [("logs", {"limit": 5})]
+
+
+@pytest.mark.parametrize("words", ["[1]", "{", "[" * 100_000, '"text"', ""])
+def test_call_refuses_what_is_no_object(words: str, tool: Tool, daemon: StandIn) -> None:
+    result = tool("call", "status", words)
+    assert result.code == 64
+    assert "JSON" in result.err and daemon.calls == []
+
+
+def test_call_of_an_unknown_method_says_so(tool: Tool, daemon: StandIn) -> None:
+    result = tool("call", "frobnicate")
+    assert result.code == 1
+    assert "has no method 'frobnicate'" in result.err
+
+
+def test_an_argument_the_daemon_refuses_is_a_wrong_command_line(tool: Tool, daemon: StandIn) -> None:
+    result = tool("call", "logs", '{"limt": 5}')
+    assert result.code == 64
+    assert "unknown argument 'limt'" in result.err
+
+
+def test_a_denied_call_says_to_be_root(tool: Tool, daemon: StandIn) -> None:
+    def deny(arguments: dict[str, Any]) -> dict[str, Any]:
+        raise UbusError(PERMISSION_DENIED)
+
+    assert daemon.replies
+    daemon.replies["reload"] = deny
+    result = tool("reload")
+    assert result.code == 1
+    assert "as root" in result.err
+
+
+def test_a_failure_is_a_document_too(tool: Tool, daemon: StandIn) -> None:
+    def refuse(arguments: dict[str, Any]) -> dict[str, Any]:
+        raise UbusError(INVALID_ARGUMENT, "port: invalid port value: x")
+
+    assert daemon.replies
+    daemon.replies["decide"] = refuse
+    result = tool("decide", "port=x", "--json")
+    assert result.code == 64
+    assert "invalid port value: x" in result.json["error"]
+    assert "invalid port value: x" in result.err
+
+
+def test_the_version_needs_no_daemon(tool: Tool) -> None:
+    assert tool("version").out == f"netpolicy {__version__}\n"
+    assert tool("version", "--json").json == {"version": __version__}
+
+
+def test_names_from_elsewhere_cannot_steer_the_terminal(tool: Tool, daemon: StandIn) -> None:
+    assert daemon.replies
+    daemon.replies["outbounds"] = {"outbounds": [{"name": "a\x1b[2Jb\n\x07", "reason": "\x9b31m"}]}
+    text = tool("outbounds").out
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert len(text.splitlines()) == 2
