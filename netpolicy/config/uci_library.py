@@ -16,11 +16,8 @@ from netpolicy.config.uci import PACKAGE_NAME, BuiltinReader, Option, Section, U
 # libuci names an anonymous section by counter and hash; nothing else tells it from a named one.
 GENERATED_NAME = re.compile(r"cfg[0-9a-f]{6}")
 
-# Staged changes would be read from here: a folder that cannot exist, since /dev/null is no folder.
-NO_SAVED_CHANGES = "/dev/null/none"
-
-# libuci prefers a file of the same name here to the one in the asked folder; pyuci cannot switch that off.
-SHADOW_FOLDER = Path("/var/run/uci")
+# No folder can be below /dev/null, so that libuci finds nothing but the file that it is asked for.
+NOWHERE = "/dev/null/none"
 
 
 def load_module() -> ModuleType | None:
@@ -37,8 +34,6 @@ def cannot_read(path: str) -> str:
     name = Path(path).name
     if not PACKAGE_NAME.fullmatch(name):
         return f"libuci reads only files whose name has letters, digits, _ and - ({name!r} has others)"
-    if (SHADOW_FOLDER / name).exists():
-        return f"libuci would read {SHADOW_FOLDER / name} instead"
     return ""
 
 
@@ -69,12 +64,16 @@ class LibraryReader:
         return UciFile(path, _placed(found, ours.sections), ours.diagnostics)
 
     def _sections(self, path: str) -> list[Section]:
-        folder = str(Path(path).absolute().parent)
-        context = self._uci.Uci(confdir=folder, savedir=NO_SAVED_CHANGES)
+        """What libuci finds in the file.
+
+        Asked by absolute path, because by name it also applies the staged changes of its default
+        folder, whatever folder it is given (measured), and prefers a copy in /var/run/uci. Once
+        loaded, a file goes by its base name, and `get` of a section is the section's type.
+        """
+        context = self._uci.Uci(confdir=NOWHERE, savedir=NOWHERE)
         package = Path(path).name
-        return [
-            _section(name, context.get(package, name), options) for name, options in context.get_all(package).items()
-        ]
+        found = context.get_all(str(Path(path).absolute()))
+        return [_section(name, context.get(package, name), options) for name, options in found.items()]
 
 
 def _findings_of(file: UciFile) -> Findings:

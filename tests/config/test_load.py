@@ -371,6 +371,16 @@ def test_further_files_add_rules_and_outbounds(tmp_path):
     assert loaded.ruleset.rules[1].position == f"{tmp_path}/more:3"
 
 
+def test_a_further_file_counts_once_however_its_path_is_written(tmp_path):
+    write(tmp_path, "more", "config rule 'a'\n\toption any '1'\n\toption block '1'\n")
+    again = f"../{tmp_path.name}/more"
+    loaded = load(
+        write(tmp_path, "netpolicy", f"config netpolicy 'main'\n\tlist ruleset more\n\tlist ruleset {again}\n")
+    )
+    assert loaded.fatal
+    assert "included twice" in only("NP007", loaded)
+
+
 @pytest.mark.parametrize("name", ["missing", "netpolicy", "rules.np", "settings"])
 def test_a_further_file_that_cannot_be_used_is_fatal(tmp_path, name):
     write(tmp_path, "settings", "config netpolicy 'main'\n")
