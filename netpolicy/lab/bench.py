@@ -147,17 +147,43 @@ class Lab:
 
     # --- the daemon ---------------------------------------------------------------------------
 
-    def start_daemon(self, config_text: str, wait: bool = True) -> NodeProcess:
-        """Write the configuration, start netpolicyd in the router, wait until it answers `status`."""
+    def start_daemon(self, config_text: str, until: str = "settled") -> NodeProcess:
+        """Write the configuration and start netpolicyd in the router.
+
+        `until`: `settled` waits until the kernel equals the configuration (or the daemon says why it
+        will not), `answers` until it answers `status`, `started` not at all.
+        """
         self.write_config(config_text)
-        log = self.file(keeper.LAB / "daemon.log").open("ab")
-        self.daemon = NodeProcess(
-            self.inside(keeper.daemon_command()),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=starter.environment())
-        log.close()
-        if wait:
-            self.wait_for(self._daemon_answers, what="netpolicyd answers status")
+        with self.file(keeper.LAB / "daemon.log").open("ab") as log:
+            self.daemon = NodeProcess(self.inside(keeper.daemon_command()), stdin=subprocess.DEVNULL,
+                                      stdout=log, stderr=log, env=starter.environment())
+        if until != "started":
+            self.wait_for(self.status, what="netpolicyd answers status")
+        if until == "settled":
+            self.settle()
         return self.daemon
+
+    def settle(self, seconds: float = 10.0) -> dict[str, Any]:
+        """Wait until the kernel equals the configuration or the daemon says why it will not; its status."""
+        return self.wait_for(self._settled, seconds, "netpolicyd brings the kernel in step")
+
+    def status(self) -> dict[str, Any] | None:
+        """The daemon's status, None while it does not answer. LabError when it has ended."""
+        from netpolicy.bus.status import UbusError
+        if self.daemon is not None and self.daemon.poll() is not None:
+            raise LabError(f"lab: netpolicyd ended with {self.daemon.returncode}\n{self.daemon_log()}")
+        try:
+            found: dict[str, Any] = self.call("status", timeout=1.0)
+        except (UbusError, OSError):
+            return None
+        return found
+
+    def _settled(self) -> dict[str, Any] | None:
+        told = self.status()
+        if told is None:
+            return None
+        refused = (told.get("config") or {}).get("error") or not told.get("enabled") or told.get("mode") != "enforce"
+        return told if refused or (told.get("kernel") or {}).get("in_sync") else None
 
     def stop_daemon(self, seconds: float = 10.0) -> int:
         """SIGTERM and wait; the exit code. It is killed (and LabError raised) when it does not end in time."""
@@ -194,7 +220,7 @@ class Lab:
         """The bus socket as seen from here."""
         return self.file(keeper.BUS_SOCKET)
 
-    def wait_for(self, predicate: Callable[[], T], seconds: float = 10.0, what: str = "") -> T:
+    def wait_for(self, predicate: Callable[[], T | None], seconds: float = 10.0, what: str = "") -> T:
         """The first true value of `predicate`. LabError with the daemon's log when time is up."""
         deadline = time.monotonic() + seconds
         while not (value := predicate()):
@@ -202,16 +228,6 @@ class Lab:
                 raise LabError(f"lab: not within {seconds} s: {what or predicate}\n{self.daemon_log()}")
             time.sleep(POLL_SECONDS)
         return value
-
-    def _daemon_answers(self) -> Any:
-        if self.daemon is not None and self.daemon.poll() is not None:
-            raise LabError(f"lab: netpolicyd ended with {self.daemon.returncode}\n{self.daemon_log()}")
-        if not self.bus_socket.exists():
-            return None
-        try:
-            return self.call("status", timeout=1.0)
-        except Exception:  # noqa: BLE001 - not ready yet in whatever way; wait_for has the deadline
-            return None
 
     # --- lines --------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any
 
 from netpolicy.lab import wire
@@ -32,17 +33,17 @@ _WORDS = {
 
 def tcp(address: str, port: int, timeout: float = DEFAULT_TIMEOUT, name: str = "", **how: Any) -> Result:
     """A TCP connection; on 80 and 443 an HTTP request (for `name`), elsewhere the server's first line."""
-    return _timed(lambda: _ask_tcp(address, port, timeout, name, how))
+    return _timed(lambda noted: _ask_tcp(address, port, timeout, name, how, noted))
 
 
 def udp(address: str, port: int, timeout: float = DEFAULT_TIMEOUT, payload: str = "x", **how: Any) -> Result:
     """One datagram to the echo server behind any port but 53."""
-    return _timed(lambda: _ask_udp(address, port, timeout, payload, how))
+    return _timed(lambda noted: _ask_udp(address, port, timeout, payload, how, noted))
 
 
 def dns(name: str, kind: str = "A", address: str = DNS.address4, timeout: float = DEFAULT_TIMEOUT) -> Result:
     """A DNS question over UDP; the result carries `addresses`."""
-    return _timed(lambda: _ask_dns(name, kind, address, timeout))
+    return _timed(lambda noted: _ask_dns(name, kind, address, timeout, noted))
 
 
 def open_socket(address: str, kind: int, how: dict[str, Any]) -> socket.socket:
@@ -78,30 +79,38 @@ def read_line(handle: socket.socket) -> bytes:
     return data
 
 
-def _timed(ask: Any) -> Result:
+def _timed(ask: Callable[[Result], Result]) -> Result:
+    """What `ask` found, or the error; it notes early what is also true of a failure."""
     start = time.monotonic()
+    noted: Result = {}
     try:
-        found = {"ok": True, "error": None, **ask()}
+        found = {"ok": True, "error": None, **noted, **ask(noted)}
     except OSError as error:
         found = {"ok": False, "error": word_for(error), "seen": None}
     except ValueError as error:
         found = {"ok": False, "error": f"unreadable answer: {error}", "seen": None}
-    found["ms"] = round((time.monotonic() - start) * 1000, 1)
-    return found
+    return {**found, **noted, "ms": round((time.monotonic() - start) * 1000, 1)}
 
 
-def _ask_tcp(address: str, port: int, timeout: float, name: str, how: dict[str, Any]) -> Result:
-    with open_socket(address, socket.SOCK_STREAM, how) as handle:
-        handle.settimeout(timeout)
+def _connect(handle: socket.socket, address: str, port: int, timeout: float, noted: Result) -> None:
+    handle.settimeout(timeout)
+    try:
         handle.connect((address, port))
-        local = handle.getsockname()[1]
+    finally:
+        noted["local_port"] = handle.getsockname()[1]
+
+
+def _ask_tcp(address: str, port: int, timeout: float, name: str, how: dict[str, Any], noted: Result) -> Result:
+    with open_socket(address, socket.SOCK_STREAM, how) as handle:
+        _connect(handle, address, port, timeout, noted)
         if port == 443:
             with _unverified().wrap_socket(handle, server_hostname=name or None) as secure:
-                return {**_get(secure, name or address), "local_port": local}
+                return _get(secure, name or address)
         if port == 80:
-            return {**_get(handle, name or address), "local_port": local}
+            return _get(handle, name or address)
         line = read_line(handle)
-        return {**json.loads(line[line.index(b"{"):]), "local_port": local}
+        found: Result = json.loads(line[line.find(b"{"):])
+        return found
 
 
 def _get(handle: socket.socket, host: str) -> Result:
@@ -120,20 +129,17 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-def _ask_udp(address: str, port: int, timeout: float, payload: str, how: dict[str, Any]) -> Result:
+def _ask_udp(address: str, port: int, timeout: float, payload: str, how: dict[str, Any], noted: Result) -> Result:
     with open_socket(address, socket.SOCK_DGRAM, how) as handle:
-        handle.settimeout(timeout)
-        handle.connect((address, port))
+        _connect(handle, address, port, timeout, noted)
         handle.send(payload.encode())
         host, number, rest = handle.recv(ANSWER_LIMIT).split(b" ", 2)
-        return {"seen": host.decode(), "port": int(number), "payload": rest.decode(errors="replace"),
-                "local_port": handle.getsockname()[1]}
+        return {"seen": host.decode(), "port": int(number), "payload": rest.decode(errors="replace")}
 
 
-def _ask_dns(name: str, kind: str, address: str, timeout: float) -> Result:
+def _ask_dns(name: str, kind: str, address: str, timeout: float, noted: Result) -> Result:
     with open_socket(address, socket.SOCK_DGRAM, {}) as handle:
-        handle.settimeout(timeout)
-        handle.connect((address, 53))
-        number = handle.getsockname()[1]  # different for each question, and nobody here forges answers
+        _connect(handle, address, 53, timeout, noted)
+        number = int(noted["local_port"])  # different for each question, and nobody here forges answers
         handle.send(wire.question(name, wire.AAAA if kind == "AAAA" else wire.A, number))
-        return {"seen": None, "addresses": wire.addresses(handle.recv(4096), number), "local_port": number}
+        return {"seen": None, "addresses": wire.addresses(handle.recv(4096), number)}

@@ -97,8 +97,8 @@ def carry(near: int, far: int, control: socket.socket, orders: Orders) -> None:
     while True:
         due = [moment for moment in (out.next_due(), back.next_due()) if moment is not None]
         timeout = max(0.0, min(due) - time.monotonic()) if due else None
-        ready, _, _ = select.select([near, far, control], [], [], timeout)
-        if control in ready:
+        ready, _, _ = select.select([near, far, control.fileno()], [], [], timeout)
+        if control.fileno() in ready:
             answer()
         for source, (target, line) in ways.items():
             if source in ready:

@@ -120,7 +120,7 @@ def tls_context(files: dict[str, tuple[Path, Path]]) -> ssl.SSLContext:
             connection.context = contexts[name]
 
     first = next(iter(contexts.values()))
-    first.sni_callback = choose  # type: ignore[assignment]
+    first.sni_callback = choose
     return first
 
 

@@ -92,7 +92,7 @@ class Show:
     def _look(self, now: float) -> None:
         self._keep_daemon(now)
         bury_orphans()
-        self._answers = watch.look(self._call, self._answers)
+        self._answers = watch.look(self._call, self._answers, story.unexplained(self._reports))
         self.screen.show(self._answers, story.tries(self._reports, self._answers), self.control.lines, now)
 
     def _hear(self, seconds: float) -> None:

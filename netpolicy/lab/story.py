@@ -11,7 +11,7 @@ from typing import Any
 
 from netpolicy.lab.control import Lines
 from netpolicy.lab.topology import CLIENTS, line_of
-from netpolicy.lab.traffic import PLANS, PORTS, Step
+from netpolicy.lab.traffic import PLANS, Step
 from netpolicy.lab.watch import Answers
 
 NOTHING = "-"
@@ -20,7 +20,7 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """The latest attempt of one step of one client. `fresh` grows with every attempt."""
+    """The latest attempt of one step of one client, and what the daemon says about it."""
 
     client: str
     step: Step
@@ -46,17 +46,34 @@ def tries(reports: dict[tuple[str, int], dict[str, Any]], answers: Answers) -> l
 
 
 def _try(client: str, step: Step, told: dict[str, Any], answers: Answers) -> Try:
+    source = source_of(client, step)
+    entry = answers.connection(step.protocol, source, told.get("local_port"))
+    if entry is None and not told.get("ok"):
+        # A refused connection leaves no entry in the kernel; the daemon can still say whose doing it was.
+        entry = answers.decisions.get((source, step.address, step.port))
+    return Try(client, step, told, (entry or {}).get("rule") or NOTHING, (entry or {}).get("outbound") or NOTHING)
+
+
+def unexplained(reports: dict[tuple[str, int], dict[str, Any]]) -> list[dict[str, Any]]:
+    """The facts of failed attempts, to ask the daemon what it decides about them."""
+    found = []
+    for (client, number), told in reports.items():
+        if not told.get("ok"):
+            step = PLANS[client][number]
+            found.append({"src_addr": source_of(client, step), "dest_addr": step.address,
+                          "proto": step.protocol, "dest_port": step.port})
+    return found
+
+
+def source_of(client: str, step: Step) -> str:
+    """The client's address in the family of the step."""
     machine = next(c for c in CLIENTS if c.name == client)
-    source = machine.address4 if step.family == 4 else machine.address6
-    entry = answers.connection(step.protocol, source, told.get("local_port")) or {}
-    return Try(client, step, told, entry.get("rule") or NOTHING, entry.get("outbound") or NOTHING)
+    return machine.address4 if step.family == 4 else machine.address6
 
 
 def connection_row(item: Try) -> Row:
     """Who, what for, which rule, which way out, what the server saw and how long it took."""
-    target = f"{item.step.kind} {item.step.name.removesuffix('.example.net')} v{item.step.family}"
-    if item.step.kind == "dns":
-        target = f"dns port {PORTS['dns']} v{item.step.family}"
+    target = f"{item.step.kind} {item.step.name.partition('.')[0]} v{item.step.family}"
     return (item.client, target, item.rule, item.outbound, outcome(item.result))
 
 
@@ -70,7 +87,7 @@ def outcome(told: dict[str, Any]) -> str:
 
 def outbound_rows(answers: Answers, lines: Lines) -> list[Row]:
     """Name, device, up or down, latency, and a remark."""
-    rows = []
+    rows: list[Row] = []
     for entry in answers.outbounds:
         latency = entry.get("latency_ms")
         rows.append((

@@ -38,6 +38,11 @@ class Step:
         return found.address4 if self.family == 4 else found.address6
 
     @property
+    def port(self) -> int:
+        """The port it goes to."""
+        return PORTS[self.kind]
+
+    @property
     def protocol(self) -> str:
         """`udp` or `tcp`."""
         return "udp" if self.kind in UDP_KINDS else "tcp"
@@ -65,12 +70,11 @@ PLANS = {
 
 def take(step: Step) -> probes.Result:
     """Make the connection of one step."""
-    port = PORTS[step.kind]
     if step.kind == "dns":
         return probes.dns("video.example.net", "A", step.address, TIMEOUT_SECONDS)
     if step.protocol == "udp":
-        return probes.udp(step.address, port, TIMEOUT_SECONDS)
-    return probes.tcp(step.address, port, TIMEOUT_SECONDS, step.name)
+        return probes.udp(step.address, step.port, TIMEOUT_SECONDS)
+    return probes.tcp(step.address, step.port, TIMEOUT_SECONDS, step.name)
 
 
 def main(argv: list[str]) -> int:

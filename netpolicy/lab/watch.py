@@ -6,7 +6,7 @@ Documents are those of the bus object `netpolicy` (docs of its methods: `netpoli
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,8 @@ class Answers:
     rules: Document = field(default_factory=dict)
     connections: Document = field(default_factory=dict)
     logs: Document = field(default_factory=dict)
+    # What the daemon decides about (source, destination, port): asked for what left no connection.
+    decisions: dict[tuple[str, str, int], Document] = field(default_factory=dict)
     silence: str = "the daemon has not answered yet"
 
     @property
@@ -48,12 +50,16 @@ class Answers:
         return found
 
 
-def look(call: Call, last: Answers) -> Answers:
-    """Ask everything once. What is not answered stays as it was."""
+def look(call: Call, last: Answers, unexplained: Sequence[Document] = ()) -> Answers:
+    """Ask everything once, and what is decided about each of the `unexplained` facts. The rest stays as it was."""
     found: dict[str, Any] = {}
     try:
         for method, arguments in QUESTIONS:
             found[method] = call(method, arguments)
+        found["decisions"] = {
+            (facts["src_addr"], facts["dest_addr"], facts["dest_port"]): call("decide", {"facts": facts})
+            for facts in unexplained
+        }
     except Unanswered as reason:
         return replace(last, **found, silence=str(reason))
     return replace(last, **found, silence="")

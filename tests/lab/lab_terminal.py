@@ -11,10 +11,13 @@ import subprocess
 import sys
 import termios
 import time
+import uuid
 from pathlib import Path
 
 from netpolicy.lab import starter
 
+# Inherited by every process of one lab.
+MARK = "NETPOLICY_TEST_MARK"
 NAMESPACES = ("pid", "mnt", "net", "user")
 
 
@@ -28,8 +31,9 @@ class Terminal:
         self.before = termios.tcgetattr(slave)
         self.text = ""
         self._read = 0
+        self.mark = uuid.uuid4().hex
         # As from a person's shell: the shell owns the session, so killing the lab does not hang it up.
-        script = 'trap : INT HUP TERM; "$@"; echo "ended with $?."; exec sleep 1000'
+        script = f'trap : INT HUP TERM; {MARK}={self.mark} "$@"; echo "ended with $?."; exec sleep 1000'
         self._shell = subprocess.Popen(
             ["sh", "-c", script, "sh", sys.executable, "-m", "netpolicy.lab.main", *arguments],
             stdin=slave, stdout=slave, stderr=slave,
@@ -115,24 +119,24 @@ def command_of(pid: int) -> str:
         return ""
 
 
-def users_of(namespaces: set[str]) -> list[str]:
-    """Processes that still are in one of these namespaces."""
+def marked(mark: str) -> list[str]:
+    """Living processes that inherited a mark in their environment.
+
+    Not those in certain namespaces: their numbers go to the next lab at once, perhaps a parallel test's.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        for kind in NAMESPACES:
-            try:
-                if os.readlink(entry / "ns" / kind) in namespaces:
-                    found.append(f"{entry.name} {command_of(int(entry.name))}")
-            except OSError:
-                continue
+        try:
+            if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes():
+                found.append(f"{entry.name} {command_of(int(entry.name))}")
+        except OSError:
+            continue
     return found
 
 
-def wait_until_unused(namespaces: set[str], seconds: float = 5.0) -> None:
-    """Until no process and no mount holds one of these namespaces."""
+def wait_until_gone(mark: str, seconds: float = 5.0) -> None:
+    """Until no process of the lab lives; its namespaces have no other holder, as the tests of /run show."""
     deadline = time.monotonic() + seconds
-    while left := users_of(namespaces):
+    while left := marked(mark):
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.02)
-    mounts = Path("/proc/self/mountinfo").read_text()
-    assert not [name for name in namespaces if name in mounts]

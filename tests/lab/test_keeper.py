@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_terminal import Terminal, command_of, descendants, namespaces_of, users_of, wait_until_unused
 
+from netpolicy.lab import starter
 from netpolicy.lab.bench import Lab
+
+from .lab_terminal import MARK, Terminal, command_of, descendants, marked, namespaces_of, wait_until_gone
 
 pytestmark = pytest.mark.kernel
 
@@ -43,21 +48,20 @@ def part(terminal: Terminal, words: str) -> int:
 
 
 def test_the_check_itself_sees_a_running_lab(shown: Terminal) -> None:
-    namespaces = all_namespaces(shown)
     # pid, mount, and the networks of the keeper, three clients, router and internet at least
-    assert len(namespaces) >= 8
-    assert len(users_of(namespaces)) >= 8
+    assert len(all_namespaces(shown)) >= 8
+    # outside, unshare, keeper, two relays, servers, daemon, three clients
+    assert len(marked(shown.mark)) >= 10
 
 
 @pytest.mark.parametrize("end", ["ctrl-c", "q", "sigterm"])
 def test_an_asked_end_is_clean(shown: Terminal, end: str) -> None:
-    namespaces = all_namespaces(shown)
     if end == "sigterm":
         os.kill(shown.outside, signal.SIGTERM)
     else:
         shown.type({"ctrl-c": "\x03", "q": "q"}[end])
     assert shown.end() == 0
-    wait_until_unused(namespaces)
+    wait_until_gone(shown.mark)
     assert shown.attributes() == shown.before
     assert_plain_terminal(shown)
     assert "Traceback" not in shown.text
@@ -65,11 +69,10 @@ def test_an_asked_end_is_clean(shown: Terminal, end: str) -> None:
 
 @pytest.mark.parametrize("victim", ["outside", "unshare", "inside"])
 def test_kill_9_of_any_process_of_the_frame_ends_all(shown: Terminal, victim: str) -> None:
-    namespaces = all_namespaces(shown)
     pid = {"outside": shown.outside, "unshare": shown.unshare, "inside": shown.inside}[victim]
     os.kill(pid, signal.SIGKILL)
     shown.end()
-    wait_until_unused(namespaces)
+    wait_until_gone(shown.mark)
     shown.drain(0.3)
     assert shown.attributes() == shown.before
     assert_plain_terminal(shown)
@@ -77,12 +80,11 @@ def test_kill_9_of_any_process_of_the_frame_ends_all(shown: Terminal, victim: st
 
 @pytest.mark.parametrize("victim", ["lab.relay a", "lab.servers", "lab.traffic guest", "netpolicy.daemon.main"])
 def test_kill_9_of_a_part_leaves_a_lab_that_still_ends_clean(shown: Terminal, victim: str) -> None:
-    namespaces = all_namespaces(shown)
     os.kill(part(shown, victim), signal.SIGKILL)
     shown.read_until(PICTURE)
     shown.type("\x03")
     assert shown.end() == 0
-    wait_until_unused(namespaces)
+    wait_until_gone(shown.mark)
     assert shown.attributes() == shown.before
 
 
@@ -115,30 +117,29 @@ def test_nothing_is_written_into_the_machines_run_folder(shown: Terminal) -> Non
 
 @pytest.mark.parametrize("own_user", [False, True])
 @pytest.mark.parametrize("victim", ["unshare", "keeper"])
-def test_a_test_bench_that_is_killed_leaves_nothing(own_user: bool, victim: str) -> None:
+def test_a_test_bench_that_is_killed_leaves_nothing(
+        own_user: bool, victim: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, mark)
     lab = Lab(user_namespace=own_user)
     lab.open()
     lab.udp("router", "192.0.2.9", 7)
-    namespaces = namespaces_of(lab.pid)
+    assert len(marked(mark)) >= 6
     assert lab._started is not None
     os.kill(lab.pid if victim == "keeper" else lab._started.process.pid, signal.SIGKILL)
     lab.close()
-    wait_until_unused(namespaces)
+    wait_until_gone(mark)
 
 
 def test_a_test_runner_that_is_killed_leaves_nothing() -> None:
-    import subprocess
-    import sys
-
-    from netpolicy.lab import starter
+    mark = uuid.uuid4().hex
     code = ("from netpolicy.lab.bench import Lab; import time; lab = Lab(); lab.open();"
             "lab.udp('desk', '192.168.1.1', 9); child = lab.popen('guest', ['sleep', '1000']);"
             "print(lab.pid, flush=True); time.sleep(1000)")
-    runner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
-                              env=starter.environment())
-    assert runner.stdout is not None
-    namespaces = namespaces_of(int(runner.stdout.readline()))
-    runner.kill()
-    runner.wait()
-    runner.stdout.close()
-    wait_until_unused(namespaces)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+                          env={**starter.environment(), MARK: mark}) as runner:
+        assert runner.stdout is not None
+        assert runner.stdout.readline()
+        assert len(marked(mark)) >= 8
+        runner.kill()
+    wait_until_gone(mark)
