@@ -245,5 +245,7 @@ async def _answers(path: str) -> bool:
 
 
 def _write(entry: Entry) -> None:
+    # procd logs the two streams at different levels.
+    stream = sys.stderr if entry.level in ("warning", "error") else sys.stdout
     with contextlib.suppress(OSError):
-        print(f"{entry.level} {entry.kind}: {entry.message}", file=sys.stderr, flush=True)
+        print(f"{entry.level} {entry.kind}: {entry.message}", file=stream, flush=True)

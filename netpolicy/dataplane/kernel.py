@@ -6,6 +6,7 @@ longer needed removed after it. Never touches what is not ours. Design: docs/dat
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 
@@ -102,7 +103,7 @@ class Kernel:
         try:
             await self._change_table(plan)
         except NftError as error:
-            self._undo(undo)
+            self._undo(undo, plan.routing)
             raise ApplyError(f"nft refused, the previous rules stay in force: {error}") from error
         self._delete_routing(plan.routing)
         await self._verify(plan)
@@ -121,14 +122,20 @@ class Kernel:
 
     async def remove(self) -> None:
         """Removes every object of ours and nothing else. Raises ApplyError when the kernel refuses."""
+        refused: Exception | None = None
         try:
             table = await self._nft.list_table()
             if table is not None and table.is_ours:
                 await self._nft.load(staging.removal_text())
+        except (NftError, listing.UnreadableListing) as error:
+            refused = error  # marks that lead nowhere do no harm: the rules and routes go all the same
+        try:
             loaded = routing.ours(self._netlink.routes(), self._netlink.rules())
             self._delete_routing(routing.change(routing.Routing(), loaded))
-        except (NftError, NetlinkError) as error:
-            raise ApplyError(f"cannot remove our kernel state: {error}") from error
+        except NetlinkError as error:
+            refused = refused or error
+        if refused is not None:
+            raise ApplyError(f"cannot remove our kernel state: {refused}") from refused
 
     async def _rehearse(self, table: Table) -> Listing:
         """How nft lists the table once it is loaded: learned by loading it where it does no harm."""
@@ -173,13 +180,24 @@ class Kernel:
                 self._netlink.add_rule(rule)
                 done.append(rule)
         except NetlinkError as error:
-            self._undo(done)
+            self._undo(done, change)
             raise ApplyError(f"the kernel refused, the previous rules stay in force: {error}") from error
         return done
 
-    def _undo(self, done: list[Route | RoutingRule]) -> None:
+    def _undo(self, done: list[Route | RoutingRule], change: routing.RoutingChange) -> None:
+        """What took the place of a route gives it back; the rest goes."""
+        before = {_slot(route): route for route in change.delete_routes}
         for item in reversed(done):
-            self._delete(item)
+            previous = before.get(_slot(item)) if isinstance(item, Route) else None
+            if previous is None:
+                self._delete(item)
+            else:
+                self._put_back(previous)
+
+    def _put_back(self, route: Route) -> None:
+        # Its device may be gone: then nothing can be put back, and the next turn plans anew.
+        with contextlib.suppress(NetlinkError):
+            self._netlink.replace_route(route)
 
     def _delete_routing(self, change: routing.RoutingChange) -> None:
         for rule in change.delete_rules:
@@ -202,3 +220,8 @@ class Kernel:
         left = await self.plan(plan.policy)
         if not left.is_empty:
             raise ApplyError(f"read-back differs after the apply: {left.changes[0]}")
+
+
+def _slot(route: Route) -> tuple[int, int, str, int]:
+    """What the kernel tells routes apart by: the next one with these takes the place of this one."""
+    return route.family, route.table, route.destination, route.metric

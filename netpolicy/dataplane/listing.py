@@ -35,7 +35,7 @@ class Listing:
 
     chains: dict[str, LoadedChain]
     counters: dict[str, tuple[int, int]]  # packets, bytes
-    elements: tuple[str, ...]  # keys of the map `restore`
+    elements: dict[str, str]  # the map `restore`: key → verdict as canonical JSON
     has_map: bool
     foreign: tuple[str, ...] = ()  # objects of kinds that we never make
 
@@ -74,7 +74,7 @@ def _collect(objects: list[dict[str, Any]]) -> Listing | None:
     hooks: dict[str, str] = {}
     rules: dict[str, list[str]] = {}
     counters = {}
-    elements: tuple[str, ...] = ()
+    elements: dict[str, str] = {}
     has_map = found = False
     foreign = []
     for item in objects:
@@ -90,7 +90,7 @@ def _collect(objects: list[dict[str, Any]]) -> Listing | None:
                 counters[value["name"]] = (value["packets"], value["bytes"])
             elif kind == "map" and value["name"] == "restore":
                 has_map = True
-                elements = tuple(sorted(f"{element[0]:#010x}" for element in value.get("elem", ())))
+                elements = {f"{key:#010x}": json.dumps(verdict) for key, verdict in value.get("elem", ())}
             elif kind != "metainfo":
                 foreign.append(f"{kind} {value.get('name', '')}")
     if not found:
@@ -118,7 +118,7 @@ def _sorted_sets(value: Any) -> Any:
 
 def difference(wanted: Listing, loaded: Listing | None) -> Difference:
     """What has to change so that the loaded table lists like the wanted one (from a rehearsal)."""
-    if loaded is None or names.SCHEMA not in loaded.chains or _hooks_differ(wanted, loaded):
+    if loaded is None or names.SCHEMA not in loaded.chains or _cannot_be_changed_in_place(wanted, loaded):
         return Difference(rebuild=True)
     want = {names.without_generation(name): chain for name, chain in wanted.chains.items()}
     generations = {name: loaded.generation(name) for name in want if is_staged(name)}
@@ -159,13 +159,13 @@ def _drop_generations(rule: str) -> str:
     return head + '{"target": "' + names.without_generation("g" + name) + quote + tail
 
 
-def _hooks_differ(wanted: Listing, loaded: Listing) -> bool:
-    """A base chain's type, hook and priority cannot be changed in place."""
+def _cannot_be_changed_in_place(wanted: Listing, loaded: Listing) -> bool:
+    """A base chain's hook, or what a class number means: the latter after another mark mask only."""
     return any(
         name in loaded.chains and loaded.chains[name].hook != chain.hook
         for name, chain in wanted.chains.items()
         if chain.hook
-    )
+    ) or any(loaded.elements.get(key, verdict) != verdict for key, verdict in wanted.elements.items())
 
 
 def _at(name: str, generation: int) -> str:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 MINIMUM_BITS = 4  # done, and three bits of class: direct, the three reserved ones, four outbounds
 
+# However wide the mask: every class has its table and its two priorities among the 200 that are ours.
+MOST_OUTBOUNDS = 160
+
 
 @dataclass(frozen=True, slots=True)
 class Marks:
@@ -49,7 +52,7 @@ class Marks:
     @property
     def capacity(self) -> int:
         """How many outbounds the mask can number: classes 1 to this."""
-        return self.drop - 1
+        return min(self.drop - 1, MOST_OUTBOUNDS)
 
     def bits(self, number: int) -> int:
         """The class number spread over the class bits, lowest first."""

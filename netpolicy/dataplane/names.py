@@ -21,14 +21,21 @@ GENERATIONS = 999
 
 _GENERATION = re.compile(r"^g[0-9]{1,3}_")
 
+# 40 bits: among the most rules that a configuration may have, two equal ones are not to be expected.
+_DIGITS = 10
+_LOOKS_CUT = re.compile(r"_[0-9a-f]{10}$")
+
 
 def kernel_name(prefix: str, name: str) -> str:
-    """`prefix_name`, cut with six hex digits of the full name's hash where it is too long or not lower case."""
+    """`prefix_name`, cut with ten hex digits of the full name's hash where it is too long or not lower case.
+
+    A name that looks like the result of a cut is cut too, so that no name can take another's.
+    """
     plain = f"{prefix}_{name}"
-    if len(plain) <= LONGEST and plain == plain.lower():
+    if len(plain) <= LONGEST and plain == plain.lower() and not _LOOKS_CUT.search(plain):
         return plain
-    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
-    return f"{plain.lower()[: LONGEST - 7]}_{digest}"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
+    return f"{plain.lower()[: LONGEST - _DIGITS - 1]}_{digest}"
 
 
 def rule_chain(name: str) -> str:

@@ -7,8 +7,10 @@ what to load. Options: nft(8); `unshare -n` gives a namespace that dies with the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 
 from netpolicy.dataplane import listing, names
@@ -32,6 +34,7 @@ class Nft:
     """The nft tool, found on PATH unless a path is given."""
 
     program: str = "nft"
+    seconds: float = TIME_LIMIT
 
     async def load(self, text: str) -> None:
         """Loads a text as one transaction. Raises NftError; then nothing was changed."""
@@ -76,7 +79,7 @@ class Nft:
         try:
             found = listing.parse(await self._run(command, text))
         except NftError as error:
-            if "unshare" in str(error) and "failed" in str(error):
+            if str(error).startswith("unshare:"):  # util-linux and busybox put their name first
                 raise NoRehearsal(str(error)) from error
             raise
         if found is None:
@@ -91,20 +94,30 @@ class Nft:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env={**os.environ, "LC_ALL": "C"},
+                # A group of its own, so that a rehearsal can be ended together with the nft inside it.
+                start_new_session=True,
             )
         except FileNotFoundError as error:
             raise NftError(f"{command[0]} is not installed: install nftables") from error
         except OSError as error:
             raise NftError(f"cannot start {command[0]}: {error.strerror}") from error
         try:
-            out, err = await asyncio.wait_for(child.communicate(text.encode()), TIME_LIMIT)
+            out, err = await asyncio.wait_for(child.communicate(text.encode()), self.seconds)
         except asyncio.TimeoutError as error:
-            child.kill()
-            await child.wait()
-            raise NftError(f"{command[0]} did not finish within {TIME_LIMIT:.0f} s") from error
+            raise NftError(f"{command[0]} did not finish within {self.seconds:g} s") from error
+        finally:
+            await _end(child)
         if child.returncode != 0:
             raise NftError(_reason(err.decode(errors="replace"), child.returncode or 0))
         return out.decode(errors="replace")
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """Nothing that was started outlives the run, also when the run was cancelled."""
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()
 
 
 def _reason(text: str, status: int) -> str:

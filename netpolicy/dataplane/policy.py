@@ -26,9 +26,9 @@ class Hop:
 class Line:
     """An outbound as the kernel sees it: a class, a table, and what is in it.
 
-    `foreign_table` is a table that somebody else fills (an outbound of type `table`);
-    otherwise the table is ours and holds one default per hop, the connected routes and
-    an unreachable default behind them, so that nothing leaks when the device goes.
+    Its table is ours and holds the connected routes, one default per hop and an unreachable
+    default behind them, so that nothing leaks when the device goes. With `foreign_table` (an
+    outbound of type `table`) somebody else's table takes the place of the defaults.
     """
 
     name: str

@@ -16,8 +16,10 @@ from netpolicy.dataplane.state import IPV4, IPV6, MAIN_TABLE, PROTOCOL, Route, R
 # default wins over the unreachable one, and that one stays when the device goes.
 LAST_METRIC = 4278198272
 
-# Behind a foreign table: what that table does not route must not fall through to main.
-UNREACHABLE_OFFSET = 32
+# A foreign table is asked after ours, which then holds the connected subnets only (its owner need
+# not know them, and answers must find the LAN); behind it, what it does not route is refused.
+FOREIGN_OFFSET = 32
+UNREACHABLE_OFFSET = 64
 
 SPAN = 200  # priorities and tables from the base that we call ours
 
@@ -37,8 +39,7 @@ def desired(policy: Policy, main: Iterable[Route]) -> Routing:
     rules: set[RoutingRule] = set()
     for line in policy.lines:
         rules.update(_rules(policy, line))
-        if not line.foreign_table:
-            routes.update(_routes(policy, line, connected))
+        routes.update(_routes(policy, line, connected))
     return Routing(frozenset(routes), frozenset(rules))
 
 
@@ -70,8 +71,10 @@ def _routes(policy: Policy, line: Line, connected: list[Route]) -> set[Route]:
             PROTOCOL,
             route.scope,
         )
-        for route in connected
+        for route in _without_twins(connected, line.device)
     }
+    if line.foreign_table:
+        return routes
     for hop in line.hops:
         scope = "global" if hop.gateway or hop.family == IPV6 else "link"
         # The kernel gives IPv6 routes without a metric 1024 (IP6_RT_PRIO_USER).
@@ -82,14 +85,22 @@ def _routes(policy: Policy, line: Line, connected: list[Route]) -> set[Route]:
     return routes
 
 
+def _without_twins(connected: list[Route], device: str) -> Iterable[Route]:
+    """One route per subnet and metric: two modems often have the same subnet, the line's own device is meant then."""
+    chosen: dict[tuple[int, str, int], Route] = {}
+    for route in sorted(connected, key=lambda route: (route.device != device, route.device)):
+        chosen.setdefault((route.family, route.destination, route.metric), route)
+    return chosen.values()
+
+
 def _rules(policy: Policy, line: Line) -> set[RoutingRule]:
     mark, mask = policy.marks.bits(line.number), policy.marks.class_mask
     priority = policy.rule_priority + line.number
-    table = line.foreign_table or policy.table_base + line.number
     rules = set()
     for family in (IPV4, IPV6):
-        rules.add(RoutingRule(family, priority, table, mark, mask))
+        rules.add(RoutingRule(family, priority, policy.table_base + line.number, mark, mask))
         if line.foreign_table:
+            rules.add(RoutingRule(family, priority + FOREIGN_OFFSET, line.foreign_table, mark, mask))
             rules.add(RoutingRule(family, priority + UNREACHABLE_OFFSET, 0, mark, mask, "unreachable"))
     return rules
 

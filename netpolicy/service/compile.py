@@ -149,7 +149,7 @@ def _ingress(states: tuple[LineState, ...], numbers: Mapping[str, int]) -> tuple
 
 
 def _translations(ruleset: Ruleset, states: tuple[LineState, ...]) -> tuple[SourceTranslation, ...]:
-    found = {}
+    found: dict[str, SourceTranslation] = {}
     for state in states:
         outbound = ruleset.outbound(state.name)
         if outbound is None or not state.device:

@@ -10,11 +10,12 @@ from typing import Any
 
 from netpolicy.core.evaluate import Decision, decide
 from netpolicy.core.field import PROTOCOL_NAMES
-from netpolicy.core.model import BLOCK, DIRECT
+from netpolicy.core.model import BLOCK, DIRECT, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.model import Flow, FlowKey
 from netpolicy.flows.table import FlowTable
+from netpolicy.service.compile import Compiled
 from netpolicy.service.engine import Engine
 from netpolicy.service.facts import Surroundings
 
@@ -54,7 +55,13 @@ class Connections:
         if self._budget <= 0 or not self._is_judgeable(flow):
             return None
         self._budget -= 1
-        decision, judgement = self._judge(flow)
+        decision, judgement = self._judge(flow, self._engine.enforced)
+        # It may have begun just before the rules changed, or while they do: then others decided it.
+        for others in (self._engine.enforced_before, self._engine.compiled):
+            if judgement.agrees is False and others is not None:
+                other_decision, by_others = self._judge(flow, others)
+                if by_others.agrees:
+                    decision, judgement = other_decision, by_others
         if judgement.agrees is False:
             self.disagreements += 1
             self._engine.log.add("warning", "flow", f"{_describe(flow)}: the kernel chose {self._outbound(flow)}, "
@@ -87,7 +94,7 @@ class Connections:
         judgement = self._judged.get(flow.key)
         if judgement is None and self._is_judgeable(flow):
             # It began under other rules, perhaps: a difference says nothing now.
-            _, judgement = self._judge(flow)
+            _, judgement = self._judge(flow, self._engine.enforced)
             judgement = Judgement(judgement.rule if judgement.agrees else None, judgement.agrees or None)
         return {
             "id": flow.id,
@@ -111,7 +118,7 @@ class Connections:
         return Marks(self._engine.settings.fwmark_mask)
 
     def _is_judgeable(self, flow: Flow) -> bool:
-        return self._engine.compiled is not None and self._marks.is_done(flow.mark)
+        return self._engine.enforced is not None and self._marks.is_done(flow.mark)
 
     def _outbound(self, flow: Flow) -> str:
         """Where the kernel sent it, by the class in its mark."""
@@ -126,10 +133,13 @@ class Connections:
                 return name
         return f"class {number}"
 
-    def _judge(self, flow: Flow) -> tuple[Decision, Judgement]:
+    def _judge(self, flow: Flow, compiled: Compiled | None) -> tuple[Decision, Judgement]:
+        """Decides the flow by the rules that the kernel had, and compares."""
         engine = self._engine
-        assert engine.compiled is not None
-        decision = decide(engine.kernel_ruleset, self._surroundings().facts(flow), engine.state, engine.compiled.world)
+        assert compiled is not None
+        rules = tuple(entry.rule for entry in compiled.policy.entries)
+        ruleset = Ruleset(rules, engine.ruleset.outbounds, engine.settings)
+        decision = decide(ruleset, self._surroundings().facts(flow), engine.state, compiled.world)
         goes = engine.ruleset.outbound(decision.outbound)
         expected = goes.type if goes is not None and goes.type in (DIRECT, BLOCK) else decision.outbound
         rule = decision.rule.name if decision.rule else None

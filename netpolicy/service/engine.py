@@ -91,7 +91,9 @@ class Engine:
     states: tuple[LineState, ...] = ()
     view: View = field(default_factory=lambda: View({}, (), ()))
     numbers: dict[str, int] = field(default_factory=dict)
-    compiled: Compiled | None = None
+    compiled: Compiled | None = None  # as planned last
+    enforced: Compiled | None = None  # as the kernel has it
+    enforced_before: Compiled | None = None  # what that replaced: connections that began meanwhile followed it
     in_force: InForce = field(default_factory=InForce)
     warnings: list[Warning_] = field(default_factory=list)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -105,12 +107,6 @@ class Engine:
     def effective_mode(self) -> str:
         """ "enforce" or "observe"."""
         return self.mode or self.settings.mode
-
-    @property
-    def kernel_ruleset(self) -> Ruleset:
-        """The rules that the kernel enforces now: what its decisions are held against."""
-        entries = self.compiled.policy.entries if self.compiled else ()
-        return Ruleset(tuple(entry.rule for entry in entries), self.ruleset.outbounds, self.ruleset.settings)
 
     # -- configuration ---------------------------------------------------------------------
 
@@ -190,6 +186,8 @@ class Engine:
         self.numbers = dict(allocation.numbers)
         if not plan.is_empty:
             await self._apply(plan, cause)
+        if self.enforced is None or self.compiled is None or self.enforced.policy != self.compiled.policy:
+            self.enforced_before, self.enforced = self.enforced, self.compiled
         self.in_force.in_sync = True
         self.in_force.pending = ()
 
@@ -207,6 +205,7 @@ class Engine:
     def _tell_line(self, before: LineState | None, now: LineState) -> None:
         if before is not None and before.up == now.up:
             return
+        self.in_force.in_sync = False  # until the kernel was held against it
         if before is None and now.up:
             return
         word = "up" if now.up else "down"
@@ -276,7 +275,7 @@ class Engine:
 
     async def _stand_down(self) -> None:
         """Switched off: nothing of ours stays in the kernel."""
-        self.compiled = None
+        self.compiled = self.enforced = self.enforced_before = None
         self.warnings = []
         await self.kernel.remove()
         self._remove_files()
@@ -286,6 +285,7 @@ class Engine:
         """What an earlier enforce left would go on steering: that is removed, nothing is added."""
         await self.kernel.remove()
         self._remove_files()
+        self.enforced = self.enforced_before = None
         self.in_force.in_sync = plan.is_empty
         self.in_force.pending = plan.changes
 

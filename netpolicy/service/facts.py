@@ -41,6 +41,8 @@ class Surroundings:
         return facts
 
     def _came_by(self, facts: Facts) -> str | None:
+        if facts.src_addr is None or facts.dest_addr is None:
+            return None
         if facts.src_addr in self._own:
             return ROUTER_ITSELF
         device = self._device_towards(facts.src_addr)

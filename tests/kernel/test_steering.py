@@ -1,0 +1,304 @@
+"""From /etc/config/netpolicy to packets that leave by another line, seen from the server's side.
+
+Real connections from client namespaces through a router on which netpolicyd runs; what
+counts is the address that the server saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from netpolicy.lab.bench import Lab
+from tests.kernel.steering import A4, A6, B4, B6, LINES, SERVER4, SERVER6, SERVERS, foreign, ours, reload, rule
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def steered(lab: Lab) -> Iterator[Lab]:
+    lab.start_daemon(LINES)
+    yield lab
+    assert lab.stop_daemon() == 0
+    assert "Traceback" not in lab.daemon_log()
+
+
+@pytest.fixture(autouse=True)
+def _whole_lines(steered: Lab) -> Iterator[None]:
+    yield
+    steered.repair()
+    steered.wait_for(lambda: _up(steered) >= {"wan_a", "wan_b"}, what="lines are up")
+
+
+def _up(lab: Lab) -> set[str]:
+    return {line["name"] for line in lab.call("outbounds")["outbounds"] if line["up"]}
+
+
+@pytest.mark.parametrize(("server", "by_a", "by_b"), SERVERS)
+@pytest.mark.parametrize("ask", ["tcp", "udp"])
+def test_a_rule_sends_a_clients_connection_by_line_b_and_without_it_the_next_goes_by_a(
+    steered: Lab, ask: str, server: str, by_a: str, by_b: str
+) -> None:
+    question = getattr(steered, ask)
+    reload(steered, LINES + rule("to_b", "+dest_port=31000", f"+proto={ask}", "route=wan_b"))
+    assert question("desk", server, 31000)["seen"] == by_b
+    assert question("desk", server, 31001)["seen"] == by_a  # the control: only what the rule names moves
+    reload(steered, LINES)
+    assert question("desk", server, 31000)["seen"] == by_a
+
+
+@pytest.mark.parametrize("server", [SERVER4, SERVER6])
+def test_a_rejected_connection_is_refused_at_once_and_a_dropped_one_gets_no_answer(steered: Lab, server: str) -> None:
+    config = LINES + rule("no_mail", "+dest_port=25", "+proto=tcp", "block=reject")
+    config += rule("void", "+dest_port=31000", "block=drop") + rule("no_voice", "+dest_port=5004", "block=reject")
+    reload(steered, config)
+    assert steered.tcp("desk", server, 25)["error"] == "refused"
+    assert steered.tcp("desk", server, 31000, timeout=0.3)["error"] == "timeout"
+    assert steered.udp("desk", server, 5004, timeout=0.5)["error"] in ("refused", "prohibited", "unreachable")
+    assert steered.tcp("desk", server, 26)["error"] is None
+    # A block rule spares the router itself unless it names it.
+    assert steered.tcp("router", server, 25)["error"] is None
+
+
+def test_a_block_that_names_the_router_itself_refuses_its_own_connections(steered: Lab) -> None:
+    reload(steered, LINES + rule("own", "+src_iface=lo", "+dest_port=25", "block=reject"))
+    assert steered.tcp("router", SERVER4, 25)["error"] == "refused"
+    assert steered.tcp("desk", SERVER4, 25)["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "moved", "stays"),
+    [
+        ("+src_addr=192.168.1.12", "laptop", "desk"),
+        ("+src_addr=!192.168.1.11", "laptop", "desk"),
+        ("+src_mac=02:00:00:00:01:12", "laptop", "desk"),
+        ("+src_iface=br-guest", "guest", "desk"),
+        ("+src_iface=!br-lan", "guest", "laptop"),
+    ],
+)
+def test_a_rule_may_name_the_client_by_address_mac_or_device(steered: Lab, field: str, moved: str, stays: str) -> None:
+    reload(steered, LINES + rule("who", field, "+dest_port=31000", "route=wan_b", "family=ipv4"))
+    assert steered.tcp(moved, SERVER4, 31000)["seen"] == B4
+    assert steered.tcp(stays, SERVER4, 31000)["seen"] == A4
+
+
+def test_family_tells_ipv4_and_ipv6_apart(steered: Lab) -> None:
+    reload(steered, LINES + rule("six", "family=ipv6", "+dest_port=31000", "route=wan_b"))
+    assert steered.tcp("desk", SERVER6, 31000)["seen"] == B6
+    assert steered.tcp("desk", SERVER4, 31000)["seen"] == A4
+
+
+@pytest.mark.parametrize(("server", "by_a", "by_b"), SERVERS)
+def test_the_routers_own_connections_follow_the_rules_too(steered: Lab, server: str, by_a: str, by_b: str) -> None:
+    reload(steered, LINES + rule("own", "+dest_port=31000", "route=wan_b"))
+    assert steered.tcp("router", server, 31000)["seen"] == by_b
+    assert steered.udp("router", server, 31000)["seen"] == by_b
+    assert steered.tcp("router", server, 31001)["seen"] == by_a
+
+
+@pytest.mark.parametrize(("server", "by_b"), [(SERVER4, B4), (SERVER6, B6)])
+def test_a_default_outbound_carries_what_no_rule_names(steered: Lab, server: str, by_b: str) -> None:
+    reload(steered, LINES.replace("option default 'direct'", "option default 'wan_b'"))
+    assert steered.tcp("desk", server, 31000)["seen"] == by_b
+
+
+@pytest.mark.parametrize(("address", "server"), [(B4, SERVER4), (B6, SERVER6)])
+def test_the_router_answers_on_the_line_that_the_question_came_by(steered: Lab, address: str, server: str) -> None:
+    """Main's default leads by A, so without the ingress class the answer would leave by A and be dropped there."""
+    reload(steered, LINES + rule("any", "any=1", "route=wan_a", priority=1))
+    listener = steered.popen("router", ["python3", "-c", _ONE_ECHO, address])
+    try:
+        steered.wait_for(lambda: address in steered.run("router", ["ss", "-Hltn"]).stdout, what="the service listens")
+        asked = steered.run("internet", ["python3", "-c", _ASK, address, server])
+        assert (asked.stdout, asked.stderr) == ("hello\n", "")
+    finally:
+        listener.kill()
+        listener.wait()
+
+
+_ONE_ECHO = """
+import socket, sys
+listening = socket.create_server((sys.argv[1], 8022), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+connection, _ = listening.accept()
+connection.sendall(b"hello\\n")
+"""
+_ASK = """
+import socket, sys
+six = ":" in sys.argv[1]
+asking = socket.socket(socket.AF_INET6 if six else socket.AF_INET)
+# The internet node answers for whole prefixes; to ask from one of those addresses it has to be free to bind.
+asking.setsockopt(socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP, 78 if six else 15, 1)  # IP(V6)_FREEBIND
+asking.bind((sys.argv[2], 0))
+asking.settimeout(3)
+asking.connect((sys.argv[1], 8022))
+print(asking.recv(100).decode(), end="")
+"""
+
+
+@pytest.mark.parametrize(
+    ("on_fail", "expected"), [("next", A4), ("direct", A4), ("block", None)]
+)
+def test_when_line_b_loses_its_carrier_new_connections_do_what_on_fail_says(
+    steered: Lab, on_fail: str, expected: str | None
+) -> None:
+    reload(steered, LINES + rule("to_b", "+dest_port=31000", "route=wan_b", f"on_fail={on_fail}"))
+    assert steered.tcp("desk", SERVER4, 31000)["seen"] == B4
+    steered.link("b", "down")
+    steered.wait_for(lambda: "wan_b" not in _up(steered), what="wan_b is down")
+    steered.wait_for(lambda: steered.call("status")["kernel"]["in_sync"], what="the kernel follows")
+    answer = steered.tcp("desk", SERVER4, 31000, timeout=0.5)
+    assert answer["seen"] == expected
+    steered.link("b", "up")
+    steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000, timeout=0.3)["seen"] == B4, what="back on line B")
+
+
+def test_an_udp_flow_moves_when_its_line_goes_and_nothing_leaves_by_the_dead_one(steered: Lab) -> None:
+    reload(steered, LINES + rule("to_b", "+dest_port=31000", "+proto=udp", "route=wan_b"))
+    same = {"src_port": 40123, "timeout": 0.5}
+    assert steered.udp("desk", SERVER4, 31000, **same)["seen"] == B4
+    steered.link("b", "down")
+    steered.wait_for(lambda: steered.udp("desk", SERVER4, 31000, **same)["seen"] == A4, what="the same flow by A")
+
+
+def test_ipv6_source_prefix_exchanges_the_prefix_and_keeps_the_host_part(steered: Lab) -> None:
+    swapped = LINES.replace(
+        "option gateway6 '2001:db8:b::1'\n\toption masq '1'\n\toption ipv6_source 'masq'",
+        "option gateway6 '2001:db8:b::1'\n\toption masq '1'\n\toption ipv6_source 'prefix'\n"
+        "\toption ipv6_prefix '2001:db8:b::/64'",
+    )
+    assert swapped != LINES
+    reload(steered, swapped + rule("to_b", "+dest_port=31000", "route=wan_b"))
+    # The provider must find the translated host: on a real line the prefix is routed to us.
+    steered.run("isp_b", ["ip", "-6", "route", "add", "2001:db8:b::11/128", "via", "2001:db8:b::2"], check=True)
+    assert steered.tcp("desk", SERVER6, 31000)["seen"] == "2001:db8:b::11"
+
+
+def test_a_table_outbound_leads_into_a_table_that_somebody_else_keeps(steered: Lab) -> None:
+    config = LINES + "\nconfig outbound 'theirs'\n\toption type 'table'\n\toption table '5000'\n"
+    config += rule("to_table", "+dest_port=31000", "route=theirs")
+    reload(steered, config)
+    # Empty: the outbound is down and the next rule (none: direct) decides.
+    assert steered.tcp("desk", SERVER4, 31000)["seen"] == A4
+    add = ["ip", "route", "add", "default", "via", "198.51.100.1", "dev", "wanb", "table", "5000"]
+    steered.run("router", add, check=True)
+    try:
+        steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000)["seen"] == B4, what="by the foreign table")
+        # IPv6 is not in that table: refused rather than leaked by main.
+        assert steered.tcp("desk", SERVER6, 31000, timeout=0.5)["seen"] is None
+    finally:
+        steered.run("router", ["ip", "route", "flush", "table", "5000"], check=True)
+
+
+def test_open_connections_stay_where_they_are_when_the_rules_change(steered: Lab) -> None:
+    reload(steered, LINES + rule("to_b", "+dest_port=31000", "route=wan_b"))
+    opened = steered.ask("desk", "open", address=SERVER4, port=31000)
+    assert opened["seen"] == B4
+    reload(steered, LINES)
+    assert steered.ask("desk", "talk", id=opened["id"])["ok"]
+    reload(steered, LINES + rule("no", "+dest_port=31000", "block=reject"))
+    assert steered.ask("desk", "talk", id=opened["id"])["ok"]
+    steered.ask("desk", "close", id=opened["id"])
+
+
+def test_per_rule_counters_count_connections_and_survive_reloads(steered: Lab) -> None:
+    config = LINES + rule("counted", "+dest_port=31000", "route=wan_b")
+    reload(steered, config)
+    for _ in range(3):
+        steered.tcp("desk", SERVER4, 31000)
+    reload(steered, config + rule("other", "+dest_port=31005", "route=wan_a"))
+    hits = {line["name"]: line["hits"] for line in _settled_rules(steered, "counted", 3)}
+    assert hits == {"counted": 3, "other": 0}
+
+
+def _settled_rules(lab: Lab, name: str, hits: int) -> list[dict]:
+    """The rules, once the cached counters are as new as the question."""
+    lab.wait_for(lambda: any(line["name"] == name and line["hits"] >= hits for line in lab.call("rules")["rules"]))
+    return lab.call("rules")["rules"]
+
+
+def test_connections_say_which_rule_and_outbound_each_took(steered: Lab) -> None:
+    reload(steered, LINES + rule("to_b", "+dest_port=31000", "+src_iface=br-lan", "route=wan_b"))
+    for port in (31000, 31001):
+        opened = steered.ask("desk", "open", address=SERVER4, port=port)
+        assert opened["ok"]
+
+    def found() -> dict[int, tuple]:
+        lines = steered.call("connections", {"limit": 500, "filter": SERVER4})["connections"]
+        return {line["dest_port"]: (line["rule"], line["outbound"], line["agrees"]) for line in lines
+                if line["state"] == "ESTABLISHED"}  # fmt: skip
+
+    expected = {31000: ("to_b", "wan_b", True), 31001: (None, "direct", True)}
+    steered.wait_for(lambda: expected.items() <= found().items(), what=f"{expected} among the connections")
+    assert steered.call("connections", {"limit": 1})["disagreements"] == 0
+
+
+def test_a_rule_with_log_writes_the_decision_for_passed_and_for_blocked_connections(steered: Lab) -> None:
+    config = LINES + rule("seen", "+dest_port=31000", "route=wan_b", "log=1")
+    reload(steered, config + rule("stopped", "+dest_port=31007", "block=reject", "log=1"))
+    steered.tcp("desk", SERVER4, 31000)
+    steered.tcp("desk", SERVER6, 31007)
+
+    def decisions() -> str:
+        entries = steered.call("logs", {"limit": 500})["entries"]
+        return "\n".join(entry["message"] for entry in entries if entry["kind"] == "decision")
+
+    steered.wait_for(lambda: "rule=seen action=route wan_b" in decisions(), what="the passed one is logged")
+    steered.wait_for(lambda: "rule=stopped action=block reject" in decisions(), what="the blocked one is logged")
+
+
+def test_a_second_reload_of_the_same_rules_sends_nothing_to_the_kernel(steered: Lab) -> None:
+    config = LINES + rule("to_b", "+dest_port=31000", "route=wan_b")
+    before = reload(steered, config)["kernel"]["generation"]
+    watcher = steered.popen("router", ["nft", "monitor"], stdout=-1, text=True)
+    routes = steered.popen("router", ["ip", "monitor", "route", "rule"], stdout=-1, text=True)
+    assert reload(steered, config)["kernel"]["generation"] == before
+    assert steered.call("plan")["changes"] == []
+    for monitor in (watcher, routes):
+        monitor.terminate()
+    assert (watcher.communicate()[0], routes.communicate()[0]) == ("", "")
+
+
+FOREIGN_TABLE = """
+table inet theirs {
+	set s { type ipv4_addr; elements = { 192.0.2.200 }; }
+	chain mark_them { type filter hook prerouting priority mangle; policy accept;
+		ip daddr @s meta mark set 0x00000001
+	}
+	chain mark_bits { type filter hook prerouting priority mangle; policy accept;
+		ip daddr 192.0.2.201 meta mark set 0x00050000
+	}
+	chain witness { type filter hook postrouting priority 200; policy accept;
+		ip daddr 192.0.2.201 meta mark and 0x00ff0000 == 0x00050000 counter comment "bits"
+	}
+}
+"""
+
+
+def test_foreign_marks_tables_and_rules_are_as_before_after_start_reload_and_stop(steered: Lab) -> None:
+    steered.stop_daemon()
+    assert ours(steered) == ""
+    steered.run("router", ["nft", "-f", "-"], input=FOREIGN_TABLE, check=True)
+    for command in ("ip rule add fwmark 1 lookup 100 priority 100", "ip route add default via 198.51.100.1 table 100",
+                    "ip rule add fwmark 0x50000/0xff0000 lookup 101 priority 101",
+                    "ip route add default via 198.51.100.1 table 101"):  # fmt: skip
+        steered.run("router", command.split(), check=True)
+    before = foreign(steered)
+    steered.start_daemon(LINES + rule("all", "any=1", "route=wan_a"))
+    steered.wait_for(lambda: steered.call("status")["kernel"]["in_sync"], what="in force")
+    assert foreign(steered) == before
+    # An exact mark of somebody else still leads where its owner wants, in spite of our rule for everything.
+    assert steered.udp("desk", "192.0.2.200", 31000)["seen"] == B4
+    # Masked bits of somebody else are still there when the packet leaves.
+    steered.udp("desk", "192.0.2.201", 31000, timeout=0.3)
+    listing = steered.run("router", ["nft", "list", "chain", "inet", "theirs", "witness"]).stdout
+    assert 'packets 0' not in listing
+    reload(steered, LINES + rule("all", "any=1", "route=wan_b"))
+    assert foreign(steered) == before
+    assert steered.stop_daemon() == 0
+    assert (foreign(steered), ours(steered)) == (before, "")
+    steered.run("router", ["nft", "delete", "table", "inet", "theirs"], check=True)
+    for command in ("ip rule del priority 100", "ip rule del priority 101", "ip route flush table 100",
+                    "ip route flush table 101"):  # fmt: skip
+        steered.run("router", command.split(), check=True)
+    steered.start_daemon(LINES)
