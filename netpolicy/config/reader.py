@@ -6,7 +6,7 @@ Never imports pyuci before somebody asks for it. Both give the same UciFile.
 from typing import Protocol
 
 from netpolicy.config.uci import BuiltinReader, UciFile
-from netpolicy.config.uci_library import LibraryReader, cannot_read, load_module
+from netpolicy.config.uci_library import LibraryReader, load_module
 
 READERS = ("auto", "pyuci", "builtin")
 
@@ -24,19 +24,6 @@ class Reader(Protocol):
         """The sections and findings of one file; never raises for what it contains."""
 
 
-class _AutoReader:
-    """libuci for the files that it can read, our own reader for the others."""
-
-    name = "auto"
-
-    def __init__(self, library: LibraryReader) -> None:
-        self._library = library
-
-    def read(self, path: str) -> UciFile:
-        reader: Reader = BuiltinReader() if cannot_read(path) else self._library
-        return reader.read(path)
-
-
 def open_reader(choice: str = "auto") -> Reader:
     """The reader for one of READERS. Raises ReaderUnavailable."""
     if choice not in READERS:
@@ -45,8 +32,7 @@ def open_reader(choice: str = "auto") -> Reader:
         return BuiltinReader()
     module = load_module()
     if module is not None:
-        library = LibraryReader(module)
-        return library if choice == "pyuci" else _AutoReader(library)
+        return LibraryReader(module)
     if choice == "auto":
         return BuiltinReader()
     raise ReaderUnavailable("pyuci is not installed (it needs libuci); the builtin reader needs nothing")

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.uci import PACKAGE_NAME, BuiltinReader, Option, Section, UciFile
+from netpolicy.config.uci import BuiltinReader, Option, Section, UciFile
 
 # libuci names an anonymous section by counter and hash; nothing else tells it from a named one.
 GENERATED_NAME = re.compile(r"cfg[0-9a-f]{6}")
@@ -29,14 +29,6 @@ def load_module() -> ModuleType | None:
     return uci if hasattr(uci, "Uci") else None  # type: ignore[no-any-return, unused-ignore]
 
 
-def cannot_read(path: str) -> str:
-    """Why libuci cannot be asked for this path, or ""."""
-    name = Path(path).name
-    if not PACKAGE_NAME.fullmatch(name):
-        return f"libuci reads only files whose name has letters, digits, _ and - ({name!r} has others)"
-    return ""
-
-
 class LibraryReader:
     """The reader over pyuci. A new libuci context per file: an open one keeps old values (measured)."""
 
@@ -48,9 +40,6 @@ class LibraryReader:
     def read(self, path: str) -> UciFile:
         """The file at `path`, as libuci understands it."""
         ours = BuiltinReader().read(path)
-        reason = cannot_read(path)
-        if reason:
-            return _refused(ours, "NP001", reason)
         if any(item.code in ("NP001", "NP004") for item in ours.diagnostics):
             return ours  # libuci has no limit on size and would say less
         try:
@@ -59,6 +48,8 @@ class LibraryReader:
             if _findings_of(ours).has_errors:
                 return UciFile(path, (), ours.diagnostics)
             return _refused(ours, "NP003", "libuci refuses the file")
+        except OSError as problem:
+            return _refused(ours, "NP001", f"failed to read {path}: {problem.strerror}")
         except UnicodeDecodeError:
             return _refused(ours, "NP002", "libuci found text that is not UTF-8")
         return UciFile(path, _placed(found, ours.sections), ours.diagnostics)
@@ -66,13 +57,15 @@ class LibraryReader:
     def _sections(self, path: str) -> list[Section]:
         """What libuci finds in the file.
 
-        Asked by absolute path, because by name it also applies the staged changes of its default
-        folder, whatever folder it is given (measured), and prefers a copy in /var/run/uci. Once
-        loaded, a file goes by its base name, and `get` of a section is the section's type.
+        Asked by path, because by name libuci also applies the staged changes of its default folder,
+        whatever folder it is given (measured), and prefers a copy in /var/run/uci. The path is
+        that of an open file, because a "." anywhere in a path is refused (measured). Once loaded,
+        a file goes by its base name, and `get` of a section is the section's type.
         """
         context = self._uci.Uci(confdir=NOWHERE, savedir=NOWHERE)
-        package = Path(path).name
-        found = context.get_all(str(Path(path).absolute()))
+        with Path(path).open("rb") as stream:
+            package = str(stream.fileno())
+            found = context.get_all(f"/proc/self/fd/{package}")
         return [_section(name, context.get(package, name), options) for name, options in found.items()]
 
 

@@ -153,6 +153,15 @@ def test_a_missing_file_a_folder_and_a_pipe_are_findings(reader, tmp_path):
         assert file.sections == ()
 
 
+def test_any_path_can_be_read(reader, tmp_path, monkeypatch):
+    folder = tmp_path / "rules.d" / "a=b c"
+    folder.mkdir(parents=True)
+    (folder / "guests-1.conf").write_text("config a b\noption x y\n")
+    monkeypatch.chdir(folder)
+    for path in (str(folder / "guests-1.conf"), "guests-1.conf"):
+        assert shape(reader.read(path)) == one(("x", ("y",), False))
+
+
 def test_staged_changes_of_others_are_not_seen(reader, tmp_path):
     """A half-finished edit of an administrator waits in libuci's default folder."""
     module = load_module()

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from netpolicy.config.uci_library import LibraryReader, cannot_read
+from netpolicy.config.uci_library import LibraryReader
 
 
 class FakeError(Exception):
@@ -36,8 +36,3 @@ def test_there_are_no_places_when_the_file_changed_in_between(tmp_path):
     file = LibraryReader(fake_uci({"c": ("a", {"x": ("1", "2")})})).read(str(tmp_path / "netpolicy"))
     assert (file.sections[0].name, file.sections[0].line) == ("c", 0)
     assert (file.sections[0].options[0].is_list, file.sections[0].options[0].line) == (True, 0)
-
-
-def test_a_name_with_a_dot_is_not_for_libuci():
-    assert "rules.conf" in cannot_read("/etc/rules.conf")
-    assert cannot_read("/etc/config/netpolicy") == ""
