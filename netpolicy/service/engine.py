@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from netpolicy.config.load import Loaded, load
-from netpolicy.core.health import NORMAL
+from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.model import Ruleset, Settings
 from netpolicy.dataplane import conflicts
+from netpolicy.dataplane.host import STRICT, reverse_path_filter
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.marks import Marks
@@ -143,7 +144,7 @@ class Engine:
         async with self._one_at_a_time:
             try:
                 await self._turn(cause)
-                self.in_force.error = ""
+                self._succeeded()
             except TooManyOutbounds as error:
                 self._failed(str(error))
             except SYSTEM_ERRORS as error:
@@ -201,6 +202,20 @@ class Engine:
         self.states = line_states(self.ruleset.outbounds, self.view)
         for state in self.states:
             self._tell_line(before.get(state.name), state)
+        self._follow_primary()
+
+    def _follow_primary(self) -> None:
+        """The engine's state is that of its primary outbound: until lines are probed, whether it has a way out."""
+        down = any(not state.up for state in self.states if state.name == self.settings.primary)
+        now = FAILOVER if down else NORMAL
+        if now != self.state:
+            self.log.add("warning" if down else "info", "state", f"state {self.state} → {now}")
+            self.state = now
+            self._tell_state()
+
+    def _tell_state(self) -> None:
+        told = {"state": self.state, "in_sync": self.in_force.in_sync, "error": self.in_force.error or None}
+        self.publish("netpolicy.state", told)
 
     def _tell_line(self, before: LineState | None, now: LineState) -> None:
         if before is not None and before.up == now.up:
@@ -297,15 +312,28 @@ class Engine:
         for conflict in plan.conflicts:
             self.warnings.append(Warning_("NP902", conflict.message, conflict.hint))
         for state in self.states:
+            if state.device and reverse_path_filter(state.device) == STRICT:
+                self.warnings.append(Warning_(
+                    "NP904", f"answers that come in by {state.device} are dropped: rp_filter is strict",
+                    f"sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{state.device}.rp_filter=2",
+                ))  # fmt: skip
             if not state.up:
                 self.warnings.append(Warning_("NP903", f"outbound {state.name} is down: {state.reason}"))
 
     def _failed(self, text: str) -> None:
         if text != self.in_force.error:
             self.log.add("error", "apply", text)
-            self.publish("netpolicy.state", {"in_sync": False, "error": text})
+        changed = text != self.in_force.error
         self.in_force.in_sync = False
         self.in_force.error = text
+        if changed:
+            self._tell_state()
+
+    def _succeeded(self) -> None:
+        if self.in_force.error:
+            self.in_force.error = ""
+            self.log.add("info", "apply", "the kernel follows the rules again")
+            self._tell_state()
 
 
 def _first_error(loaded: Loaded) -> str:

@@ -302,3 +302,17 @@ def test_foreign_marks_tables_and_rules_are_as_before_after_start_reload_and_sto
                     "ip route flush table 101"):  # fmt: skip
         steered.run("router", command.split(), check=True)
     steered.start_daemon(LINES)
+
+
+def test_the_state_follows_the_primary_line_and_rules_that_wait_for_it_take_over(steered: Lab) -> None:
+    config = LINES.replace("option default 'direct'", "option default 'direct'\n\toption primary 'wan_a'")
+    config += rule("away", "+dest_port=31000", "+state=FAILOVER", "route=wan_b", priority=90)
+    config += rule("usual", "+dest_port=31000", "route=wan_a")
+    assert reload(steered, config)["state"] == "NORMAL"
+    assert steered.tcp("desk", SERVER4, 31000)["seen"] == A4
+    steered.link("a", "down")
+    steered.wait_for(lambda: steered.call("status")["state"] == "FAILOVER", what="the state follows")
+    steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000, timeout=0.3)["seen"] == B4, what="line B takes over")
+    steered.link("a", "up")
+    steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000, timeout=0.3)["seen"] == A4, what="back on line A")
+    assert steered.call("status")["state"] == "NORMAL"
