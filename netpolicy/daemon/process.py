@@ -63,6 +63,7 @@ class Daemon:
         self._bus = UbusClient(socket, on_state=self._bus_state, on_error=self._bus_error)
         self._broker: Broker | None = None
         self._logical: Mapping[str, LogicalInterface] = {}
+        self._was_connected = False
         self._sends: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._mode = mode
@@ -186,8 +187,9 @@ class Daemon:
         if self._ended.is_set():
             return
         self._log.add("info", "bus", "registered on the bus" if connected else "the bus went away, reconnecting")
-        if connected:
+        if connected and self._was_connected:
             self._keeper.look("the bus is back")
+        self._was_connected = True
 
     def _bus_error(self, text: str) -> None:
         self._log.add("error", "bus", text)

@@ -65,6 +65,7 @@ class Policy:
     marks: Marks = field(default_factory=lambda: Marks(0x77000000))
     lines: tuple[Line, ...] = ()
     entries: tuple[Entry, ...] = ()  # in rank order
+    counted: tuple[str, ...] = ()  # rules that keep their counter though they do not stand now
     ingress: tuple[tuple[str, int], ...] = ()  # (device, class): what comes in here goes back here
     default_forwarded: int = DIRECT_CLASS
     default_own: int = DIRECT_CLASS  # the router's own traffic

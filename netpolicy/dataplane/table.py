@@ -69,7 +69,8 @@ def build(policy: Policy) -> Table:
         chains.update(_hooks(policy))
     if policy.translations:
         chains["srcnat_np"] = _source_translation(policy)
-    counters = tuple(sorted(names.counter(entry.rule.name) for entry in policy.entries))
+    counted = {entry.rule.name for entry in policy.entries} | set(policy.counted)
+    counters = tuple(sorted(names.counter(name) for name in counted))
     return Table(counters, _restore(policy), chains)
 
 

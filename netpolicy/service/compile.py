@@ -83,6 +83,7 @@ def compile_policy(
         marks=marks,
         lines=_lines(ruleset, states, numbers),
         entries=tuple(entries),
+        counted=tuple(rule.name for rule in ruleset.rules),
         ingress=_ingress(states, numbers),
         default_forwarded=to_class(default_outbound(ruleset, world, False), None),
         default_own=to_class(default_outbound(ruleset, world, True), None),

@@ -207,8 +207,18 @@ def test_per_rule_counters_count_connections_and_survive_reloads(steered: Lab) -
     for _ in range(3):
         steered.tcp("desk", SERVER4, 31000)
     reload(steered, config + rule("other", "+dest_port=31005", "route=wan_a"))
+    # Not even while its line is down and the rule waits.
+    steered.link("b", "down")
+    steered.wait_for(lambda: not _rule(steered, "counted")["active"], what="the rule waits")
+    assert _rule(steered, "counted")["hits"] == 3
+    steered.link("b", "up")
+    steered.wait_for(lambda: _rule(steered, "counted")["active"], what="the rule stands again")
     hits = {line["name"]: line["hits"] for line in _settled_rules(steered, "counted", 3)}
     assert hits == {"counted": 3, "other": 0}
+
+
+def _rule(lab: Lab, name: str) -> dict:
+    return next(line for line in lab.call("rules")["rules"] if line["name"] == name)
 
 
 def _settled_rules(lab: Lab, name: str, hits: int) -> list[dict]:
