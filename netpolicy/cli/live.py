@@ -63,16 +63,17 @@ def outbounds(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def plan(options: argparse.Namespace, terminal: Terminal) -> int:
-    """2 when an apply would change something."""
+    """2 when an apply would change something, else 1 when something stands in its way."""
     found = _ask(options, "plan", seconds=SLOW_SECONDS)
     changes = found.get("changes") or []
     if terminal.as_json:
         terminal.document(found)
-    elif changes:
-        picture.changes(terminal, changes)
     else:
-        terminal.line("nothing to do: the kernel does what the rules say")
-    return CHANGES_PENDING if changes else FINE
+        picture.changes(terminal, changes)
+        picture.obstacles(terminal, found)
+    if changes:
+        return CHANGES_PENDING
+    return FINDINGS if found.get("conflicts") else FINE
 
 
 def reload(options: argparse.Namespace, terminal: Terminal) -> int:

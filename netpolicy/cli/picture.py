@@ -24,7 +24,6 @@ OUTBOUND_COLUMNS = (
     Column("GATEWAY", least=10),
     Column("CLASS", is_number=True),
     Column("TABLE", is_number=True),
-    Column("WHY", least=8),
 )
 
 RULE_COLUMNS = (
@@ -111,17 +110,22 @@ def _inspector(part: Document) -> str:
 
 
 def _warning(terminal: Terminal, warning: Document) -> None:
-    terminal.paragraph(f"{shown(warning.get('code'))}: {shown(warning.get('message'))}", 2)
+    terminal.paragraph(f"{shown(warning.get('code'))}: {shown(warning.get('message')).strip()}", 2)
     if warning.get("hint"):
         terminal.paragraph(f"  hint: {warning['hint']}", 4)
 
 
 def outbounds(terminal: Terminal, found: Sequence[Document]) -> None:
-    """A table, one outbound each."""
+    """A table, one outbound each; below it why some are down."""
     if not found:
         terminal.line("there are no outbounds")
         return
     show(terminal, OUTBOUND_COLUMNS, [_outbound(outbound) for outbound in found])
+    down = [outbound for outbound in found if not outbound.get("up")]
+    if down:
+        terminal.line()
+    for outbound in down:
+        terminal.paragraph(f"{shown(outbound.get('name'))} is down: {shown(outbound.get('reason'))}", 2)
 
 
 def _outbound(found: Document) -> tuple[str, ...]:
@@ -133,7 +137,6 @@ def _outbound(found: Document) -> tuple[str, ...]:
         shown(found.get("gateway") or found.get("gateway6")),
         shown(found.get("class") or None),
         shown(found.get("table") or None),
-        shown(found.get("reason")),
     )
 
 
@@ -175,4 +178,15 @@ def changes(terminal: Terminal, found: Sequence[object]) -> None:
         for text in str(change).splitlines() or [""]:
             terminal.line(clean(text))
     count = len(found)
-    terminal.line(f"{count} change{'' if count == 1 else 's'} pending")
+    terminal.line(f"{count} change{'' if count == 1 else 's'} pending" if found else "nothing to do")
+
+
+def obstacles(terminal: Terminal, found: Document) -> None:
+    """What keeps a plan from doing all that the rules say."""
+    for conflict in rows(found, "conflicts"):
+        terminal.paragraph(f"conflict: {shown(conflict.get('message'))}", 2)
+        if conflict.get("hint"):
+            terminal.paragraph(f"  hint: {conflict['hint']}", 4)
+    reasons = found.get("not_enforced")
+    for reason in reasons if isinstance(reasons, list) else []:
+        terminal.paragraph(str(reason), 2)

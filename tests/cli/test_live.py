@@ -65,6 +65,12 @@ def test_rules_say_why_one_is_not_in_the_kernel(tool: Tool, daemon: StandIn) -> 
     assert "12k" in lines[1] and "123M" in lines[1] and "+log" in lines[1]
 
 
+def test_outbounds_say_why_one_is_down(tool: Tool, daemon: StandIn) -> None:
+    text = " ".join(tool("outbounds").out.split())
+    assert "tunnel_with_a_rather_long_name is down: the interface wg0 does not exist, or netifd" in text
+    assert "wan is down" not in text
+
+
 def test_outbounds_show_the_gateway_of_either_family(tool: Tool, daemon: StandIn) -> None:
     text = tool("outbounds").out
     assert "192.0.2.1" in text and "2001:db8" in text and "7002" in text
@@ -90,6 +96,17 @@ def test_a_plan_with_changes_ends_with_2(words: list[str], tool: Tool, daemon: S
     result = tool(*words)
     assert result.code == 2
     assert "ip rule: add 7001" in result.out
+
+
+def test_a_plan_names_what_stands_in_its_way(tool: Tool, daemon: StandIn) -> None:
+    assert daemon.replies
+    conflict = {"message": "mark 0x7000000 is used by pbr", "hint": "set fwmark_mask"}
+    daemon.replies["plan"] = {"changes": [], "hash": "x", "conflicts": [conflict], "not_enforced": ["calls: by sni"]}
+    result = tool("plan")
+    assert result.code == 1
+    assert result.out.splitlines() == [
+        "nothing to do", "conflict: mark 0x7000000 is used by pbr", "  hint: set fwmark_mask", "calls: by sni",
+    ]  # fmt: skip
 
 
 def test_a_refused_reload_ends_with_1_and_says_why(tool: Tool, daemon: StandIn) -> None:
@@ -158,4 +175,4 @@ def test_names_from_elsewhere_cannot_steer_the_terminal(tool: Tool, daemon: Stan
     daemon.replies["outbounds"] = {"outbounds": [{"name": "a\x1b[2Jb\n\x07", "reason": "\x9b31m"}]}
     text = tool("outbounds").out
     assert all(c.isprintable() or c == "\n" for c in text)
-    assert len(text.splitlines()) == 2
+    assert text.splitlines()[1].startswith("a?[2Jb??")
