@@ -14,6 +14,7 @@ from netpolicy.config.diagnostic import Diagnostic, Findings, Place
 from netpolicy.config.uci_word import Cursor, SyntaxFault, Word, next_word
 
 MAX_BYTES = 4 << 20  # far above 10 000 rules; below what hurts a router with 64 MB
+MAX_COMMANDS = 200_000  # 10 000 rules of 20 lines; a megabyte of one-letter sections is an attack
 MAX_SYNTAX_ERRORS = 100  # each recovery may scan the rest of the file again
 
 NAME = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
@@ -117,6 +118,9 @@ def read_text(text: str, file: str = "<text>") -> UciFile:
     cursor = Cursor(text)
     faults = 0
     while not cursor.at_end and faults < MAX_SYNTAX_ERRORS:
+        if builder.commands > MAX_COMMANDS:
+            findings.error("NP004", Place(file, cursor.line), f"more than {MAX_COMMANDS} lines of configuration")
+            break
         try:
             _read_line(cursor, builder)
         except SyntaxFault as fault:
@@ -236,6 +240,7 @@ class _Builder:
         self.opened: list[_Open] = []
         self.named: dict[str, _Open] = {}
         self.current: _Open | None = None
+        self.commands = 0
 
     def sections(self) -> tuple[Section, ...]:
         """Everything taken so far."""
@@ -243,6 +248,7 @@ class _Builder:
 
     def take(self, keyword: str, words: list[Word], line: int, column: int) -> None:
         """One complete command. Raises SyntaxFault for names that UCI refuses."""
+        self.commands += 1
         if keyword == "package":
             self._check(PACKAGE_NAME, words[0], "a package name has letters, digits, _ and -")
         elif keyword == "config":

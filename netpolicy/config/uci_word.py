@@ -11,6 +11,7 @@ from dataclasses import dataclass
 BLANKS = re.compile(r"[ \t\r\v\f]*")  # what C's isspace() knows, but the line end
 BARE = re.compile(r"[^ \t\r\n\v\f'\"#;\\]+")
 IN_DOUBLE = re.compile(r'[^"\\]+')
+MAX_PARTS = 10_000  # quoted or escaped pieces of one word; a person writes a handful
 JOINT = re.compile(r"\\(\r?\n|\Z)")
 
 
@@ -115,6 +116,8 @@ def next_word(cursor: Cursor) -> Word:
             cursor.position = found.end()
             continue
         is_plain = False
+        if len(parts) > MAX_PARTS:
+            raise SyntaxFault("a word of too many pieces", "", line, column, cursor.position)
         TAKE[cursor.peek](cursor, parts)
     return Word("".join(parts), is_plain, line, column, cursor.position)
 
@@ -128,7 +131,7 @@ def _take_single(cursor: Cursor, parts: list[str]) -> None:
 
 
 def _take_double(cursor: Cursor, parts: list[str]) -> None:
-    unterminated = cursor.fault('unterminated "', "close the quote")
+    unterminated = cursor.fault('unterminated "', "close the quote, or write fewer escapes")
     begin = position = cursor.position
     position += 1
     text = cursor.text
@@ -138,6 +141,8 @@ def _take_double(cursor: Cursor, parts: list[str]) -> None:
             parts.append(found[0])
             position = found.end()
             continue
+        if len(parts) > MAX_PARTS:
+            raise unterminated
         position = _after_backslash(text, position, parts)
     if position >= len(text):
         raise unterminated

@@ -54,6 +54,14 @@ def test_a_file_over_the_limit_is_refused_unread(tmp_path):
     assert [item.code for item in read_data(b"#" * (MAX_BYTES + 1), "f").diagnostics] == ["NP004"]
 
 
+def test_more_commands_or_pieces_than_anybody_writes_are_refused():
+    file = read_text("c a\n" * 300_000)
+    assert [item.code for item in file.diagnostics] == ["NP004"]
+    for piece in ("''", "\\a", '"a\\b"'):
+        assert [item.code for item in read_text("c a b\no x " + piece * 20_000).diagnostics] == ["NP003"]
+    assert places('c a b\no x "' + "\\a" * 20_000 + '"\n') == [("NP003", 2, 5)]
+
+
 def test_a_path_with_a_nul_byte_is_a_finding():
     assert [item.code for item in BuiltinReader().read("/tmp/a\0b").diagnostics] == ["NP001"]
 
