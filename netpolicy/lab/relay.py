@@ -30,22 +30,19 @@ READS_AT_ONCE = 64
 
 
 class Line:
-    """One direction: packets with the moment they may leave."""
+    """One direction: packets and when they may leave. None overtakes another, even when the delay shrinks."""
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[float, bytes]] = deque()
         self.carried = 0
         self.lost = 0
-        self._last_due = 0.0
 
     def put(self, packet: bytes, now: float, delay: float) -> None:
         """Accept a packet; the newest is lost when the queue is full."""
         if len(self.waiting) >= QUEUE_LIMIT:
             self.lost += 1
             return
-        # A shorter delay must not let a later packet overtake an earlier one.
-        self._last_due = max(now + delay, self._last_due)
-        self.waiting.append((self._last_due, packet))
+        self.waiting.append((now + delay, packet))
 
     def take(self, now: float) -> bytes | None:
         """The next packet whose time has come, or None."""

@@ -42,6 +42,7 @@ class Session:
         return self._child.returncode
 
 
+@pytest.mark.slow  # a whole session of a person: edit, broken line, killed daemon
 def test_traffic_moves_when_a_rule_is_edited_a_line_is_pulled_and_the_daemon_is_killed() -> None:
     lab = Session()
     lab.wait_for("desk tls video v4: rule video, outbound wan_b, from B")
