@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 BLANKS = re.compile(r"[ \t\r\v\f]*")  # what C's isspace() knows, but the line end
+EMPTY_LINES = re.compile(r"\n*")
 BARE = re.compile(r"[^ \t\r\n\v\f'\"#;\\]+")
 IN_DOUBLE = re.compile(r'[^"\\]+')
 MAX_PARTS = 10_000  # quoted or escaped pieces of one word; a person writes a handful
@@ -91,11 +92,14 @@ class Cursor:
         self.position = found.end()
 
     def take_line_end(self) -> bool:
-        """Step over a comment and the end of the line, if that is what is next."""
+        """Step over a comment, the end of the line and empty lines, if that is what is next."""
         if self.peek not in ("\n", "", "#"):
             return False
         end = self.text.find("\n", self.position)
-        self.advance((len(self.text) if end < 0 else end + 1) - self.position)
+        end = len(self.text) if end < 0 else end + 1
+        blank = EMPTY_LINES.match(self.text, end)
+        assert blank is not None
+        self.advance(blank.end() - self.position)
         self._starts = {self.line: self._line_start}
         return True
 
@@ -135,6 +139,7 @@ def _take_double(cursor: Cursor, parts: list[str]) -> None:
     begin = position = cursor.position
     position += 1
     text = cursor.text
+    parts.append("")  # counts as a piece even when nothing is between the quotes
     while position < len(text) and text[position] != '"':
         found = IN_DOUBLE.match(text, position)
         if found:
