@@ -73,7 +73,8 @@ def test_two_labs_live_side_by_side(lab: Lab) -> None:
 
 def test_lines_have_the_latency_of_the_topology_when_asked_for() -> None:
     with Lab(latency=True) as lab:
-        fast, slow = (min(lab.udp("router", "192.0.2.9", 7, device=d)["ms"] for _ in range(5)) for d in ("wana", "wanb"))
+        fast, slow = (
+            min(lab.udp("router", "192.0.2.9", 7, device=d)["ms"] for _ in range(5)) for d in ("wana", "wanb"))
     assert 8 <= fast < slow
     assert slow >= 25
 
