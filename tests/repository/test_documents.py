@@ -74,7 +74,8 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 @pytest.mark.parametrize("name", ["README.md", "examples/lab/netpolicy"])
 def test_a_configuration_that_is_shown_is_one_without_findings(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    shown = [block for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "config netpolicy" in block] or [text]
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    shown = [block for block in blocks if "config netpolicy" in block] or [text]
     for block in shown:
         assert "config rule" in block
         assert [found.text() for found in load_text(block).diagnostics] == []

@@ -37,9 +37,6 @@ TEST_DUE_BY_ROOM = {
     "daemon": """
         dry_run main process
     """,
-    "dataplane": """
-        conflicts kernel listing marks match_text names nft routing staging table
-    """,
     "flows": """
         marks model
     """,
