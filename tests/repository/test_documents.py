@@ -13,9 +13,6 @@ from .tree import ROOT, tracked
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
-# Pages that are promised and being written.
-COMING = {"docs/cli.md"}
-
 
 def documents() -> list[str]:
     return [name for name in tracked() if name.endswith(".md")]
@@ -35,8 +32,6 @@ def test_every_link_of_a_document_leads_to_a_file(name: str) -> None:
             continue
         path, _, fragment = target.partition("#")
         place = (ROOT / name).parent / path if path else ROOT / name
-        if str(place.resolve().relative_to(ROOT)) in COMING:
-            continue
         if not place.exists():
             broken.append(target)
         elif fragment and place.suffix == ".md" and fragment not in anchors(place.read_text(encoding="utf-8")):
@@ -62,7 +57,7 @@ def test_every_page_that_the_source_names_exists() -> None:
         if source.startswith(("netpolicy/", "files/", "sdk-build/", "scripts/"))
         for page in re.findall(r"docs/[a-z0-9/-]+\.md", (ROOT / source).read_text(encoding="utf-8"))
     }
-    assert not sorted(page for page in named - COMING if not (ROOT / page).exists())
+    assert not sorted(page for page in named if not (ROOT / page).exists())
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:
