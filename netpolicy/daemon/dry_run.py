@@ -25,5 +25,5 @@ def main(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(document))
     else:
-        print(dry_run.text(document, given.given))
+        print(dry_run.text(document, given.given, "dry-run decision"))
     return 0

@@ -26,7 +26,7 @@ WARNING_LIMIT = 50
 
 def status(engine: Engine, inspector: Mapping[str, Any]) -> Document:
     """The whole picture in one look."""
-    standing = engine.compiled.standing if engine.compiled else {}
+    standing = engine.enforced.standing if engine.enforced else {}
     return {
         "version": __version__,
         "mode": engine.effective_mode,

@@ -98,6 +98,7 @@ class Engine:
     in_force: InForce = field(default_factory=InForce)
     warnings: list[Warning_] = field(default_factory=list)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def settings(self) -> Settings:
@@ -111,9 +112,12 @@ class Engine:
 
     # -- configuration ---------------------------------------------------------------------
 
-    def read_config(self) -> str:
+    async def read_config(self) -> str:
         """Reads the file and takes it over, unless it is bad. Returns the error or ""."""
-        return self.take(load(self.places.config))
+        # In a worker: ten thousand rules take seconds, and reads must be answered meanwhile. One
+        # after the other, so that the file read last is the one taken last.
+        async with self._one_reader:
+            return self.take(await asyncio.to_thread(load, self.places.config))
 
     def take(self, fresh: Loaded) -> str:
         """Takes a configuration over, unless it is bad: then the one in force stays. Returns the error or ""."""
@@ -135,7 +139,7 @@ class Engine:
 
     async def reload(self) -> str:
         """Reads the configuration again and makes the kernel follow. Returns the error or ""."""
-        return self.read_config() or await self.reconcile("reload")
+        return await self.read_config() or await self.reconcile("reload")
 
     # -- the loop --------------------------------------------------------------------------
 

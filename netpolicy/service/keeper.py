@@ -69,6 +69,6 @@ class Keeper:
         reload, self._reload = self._reload, False
         self._wanted.clear()
         # A configuration that was refused is not tried again by itself: only its owner can mend it.
-        if reload and self._engine.read_config():
+        if reload and await self._engine.read_config():
             return ""
         return await self._engine.reconcile(cause)
