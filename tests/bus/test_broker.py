@@ -294,6 +294,18 @@ def test_a_client_that_closed_its_half_loses_its_objects(bus):
     rude.close()
 
 
+def test_a_client_that_closed_its_half_and_reads_nothing_loses_its_objects_at_once(embedded):
+    with BlockingClient(embedded.path) as rude, BlockingClient(embedded.path) as loud:
+        rude._request(wire.ADD_OBJECT, 0, {wire.ATTR_OBJPATH: "half", wire.ATTR_SIGNATURE: b""},
+                      time.monotonic() + 5)
+        rude.listen(["*"])
+        for _ in range(5):
+            loud.send_event("noise", {"text": "x" * 300_000})
+        assert loud.lookup("half")
+        rude._socket.shutdown(socket.SHUT_WR)
+        wait_until(lambda: not loud.lookup("half"), seconds=1)      # before the 2 s it may linger
+
+
 def test_more_clients_than_the_limit_are_turned_away_and_the_rest_is_served(embedded):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 2000:

@@ -171,6 +171,26 @@ async def test_more_calls_than_places_are_refused_with_status_11_not_collected(b
         assert await ours.client.call("busy", "ask") == {"answer": 42}
 
 
+async def test_not_more_than_the_allowed_number_of_handlers_run_at_once(bus):
+    running = most = 0
+    gate = asyncio.Event()
+
+    async def work(arguments, caller):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await gate.wait()
+        running -= 1
+
+    async with connected(bus.path) as server, connected(bus.path) as ours:
+        await server.client.add_object("busy", {"work": Method(work)})
+        calls = [asyncio.create_task(ours.client.call("busy", "work")) for _ in range(100)]
+        await asyncio.wait(calls, timeout=0.3)
+        gate.set()
+        await asyncio.gather(*calls)
+        assert most == 32
+
+
 async def test_a_call_above_the_limit_is_status_2_and_the_connection_lives(demo):
     async with connected(demo.path) as ours:
         with pytest.raises(UbusError) as raised:
@@ -245,6 +265,21 @@ async def test_a_subscriber_hears_notifications_also_of_an_object_that_comes_aga
             await theirs.client.remove_object("network.interface")
             while not heard.empty():
                 heard.get_nowait()
+
+
+async def test_a_subscription_that_worked_works_again_after_kill_9_of_the_broker(bus):
+    async with connected(bus.path) as ours, connected(bus.path) as theirs:
+        heard: asyncio.Queue = asyncio.Queue()
+        await theirs.client.add_object("network.interface", {})
+        await ours.client.subscribe("network.interface", lambda *note: heard.put_nowait(note))
+        await notified(theirs.client, "network.interface", heard)
+        await asyncio.to_thread(bus.kill)
+        await asyncio.gather(ours.state(False), theirs.state(False))
+        while not heard.empty():
+            heard.get_nowait()
+        await asyncio.to_thread(bus.start)
+        await asyncio.gather(ours.state(True), theirs.state(True))
+        await asyncio.wait_for(notified(theirs.client, "network.interface", heard), 10)
 
 
 # -- rude peers ---------------------------------------------------------------------------

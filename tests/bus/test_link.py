@@ -85,7 +85,8 @@ async def test_a_broker_that_never_reads_does_not_make_the_client_grow(path):
 
 async def test_something_silent_is_no_broker(path, monkeypatch):
     monkeypatch.setattr("netpolicy.bus.link.HELLO_SECONDS", 0.05)
-    server = await asyncio.start_unix_server(lambda reader, writer: asyncio.sleep(60), path)
+    kept: list[object] = []
+    server = await asyncio.start_unix_server(lambda *streams: kept.append(streams), path)
     with pytest.raises(UbusError, match="does not speak ubus"):
         await open_link(path, lambda link, message: None, lambda link: None)
     server.close()
