@@ -124,20 +124,6 @@ def test_another_flow_with_the_same_addresses_is_not_deleted(place):
     assert only(ctnetlink.dump(), UDP, 5000).id == flow.id
 
 
-def test_a_flow_older_than_the_first_listener_ends_unheard(place):
-    """The reason why the watch reads the table now and then (nf_conntrack_events=2)."""
-    with open("/proc/sys/net/netfilter/nf_conntrack_events", encoding="ascii") as handle:
-        if handle.read().strip() != "2":
-            pytest.skip("this kernel tells all flows")
-    place.udp(4, 5000)
-    events = ctnetlink.Events()
-    assert ctnetlink.delete(only(ctnetlink.dump(), UDP, 5000))
-    place.udp(4, 5001)
-    heard = collect(events, lambda heard: heard)
-    assert [one.kind for one in heard if one.flow.destination_port == 5000] == []
-    events.close()
-
-
 def test_a_storm_beyond_the_buffer_is_an_overrun_and_listening_goes_on(place):
     events = ctnetlink.Events(receive_buffer=2048)
     for port in range(6000, 6200):

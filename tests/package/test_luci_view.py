@@ -236,7 +236,7 @@ def test_every_call_of_the_page_is_granted_and_none_that_changes_something_by_re
         assert method in read.get(name, []) + write.get(name, []), f"{name}.{method}"
     changing = {"reload", "apply", "confirm", "abort", "rollback", "set_mode", "outbound_set"}
     assert changing.isdisjoint(read["netpolicy"])
-    assert {"reload", "set_mode"} <= set(write["netpolicy"])
+    assert set(write["netpolicy"]) == {"reload"}
 
 
 def test_permissions_hold_no_wildcard_and_split_reading_from_writing() -> None:
