@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 MINIMUM_BITS = 4  # done, and three bits of class: direct, the three reserved ones, four outbounds
 
-# However wide the mask: every class has its table and its two priorities among the 200 that are ours.
-MOST_OUTBOUNDS = 160
+# However wide the mask: every class has its table and its three priorities among the 200 that are ours.
+MOST_OUTBOUNDS = 128
 
 
 @dataclass(frozen=True, slots=True)

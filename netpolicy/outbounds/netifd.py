@@ -6,12 +6,16 @@ shape: what is missing or odd is left out. Facts: netifd's ubus.c, docs/testing-
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from netpolicy.dataplane.state import IPV4, IPV6
 from netpolicy.outbounds.lines import LogicalInterface
 
 OBJECT = "network.interface"
+
+# dev_valid_name() of the kernel, without what means something else in a quoted word of a rule.
+_DEVICE = re.compile(r"[^\s/:*\"\\]{1,15}")
 
 
 def parse_dump(reply: Any) -> dict[str, LogicalInterface]:
@@ -32,9 +36,8 @@ def _interface(entry: dict[str, Any]) -> LogicalInterface:
             gateway = route.get("nexthop")
             if isinstance(gateway, str) and gateway not in ("", "0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
                 gateways.setdefault(IPV6 if ":" in gateway else IPV4, gateway)
-    return LogicalInterface(
-        device if isinstance(device, str) else "", bool(entry.get("up")), gateways, _first_error(entry)
-    )
+    named = device if isinstance(device, str) and _DEVICE.fullmatch(device) else ""
+    return LogicalInterface(named, bool(entry.get("up")), gateways, _first_error(entry))
 
 
 def _first_error(entry: dict[str, Any]) -> str:
