@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from netpolicy.lab import control, keeper, network, starter
 from netpolicy.lab.starter import LabError
-from netpolicy.lab.topology import PROVIDERS, provider
+from netpolicy.lab.topology import PROVIDERS, Provider, provider
 
 __all__ = ["Lab", "LabError", "NodeProcess", "Pending"]
 T = TypeVar("T")
@@ -75,6 +75,7 @@ class Lab:
         self.pid = 0
         self.times: dict[str, float] = {}
         self.tun = False
+        self._swallowing: set[str] = set()
 
     def __enter__(self) -> Lab:
         self.open()
@@ -116,7 +117,7 @@ class Lab:
         """The full command that runs `argv` in the lab but in no node. Its working directory is /."""
         assert self._started is not None
         user = ["--user", "--preserve-credentials"] if self._started.user_namespace else []
-        return ["nsenter", "--target", str(self.pid), "--mount", "--pid", *user, "--", *argv]
+        return ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--net", *user, "--", *argv]
 
     def command(self, node: str, argv: Sequence[str]) -> list[str]:
         """The full command that runs `argv` in a node."""
@@ -241,18 +242,29 @@ class Lab:
         line = provider(name)
         text = order if isinstance(order, str) else f"delay {order:g}"
         if not self.tun:
-            raise LabError(f"lab: no {network.TUN_DEVICE} here, so lines take no orders")
+            return self._order_without_relay(line, text)
         try:
             return control.ask_relay(self.file(keeper.relay_socket(line.letter)), text)
         except (OSError, ValueError) as error:
             raise LabError(f"lab: line {name}: {error}") from None
 
+    def _order_without_relay(self, line: Provider, order: str) -> str:
+        """Silence is routes that swallow everything; a latency needs the relay."""
+        wanted = {"drop": "add", "restore": "del"}.get(order)
+        if wanted is None:
+            raise LabError(f"lab: {order!r} needs {network.TUN_DEVICE}; without it a line knows drop and restore")
+        if (wanted == "add") != (line.letter in self._swallowing):
+            for command in network.blackhole_commands(wanted):
+                self.run(line.node, command, check=True)
+            self._swallowing ^= {line.letter}
+        return "ok"
+
     def repair(self) -> None:
         """Both lines as they were at the start."""
         for line in PROVIDERS:
             self.link(line.letter, "up")
+            self.relay(line.letter, "restore")
             if self.tun:
-                self.relay(line.letter, "restore")
                 self.relay(line.letter, line.rtt_ms if self._latency else 0)
 
     # --- probes -------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from netpolicy.lab import control, screen, story, watch
 from netpolicy.lab.keeper import BUS_SOCKET, CONFIG, LAB, bury_orphans, daemon_command, module, own, relay_socket
+from netpolicy.lab.network import TUN_DEVICE
 from netpolicy.lab.scenario import SCENARIOS
 from netpolicy.lab.traffic import PLANS
 
@@ -52,8 +53,7 @@ class Show:
         self._daemon_ended_at = 0.0
         self.control = control.Control(CONFIG, relay_socket if keeper.tun else None, self._reload, self._kill)
         self.screen = _screen()
-        if not keeper.tun:
-            self.screen.say("no /dev/net/tun here: the lines have no latency")
+        self._tun = keeper.tun
 
     def run(self) -> None:
         """Start everything and go on until quit, a signal, the time limit or the starter's end."""
@@ -63,6 +63,8 @@ class Show:
         self._start_daemon()
         for client in PLANS:
             self._start_client(client)
+        if not self._tun:
+            self.screen.say(f"no access to {TUN_DEVICE}: the lines have no latency")
         self._loop()
 
     def close(self) -> None:
