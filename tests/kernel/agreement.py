@@ -23,7 +23,6 @@ from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.names import counter
 from netpolicy.dataplane.netlink import open_netlink
-from netpolicy.dataplane.state import Address, Link
 from netpolicy.flows.nflog import PacketLog
 from netpolicy.outbounds.lines import View, line_states
 from netpolicy.service.compile import compile_policy, needs_class
@@ -59,7 +58,8 @@ SOURCES = {
     6: ("fd00:1::10", "fd00:1::200", "fd00:3::7", "2001:db8:77::1"),
 }
 TARGETS = {
-    4: ("203.0.113.5", "203.0.113.77", "198.18.7.9", "9.9.9.9", "192.168.1.1", "192.168.3.9", "224.0.0.5", "169.254.7.7"),
+    4: ("203.0.113.5", "203.0.113.77", "198.18.7.9", "9.9.9.9", "192.168.1.1", "192.168.3.9", "224.0.0.5",
+        "169.254.7.7"),  # fmt: skip
     6: ("2001:db8:f::5", "2001:db8:f::77", "2620:fe::9", "fd00:1::1", "fd00:3::9", "ff02::5", "2001:db8:e:1::2"),
 }
 SOURCE_VALUES = ("192.168.1.0/24", "192.168.1.10", "!192.168.1.10", "10.0.0.0/8", "!192.168.0.0/16",
@@ -234,7 +234,7 @@ class Router:
         self.there = Namespace()
         for name in DEVICES:
             connect(self.here, name, self.there, f"to_{name}")
-        commands = f"""
+        commands = """
 addr add 192.168.1.1/24 dev lan
 addr add 192.168.3.1/24 dev guest
 addr add 198.51.100.2/24 dev wanb

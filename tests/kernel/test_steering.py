@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from netpolicy.lab.bench import Lab
-from tests.kernel.steering import A4, A6, B4, B6, LINES, SERVER4, SERVER6, SERVERS, foreign, ours, reload, rule
+from tests.kernel.steering import A4, B4, B6, LINES, SERVER4, SERVER6, SERVERS, foreign, ours, reload, rule
 
 pytestmark = pytest.mark.kernel
 
@@ -241,6 +241,12 @@ def test_connections_say_which_rule_and_outbound_each_took(steered: Lab) -> None
     expected = {31000: ("to_b", "wan_b", True), 31001: (None, "direct", True)}
     steered.wait_for(lambda: expected.items() <= found().items(), what=f"{expected} among the connections")
     assert steered.call("connections", {"limit": 1})["disagreements"] == 0
+
+    def counted() -> bool:
+        lines = steered.call("connections", {"limit": 500, "filter": SERVER4})["connections"]
+        return all(line["packets"] >= 3 and line["bytes"] > 100 for line in lines if line["state"] == "ESTABLISHED")
+
+    steered.wait_for(counted, what="bytes and packets are told")
 
 
 def test_a_rule_with_log_writes_the_decision_for_passed_and_for_blocked_connections(steered: Lab) -> None:
