@@ -67,6 +67,11 @@ class Route:
     scope: str = "global"  # global, link, host
     source: str = ""  # preferred source address
 
+    @property
+    def key(self) -> tuple[int, int, str, int]:
+        """What the kernel allows once per table: a second route with the same key replaces the first."""
+        return self.family, self.table, self.destination, self.metric
+
 
 @dataclass(frozen=True, slots=True)
 class RoutingRule:

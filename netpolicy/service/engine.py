@@ -46,6 +46,10 @@ class FlowDoor(Protocol):
         """Clears these bits in every entry, so that nothing of ours is left; says how many."""
 
 
+# How often one turn applies what reading back shows to be missing before it says so.
+ATTEMPTS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where the service reads and writes."""
@@ -97,6 +101,7 @@ class Engine:
     enforced_before: Compiled | None = None  # what that replaced: connections that began meanwhile followed it
     in_force: InForce = field(default_factory=InForce)
     warnings: list[Warning_] = field(default_factory=list)
+    _freed: set[int] = field(default_factory=set)  # classes that lost their meaning: their flows have to go
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     _one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -161,7 +166,8 @@ class Engine:
             await self._look()
             if not self.settings.enabled:
                 return None
-            return await self._plan(self._allocate().numbers)
+            found, _, _ = await self._plan(self._allocate().numbers)
+            return found
 
     async def stop(self) -> None:
         """Removes everything of ours from the kernel. Raises ApplyError, OSError."""
@@ -175,26 +181,41 @@ class Engine:
 
     async def _turn(self, cause: str) -> None:
         await self._look()
+        if self.loaded is None:
+            # No configuration was ever read: what a former daemon left in force is better than nothing.
+            self.in_force.in_sync = False
+            return
         if not self.settings.enabled:
             await self._stand_down()
             return
+        if self.effective_mode == "observe":
+            await self._withdraw()
         allocation = self._allocate()
-        plan = await self._plan(allocation.numbers)
+        plan, self.compiled, self.warnings = await self._plan(allocation.numbers)
         self._warn_of(plan)
         if plan.conflicts:
             raise ApplyError(f"nothing is enforced: {plan.conflicts[0].message}")
         if self.effective_mode == "observe":
-            await self._observe_only(plan)
+            self.in_force.in_sync = plan.is_empty
+            self.in_force.pending = plan.changes
             return
-        for number in allocation.recycled:
-            self._forget_class(number)
+        self._freed.update(number for name, number in self.numbers.items() if allocation.numbers.get(name) != number)
         self.numbers = dict(allocation.numbers)
-        if not plan.is_empty:
-            await self._apply(plan, cause)
+        await self._follow(plan, cause)
         if self.enforced is None or self.compiled is None or self.enforced.policy != self.compiled.policy:
             self.enforced_before, self.enforced = self.enforced, self.compiled
         self.in_force.in_sync = True
         self.in_force.pending = ()
+
+    async def _follow(self, plan: Plan, cause: str) -> None:
+        """Applies until reading back shows nothing left to do; the network may change meanwhile."""
+        for _ in range(ATTEMPTS):
+            if plan.is_empty:
+                return
+            await self._apply(plan, cause)
+            plan = await self._plan(self.numbers)
+        if not plan.is_empty:
+            raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
 
     async def _look(self) -> None:
         logical = self.view.logical
@@ -237,22 +258,20 @@ class Engine:
         capacity = Marks(self.settings.fwmark_mask).capacity
         return allocate(self.numbers, needs_class(self.ruleset.outbounds), capacity)
 
-    async def _plan(self, numbers: Mapping[str, int]) -> Plan:
+    async def _plan(self, numbers: Mapping[str, int]) -> tuple[Plan, Compiled, list[Warning_]]:
         try:
-            return await self._plan_with(numbers, log=True)
+            return *await self._plan_with(numbers, log=True), []
         except NftError:
             if not any(rule.action.log for rule in self.ruleset.rules):
                 raise
-            plan = await self._plan_with(numbers, log=False)  # raises again unless logging was the reason
-            self.warnings.append(Warning_("NP901", "this kernel cannot log packets: `log` has no effect",
-                                          "install kmod-nfnetlink-log"))  # fmt: skip
-            return plan
+            planned = await self._plan_with(numbers, log=False)  # raises again unless logging was the reason
+            return *planned, [Warning_("NP901", "this kernel cannot log packets: `log` has no effect",
+                                       "install kmod-nfnetlink-log")]  # fmt: skip
 
-    async def _plan_with(self, numbers: Mapping[str, int], log: bool) -> Plan:
-        self.warnings = []
+    async def _plan_with(self, numbers: Mapping[str, int], log: bool) -> tuple[Plan, Compiled]:
         skip = conflicts.foreign_exact_marks(Marks(self.settings.fwmark_mask), self.netlink.rules())
-        self.compiled = compile_policy(self.ruleset, self.state, self.states, self.view, numbers, skip, log)
-        return await self.kernel.plan(self.compiled.policy)
+        compiled = compile_policy(self.ruleset, self.state, self.states, self.view, numbers, skip, log)
+        return await self.kernel.plan(compiled.policy), compiled
 
     async def _apply(self, plan: Plan, cause: str) -> None:
         """Files first: a full disk must stop us before the kernel changes, not after."""
@@ -269,19 +288,29 @@ class Engine:
         self.in_force.generation += 1
         self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, generation {self.in_force.generation}")
         self.publish("netpolicy.apply", {"generation": self.in_force.generation, "changes": len(plan.changes)})
-        self._release_flows_of_lines_that_went()
+        self._release_flows()
 
-    def _release_flows_of_lines_that_went(self) -> None:
-        """Flows on a line that is down are decided again: their next packet is a first packet."""
+    def _release_flows(self) -> None:
+        """Flows whose line is down, or whose class means something else now, are decided again at their next packet.
+
+        After the swap: before it, the old rules would give them the same class once more.
+        """
+        marks = Marks(self.settings.fwmark_mask)
+        before = self.enforced.policy.marks if self.enforced else marks
+        if before != marks:
+            self._forget(before.done, before.done)
+            self._freed.clear()
         for state in self.states:
             if not state.up and state.name in self.numbers:
-                self._forget_class(self.numbers[state.name])
+                self._freed.add(self.numbers[state.name])
+        for number in sorted(self._freed):
+            self._forget(marks.bits(number), marks.class_mask)
+        self._freed.clear()
 
-    def _forget_class(self, number: int) -> None:
-        marks = Marks(self.settings.fwmark_mask)
+    def _forget(self, mark: int, mask: int) -> None:
         if self.flows is not None:
             try:
-                self.flows.forget(marks.bits(number), marks.class_mask)
+                self.flows.forget(mark, mask)
             except NetlinkError as error:
                 self.log.add("warning", "flow", f"connections of a line that went could not be released: {error}")
 
@@ -294,19 +323,21 @@ class Engine:
 
     async def _stand_down(self) -> None:
         """Switched off: nothing of ours stays in the kernel."""
-        self.compiled = self.enforced = self.enforced_before = None
+        self.compiled = None
         self.warnings = []
-        await self.kernel.remove()
-        self._remove_files()
-        self.in_force = InForce(in_sync=True)
+        await self._withdraw()
+        self.in_force.in_sync = True
+        self.in_force.pending = ()
 
-    async def _observe_only(self, plan: Plan) -> None:
-        """What an earlier enforce left would go on steering: that is removed, nothing is added."""
-        await self.kernel.remove()
+    async def _withdraw(self) -> None:
+        """What an earlier enforce left would go on steering: that is removed."""
+        had_any = await self.kernel.remove()
         self._remove_files()
         self.enforced = self.enforced_before = None
-        self.in_force.in_sync = plan.is_empty
-        self.in_force.pending = plan.changes
+        self.in_force.generation = 0
+        if had_any:
+            self._clear_flow_marks()
+            self.log.add("info", "apply", "what netpolicy had in the kernel was removed")
 
     def _remove_files(self) -> None:
         """A firewall restart must not load again what was removed."""
@@ -323,6 +354,15 @@ class Engine:
                 ))  # fmt: skip
             if not state.up:
                 self.warnings.append(Warning_("NP903", f"outbound {state.name} is down: {state.reason}"))
+
+    def note_fault(self, fault: BaseException) -> str:
+        """Tells of a bug of ours, with its place in the source. Returns the text."""
+        place = fault.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f" at {os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else ""
+        self._failed(f"a fault in netpolicy{where}, please report it: {type(fault).__name__}: {fault}")
+        return self.in_force.error
 
     def _failed(self, text: str) -> None:
         if text != self.in_force.error:

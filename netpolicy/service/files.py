@@ -30,9 +30,9 @@ def replace(path: str, text: str, mode: int = 0o600) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, path)
-    except OSError:
+    except OSError as error:
         remove(temporary)
-        raise
+        raise OSError(error.errno, error.strerror, path) from error  # a full disk does not say where
     _sync_folder(folder)
 
 

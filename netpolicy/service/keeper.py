@@ -29,6 +29,8 @@ class Keeper:
         self._reload = False
         self._cause = ""
         self._task: asyncio.Task[None] | None = None
+        self._under_way: asyncio.Task[str] | None = None
+        self._retry: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begins to keep, with a first turn at once."""
@@ -50,25 +52,50 @@ class Keeper:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._under_way is not None:
+            await asyncio.gather(self._under_way, return_exceptions=True)
+        self._cancel_retry()
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         retry = RETRY_FIRST_SECONDS
         while True:
             await self._wanted.wait()
             await asyncio.sleep(SETTLE_SECONDS)
-            error = await asyncio.shield(self._turn())
+            self._under_way = loop.create_task(self._safe_turn())
+            error = await asyncio.shield(self._under_way)
+            self._cancel_retry()
             if error:
-                asyncio.get_running_loop().call_later(retry, self.look, "retry")
+                self._retry = loop.call_later(retry, self.look, "retry")
                 retry = min(retry * 2, RETRY_MOST_SECONDS)
             else:
                 retry = RETRY_FIRST_SECONDS
             await asyncio.sleep(PAUSE_SECONDS)
 
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+
+    async def _safe_turn(self) -> str:
+        try:
+            return await self._turn()
+        except Exception as fault:  # noqa: BLE001 - the border: a bug must not end the keeping
+            text = f"{type(fault).__name__}: {fault}"
+            self._engine.log.add("error", "state", f"internal error, to be tried again: {text}")
+            return text
+
+    async def _guarded_turn(self) -> str:
+        """A bug of ours must not end the keeping: it is told, and the next turn comes."""
+        try:
+            return await self._turn()
+        except Exception as fault:  # noqa: BLE001 - the outermost loop
+            return self._engine.note_fault(fault)
+
     async def _turn(self) -> str:
         cause, self._cause = self._cause, ""
         reload, self._reload = self._reload, False
         self._wanted.clear()
-        # A configuration that was refused is not tried again by itself: only its owner can mend it.
-        if reload and await self._engine.read_config():
-            return ""
+        if reload:
+            # Refused, it is not tried again by itself: only its owner can mend it. The network may have changed.
+            await self._engine.read_config()
         return await self._engine.reconcile(cause)

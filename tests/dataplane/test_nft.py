@@ -121,6 +121,7 @@ async def test_a_cancelled_run_leaves_no_child(tmp_path):
     task = asyncio.ensure_future(Nft(script(tmp_path, f"sleep {number}; true")).load(TEXT))
     while not children(f"sleep\0{number}"):  # noqa: ASYNC110 - another process, nothing to await
         await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)  # asyncio itself has to finish the start of the child
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert children(f"sleep\0{number}") == []
