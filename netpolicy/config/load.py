@@ -14,7 +14,8 @@ from netpolicy.config.outbound import read_outbound
 from netpolicy.config.reader import Reader, ReaderUnavailable, open_reader
 from netpolicy.config.rule import ROUTES, is_protective, read_rule
 from netpolicy.config.schema import SECTIONS, nearest
-from netpolicy.config.uci import MAX_BYTES, Option, Section, UciFile, read_text
+from netpolicy.config.uci import MAX_BYTES, UciFile, read_text
+from netpolicy.config.uci_section import Option, Section
 from netpolicy.config.value import name as check_name
 from netpolicy.core.model import BLOCK, BUILT_IN_OUTBOUNDS, Outbound, Rule, Ruleset, Settings
 from netpolicy.core.value import ValueProblem

@@ -6,7 +6,7 @@ Never opens a file; a broken main section gives no settings at all.
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.schema import SECTIONS
 from netpolicy.config.section import Reading, read_section
-from netpolicy.config.uci import Option, Section
+from netpolicy.config.uci_section import Option, Section
 from netpolicy.core.model import Settings
 
 TABLES = 200  # we own so many routing tables and ip rule priorities from the configured base on

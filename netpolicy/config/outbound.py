@@ -6,7 +6,7 @@ Never looks at interfaces or routing tables: whether they exist is for the room 
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.schema import LATER_OUTBOUND_TYPES, OUTBOUND, SECTIONS
 from netpolicy.config.section import Reading, read_section
-from netpolicy.config.uci import Section
+from netpolicy.config.uci_section import Section
 from netpolicy.core.model import BUILT_IN_OUTBOUNDS, Outbound
 
 # What a type cannot do without.

@@ -10,7 +10,7 @@ from typing import Any
 from netpolicy.config.diagnostic import Diagnostic, Findings, Place
 from netpolicy.config.rule import read_rule
 from netpolicy.config.schema import RULE, SECTIONS, nearest
-from netpolicy.config.uci import Option, Section
+from netpolicy.config.uci_section import Option, Section
 from netpolicy.core.model import Rule
 from netpolicy.core.value import ValueProblem
 

@@ -8,7 +8,7 @@ from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.lint import check_rule
 from netpolicy.config.schema import MATCH_OPTIONS, SECTIONS
 from netpolicy.config.section import Reading, read_section
-from netpolicy.config.uci import Section
+from netpolicy.config.uci_section import Section
 from netpolicy.config.value import FALSE
 from netpolicy.core.field import Field, parse_field
 from netpolicy.core.model import BLOCK, Action, Rule

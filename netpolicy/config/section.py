@@ -9,7 +9,7 @@ from typing import Any
 
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.schema import EMPTY_IS_A_MISTAKE, OFF_IS_HARMLESS, OptionSpec, SectionSpec, nearest
-from netpolicy.config.uci import Option, Section
+from netpolicy.config.uci_section import Option, Section
 from netpolicy.core.value import Unsupported, ValueProblem
 
 

@@ -7,10 +7,12 @@ running: a text that both accept means the same to both (tests/config/test_uci_c
 
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from netpolicy.config.diagnostic import Diagnostic, Findings, Place
+from netpolicy.config.uci_section import Section, Sections
 from netpolicy.config.uci_word import Cursor, SyntaxFault, Word, next_word
 
 MAX_BYTES = 4 << 20  # far above 10 000 rules; below what hurts a router with 64 MB
@@ -25,34 +27,12 @@ KEYWORD = re.compile(r"[^ \t\n]+")
 # Keyword (libuci also takes its first letter): arguments that must be there, arguments at most.
 COMMANDS = {"package": (1, 1), "config": (1, 2), "option": (1, 2), "list": (1, 2)}
 
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option. A plain option has one value; "" is one that UCI treats as absent."""
-
-    name: str
-    values: tuple[str, ...]
-    is_list: bool
-    line: int = 0
-    column: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One section; a named one that appears twice in a file is one section here."""
-
-    type: str
-    name: str  # "" for an anonymous one
-    anonymous: bool
-    line: int
-    options: tuple[Option, ...]
-
-    def option(self, name: str) -> Option | None:
-        """The option of that name, or None."""
-        for option in self.options:
-            if option.name == name:
-                return option
-        return None
+# A line as programs and most people write it: keyword, name and one value, no escape, no comment.
+# Groups: keyword, name, the value in single quotes, in double quotes or bare, empty lines after it.
+ORDINARY_LINE = re.compile(
+    r"[ \t]*(config|option|list)[ \t]+([A-Za-z0-9_]+)[ \t]+"
+    r"""(?:'([^'\n]*)'|"([^"\\\n]*)"|([^ \t\r\n\v\f'"#;\\]+))[ \t\r]*\n(\n*)"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +92,34 @@ def read_data(data: bytes, file: str) -> UciFile:
 
 def read_text(text: str, file: str = "<text>") -> UciFile:
     """The sections of a text."""
+    return _read(text, file, _skip_ordinary_lines)
+
+
+def read_carefully(text: str, file: str = "<text>") -> UciFile:
+    """The same word by word: slow, and what `read_text` has to agree with."""
+    return _read(text, file, lambda cursor, sections: None)
+
+
+def _read(text: str, file: str, read_ahead: Callable[[Cursor, Sections], None]) -> UciFile:
     findings = Findings()
     _check_characters(text, file, findings)
-    builder = _Builder(file, findings)
+    sections = Sections(file, findings)
     cursor = Cursor(text)
     faults = 0
-    while not cursor.at_end and faults < MAX_SYNTAX_ERRORS:
-        if builder.commands > MAX_COMMANDS:
+    while faults < MAX_SYNTAX_ERRORS:
+        read_ahead(cursor, sections)
+        if cursor.at_end:
+            break
+        if sections.commands > MAX_COMMANDS:
             findings.error("NP004", Place(file, cursor.line), f"more than {MAX_COMMANDS} lines of configuration")
             break
         try:
-            _read_line(cursor, builder)
+            _read_line(cursor, sections)
         except SyntaxFault as fault:
             faults += 1
             findings.error("NP003", Place(file, fault.line, fault.column), fault.text, fault.hint)
             cursor.go_after_line(fault.resume)
-    return UciFile(file, builder.sections(), findings.all)
+    return UciFile(file, sections.all(), findings.all)
 
 
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -144,13 +136,34 @@ def _check_characters(text: str, file: str, findings: Findings) -> None:
         findings.error("NP002", Place(file, line, column), message, "remove it; UCI loses what follows it")
 
 
-def _read_line(cursor: Cursor, builder: "_Builder") -> None:
+def _skip_ordinary_lines(cursor: Cursor, sections: Sections) -> None:
+    """Take lines of the ordinary shape, up to the first that is not, or that may hold a mistake."""
+    while sections.commands <= MAX_COMMANDS:
+        found = ORDINARY_LINE.match(cursor.text, cursor.position)
+        if found is None:
+            return
+        keyword, name, single, double, bare, empty_lines = found.groups()
+        value = single or double or bare or ""
+        if keyword != "config":
+            if not sections.is_open:
+                return
+            column = found.start(1) - cursor.position + 1
+            sections.add(name, value, keyword == "list", cursor.line, column)
+        elif NAME.fullmatch(value) and sections.named(value) is None:
+            sections.open(name, value, cursor.line)
+        else:
+            return
+        sections.commands += 1
+        cursor.go_to_line(cursor.line + 1 + len(empty_lines), found.end())
+
+
+def _read_line(cursor: Cursor, sections: Sections) -> None:
     """One line: nothing, a comment, or commands separated by ";"."""
     cursor.skip_blanks()
     if cursor.take_line_end():
         return
     while True:
-        separated = _read_command(cursor, builder)
+        separated = _read_command(cursor, sections)
         if not separated:
             return
         cursor.skip_blanks()
@@ -158,7 +171,7 @@ def _read_line(cursor: Cursor, builder: "_Builder") -> None:
             raise cursor.fault("nothing follows the ;", "remove the ;")
 
 
-def _read_command(cursor: Cursor, builder: "_Builder") -> bool:
+def _read_command(cursor: Cursor, sections: Sections) -> bool:
     """Take one command; whether a ";" announces another on the same line."""
     line, column = cursor.line, cursor.column
     found = KEYWORD.match(cursor.text, cursor.position)
@@ -183,7 +196,7 @@ def _read_command(cursor: Cursor, builder: "_Builder") -> bool:
         words.append(next_word(cursor))
     if len([word for word in words if word.text]) < need:
         raise SyntaxFault(f"{keyword} needs a name", "", line, column, cursor.line_start(line))
-    builder.take(keyword, words, line, column)
+    _take(sections, keyword, words, line, column)
     return separated
 
 
@@ -199,114 +212,40 @@ def _take_separator(cursor: Cursor, keyword: str, words: list[Word], most: int) 
     return True
 
 
-class _OpenOption:
-    """An option that a later line may still extend; a list may grow long, so it grows in place."""
-
-    def __init__(self, value: str, is_list: bool, line: int, column: int) -> None:
-        self.values = [value]
-        self.is_list = is_list
-        self.line = line
-        self.column = column
-
-    @property
-    def is_absent(self) -> bool:
-        """Whether UCI would not store it: a plain option without a value."""
-        return not self.is_list and self.values == [""]
+def _take(sections: Sections, keyword: str, words: list[Word], line: int, column: int) -> None:
+    """One complete command. Raises SyntaxFault for names that UCI refuses."""
+    sections.commands += 1
+    if keyword == "package":
+        _check(PACKAGE_NAME, words[0], "a package name has letters, digits, _ and -")
+    elif keyword == "config":
+        _take_config(sections, words, line)
+    else:
+        _take_option(sections, keyword == "list", words, line, column)
 
 
-class _Open:
-    """A section that is still being filled."""
-
-    def __init__(self, type: str, name: str, line: int) -> None:
-        self.type = type
-        self.name = name
-        self.line = line
-        self.options: dict[str, _OpenOption] = {}
-
-    def closed(self) -> Section:
-        """The section as a value."""
-        options = (
-            Option(name, tuple(one.values), one.is_list, one.line, one.column) for name, one in self.options.items()
-        )
-        return Section(self.type, self.name, not self.name, self.line, tuple(options))
+def _check(pattern: re.Pattern[str], word: Word, what: str) -> None:
+    if not pattern.fullmatch(word.text):
+        raise SyntaxFault(f"invalid character in {word.text[:40]!r}", what, word.line, word.column, word.end)
 
 
-class _Builder:
-    """Puts commands together into sections, joining as libuci does."""
+def _take_config(sections: Sections, words: list[Word], line: int) -> None:
+    sections.close()
+    type_word = words[0]
+    _check(TYPE, type_word, "a section type has visible ASCII characters only")
+    name = words[1].text if len(words) > 1 else ""
+    if name:
+        _check(NAME, words[1], "a section name has letters, digits and _")
+    known = sections.named(name)
+    if known is not None and known.type != type_word.text:
+        text = f"section {name!r} was of type {known.type!r} in line {known.line}"
+        raise SyntaxFault(text, "give one of them another name", type_word.line, type_word.column, type_word.end)
+    sections.open(type_word.text, name, line)
 
-    def __init__(self, file: str, findings: Findings) -> None:
-        self.file = file
-        self.findings = findings
-        self.opened: list[_Open] = []
-        self.named: dict[str, _Open] = {}
-        self.current: _Open | None = None
-        self.commands = 0
 
-    def sections(self) -> tuple[Section, ...]:
-        """Everything taken so far."""
-        return tuple(one.closed() for one in self.opened)
-
-    def take(self, keyword: str, words: list[Word], line: int, column: int) -> None:
-        """One complete command. Raises SyntaxFault for names that UCI refuses."""
-        self.commands += 1
-        if keyword == "package":
-            self._check(PACKAGE_NAME, words[0], "a package name has letters, digits, _ and -")
-        elif keyword == "config":
-            self._take_config(words, line)
-        else:
-            self._take_option(keyword == "list", words, line, column)
-
-    def _check(self, pattern: re.Pattern[str], word: Word, what: str) -> None:
-        if not pattern.fullmatch(word.text):
-            raise SyntaxFault(f"invalid character in {word.text[:40]!r}", what, word.line, word.column, word.end)
-
-    def _take_config(self, words: list[Word], line: int) -> None:
-        self.current = None  # options of a refused section must not fall into the one before
-        type_word = words[0]
-        self._check(TYPE, type_word, "a section type has visible ASCII characters only")
-        name = words[1].text if len(words) > 1 else ""
-        if name:
-            self._check(NAME, words[1], "a section name has letters, digits and _")
-        known = self.named.get(name)
-        if known is None:
-            self.current = _Open(type_word.text, name, line)
-            self.opened.append(self.current)
-            if name:
-                self.named[name] = self.current
-            return
-        if known.type != type_word.text:
-            text = f"section {name!r} was of type {known.type!r} in line {known.line}"
-            raise SyntaxFault(text, "give one of them another name", type_word.line, type_word.column, type_word.end)
-        place = Place(self.file, line, 1, name)
-        self.findings.warning("NP005", place, f"the section goes on, it began in line {known.line}")
-        self.current = known
-
-    def _take_option(self, is_list: bool, words: list[Word], line: int, column: int) -> None:
-        name_word = words[0]
-        self._check(NAME, name_word, "an option name has letters, digits and _")
-        if self.current is None:
-            raise SyntaxFault("an option outside of a section", "begin with a config line", line, column, name_word.end)
-        value = words[1].text if len(words) > 1 else ""
-        options = self.current.options
-        new = _OpenOption(value, is_list, line, column)
-        options[name_word.text] = self._joined(name_word.text, options.get(name_word.text), new)
-
-    def _joined(self, name: str, old: _OpenOption | None, new: _OpenOption) -> _OpenOption:
-        """What libuci makes of an option that is given again."""
-        if new.is_absent:
-            self._warn("NP006", new, f"option {name} has no value, UCI ignores the line")
-            return old or new
-        if old is None or old.is_absent:
-            return new
-        if not new.is_list:
-            self._warn("NP005", new, f"option {name} replaces what line {old.line} says")
-            return new
-        if not old.is_list:
-            self._warn("NP005", new, f"list {name} also takes the value of line {old.line}")
-        old.values += new.values
-        old.is_list = True
-        return old
-
-    def _warn(self, code: str, option: _OpenOption, text: str) -> None:
-        section = self.current.name if self.current else ""
-        self.findings.warning(code, Place(self.file, option.line, option.column, section), text)
+def _take_option(sections: Sections, is_list: bool, words: list[Word], line: int, column: int) -> None:
+    name_word = words[0]
+    _check(NAME, name_word, "an option name has letters, digits and _")
+    if not sections.is_open:
+        raise SyntaxFault("an option outside of a section", "begin with a config line", line, column, name_word.end)
+    value = words[1].text if len(words) > 1 else ""
+    sections.add(name_word.text, value, is_list, line, column)

@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.uci import BuiltinReader, Option, Section, UciFile
+from netpolicy.config.uci import BuiltinReader, UciFile
+from netpolicy.config.uci_section import Option, Section
 
 # libuci names an anonymous section by counter and hash; nothing else tells it from a named one.
 GENERATED_NAME = re.compile(r"cfg[0-9a-f]{6}")

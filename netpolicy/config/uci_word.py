@@ -77,13 +77,17 @@ class Cursor:
             self._line_start = self.text.rfind("\n", self.position, end) + 1
         self.position = end
 
+    def go_to_line(self, line: int, start: int) -> None:
+        """Continue at the line that begins at the offset `start`."""
+        self.line = line
+        self._line_start = self.position = start
+        self._starts = {line: start}
+
     def go_after_line(self, offset: int) -> None:
         """Continue at the line after the one that `offset` is in, backwards too."""
         end = self.text.find("\n", offset)
         target = len(self.text) if end < 0 else end + 1
-        self.line = self.text.count("\n", 0, target) + 1
-        self._line_start = self.position = target
-        self._starts = {self.line: target}
+        self.go_to_line(self.text.count("\n", 0, target) + 1, target)
 
     def skip_blanks(self) -> None:
         """Step over blanks, not over the end of the line."""

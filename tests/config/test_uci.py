@@ -3,10 +3,11 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netpolicy.config.uci import MAX_BYTES, BuiltinReader, read_data, read_text
+from netpolicy.config import uci
+from netpolicy.config.uci import MAX_BYTES, BuiltinReader, read_carefully, read_data, read_text
 
 
 def places(text: str) -> list[tuple[str, int, int]]:
@@ -93,10 +94,37 @@ def test_a_long_run_of_the_same_is_read_in_bounded_time(unit):
     assert time.monotonic() - start < 5, "linear reading takes well under a second here"
 
 
+INDENT = st.sampled_from(["", "\t", "  ", "\f"])
+BLANK = st.sampled_from([" ", "  ", "\t", "\r", "\v", ""])
+LINE_END = st.sampled_from(["\n", "\n", "\r\n", "\n\n\n", "\n \n", ""])
+WORD = st.sampled_from(
+    ["a", "b", "a1_", "c-d", "é", "'a'", "'b c'", '"a"', '"b;#"', "''", '""', "'", '"a\\n"', "a\\ b", "x'y'", ";", "#"]
+)
+USUAL_LINE = st.tuples(
+    INDENT, st.sampled_from(["config ", "option ", "list "]), st.sampled_from(["a ", "b\t"]), WORD, LINE_END
+)
+ODD_LINE = st.tuples(
+    INDENT,
+    st.sampled_from(["config", "option", "list", "package", "o", "l", "konfig", "#", ""]),
+    st.lists(st.tuples(BLANK, WORD).map("".join), max_size=3).map("".join),
+    BLANK,
+    LINE_END,
+)
+LINE = st.one_of(USUAL_LINE, USUAL_LINE, ODD_LINE).map("".join)
+
+
+@pytest.mark.parametrize("limit", [3, uci.MAX_COMMANDS])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.lists(LINE, max_size=12).map(lambda lines: "config a b\n" + "".join(lines)))
+def test_ordinary_lines_read_at_once_mean_what_they_mean_word_by_word(monkeypatch, limit, text):
+    monkeypatch.setattr(uci, "MAX_COMMANDS", limit)
+    assert read_text(text) == read_carefully(text)
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.text(st.sampled_from("config option list package 'ab'\"\\;#\n\r\t\0é"), max_size=200))
-def test_no_text_makes_the_reader_raise(text):
-    read_text(text)
+def test_no_text_makes_the_reader_raise_or_depend_on_the_path(text):
+    assert read_text(text) == read_carefully(text)
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,0 +1,145 @@
+"""Put the commands of a UCI text together into sections, joining as libuci does.
+
+Knows what an option given twice means and says so as a finding; never sees characters,
+quotes or lines without a command: that is uci.py. Behaviour: libuci's file parser
+(openwrt/uci, file.c and list.c), held against it by tests/config/test_uci_contract.py.
+"""
+
+from typing import NamedTuple
+
+from netpolicy.config.diagnostic import Findings, Place
+
+
+# Tuples, not frozen dataclasses: ten thousand rules have sixty thousand options, and these are
+# made in a third of the time.
+class Option(NamedTuple):
+    """One option. A plain option has one value; "" is one that UCI treats as absent."""
+
+    name: str
+    values: tuple[str, ...]
+    is_list: bool
+    line: int = 0
+    column: int = 0
+
+
+class Section(NamedTuple):
+    """One section; a named one that appears twice in a file is one section here."""
+
+    type: str
+    name: str  # "" for an anonymous one
+    anonymous: bool
+    line: int
+    options: tuple[Option, ...]
+
+    def option(self, name: str) -> Option | None:
+        """The option of that name, or None."""
+        for option in self.options:
+            if option.name == name:
+                return option
+        return None
+
+
+class _OpenOption:
+    """An option that a later line may still extend; a list may grow long, so it grows in place."""
+
+    __slots__ = ("column", "is_list", "line", "values")
+
+    def __init__(self, value: str, is_list: bool, line: int, column: int) -> None:
+        self.values = [value]
+        self.is_list = is_list
+        self.line = line
+        self.column = column
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether UCI would not store it: a plain option without a value."""
+        return not self.is_list and self.values == [""]
+
+
+class OpenSection:
+    """A section that is still being filled."""
+
+    __slots__ = ("line", "name", "options", "type")
+
+    def __init__(self, type: str, name: str, line: int) -> None:
+        self.type = type
+        self.name = name
+        self.line = line
+        self.options: dict[str, _OpenOption] = {}
+
+    def closed(self) -> Section:
+        """The section as a value."""
+        options = [
+            Option(name, tuple(one.values), one.is_list, one.line, one.column) for name, one in self.options.items()
+        ]
+        return Section(self.type, self.name, not self.name, self.line, tuple(options))
+
+
+class Sections:
+    """The sections of one text, in the order of their first lines."""
+
+    def __init__(self, file: str, findings: Findings) -> None:
+        self._file = file
+        self._findings = findings
+        self._opened: list[OpenSection] = []
+        self._named: dict[str, OpenSection] = {}
+        self._current: OpenSection | None = None
+        self.commands = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an option would have a section to belong to."""
+        return self._current is not None
+
+    def all(self) -> tuple[Section, ...]:
+        """Everything taken so far."""
+        return tuple(one.closed() for one in self._opened)
+
+    def named(self, name: str) -> OpenSection | None:
+        """The section that already has that name, or None."""
+        return self._named.get(name)
+
+    def close(self) -> None:
+        """Options of a refused section must not fall into the one before."""
+        self._current = None
+
+    def open(self, type: str, name: str, line: int) -> None:
+        """Begin a section, or go on with the one of that name (which must be of that type)."""
+        known = self._named.get(name)
+        if known is not None:
+            place = Place(self._file, line, 1, name)
+            self._findings.warning("NP005", place, f"the section goes on, it began in line {known.line}")
+            self._current = known
+            return
+        self._current = OpenSection(type, name, line)
+        self._opened.append(self._current)
+        if name:
+            self._named[name] = self._current
+
+    def add(self, name: str, value: str, is_list: bool, line: int, column: int) -> None:
+        """Give the open section an option."""
+        assert self._current is not None
+        options = self._current.options
+        old = options.get(name)
+        new = _OpenOption(value, is_list, line, column)
+        options[name] = new if old is None and value else self._joined(name, old, new)
+
+    def _joined(self, name: str, old: _OpenOption | None, new: _OpenOption) -> _OpenOption:
+        """What libuci makes of an option that is given again, or without a value."""
+        if new.is_absent:
+            self._warn("NP006", new, f"option {name} has no value, UCI ignores the line")
+            return old or new
+        if old is None or old.is_absent:
+            return new
+        if not new.is_list:
+            self._warn("NP005", new, f"option {name} replaces what line {old.line} says")
+            return new
+        if not old.is_list:
+            self._warn("NP005", new, f"list {name} also takes the value of line {old.line}")
+        old.values += new.values
+        old.is_list = True
+        return old
+
+    def _warn(self, code: str, option: _OpenOption, text: str) -> None:
+        section = self._current.name if self._current else ""
+        self._findings.warning(code, Place(self._file, option.line, option.column, section), text)
