@@ -6,6 +6,7 @@ one is said by `fatal` and `blocked_skip`; nothing is raised and nothing is appl
 
 from binascii import crc32
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from netpolicy.config.diagnostic import Diagnostic, Findings, Place
@@ -17,11 +18,16 @@ from netpolicy.config.schema import SECTIONS, nearest
 from netpolicy.config.uci import MAX_BYTES, UciFile, read_text
 from netpolicy.config.uci_section import Option, Section
 from netpolicy.config.value import name as check_name
+from netpolicy.core.field import parse_field
 from netpolicy.core.model import BLOCK, BUILT_IN_OUTBOUNDS, Outbound, Rule, Ruleset, Settings
 from netpolicy.core.value import ValueProblem
 
 MAX_RULES = 10_000  # what a router with 128 MB can hold and load (docs/rules.md)
 MAX_FILES = 64
+
+# Rules repeat themselves (tcp, 443, one guest network): equal fields of one load are parsed once
+# and shared. Least used ones go, so that ten thousand different ones cost little.
+MAX_SHARED_FIELDS = 1024
 LATER_FORMATS = (".np", ".dsl", ".yaml", ".yml")
 
 # Errors of form: nobody can say what else the file was to mean.
@@ -81,6 +87,7 @@ class _Assembly:
         self.fatal = False
         self.blocked_skip = False
         self.files: list[UciFile] = []
+        self.parse = lru_cache(MAX_SHARED_FIELDS)(parse_field)
 
     def break_off(self, code: str, place: Place, message: str, hint: str = "") -> None:
         """The configuration cannot be used."""
@@ -198,7 +205,7 @@ class _Assembly:
         place = Place(file, section.line, 1, name)
         rule = None
         if section.anonymous or _has_good_name(section, place, self.findings):
-            rule = read_rule(section, name, file, self.findings)
+            rule = read_rule(section, name, file, self.findings, self.parse)
         other = self.rules.get(name) or self.outbounds.get(name)
         if rule is not None and other is not None:
             text = f"the name {name!r} is already used at {other.position}"

@@ -45,13 +45,13 @@ def read_outbound(section: Section, file: str, findings: Findings) -> Outbound |
 def _check_type(reading: Reading, name: str) -> None:
     kind = reading.values.get("type")
     if kind is None:
-        if "type" not in reading.places:
+        if "type" not in reading.written:
             reading.error("NP109", f"outbound {name!r} has no type", "one of " + ", ".join(OUTBOUND["type"].choices))
         return
     if name in BUILT_IN_OUTBOUNDS and kind != name:
         reading.error("NP106", f"{name!r} is built in and can only be of type {name}", "choose another name")
     needed = NEEDED.get(kind)
-    if needed and needed not in reading.places:
+    if needed and needed not in reading.written:
         reading.error("NP109", f"outbound {name!r} of type {kind} needs option {needed}")
     for option in reading.values:
         types = OUTBOUND[option].types

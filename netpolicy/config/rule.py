@@ -4,6 +4,8 @@ Reports everything that is wrong with it; gives no rule rather than a weaker one
 looks at other rules or at outbounds: that is load.py.
 """
 
+from collections.abc import Callable
+
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.lint import check_rule
 from netpolicy.config.schema import MATCH_OPTIONS, SECTIONS
@@ -14,15 +16,19 @@ from netpolicy.core.field import Field, parse_field
 from netpolicy.core.model import BLOCK, Action, Rule
 from netpolicy.core.value import ValueProblem
 
+FieldParser = Callable[[str, tuple[str, ...]], Field]
+
 PRIMARY_ACTIONS = ("route", "switch_route", "throttle", "block")
 ROUTES = ("route", "switch_route")
 
 
-def read_rule(section: Section, name: str, file: str, findings: Findings) -> Rule | None:
-    """The rule, or None after an error was reported."""
+def read_rule(
+    section: Section, name: str, file: str, findings: Findings, parse: FieldParser = parse_field
+) -> Rule | None:
+    """The rule, or None after an error was reported. `parse` may share the fields of rules."""
     place = Place(file, section.line, 1 if section.line else 0, name)
     reading = read_section(section, SECTIONS["rule"], place, findings)
-    fields = _fields(reading)
+    fields = _fields(reading, parse)
     _check_states(reading)
     action = _action(reading)
     if not reading.ok or action is None:
@@ -58,21 +64,21 @@ def is_protective(section: Section, blocking: frozenset[str] = frozenset((BLOCK,
     return any(value in blocking for values in named for value in values)
 
 
-def _fields(reading: Reading) -> tuple[Field, ...]:
+def _fields(reading: Reading, parse: FieldParser) -> tuple[Field, ...]:
     fields = []
-    written = [name for name in MATCH_OPTIONS if name in reading.places]
+    written = [name for name in MATCH_OPTIONS if name in reading.written]
     for name in written:
         values = reading.values.get(name)
         if values is None:
             continue  # reported already
         try:
-            fields.append(parse_field(name, values))
+            fields.append(parse(name, values))
         except ValueProblem as problem:
             reading.problem(name, problem, values)
     if reading.values.get("any"):
         if written:
             text = "the other match fields have no effect beside any"
-            reading.findings.warning("NP109", reading.places["any"], text, "remove any, or the fields")
+            reading.findings.warning("NP109", reading.at("any"), text, "remove any, or the fields")
         return ()
     if not written and reading.ok:
         reading.error("NP201", "match must contain at least one field or any: true", "write `option any '1'`")
@@ -88,7 +94,7 @@ def _check_states(reading: Reading) -> None:
 def _action(reading: Reading) -> Action | None:
     values = reading.values
     given = [name for name in PRIMARY_ACTIONS if values.get(name)]
-    refused = [name for name in PRIMARY_ACTIONS if name in reading.places and name not in values]
+    refused = [name for name in PRIMARY_ACTIONS if name in reading.written and name not in values]
     if refused:
         return None  # reported already
     if not given:

@@ -20,19 +20,23 @@ class Reading:
     place: Place
     findings: Findings
     values: dict[str, Any] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
-    written: dict[str, str] = field(default_factory=dict)  # canonical name: the word that was used
+    written: dict[str, Option] = field(default_factory=dict)  # canonical name: what stands there
     ok: bool = True
+
+    def at(self, option: str) -> Place:
+        """Where the option stands, or the section when it does not say it."""
+        found = self.written.get(option)
+        return self.place if found is None else _place_of(found, self.place)
 
     def error(self, code: str, message: str, hint: str = "", option: str = "") -> None:
         """The section cannot be used."""
         self.ok = False
-        self.findings.error(code, self.places.get(option, self.place), message, hint)
+        self.findings.error(code, self.at(option), message, hint)
 
     def problem(self, option: str, problem: ValueProblem, values: tuple[str, ...]) -> None:
         """A value was refused."""
         code = "NP103" if isinstance(problem, Unsupported) else "NP105"
-        word = self.written.get(option, option)
+        word = self.written[option].name if option in self.written else option
         hint = problem.hint
         if any(" " in value.strip() or "," in value for value in values) and not option.endswith("_port"):
             hint = f"write one `list {word}` line per value"
@@ -45,13 +49,13 @@ def read_section(section: Section, spec: SectionSpec, place: Place, findings: Fi
     for option in section.options:
         name = spec.aliases.get(option.name, option.name)
         known = spec.options.get(name)
-        where = Place(place.file, option.line or place.line, option.column, place.rule)
-        if name in reading.places:
-            findings.error("NP109", where, f"{option.name} and {reading.written[name]} are the same option")
+        earlier = reading.written.get(name)
+        if earlier is not None:
+            text = f"{option.name} and {earlier.name} are the same option"
+            findings.error("NP109", _place_of(option, place), text)
             reading.ok = False
             continue
-        reading.places[name] = where
-        reading.written[name] = option.name
+        reading.written[name] = option
         if known is None:
             hint = nearest(option.name, (*spec.options, *spec.aliases))
             reading.error("NP101", f"unknown option {option.name!r} in a {spec.type} section", hint, name)
@@ -62,10 +66,14 @@ def read_section(section: Section, spec: SectionSpec, place: Place, findings: Fi
     return reading
 
 
+def _place_of(option: Option, section: Place) -> Place:
+    return Place(section.file, option.line or section.line, option.column, section.rule)
+
+
 def _report_later(reading: Reading, spec: OptionSpec) -> None:
     if spec.later == OFF_IS_HARMLESS:
-        where = reading.places[spec.name]
-        reading.findings.warning("NP104", where, f"{spec.name} is not supported yet and has no effect", spec.meaning)
+        text = f"{spec.name} is not supported yet and has no effect"
+        reading.findings.warning("NP104", reading.at(spec.name), text, spec.meaning)
         return
     reading.error("NP103", f"{spec.name} is not supported yet", "the whole section is left out", spec.name)
 
@@ -80,11 +88,11 @@ def _read_option(reading: Reading, spec: OptionSpec, option: Option) -> None:
         reading.values[spec.name] = option.values
         return
     try:
-        found = tuple(_read_value(spec, value) for value in option.values)
+        found = [_read_value(spec, value) for value in option.values]
     except ValueProblem as problem:
         reading.problem(spec.name, problem, option.values)
         return
-    reading.values[spec.name] = found if spec.is_list else found[0]
+    reading.values[spec.name] = tuple(found) if spec.is_list else found[0]
 
 
 def _read_value(spec: OptionSpec, raw: str) -> Any:

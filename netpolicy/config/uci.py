@@ -138,23 +138,24 @@ def _check_characters(text: str, file: str, findings: Findings) -> None:
 
 def _skip_ordinary_lines(cursor: Cursor, sections: Sections) -> None:
     """Take lines of the ordinary shape, up to the first that is not, or that may hold a mistake."""
+    line, start = cursor.line, cursor.position
     while sections.commands <= MAX_COMMANDS:
-        found = ORDINARY_LINE.match(cursor.text, cursor.position)
+        found = ORDINARY_LINE.match(cursor.text, start)
         if found is None:
-            return
+            break
         keyword, name, single, double, bare, empty_lines = found.groups()
         value = single or double or bare or ""
         if keyword != "config":
             if not sections.is_open:
-                return
-            column = found.start(1) - cursor.position + 1
-            sections.add(name, value, keyword == "list", cursor.line, column)
+                break
+            sections.add(name, value, keyword == "list", line, found.start(1) - start + 1)
         elif NAME.fullmatch(value) and sections.named(value) is None:
-            sections.open(name, value, cursor.line)
+            sections.open(name, value, line)
         else:
-            return
+            break
         sections.commands += 1
-        cursor.go_to_line(cursor.line + 1 + len(empty_lines), found.end())
+        line, start = line + 1 + len(empty_lines), found.end()
+    cursor.go_to_line(line, start)
 
 
 def _read_line(cursor: Cursor, sections: Sections) -> None:

@@ -15,6 +15,7 @@ from netpolicy.core.value import ValueProblem
 TRUE = ("1", "yes", "on", "true", "enabled")
 FALSE = ("0", "no", "off", "false", "disabled")
 
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 NAME = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 # The predecessor allowed any text; these are the characters that every spelling can carry.
 TARGET = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -67,13 +68,14 @@ def number(low: int, high: int) -> Callable[[str], int]:
     """A reader for whole decimal numbers in a range."""
 
     def read(raw: str) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,10}", raw, re.ASCII):
+        if not WHOLE_NUMBER.fullmatch(raw):
             raise ValueProblem(f"{raw[:64]!r} is not a whole number", f"{low} to {high}")
-        if low == 0 and int(raw) < 0:
+        found = int(raw)
+        if low == 0 and found < 0:
             raise ValueProblem("must be >= 0", f"{low} to {high}")
-        if not low <= int(raw) <= high:
+        if not low <= found <= high:
             raise ValueProblem(f"{raw} is out of range", f"{low} to {high}")
-        return int(raw)
+        return found
 
     return read
 

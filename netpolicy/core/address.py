@@ -10,6 +10,9 @@ V4 = 4
 V6 = 6
 BITS = {V4: 32, V6: 128}
 
+# The one accepted spelling of each number that a dotted quad or a prefix length can hold.
+DECIMAL = {str(number): number for number in range(256)}
+
 
 def parse_address(text: str) -> tuple[int, int]:
     """(family, integer) of an address text. Raises ValueProblem."""
@@ -38,9 +41,10 @@ def parse_range(text: str) -> tuple[int, int, int]:
 def _parse_network(text: str) -> tuple[int, int, int]:
     address, length_text = text.split("/", 1)
     family, number = parse_address(address)
-    if not _is_decimal(length_text) or int(length_text) > BITS[family]:
+    length = DECIMAL.get(length_text)
+    if length is None or length > BITS[family]:
         raise ValueProblem("invalid prefix length in {!r}".format(text))
-    host = (1 << (BITS[family] - int(length_text))) - 1
+    host = (1 << (BITS[family] - length)) - 1
     if number & host:
         network = format_address(family, number & ~host)
         raise ValueProblem(
@@ -50,17 +54,15 @@ def _parse_network(text: str) -> tuple[int, int, int]:
     return family, number, number | host
 
 
-def _is_decimal(text: str) -> bool:
-    return 0 < len(text) <= 3 and all("0" <= c <= "9" for c in text) and (text == "0" or text[0] != "0")
-
-
 def _parse_v4(text: str, whole: str) -> int:
-    parts = text.split(".")
-    if len(parts) != 4 or not all(_is_decimal(part) and int(part) < 256 for part in parts):
+    parts = [DECIMAL.get(part) for part in text.split(".")]
+    if len(parts) != 4:
         raise ValueProblem("invalid address {!r}".format(whole))
     number = 0
     for part in parts:
-        number = number << 8 | int(part)
+        if part is None:
+            raise ValueProblem("invalid address {!r}".format(whole))
+        number = number << 8 | part
     return number
 
 

@@ -342,6 +342,8 @@ FIELD_ORDER = (
     "proto", "family", "sni", "latency_ms", "rtt_ms",
 )  # fmt: skip
 
+FIELD_RANK = {name: rank for rank, name in enumerate(FIELD_ORDER)}
+
 # Known from the first packet, so the kernel can decide by them.
 PACKET_FIELDS = ("src_iface", "src_mac", "src_addr", "src_port", "dest_addr", "dest_port", "proto", "family")
 

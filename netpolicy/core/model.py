@@ -7,6 +7,7 @@ never changes after it was built. Meaning of each field: docs/rules.md.
 from netpolicy.core.address import parse_address
 from netpolicy.core.field import (
     FIELD_ORDER,
+    FIELD_RANK,
     PACKET_FIELDS,
     Field,
     Words,
@@ -70,7 +71,7 @@ class Rule:
     ) -> None:
         self.name = name
         self.priority = priority
-        self.fields = tuple(sorted(fields, key=lambda field: FIELD_ORDER.index(field.name)))
+        self.fields = tuple(sorted(fields, key=lambda field: FIELD_RANK[field.name]))
         self.action = action
         self.when = when  # states; empty: every state
         self.disable = disable

@@ -7,6 +7,8 @@ A set is merged when its ranges are sorted, disjoint and not adjacent.
 
 def merge(pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """The same numbers as `pairs`, sorted and with overlapping or adjacent ranges joined. O(n log n)."""
+    if len(pairs) < 2:  # the usual value: one network, one port
+        return tuple(pairs)
     result: list[tuple[int, int]] = []
     for low, high in sorted(pairs):
         if result and low <= result[-1][1] + 1:
@@ -21,6 +23,8 @@ def subtract(
     ranges: tuple[tuple[int, int], ...], holes: tuple[tuple[int, int], ...]
 ) -> tuple[tuple[int, int], ...]:
     """The numbers of `ranges` that are not in `holes` (both merged). O(n + m)."""
+    if not holes:
+        return ranges
     result = []
     position = 0
     for low, high in ranges:

@@ -418,3 +418,10 @@ def test_a_text_reads_no_further_file():
     loaded = load_text("config netpolicy 'main'\n\tlist ruleset '/etc/passwd'\n")
     assert found(loaded, "warning") == [("NP007", 2)]
     assert not found(loaded)
+
+
+def test_equal_fields_of_one_load_are_parsed_once_and_a_mistake_is_reported_for_every_rule():
+    text = "config rule 'r{0}'\n\toption proto '{1}'\n\toption dest_port '443'\n\toption block '1'\n"
+    first, second = load_text(text.format(1, "tcp") + text.format(2, "tcp")).ruleset.rules
+    assert first.field("dest_port") is second.field("dest_port")
+    assert found(load_text(text.format(1, "tpc") + text.format(2, "tpc"))) == [("NP105", 2), ("NP105", 6)]
