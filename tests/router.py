@@ -54,7 +54,9 @@ def router(foreign: bool = True) -> Iterator[Namespace]:
     with private_netns() as here:
         for name in DEVICES:
             run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}_far")
-        ups = "".join(f"link set {name} up\nlink set {name}_far up\n" for name in DEVICES)
+        ends = [end for name in DEVICES for end in (name, f"{name}_far")]
+        # No link-local addresses: they appear when duplicate detection is done, in the middle of a comparison.
+        ups = "".join(f"link set {end} addrgenmode none\nlink set {end} up\n" for end in ends)
         run("ip", "-batch", "-", text=ups + _NETWORK)
         if foreign:
             run("nft", "-f", "-", text=FOREIGN_TABLE)

@@ -213,7 +213,7 @@ class Engine:
             if plan.is_empty:
                 return
             await self._apply(plan, cause)
-            plan = await self._plan(self.numbers)
+            plan, self.compiled, _ = await self._plan(self.numbers)
         if not plan.is_empty:
             raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
 

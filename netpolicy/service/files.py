@@ -57,11 +57,13 @@ def read_classes(folder: str) -> dict[str, int]:
     try:
         with open(os.path.join(folder, CLASSES), encoding="utf-8") as file:
             found = json.loads(file.read(LIMIT))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}
-    return {str(name): number for name, number in found.items() if isinstance(number, int)}
+    # One name per number, whatever the file says: two lines of one class would be one line.
+    names = {number: str(name) for name, number in found.items() if type(number) is int}
+    return {name: number for number, name in names.items()}
 
 
 def write_classes(folder: str, numbers: Mapping[str, int]) -> None:

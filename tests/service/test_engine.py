@@ -283,7 +283,7 @@ async def test_a_line_that_goes_and_comes_back(house, on_fail, leads_to, how):
 
 
 def _shape(lines: list[str]) -> list[str]:
-    """Without generation numbers, and without IPv6 link-local routes, which come back when they like."""
+    """Without generation numbers, and without the kernel's own IPv6 entries, which come back when they like."""
     return sorted(
         re.sub(r"\bg\d+_", "g_", line)
         for line in lines

@@ -1,0 +1,292 @@
+"""The whole process on a real kernel: start, reload, damage, death and end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from netpolicy.bus.status import UbusError
+from tests.daemon.running import Listener, Netpolicyd, netpolicyd, until
+from tests.netns import needs_root, run
+from tests.router import everything, of_others, ours, router
+from tests.service.parts import CONFIG
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+
+@pytest.fixture(autouse=True)
+def here():
+    with router() as namespace:
+        yield namespace
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    with netpolicyd(tmp_path, CONFIG) as started:
+        started.settled()
+        yield started
+
+
+def wrapper(folder: Path, script: str) -> str:
+    """A folder with an nft that runs the script before the real one."""
+    place = folder / "bin"
+    place.mkdir()
+    (place / "nft").write_text(f'#!/bin/sh\n{script}\nexec /usr/sbin/nft "$@"\n')
+    (place / "nft").chmod(0o755)
+    return str(place)
+
+
+def shape() -> list[str]:
+    return sorted(
+        re.sub(r"\bg\d+_", "g_", re.sub(r"packets \d+ bytes \d+", "", line)) for line in everything().splitlines()
+    )
+
+
+# -- life ----------------------------------------------------------------------------------------
+
+
+def test_it_enforces_answers_and_leaves_nothing_behind(tmp_path):
+    before = everything()
+    with netpolicyd(tmp_path, CONFIG) as daemon:
+        status = daemon.settled()
+        assert status["rules"]["active"] == 2 and status["config"]["error"] is None
+        assert [one["up"] for one in status["outbounds"]] == [True, True]
+        assert "r_video" in ours()
+        run(
+            "conntrack",
+            "-I",
+            "-p",
+            "udp",
+            "-s",
+            "192.168.1.50",
+            "-d",
+            "203.0.113.5",
+            "--sport",
+            "1",
+            "--dport",
+            "9",
+            "-t",
+            "600",
+            "-m",
+            "0x42000001",
+        )
+        assert daemon.end(signal.SIGTERM) == 0
+    assert everything() == before
+    assert "mark=1 " in run("conntrack", "-L")
+    assert sorted(path.name for path in daemon.state.rglob("*") if path.is_file()) == ["lock"]
+
+
+def test_every_method_answers(daemon):
+    assert [one["name"] for one in daemon.call("rules")["rules"]] == ["video", "mail"]
+    assert len(daemon.call("outbounds")["outbounds"]) == 2
+    assert daemon.call("connections")["disagreements"] == 0
+    assert daemon.call("decide", facts={"protocol": "tcp", "port": 443})["outbound"] == "wan_b"
+    assert daemon.call("plan")["changes"] == []
+    assert daemon.call("lint", text="config rule 'x'\n")["ok"] is False
+    assert any("is running" in one["message"] for one in daemon.call("logs", limit=500)["entries"])
+    with pytest.raises(UbusError, match="unknown argument"):
+        daemon.call("status", colour="red")
+    with pytest.raises(UbusError):
+        daemon.call("decide", facts={"port": "no"})
+
+
+def test_a_reload_follows_the_file_and_a_bad_one_keeps_the_old(daemon):
+    listener = Listener(daemon.socket)
+    daemon.config.write_text(CONFIG.replace("'443'", "'8443'"))
+    daemon.send(signal.SIGHUP)
+    until(lambda: "8443" in ours())
+    before = everything()
+    daemon.config.write_text("config rule 'x")
+    daemon.send(signal.SIGHUP)
+    until(lambda: daemon.call("status")["config"]["error"])
+    assert everything() == before
+    assert daemon.call("reload")["ok"] is False
+    daemon.config.write_text(CONFIG)
+    assert daemon.call("reload") == {"ok": True, "error": None}
+    until(lambda: "netpolicy.apply" in listener.names())
+    configs = [data["ok"] for name, data in listener.heard if name == "netpolicy.config"]
+    assert configs[0] is True and False in configs and configs[-1] is True
+
+
+def test_a_line_that_goes_down_is_followed_and_told(daemon):
+    listener = Listener(daemon.socket)
+    run("ip", "link", "set", "wanb_far", "down")
+    until(lambda: "goto r_video" not in ours(), 5)
+    until(lambda: ("netpolicy.outbound", False) in [(name, data.get("up")) for name, data in listener.heard])
+    run("ip", "link", "set", "wanb_far", "up")
+    until(lambda: "goto r_video" in ours(), 5)
+    until(lambda: ("netpolicy.outbound", True) in [(name, data.get("up")) for name, data in listener.heard])
+    assert "netpolicy.apply" in listener.names()
+
+
+# -- damage --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ("nft", "delete", "table", "inet", "netpolicy"),
+        ("ip", "rule", "del", "priority", "7002"),
+        ("ip", "route", "flush", "table", "7002"),
+        ("nft", "flush", "chain", "inet", "netpolicy", "pre"),
+        ("ip", "-6", "rule", "del", "priority", "7001"),
+        ("nft", "flush", "ruleset"),
+    ],
+)
+def test_what_somebody_takes_away_is_back_within_seconds(daemon, damage):
+    before = sorted(_plain(ours()))
+    run(*damage)
+    until(lambda: sorted(_plain(ours())) == before, 3.0)
+
+
+def _plain(text: str) -> list[str]:
+    return [re.sub(r"\bg\d+_", "g_", re.sub(r"packets \d+ bytes \d+", "", line)) for line in text.splitlines()]
+
+
+def test_a_change_of_somebody_elses_table_is_none_of_its_business(daemon):
+    daemon.call("logs")
+    before = daemon.call("status")["kernel"]["generation"]
+    run("nft", "add", "element", "inet", "other", "np_words", "{ 172.16.0.0/12 }")
+    run("ip", "rule", "add", "priority", "1011", "from", "10.7.7.7", "lookup", "main")
+    daemon.settled()
+    assert daemon.call("plan")["changes"] == []
+    assert daemon.call("status")["kernel"]["generation"] == before
+
+
+# -- death and twins -----------------------------------------------------------------------------
+
+
+def test_after_kill_9_the_state_is_adopted_and_leftovers_are_cleaned(tmp_path):
+    clean = of_others()
+    with netpolicyd(tmp_path, CONFIG) as daemon:
+        daemon.settled()
+        daemon.end(signal.SIGKILL)
+        assert "r_video" in ours()
+        before = shape()
+        run(
+            "nft",
+            "-f",
+            "-",
+            text="add chain inet netpolicy g77_forwarded\nadd chain inet netpolicy r_half\n"
+            "add rule inet netpolicy g77_forwarded goto r_half\n",
+        )
+        daemon.start()
+        daemon.settled()
+        until(lambda: "g77" not in ours())
+        assert daemon.call("plan")["changes"] == []
+        assert shape() == before and of_others() == clean
+        daemon.end(signal.SIGKILL)
+        daemon.start()
+        assert daemon.settled()["kernel"]["generation"] == 0  # nothing had to be changed
+        assert daemon.end() == 0
+    assert ours() == ""
+
+
+def test_a_second_one_is_refused_in_one_sentence(daemon, tmp_path):
+    before = everything()
+    command = [
+        sys.executable,
+        "-m",
+        "netpolicy.daemon.main",
+        "--config",
+        str(daemon.config),
+        "--state-dir",
+        str(daemon.state),
+        "--socket",
+        str(tmp_path / "other.sock"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("netpolicyd: another netpolicyd is running") and done.stderr.count("\n") == 1
+    assert everything() == before
+    assert daemon.call("status")["kernel"]["in_sync"]
+
+
+def test_a_state_folder_that_cannot_be_used_is_named(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    daemon = Netpolicyd(tmp_path, CONFIG)
+    daemon.start()
+    assert daemon.process and daemon.process.wait(15) == 1
+    until(lambda: "netpolicyd: cannot use" in daemon.said())
+    assert "Traceback" not in daemon.said()
+
+
+# -- when the system fails -----------------------------------------------------------------------
+
+
+def test_status_answers_while_nft_hangs(tmp_path):
+    hanging = wrapper(tmp_path, f"[ -e {tmp_path}/hang ] && exec sleep 600")
+    with netpolicyd(tmp_path, CONFIG, path=hanging) as daemon:
+        daemon.settled()
+        (tmp_path / "hang").touch()
+        run("ip", "link", "set", "wanb_far", "down")
+        until(
+            lambda: (
+                not daemon.call("status")["kernel"]["in_sync"] or daemon.call("status")["outbounds"][1]["up"] is False
+            )
+        )
+        for _ in range(20):
+            started = time.monotonic()
+            daemon.call("status")
+            daemon.call("outbounds")
+            daemon.call("decide", facts={"port": 25})
+            assert time.monotonic() - started < 1
+        (tmp_path / "hang").unlink()
+
+
+def test_an_nft_that_refuses_is_reported_and_retried(tmp_path):
+    refusing = wrapper(tmp_path, f"[ -e {tmp_path}/refuse ] && {{ echo 'Error: refused by the test' >&2; exit 1; }}")
+    (tmp_path / "refuse").touch()
+    before = everything()
+    with netpolicyd(tmp_path, CONFIG, path=refusing) as daemon:
+        until(lambda: "refused by the test" in (daemon.call("status")["kernel"]["error"] or ""))
+        assert everything() == before
+        (tmp_path / "refuse").unlink()
+        daemon.settled()
+        assert "r_video" in ours()
+
+
+def test_without_privileges_it_says_so_and_changes_nothing(tmp_path):
+    """As an unprivileged service would run: root's files, but no capability over the network."""
+    before = everything()
+    without = ("setpriv", "--bounding-set", "-net_admin,-sys_admin", "--inh-caps", "-all")
+    with netpolicyd(tmp_path, CONFIG, *without) as daemon:
+        until(lambda: daemon.process.poll() is not None or _error(daemon))
+        if daemon.process.poll() is None:
+            assert "ermitted" in _error(daemon) or "ermission" in _error(daemon)
+            daemon.end()
+        else:
+            assert "netpolicyd: " in daemon.said() and "CAP_NET_ADMIN" in daemon.said()
+    assert everything() == before
+
+
+def _error(daemon: Netpolicyd) -> str:
+    return daemon.call("status")["kernel"]["error"] or ""
+
+
+def test_without_a_configuration_it_waits_for_one(tmp_path):
+    with netpolicyd(tmp_path, CONFIG) as daemon:
+        daemon.settled()
+        daemon.end(signal.SIGKILL)
+        daemon.config.unlink()
+        daemon.start()
+        assert until(lambda: daemon.call("status")["config"]["error"])
+        time.sleep(0.3)  # the first turn: nothing can be awaited that must not happen
+        assert "r_video" in ours()
+        daemon.config.write_text(CONFIG)
+        daemon.send(signal.SIGHUP)
+        daemon.settled()
+        assert daemon.end() == 0
+
+
+def test_the_bus_socket_is_for_root_alone_and_goes_with_the_daemon(daemon):
+    assert os.stat(daemon.socket).st_mode & 0o007 == 0
+    daemon.end()
+    assert not os.path.exists(daemon.socket)

@@ -1,0 +1,44 @@
+"""The decision log: a line and an event for each packet that a rule of ours logged, for nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from netpolicy.config.load import load_text
+from netpolicy.dataplane.names import rule_chain
+from netpolicy.flows.nflog import LoggedPacket
+from netpolicy.service.decisions import DecisionLog
+from tests.netns import needs_root
+from tests.service.parts import CONFIG, House
+
+pytestmark = [pytest.mark.kernel, needs_root]  # the engine opens its sockets
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = House(tmp_path)
+    house.engine.ruleset = load_text(CONFIG).ruleset
+    return house
+
+
+def packet(prefix: str) -> LoggedPacket:
+    given = {field.name: field.default for field in dataclasses.fields(LoggedPacket)}
+    given.update(prefix=prefix, family=4, protocol=6, source="192.168.3.7", destination="203.0.113.5",
+                 source_port=4000, destination_port=25)  # fmt: skip
+    missing = {name: 0 for name, value in given.items() if value is dataclasses.MISSING}
+    return LoggedPacket(**{**given, **missing})
+
+
+def test_a_logged_packet_becomes_a_line_and_an_event(house):
+    DecisionLog(house.engine).note(packet(rule_chain("mail")))
+    flow = "tcp 192.168.3.7:4000 → 203.0.113.5:25"
+    assert house.said("info") == [f"state=NORMAL rule=mail action=block reject {flow}"]
+    assert house.events == [("netpolicy.decision", {"rule": "mail", "action": "block reject", "flow": flow})]
+
+
+@pytest.mark.parametrize("prefix", ["", "r_unknown", "mail", "r_mail\n", "x" * 300])
+def test_what_no_rule_of_ours_logged_is_nothing(house, prefix):
+    DecisionLog(house.engine).note(packet(prefix))
+    assert house.log.since(0, 10) == [] and house.events == []

@@ -1,0 +1,186 @@
+"""When to look again: bursts, failures and refusals, on a clock that the test turns."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import selectors
+
+import pytest
+
+from netpolicy.service import keeper as module
+from netpolicy.service.keeper import Keeper
+
+
+class Clock(asyncio.SelectorEventLoop):
+    """A loop whose time jumps to the next timer as soon as there is nothing else to do."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        super().__init__(_Jumping(self))
+
+    def time(self) -> float:
+        return self.now
+
+
+class _Jumping(selectors.SelectSelector):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None):
+        found = super().select(0)
+        if not found and timeout:
+            self._clock.now += timeout
+        return found
+
+
+class Engine:
+    """Stands in for the real one, whose turns take their time from the kernel: counts and answers as told."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.turns: list[tuple[float, str]] = []
+        self.reads = 0
+        self.answers: list[str | Exception] = []
+        self.refuses = ""
+        self.takes = 0.0
+        self.running = 0
+        self.said: list[str] = []
+        self.log = self
+        self._clock = clock
+
+    def add(self, level: str, kind: str, message: str) -> None:
+        self.said.append(f"{level} {message}")
+
+    async def read_config(self) -> str:
+        self.reads += 1
+        return self.refuses
+
+    async def reconcile(self, cause: str) -> str:
+        assert self.running == 0
+        self.running += 1
+        self.turns.append((self._clock.time(), cause))
+        await asyncio.sleep(self.takes)
+        self.running -= 1
+        answer = self.answers.pop(0) if self.answers else ""
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def play(story) -> Engine:
+    """Runs `story(engine, keeper)` on virtual time."""
+    clock = Clock()
+    try:
+        engine = Engine(clock)
+
+        async def run() -> None:
+            keeper = Keeper(engine)  # type: ignore[arg-type]
+            keeper.start()
+            await story(engine, keeper)
+            await keeper.close()
+
+        clock.run_until_complete(run())
+        return engine
+    finally:
+        clock.close()
+
+
+def test_it_begins_with_a_turn_at_once():
+    async def story(engine, keeper):
+        await asyncio.sleep(1)
+
+    assert [cause for _, cause in play(story).turns] == ["start"]
+
+
+def test_a_burst_becomes_one_turn():
+    async def story(engine, keeper):
+        await asyncio.sleep(1)
+        for number in range(12):
+            keeper.look(f"address {number}")
+            await asyncio.sleep(module.SETTLE_SECONDS / 20)
+        await asyncio.sleep(5)
+
+    assert len(play(story).turns) == 2
+
+
+def test_a_neighbour_that_flaps_for_ever_gets_few_turns_but_is_not_put_off():
+    async def story(engine, keeper):
+        for _ in range(1000):
+            keeper.look("flap")
+            await asyncio.sleep(0.01)
+
+    turns = play(story).turns
+    assert 20 < len(turns) < 35  # in ten seconds
+
+
+def test_what_happens_during_a_turn_leads_to_another_one():
+    async def story(engine, keeper):
+        engine.takes = 1.0
+        await asyncio.sleep(0.5)
+        keeper.look("meanwhile")
+        await asyncio.sleep(5)
+
+    assert [cause for _, cause in play(story).turns] == ["start", "meanwhile"]
+
+
+def test_a_failed_turn_is_tried_again_later_and_later():
+    async def story(engine, keeper):
+        engine.answers = ["no"] * 9
+        await asyncio.sleep(1000)
+
+    turns = play(story).turns
+    assert len(turns) == 10  # until it works, and then no more
+    pauses = [after - before for (before, _), (after, _) in itertools.pairwise(turns)]
+    assert pauses[0] == pytest.approx(module.RETRY_FIRST_SECONDS, abs=0.5)
+    assert pauses[1] == pytest.approx(2 * module.RETRY_FIRST_SECONDS, abs=0.5)
+    assert pauses[-1] == pytest.approx(module.RETRY_MOST_SECONDS, abs=0.5)
+
+
+def test_causes_during_a_failure_do_not_pile_up_retries():
+    async def story(engine, keeper):
+        engine.answers = ["no"] * 40
+        for _ in range(40):
+            keeper.look("flap")
+            await asyncio.sleep(0.5)
+        engine.turns.clear()
+        engine.answers = []
+        await asyncio.sleep(1000)
+
+    assert len(play(story).turns) == 1
+
+
+def test_a_refused_configuration_is_not_tried_again_by_itself_but_the_network_is_looked_at():
+    async def story(engine, keeper):
+        await asyncio.sleep(1)
+        engine.refuses = "line 3 is wrong"
+        keeper.look("link wanb changed")
+        keeper.reload()
+        await asyncio.sleep(1000)
+
+    engine = play(story)
+    assert engine.reads == 1
+    assert len(engine.turns) == 2
+
+
+def test_a_bug_in_a_turn_is_said_and_the_keeping_goes_on():
+    async def story(engine, keeper):
+        engine.answers = [ValueError("a bug")]
+        await asyncio.sleep(100)
+
+    engine = play(story)
+    assert len(engine.turns) == 2
+    assert engine.said == ["error internal error, to be tried again: ValueError: a bug"]
+
+
+def test_closing_waits_for_the_turn_under_way_and_no_other_comes():
+    async def story(engine, keeper):
+        engine.takes = 3.0
+        await asyncio.sleep(1)
+        keeper.look("more")
+        await keeper.close()
+        assert engine.running == 0
+        keeper.look("after the end")
+        await asyncio.sleep(100)
+
+    assert len(play(story).turns) == 1
