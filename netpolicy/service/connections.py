@@ -10,7 +10,7 @@ from typing import Any
 
 from netpolicy.core.evaluate import Decision, decide
 from netpolicy.core.field import PROTOCOL_NAMES
-from netpolicy.core.model import BLOCK, DIRECT, Ruleset
+from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Facts, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.model import Flow, FlowKey
@@ -44,6 +44,7 @@ class Connections:
         self._judged: dict[FlowKey, Judgement] = {}
         self._budget = DECISIONS_PER_SECOND
         self._second = 0
+        self._neighbours_second = -1
         self._around: Surroundings | None = None
         self._around_of: object = None
         self.disagreements = 0
@@ -139,11 +140,24 @@ class Connections:
         assert compiled is not None
         rules = tuple(entry.rule for entry in compiled.policy.entries)
         ruleset = Ruleset(rules, engine.ruleset.outbounds, engine.settings)
-        decision = decide(ruleset, self._surroundings().facts(flow), engine.state, compiled.world)
+        wants_mac = any(rule.field("src_mac") is not None for rule in rules)
+        facts = self._facts(flow, wants_mac)
+        decision = decide(ruleset, facts, engine.state, compiled.world)
         goes = engine.ruleset.outbound(decision.outbound)
         expected = goes.type if goes is not None and goes.type in (DIRECT, BLOCK) else decision.outbound
+        if expected != self._outbound(flow) and _is_blind(facts, wants_mac):
+            return decision, Judgement(None, None)
         rule = decision.rule.name if decision.rule else None
         return decision, Judgement(rule, expected == self._outbound(flow))
+
+    def _facts(self, flow: Flow, wants_mac: bool) -> Facts:
+        """The facts of a flow; a client that is not in the neighbour table yet is looked up again, once a second."""
+        facts = self._surroundings().facts(flow)
+        if wants_mac and _lacks_mac(facts) and self._neighbours_second != self._second:
+            self._neighbours_second = self._second
+            self._around = None
+            facts = self._surroundings().facts(flow)
+        return facts
 
     def _surroundings(self) -> Surroundings:
         """Neighbours change often and matter for MAC rules only: read again with each new view of the network."""
@@ -155,6 +169,15 @@ class Connections:
             self._around = Surroundings(self._engine.view, neighbours)
             self._around_of = self._engine.view
         return self._around
+
+
+def _is_blind(facts: Facts, wants_mac: bool) -> bool:
+    """Whether the kernel saw something of the packet that cannot be told from here."""
+    return facts.src_iface is None or (wants_mac and _lacks_mac(facts))
+
+
+def _lacks_mac(facts: Facts) -> bool:
+    return facts.src_mac is None and facts.src_iface != ROUTER_ITSELF
 
 
 def _describe(flow: Flow) -> str:

@@ -1,0 +1,90 @@
+"""The object `netpolicy`: every method leads to its use case, refusals have their status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netpolicy.bus.method import Caller, check, run
+from netpolicy.bus.object import methods
+from netpolicy.bus.status import INVALID_ARGUMENT, OK
+from netpolicy.service.api import Refused
+
+CALLER = Caller(1, "root", "root")
+
+
+class Service:
+    """Answers with the name of what was asked, and with what it was given."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.refusal = refusal
+
+    def __getattr__(self, name: str) -> Any:
+        def answer(*given: Any) -> dict[str, Any]:
+            if self.refusal:
+                raise Refused(self.refusal)
+            return {"asked": name, "given": list(given)}
+
+        async def later(*given: Any) -> dict[str, Any]:
+            return answer(*given)
+
+        return later if name in ("rules", "plan", "reload") else answer
+
+
+async def call(name: str, refusal: str = "", **given: Any) -> Any:
+    return await run(methods(Service(refusal))[name], given, CALLER, pytest.fail)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("status", {}, []),
+        ("rules", {}, []),
+        ("outbounds", {}, []),
+        ("plan", {}, []),
+        ("reload", {}, []),
+        ("connections", {}, [100, 0, ""]),
+        ("connections", {"limit": 5, "offset": 2, "filter": "x"}, [5, 2, "x"]),
+        ("decide", {"facts": {"port": 1}}, [{"port": 1}]),
+        ("lint", {"text": "x"}, ["x"]),
+        ("logs", {"since": 7, "level": "error"}, [7, 100, "error"]),
+        ("status", {"ubus_rpc_session": "0" * 32}, []),
+    ],
+)
+async def test_a_method_asks_its_use_case(name, given, expected):
+    assert await call(name, **given) == (OK, {"asked": name, "given": expected})
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("status", {"x": 1}), ("connections", {"limit": "5"}), ("decide", {"facts": []}), ("logs", {"since": True})],
+)
+async def test_what_is_not_declared_is_refused(name, given):
+    status, reply = await call(name, **given)
+    assert status == INVALID_ARGUMENT and reply["error"]
+
+
+@pytest.mark.parametrize("name", ["decide", "lint"])
+async def test_a_refusal_is_a_status_with_words(name):
+    assert await call(name, refusal="no such fact") == (INVALID_ARGUMENT, {"error": "no such fact"})
+
+
+async def test_a_plan_that_cannot_be_made_says_why_in_the_reply():
+    status, reply = await call("plan", refusal="install nftables")
+    assert status == OK and reply["error"] == "install nftables" and reply["changes"] == []
+
+
+def test_the_documented_methods_are_there():
+    assert set(methods(Service())) == {  # type: ignore[arg-type]
+        "status",
+        "rules",
+        "outbounds",
+        "connections",
+        "decide",
+        "plan",
+        "reload",
+        "lint",
+        "logs",
+    }
+    assert check(methods(Service())["logs"], {"limit": None}) == {}  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+"""The use cases: plain documents out, refusals in words, and one nft run for many readers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from netpolicy.flows.watch import FlowWatch
+from netpolicy.service.api import LINT_LIMIT, Refused, Service
+from netpolicy.service.connections import Connections
+from tests.netns import needs_root, run
+from tests.router import everything, router
+from tests.service.parts import CONFIG, House
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+
+@pytest.fixture
+async def house(tmp_path):
+    with router():
+        house = House(tmp_path)
+        await house.load()
+        yield house
+
+
+@pytest.fixture
+def service(house):
+    watch = FlowWatch()
+    return Service(house.engine, Connections(house.engine, watch.table), watch)
+
+
+async def test_the_plan_says_what_is_missing_and_changes_nothing(service, house):
+    assert (await service.plan())["changes"] == []
+    run("ip", "rule", "del", "priority", "7002")
+    before = everything()
+    plan = await service.plan()
+    assert plan["changes"] == ["+ ip -4 rule priority 7002 fwmark 0x2000000/0x37000000 lookup 7002"]
+    assert plan["hash"] and everything() == before
+
+
+async def test_a_collision_is_in_the_plan(service):
+    run("ip", "rule", "add", "priority", "7150", "from", "10.1.1.1", "lookup", "main")
+    assert "7150" in (await service.plan())["conflicts"][0]["message"]
+
+
+async def test_what_cannot_be_planned_is_refused_in_words(service, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match="install nftables"):
+        await service.plan()
+
+
+async def test_many_readers_of_the_counters_cost_one_run(service, house, monkeypatch):
+    runs = []
+    listed = type(house.engine.kernel).counters
+
+    async def counted(kernel):
+        runs.append(1)
+        return await listed(kernel)
+
+    monkeypatch.setattr(type(house.engine.kernel), "counters", counted)
+    answers = await asyncio.gather(*(service.rules() for _ in range(20)))
+    assert len(runs) == 1 and all(len(one["rules"]) == 2 for one in answers)
+
+
+async def test_a_decision_on_paper_knows_the_lines(service, house):
+    asked = {"protocol": "tcp", "port": 443}
+    assert service.decide(asked)["rule"] == "video"
+    run("ip", "link", "set", "wanb", "down")
+    await house.engine.reconcile("link")
+    assert service.decide(asked)["outbound"] == "direct"
+    with pytest.raises(Refused, match="port"):
+        service.decide({"port": "many"})
+
+
+async def test_a_text_is_linted_without_touching_anything(service):
+    assert service.lint(CONFIG)["ok"]
+    broken = service.lint("config rule 'x'\n\tlist dest_port '99999'\n")
+    assert not broken["ok"] and broken["diagnostics"][0]["line"]
+    with pytest.raises(Refused, match="longer than"):
+        service.lint("#" * (LINT_LIMIT + 1))
+
+
+async def test_a_reload_says_how_it_went(service, house):
+    assert await service.reload() == {"ok": True, "error": None}
+    house.write("config rule 'x")
+    answer = await service.reload()
+    assert not answer["ok"] and "NP003" in answer["error"]
