@@ -66,6 +66,7 @@ class FlowWatch:
         self._collected: list[Flow] = []
         self._held: list[FlowEvent] = []  # heard while a dump is read; later than the dump
         self._timer: asyncio.Handle | None = None
+        self._repair_is_due = False
 
     def attach(self, loop: asyncio.AbstractEventLoop, on_change: OnChange) -> None:
         """Start. `on_change` is called from the loop after the table changed, with what was applied."""
@@ -80,6 +81,7 @@ class FlowWatch:
     def refresh(self) -> None:
         """Read the whole table soon; nothing where that is under way."""
         if self._batches is None:
+            self._repair_is_due = False
             self._subscribe()
             self._batches = ctnetlink.dump_batches() if self._events else proc.batches()
             self._collected = []
@@ -113,7 +115,9 @@ class FlowWatch:
     def _apply(self, events: list[FlowEvent]) -> None:
         for event in events:
             self.table.apply(event)
-        if self.table.needs_resync and self._batches is None:
+        # Not put off by the events that follow: on a busy router there is no quiet half second.
+        if self.table.needs_resync and self._batches is None and not self._repair_is_due:
+            self._repair_is_due = True
             self._schedule(REPAIR_SECONDS, self.refresh)
         if events:
             self._on_change(events)

@@ -136,6 +136,27 @@ async def test_after_lost_events_the_table_equals_the_kernel(place):
     watch.close()
 
 
+async def test_a_loss_is_repaired_while_new_flows_keep_coming(place):
+    watch = FlowWatch(receive_buffer=2048)
+    listener = Listener(watch)
+    await listener.until(lambda: watch.tier == "ctnetlink")
+    for port in range(6000, 6300):
+        place.udp(4, port)
+    await listener.until(lambda: any(event.kind == "overrun" for event in listener.heard))
+
+    async def traffic() -> None:
+        for port in range(7000, 9000):
+            place.udp(4, port)
+            await asyncio.sleep(0.1)  # the pace of the traffic, far below the pause before a repair
+
+    busy = asyncio.get_running_loop().create_task(traffic())
+    try:
+        await listener.until(lambda: len([port for port in listener.ports() if port < 7000]) == 300)
+    finally:
+        busy.cancel()
+    watch.close()
+
+
 @needs_proc
 async def test_a_failure_at_run_time_falls_to_proc_and_comes_back(place):
     watch = FlowWatch(refresh_seconds=0.05, poll_seconds=0.05, retry_seconds=0.2)
