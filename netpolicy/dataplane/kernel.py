@@ -172,7 +172,7 @@ class Kernel:
             raise
 
     def _add_routing(self, change: routing.RoutingChange) -> list[Route | RoutingRule]:
-        """Adds what is missing; returns what an undo has to delete."""
+        """Adds what is missing; returns what an undo has to take back."""
         done: list[Route | RoutingRule] = []
         leaving = {route.key for route in change.delete_routes}
         try:
@@ -182,20 +182,20 @@ class Kernel:
                     self._netlink.replace_route(route)
                 else:
                     self._netlink.add_route(route)
-                    done.append(route)
+                done.append(route)
             for rule in change.add_rules:
                 self._netlink.add_rule(rule)
                 done.append(rule)
         except NetlinkError as error:
-            self._undo(done)
+            self._undo(done, change)
             raise ApplyError(f"the kernel refused, the previous rules stay in force: {error}") from error
         return done
 
     def _undo(self, done: list[Route | RoutingRule], change: routing.RoutingChange) -> None:
         """What took the place of a route gives it back; the rest goes."""
-        before = {_slot(route): route for route in change.delete_routes}
+        before = {route.key: route for route in change.delete_routes}
         for item in reversed(done):
-            previous = before.get(_slot(item)) if isinstance(item, Route) else None
+            previous = before.get(item.key) if isinstance(item, Route) else None
             if previous is None:
                 self._delete(item)
             else:

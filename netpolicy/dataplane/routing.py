@@ -34,8 +34,7 @@ class Routing:
 
 def desired(policy: Policy, main: Iterable[Route]) -> Routing:
     """The routing that the policy's lines need, given the routes that exist (for the connected ones)."""
-    # A subnet that is on two devices stands twice in main; a table of ours holds it once, the first.
-    connected = list({route.key: route for route in reversed(tuple(main)) if _is_connected(route)}.values())
+    connected = [route for route in main if _is_connected(route)]
     routes: set[Route] = set()
     rules: set[RoutingRule] = set()
     for line in policy.lines:
