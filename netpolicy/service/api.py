@@ -12,6 +12,7 @@ from typing import Any
 
 from netpolicy.config.load import load_text
 from netpolicy.core.evaluate import NOTHING_KNOWN
+from netpolicy.core.model import Ruleset
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.nft import NftError
@@ -20,6 +21,7 @@ from netpolicy.flows.watch import FlowWatch
 from netpolicy.service import documents, dry_run
 from netpolicy.service.classes import TooManyOutbounds
 from netpolicy.service.connections import Connections
+from netpolicy.service.devices import by_device, facts_by_device
 from netpolicy.service.engine import Engine
 
 LINT_LIMIT = 1 << 20  # bytes of a text that a door hands in
@@ -84,9 +86,12 @@ class Service:
             facts, state = dry_run.question(given, self._engine.state)
         except ValueProblem as problem:
             raise Refused(problem.text + (f" ({problem.hint})" if problem.hint else "")) from None
-        compiled = self._engine.compiled
-        world = compiled.world if compiled else NOTHING_KNOWN
-        return dry_run.document(self._engine.ruleset, facts, state, world)
+        ruleset, compiled = self._engine.ruleset, self._engine.compiled
+        if compiled is None:
+            return dry_run.document(ruleset, facts, state, NOTHING_KNOWN)
+        names = dict(compiled.policy.device_names)
+        meant = Ruleset(by_device(ruleset.rules, names), ruleset.outbounds, ruleset.settings)
+        return dry_run.document(meant, facts_by_device(facts, names), state, compiled.world)
 
     async def plan(self) -> dict[str, Any]:
         """What would change in the kernel now. Raises Refused when it cannot be worked out."""
