@@ -6,7 +6,7 @@ the lines arrives as a World.
 """
 
 from netpolicy.core.address import V4, V6
-from netpolicy.core.field import format_fact
+from netpolicy.core.field import Field, format_fact
 from netpolicy.core.health import NORMAL
 from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, THROTTLE, Facts, Rule, Ruleset
 
@@ -52,23 +52,41 @@ NOTHING_KNOWN = World()
 class Decision:
     """The outcome for one connection, with the reasons."""
 
-    __slots__ = ("action", "log", "outbound", "rule", "state", "why")
+    __slots__ = ("_facts", "_steps", "action", "log", "outbound", "rule", "state")
 
     def __init__(
-        self, rule: Rule | None, action: str, log: bool, outbound: str, state: str, why: tuple[str, ...]
+        self,
+        rule: Rule | None,
+        action: str,
+        log: bool,
+        outbound: str,
+        state: str,
+        facts: Facts,
+        steps: "list[tuple[Rule | None, str | Field]]",
     ) -> None:
         self.rule = rule  # None: no rule matched, or the packet is never steered
         self.action = action  # "" without a rule
         self.log = log
         self.outbound = outbound  # where it goes: an outbound's name, "direct", or "block"
         self.state = state
-        self.why = why
+        self._facts = facts
+        self._steps = steps
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """One sentence per step. Put into words here: of a thousand decisions hardly one is read."""
+        return tuple([_in_words(rule, reason, self._facts) for rule, reason in self._steps])
 
 
-def ranked(rules: tuple[Rule, ...]) -> list[Rule]:
-    """The rules in the order in which they win: priority, then specificity, then the file's order."""
-    order = [(-rule.priority, -rule.specificity, index) for index, rule in enumerate(rules)]
-    return [rules[key[2]] for key in sorted(order)]
+def _in_words(rule: Rule | None, reason: "str | Field", facts: Facts) -> str:
+    text = reason if isinstance(reason, str) else _unmet(reason, facts)
+    return text if rule is None else "{}: {}".format(rule.name, text)
+
+
+def _unmet(field: Field, facts: Facts) -> str:
+    fact = getattr(facts, field.name)
+    seen = "is not known" if fact is None else "is {}".format(format_fact(field.name, fact))
+    return "{} {}, the rule wants {}".format(field.name, seen, ",".join(field.values))
 
 
 def gate(rule: Rule, state: str) -> str:
@@ -97,14 +115,12 @@ def outcome(rule: Rule, world: World) -> str:
     return {"next": "", "direct": DIRECT, "block": BLOCK}[action.on_fail]
 
 
-def first_failure(rule: Rule, facts: Facts) -> str:
-    """The first field that the facts do not satisfy, in words; "" when all match."""
+def first_unmet(rule: Rule, facts: Facts) -> Field | None:
+    """The first field that the facts do not satisfy, None when all match."""
     for field in rule.fields:
-        fact = getattr(facts, field.name)
-        if not field.matches(fact):
-            seen = "is not known" if fact is None else "is {}".format(format_fact(field.name, fact))
-            return "{} {}, the rule wants {}".format(field.name, seen, ",".join(field.values))
-    return ""
+        if not field.matches(getattr(facts, field.name)):
+            return field
+    return None
 
 
 def unsteered(facts: Facts) -> str:
@@ -126,6 +142,8 @@ def ingress(facts: Facts, world: World) -> str:
 
 def applies(ruleset: Ruleset, rule: Rule, facts: Facts, came_by: str) -> str:
     """Why the rule is not for this kind of traffic, or ""."""
+    if not came_by and facts.src_iface != ROUTER_ITSELF:
+        return ""
     blocks = ruleset.blocks(rule)
     if came_by and not (blocks and rule.field("src_iface") is not None):
         return "the connection came in by {}: its answers leave by the same line".format(came_by)
@@ -139,30 +157,29 @@ def decide(ruleset: Ruleset, facts: Facts, state: str = NORMAL, world: World = N
     came_by = ingress(facts, world)
     exempt = unsteered(facts)
     if exempt:
-        return Decision(None, "", False, DIRECT, state, (exempt,))
+        return Decision(None, "", False, DIRECT, state, facts, [(None, exempt)])
     if facts.dest_addr in world.local:
-        return Decision(None, "", False, came_by or DIRECT, state, ("it is for the router itself",))
-    why = []
-    for rule in ranked(ruleset.rules):
-        reason = gate(rule, state) or applies(ruleset, rule, facts, came_by) or first_failure(rule, facts)
+        return Decision(None, "", False, came_by or DIRECT, state, facts, [(None, "it is for the router itself")])
+    steps: "list[tuple[Rule | None, str | Field]]" = []
+    for rule in ruleset.ranked:
+        reason = gate(rule, state) or applies(ruleset, rule, facts, came_by) or first_unmet(rule, facts)
         if reason:
-            why.append("{}: {}".format(rule.name, reason))
+            steps.append((rule, reason))
             continue
         goes = outcome(rule, world)
         if not goes:
-            why.append("{}: outbound {} is down, the next rule decides".format(rule.name, rule.action.target))
+            steps.append((rule, "outbound {} is down, the next rule decides".format(rule.action.target)))
             continue
-        why.append("{}: matches".format(rule.name))
+        steps.append((rule, "matches"))
         action = rule.action
         if action.target in world.down and action.kind not in (BLOCK, THROTTLE):
-            down = "{}: outbound {} is down, on_fail is {}"
-            why.append(down.format(rule.name, action.target, action.on_fail))
-        return Decision(rule, action.text, action.log, goes, state, tuple(why))
+            steps.append((rule, "outbound {} is down, on_fail is {}".format(action.target, action.on_fail)))
+        return Decision(rule, action.text, action.log, goes, state, facts, steps)
     if came_by:
-        return Decision(None, "", False, came_by, state, tuple(why))
-    why.append("no rule matches: the default decides")
+        return Decision(None, "", False, came_by, state, facts, steps)
+    steps.append((None, "no rule matches: the default decides"))
     goes = default_outbound(ruleset, world, facts.src_iface == ROUTER_ITSELF)
-    return Decision(None, "", False, goes, state, tuple(why))
+    return Decision(None, "", False, goes, state, facts, steps)
 
 
 def default_outbound(ruleset: Ruleset, world: World, own_traffic: bool) -> str:

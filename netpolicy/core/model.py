@@ -174,7 +174,7 @@ class Settings:
 class Ruleset:
     """Everything one configuration says. `rules` are in file order."""
 
-    __slots__ = ("outbounds", "rules", "settings")
+    __slots__ = ("_by_name", "_ranked", "outbounds", "rules", "settings")
 
     def __init__(
         self,
@@ -185,15 +185,21 @@ class Ruleset:
         self.rules = rules
         self.outbounds = outbounds
         self.settings = settings or Settings()
+        self._by_name = {name: Outbound(name, name) for name in BUILT_IN_OUTBOUNDS}
+        self._by_name.update({outbound.name: outbound for outbound in reversed(outbounds)})  # the first wins
+        self._ranked: tuple[Rule, ...] | None = None
+
+    @property
+    def ranked(self) -> tuple[Rule, ...]:
+        """The rules in the order in which they win: priority, then specificity, then the file's order."""
+        if self._ranked is None:  # sorted once: every decision walks them
+            order = [(-rule.priority, -rule.specificity, index) for index, rule in enumerate(self.rules)]
+            self._ranked = tuple([self.rules[key[2]] for key in sorted(order)])
+        return self._ranked
 
     def outbound(self, name: str) -> Outbound | None:
         """The outbound of that name, or None."""
-        for outbound in self.outbounds:
-            if outbound.name == name:
-                return outbound
-        if name in BUILT_IN_OUTBOUNDS:
-            return Outbound(name, name)
-        return None
+        return self._by_name.get(name)
 
     def blocks(self, rule: Rule) -> bool:
         """Whether the rule cuts what it matches: by its action, or by a route to a blocking outbound."""

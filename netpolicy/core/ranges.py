@@ -61,4 +61,7 @@ def intersect(
 
 def contains(ranges: tuple[tuple[int, int], ...], number: int) -> bool:
     """Whether the number is in the set: a plain walk, O(n), because this is the reference."""
-    return any(low <= number <= high for low, high in ranges)
+    for low, high in ranges:
+        if low <= number <= high:
+            return True
+    return False

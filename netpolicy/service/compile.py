@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from netpolicy.core.address import V4, parse_address
-from netpolicy.core.evaluate import World, default_outbound, gate, outcome, ranked
+from netpolicy.core.evaluate import World, default_outbound, gate, outcome
 from netpolicy.core.field import PACKET_FIELDS
 from netpolicy.core.model import BLOCK, DIRECT, Outbound, Rule, Ruleset
 from netpolicy.dataplane.marks import Marks
@@ -24,11 +24,17 @@ LINE_TYPES = ("interface", "table")  # outbounds with a class of their own
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The policy, and per rule how it stands: "kernel", or why not."""
+    """The policy, and per rule how it stands: "kernel", or why not.
+
+    `enforced` has the rules that the kernel follows, for judging what it did; `wants_mac`
+    says whether one of them asks for the sender's MAC address.
+    """
 
     policy: Policy
     world: World
     standing: Mapping[str, str]
+    enforced: Ruleset
+    wants_mac: bool
 
 
 def needs_class(outbounds: Iterable[Outbound]) -> tuple[str, ...]:
@@ -74,7 +80,7 @@ def compile_policy(
     world = world_of(ruleset, states, view)
     to_class = _Classes(ruleset, marks, numbers)
     entries, standing = [], {}
-    for rule in ranked(ruleset.rules):
+    for rule in ruleset.ranked:
         standing[rule.name] = why = _why_not(rule, state, world)
         if why == ENFORCED:
             number = to_class(outcome(rule, world), rule)
@@ -93,7 +99,9 @@ def compile_policy(
         table_base=settings.table_base,
         rule_priority=settings.rule_priority,
     )
-    return Compiled(policy, world, standing)
+    enforced = Ruleset(tuple(entry.rule for entry in entries), ruleset.outbounds, settings)
+    wants_mac = any(rule.field("src_mac") is not None for rule in enforced.rules)
+    return Compiled(policy, world, standing, enforced, wants_mac)
 
 
 def _why_not(rule: Rule, state: str, world: World) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from netpolicy.core.evaluate import Decision, decide
 from netpolicy.core.field import PROTOCOL_NAMES
-from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Facts, Ruleset
+from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Facts
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.model import Flow, FlowKey
@@ -138,14 +138,11 @@ class Connections:
         """Decides the flow by the rules that the kernel had, and compares."""
         engine = self._engine
         assert compiled is not None
-        rules = tuple(entry.rule for entry in compiled.policy.entries)
-        ruleset = Ruleset(rules, engine.ruleset.outbounds, engine.settings)
-        wants_mac = any(rule.field("src_mac") is not None for rule in rules)
-        facts = self._facts(flow, wants_mac)
-        decision = decide(ruleset, facts, engine.state, compiled.world)
-        goes = engine.ruleset.outbound(decision.outbound)
+        facts = self._facts(flow, compiled.wants_mac)
+        decision = decide(compiled.enforced, facts, engine.state, compiled.world)
+        goes = compiled.enforced.outbound(decision.outbound)
         expected = goes.type if goes is not None and goes.type in (DIRECT, BLOCK) else decision.outbound
-        if expected != self._outbound(flow) and _is_blind(facts, wants_mac):
+        if expected != self._outbound(flow) and _is_blind(facts, compiled.wants_mac):
             return decision, Judgement(None, None)
         rule = decision.rule.name if decision.rule else None
         return decision, Judgement(rule, expected == self._outbound(flow))

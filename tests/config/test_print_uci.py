@@ -94,7 +94,7 @@ def same(value) -> object:
     """Everything that an object says, without where it was written."""
     if isinstance(value, tuple):
         return tuple(same(one) for one in value)
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()) if name[0] != "_"]
     if not slots:
         return value
     return type(value).__name__, {name: same(getattr(value, name)) for name in slots if name != "position"}

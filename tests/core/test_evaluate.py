@@ -82,3 +82,14 @@ def test_the_reasons_name_every_rule_that_was_looked_at():
         "web: dest_port is 80, the rule wants 443",
         "no rule matches: the default decides",
     )
+
+
+def test_reasons_are_put_into_words_when_somebody_reads_them():
+    facts = parse_facts({"dest": "203.0.113.9", "proto": "udp"})
+    direct = Action("route", "direct")
+    made = decide(Ruleset((rule("a", direct, proto="tcp"), rule("b", direct, dest_port="443"))), facts)
+    assert made.why == (
+        "a: proto is udp, the rule wants tcp",
+        "b: dest_port is not known, the rule wants 443",
+        "no rule matches: the default decides",
+    )

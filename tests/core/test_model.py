@@ -48,3 +48,25 @@ def test_every_fact_has_a_place_and_the_family_follows_the_address():
 def test_a_fact_that_cannot_be_is_refused_by_name(name, text):
     with pytest.raises(ValueProblem, match=name):
         parse_facts({name: text})
+
+
+def test_rules_are_ranked_by_priority_then_by_fields_then_by_the_file():
+    ports = (parse_field("dest_port", ("1",)),)
+    route = Action("route", "direct")
+    rules = (
+        Rule("any", 5, (), route),
+        Rule("port", 5, ports, route),
+        Rule("later", 5, ports, route),
+        Rule("top", 6, (), route),
+    )
+    ruleset = Ruleset(rules)
+    assert [one.name for one in ruleset.ranked] == ["top", "port", "later", "any"]
+    assert ruleset.ranked is ruleset.ranked
+
+
+def test_the_first_outbound_of_a_name_is_meant_and_a_defined_one_hides_the_built_in():
+    ruleset = Ruleset((), (Outbound("a", "block"), Outbound("a", "direct"), Outbound("direct", "direct", title="mine")))
+    assert ruleset.outbound("a").type == "block"
+    assert ruleset.outbound("direct").title == "mine"
+    assert ruleset.outbound("block").type == "block"
+    assert ruleset.outbound("nowhere") is None
