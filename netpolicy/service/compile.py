@@ -16,6 +16,7 @@ from netpolicy.core.model import BLOCK, DIRECT, Outbound, Rule, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Line, Policy, SourceTranslation
 from netpolicy.outbounds.lines import LineState, View
+from netpolicy.service.devices import by_device
 
 ENFORCED = "kernel"
 
@@ -99,7 +100,9 @@ def compile_policy(
         table_base=settings.table_base,
         rule_priority=settings.rule_priority,
     )
-    enforced = Ruleset(tuple(entry.rule for entry in entries), ruleset.outbounds, settings)
+    # Connections are told by device; a rule may name the interface of netifd behind which it is.
+    met = by_device((entry.rule for entry in entries), dict(policy.device_names))
+    enforced = Ruleset(met, ruleset.outbounds, settings)
     wants_mac = any(rule.field("src_mac") is not None for rule in enforced.rules)
     return Compiled(policy, world, standing, enforced, wants_mac)
 
