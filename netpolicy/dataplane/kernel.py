@@ -66,13 +66,23 @@ class Observed:
     rules: tuple[RoutingRule, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a policy means to nft. Rules are compared by identity: the same rule set is prepared once."""
+
+    policy: Policy
+    table: Table
+    digest: bytes  # of its text
+    listing: Listing
+
+
 class Kernel:
     """Our nft table, routes and rules in this network namespace."""
 
     def __init__(self, netlink: Netlink, nft: Nft | None = None) -> None:
         self._netlink = netlink
         self._nft = nft or Nft()
-        self._rehearsed: tuple[str, Listing] | None = None
+        self._prepared: Prepared | None = None
         self.rehearsal = ""  # how the last text was rehearsed: "namespace" or "beside"
 
     async def observe(self) -> Observed:
@@ -83,13 +93,12 @@ class Kernel:
         """What an apply would change. Changes nothing. Raises NftError (the text would not load), NetlinkError."""
         seen = await self.observe()
         found = conflicts.find(policy, seen.routes, seen.rules, seen.table)
-        table = build(policy)
-        wanted = await self._rehearse(table)
+        ready = await self._prepare(policy)
         highest = seen.table.highest_generation if seen.table else 0
         return Plan(
             policy,
-            table,
-            listing.difference(wanted, seen.table),
+            ready.table,
+            listing.difference(ready.listing, seen.table),
             routing.change(routing.desired(policy, seen.routes), routing.ours(seen.routes, seen.rules)),
             tuple(found),
             next_generation(highest),
@@ -116,8 +125,7 @@ class Kernel:
 
     async def counters(self) -> dict[str, tuple[int, int]]:
         """Packets and bytes of first packets, by counter name. Empty without our table."""
-        table = await self._nft.list_table()
-        return table.counters if table and table.is_ours else {}
+        return await self._nft.list_counters()
 
     async def remove(self) -> bool:
         """Removes every object of ours and nothing else; False when there was none. Raises ApplyError."""
@@ -139,11 +147,20 @@ class Kernel:
             raise ApplyError(f"cannot remove our kernel state: {refused}") from refused
         return had_table or loaded != routing.Routing()
 
-    async def _rehearse(self, table: Table) -> Listing:
-        """How nft lists the table once it is loaded: learned by loading it where it does no harm."""
+    async def _prepare(self, policy: Policy) -> Prepared:
+        """The table of the policy and its listing; what was made for the same policy or text is used again."""
+        last = self._prepared
+        if last is not None and last.policy == policy:
+            return last
+        table = build(policy)
         text = staging.full_text(table, staging.all_at(table, 1))
-        if self._rehearsed is not None and self._rehearsed[0] == text:
-            return self._rehearsed[1]
+        digest = hashlib.sha256(text.encode()).digest()
+        found = last.listing if last is not None and last.digest == digest else await self._rehearse(table, text)
+        self._prepared = Prepared(policy, table, digest, found)
+        return self._prepared
+
+    async def _rehearse(self, table: Table, text: str) -> Listing:
+        """How nft lists the table once it is loaded: learned by loading it where it does no harm."""
         try:
             found = await self._nft.rehearse(text)
             self.rehearsal = "namespace"
@@ -152,7 +169,6 @@ class Kernel:
             plain = staging.unhooked(table)
             found = await self._nft.rehearse_beside(staging.full_text(plain, staging.all_at(plain, 1)))
             self.rehearsal = "beside"
-        self._rehearsed = (text, found)
         return found
 
     async def _change_table(self, plan: Plan) -> None:

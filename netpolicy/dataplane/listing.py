@@ -7,14 +7,21 @@ it prints. Never talks to the kernel. JSON schema: libnftables-json(5).
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from netpolicy.dataplane import names
 from netpolicy.dataplane.staging import Difference, is_staged
 
 # Longest listing that is parsed: ten thousand rules need about 30 MB, ours must stay far below.
 LIMIT = 64 << 20
+
+# One encoder for all: json.dumps makes a new one whenever the keys are to be sorted. What json.loads
+# gave cannot contain itself.
+_encoded = json.JSONEncoder(sort_keys=True, check_circular=False).encode
+
+Found = TypeVar("Found")
 
 
 class UnreadableListing(Exception):
@@ -61,13 +68,26 @@ class Listing:
 
 def parse(text: str) -> Listing | None:
     """The listing in the output of `nft -j list table inet netpolicy`; None for an empty document."""
+    return _read(text, _collect)
+
+
+def parse_counters(text: str) -> dict[str, tuple[int, int]]:
+    """Packets and bytes by name in the output of `nft -j list counters table inet netpolicy`."""
+    return _read(text, _counters)
+
+
+def _read(text: str, collect: Callable[[list[dict[str, Any]]], Found]) -> Found:
     if len(text) > LIMIT:
         raise UnreadableListing("the listing of our table is too long")
     try:
-        objects = json.loads(text)["nftables"]
-        return _collect(objects)
+        return collect(json.loads(text)["nftables"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableListing(f"nft printed JSON that cannot be read: {error!r}") from error
+
+
+def _counters(objects: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
+    found = [item["counter"] for item in objects if "counter" in item]
+    return {value["name"]: (value["packets"], value["bytes"]) for value in found}
 
 
 def _collect(objects: list[dict[str, Any]]) -> Listing | None:
@@ -100,8 +120,10 @@ def _collect(objects: list[dict[str, Any]]) -> Listing | None:
 
 
 def _canonical_rule(rule: dict[str, Any]) -> str:
-    canonical = {"expr": _sorted_sets(rule["expr"]), "comment": rule.get("comment", "")}
-    return json.dumps(canonical, sort_keys=True)
+    comment = rule.get("comment", "")
+    text = _encoded({"expr": rule["expr"], "comment": comment})
+    # Few rules have a set, and walking a rule costs more than writing it.
+    return _encoded({"expr": _sorted_sets(rule["expr"]), "comment": comment}) if '"set": [' in text else text
 
 
 def _sorted_sets(value: Any) -> Any:
@@ -109,7 +131,7 @@ def _sorted_sets(value: Any) -> Any:
     if isinstance(value, dict):
         result = {key: _sorted_sets(part) for key, part in value.items()}
         if isinstance(result.get("set"), list):
-            result["set"] = sorted(result["set"], key=lambda part: json.dumps(part, sort_keys=True))
+            result["set"] = sorted(result["set"], key=_encoded)
         return result
     if isinstance(value, list):
         return [_sorted_sets(part) for part in value]

@@ -101,6 +101,19 @@ async def test_a_second_plan_says_nothing_to_the_kernel(kernel):
     assert everything() == before
 
 
+async def test_a_text_is_rehearsed_once_and_a_table_made_once(kernel, tmp_path, monkeypatch):
+    """An apply, the plan that checks it, and a reload of the same rules: one rehearsal."""
+    wrapper(tmp_path, monkeypatch, f'echo "$*" >> {tmp_path}/runs')
+    await follow(kernel, policy(VIDEO, MAIL))
+    assert (await kernel.plan(policy(VIDEO, MAIL))).is_empty
+    reloaded = Entry(rule("video", dest_port="443", proto="tcp"), 2)
+    assert reloaded != VIDEO
+    assert (await kernel.plan(policy(reloaded, MAIL))).is_empty
+    runs = (tmp_path / "runs").read_text().splitlines()
+    # Before the apply: what is there, the rehearsal. The load. Then what is there, twice.
+    assert [line.count("list") for line in runs] == [1, 0, 1, 0, 1, 1]
+
+
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(CHOICES), max_size=5), st.lists(st.sampled_from(CHOICES), max_size=5), st.booleans())
 def test_there_and_back_again_is_the_first_state(here, first, second, other_default):

@@ -38,6 +38,22 @@ def test_handles_and_the_order_of_a_set_are_no_difference():
     assert third != first
 
 
+def test_a_set_deep_inside_is_sorted_and_the_order_of_keys_does_not_matter():
+    inner = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": {"set": [{"range": [1, 2]}, 17]}}}
+    other = {"match": {"right": {"set": [17, {"range": [1, 2]}]}, "left": {"meta": {"key": "l4proto"}}, "op": "=="}}
+    assert listing.parse(document(TABLE, CHAIN, ruled("pre", inner))) == listing.parse(
+        document(TABLE, CHAIN, ruled("pre", other))
+    )
+
+
+def test_counters_are_read_from_a_listing_of_their_own():
+    counter = {"counter": {"family": "inet", "name": "c_a", "table": "netpolicy", "packets": 3, "bytes": 180}}
+    assert listing.parse_counters(document(counter)) == {"c_a": (3, 180)}
+    assert listing.parse_counters(document()) == {}
+    with pytest.raises(UnreadableListing):
+        listing.parse_counters(document({"counter": {"name": "c_a"}}))
+
+
 def test_the_verdict_of_a_class_is_compared():
     def table(target: str) -> Listing:
         elements = [[0x01000000, {"goto": {"target": target}}], [0, {"accept": None}]]
