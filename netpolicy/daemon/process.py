@@ -80,6 +80,7 @@ class Daemon:
                 loop.add_signal_handler(number, self._ended.set)
             loop.add_signal_handler(signal.SIGHUP, self._keeper.reload)
             engine.take(first)
+            loop.set_exception_handler(self._fault)
             self._attach(loop)
             self._log.add("info", "state", f"netpolicyd {__version__} is running")
             await self._ended.wait()
@@ -193,6 +194,14 @@ class Daemon:
 
     def _bus_error(self, text: str) -> None:
         self._log.add("error", "bus", text)
+
+    def _fault(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback failed: one line, not a traceback, and the loop goes on."""
+        fault = context.get("exception")
+        if fault is not None:
+            self._engine.note_fault(fault)
+        else:
+            self._log.add("error", "state", str(context.get("message")))
 
     # -- ending ----------------------------------------------------------------------------
 
