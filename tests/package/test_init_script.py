@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from netpolicy.dataplane.names import SCHEMA, TABLE
 from tests.netns import needs_root, private_netns, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +61,9 @@ class Router:
     folder: Path
     shell: list[str]
     settings: dict[str, str] = field(default_factory=dict)
-    more: str = "nft() { note nft \"$@\"; }; ip() { note ip \"$@\"; };"
+    more: str = (
+        'nft() { note nft "$@"; case "$*" in *list*) echo "chain np_schema_1 {" ;; esac; }; ip() { note ip "$@"; };'
+    )
 
     def do(self, action: str) -> tuple[list[str], int]:
         """The calls in order, and the exit code."""
@@ -218,7 +221,7 @@ def kernel_state() -> str:
 def add_state(run_in: Callable[..., str], table: str, protocol: str, base: int) -> None:
     """A table, a rule and a route of each family, under the given owner."""
     run_in("nft", "add", "table", "inet", table)
-    run_in("nft", "add", "chain", "inet", table, "c")
+    run_in("nft", "add", "chain", "inet", table, SCHEMA if table == TABLE else "c")
     for family, route in (("-4", "198.51.100.0/24"), ("-6", "2001:db8:9::/64")):
         run_in("ip", family, "rule", "add", "priority", str(base), "fwmark", "0x1", "lookup", str(base),
                "protocol", protocol)
@@ -235,5 +238,17 @@ def test_stop_removes_what_a_killed_daemon_left_and_nothing_else(router: Router)
         before = kernel_state()
         add_state(run, "netpolicy", "78", 7001)
         assert kernel_state() != before
+        router.do("stop")
+        assert kernel_state() == before
+
+
+@pytest.mark.kernel
+@needs_root
+def test_stop_leaves_a_table_of_our_name_that_another_made(router: Router) -> None:
+    router.more = ""
+    with private_netns():
+        run("nft", "add", "table", "inet", TABLE)
+        run("nft", "add", "chain", "inet", TABLE, "somebodys")
+        before = kernel_state()
         router.do("stop")
         assert kernel_state() == before
