@@ -31,13 +31,19 @@ def parse_dump(reply: Any) -> dict[str, LogicalInterface]:
 def _interface(entry: dict[str, Any]) -> LogicalInterface:
     device = entry.get("l3_device") or entry.get("device") or ""
     gateways: dict[int, str] = {}
-    for route in entry.get("route", ()) if isinstance(entry.get("route"), list) else ():
+    # With `option defaultroute 0` netifd learns the gateway, sets no route and lists it as inactive.
+    for route in (*_routes(entry), *_routes(entry.get("inactive"))):
         if isinstance(route, dict) and route.get("mask") == 0:
             gateway = route.get("nexthop")
             if isinstance(gateway, str) and gateway not in ("", "0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
                 gateways.setdefault(IPV6 if ":" in gateway else IPV4, gateway)
     named = device if isinstance(device, str) and _DEVICE.fullmatch(device) else ""
     return LogicalInterface(named, bool(entry.get("up")), gateways, _first_error(entry))
+
+
+def _routes(entry: Any) -> list[Any]:
+    routes = entry.get("route") if isinstance(entry, dict) else None
+    return routes if isinstance(routes, list) else []
 
 
 def _first_error(entry: dict[str, Any]) -> str:

@@ -33,6 +33,16 @@ def test_a_gateway_of_nothing_is_none():
     assert parse_dump({"interface": [entry]})["wan"].gateways == {}
 
 
+def test_a_gateway_without_a_default_route_in_main_is_known_too():
+    """`option defaultroute 0`, as a second line often has it; what is in main comes first."""
+    inactive = {"route": [{"mask": 0, "nexthop": "10.1.1.9"}, {"mask": 0, "nexthop": "fe80::9"}]}
+    assert parse_dump({"interface": [{**WAN, "route": [], "inactive": inactive}]})["wan"].gateways == {
+        4: "10.1.1.9", 6: "fe80::9",
+    }  # fmt: skip
+    both = parse_dump({"interface": [{**WAN, "inactive": inactive}]})["wan"].gateways
+    assert both == {4: "192.0.2.1", 6: "fe80::1"}
+
+
 @pytest.mark.parametrize("name", ['wan" accept; flush ruleset; #', "eth*", "a b", "x" * 16, "a\n", "a\\", "../x", ""])
 def test_a_device_that_the_kernel_could_not_have_is_none(name):
     """It would be written into a rule's text."""
@@ -44,7 +54,7 @@ ANY = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["interface", "route", "errors", "mask", "nexthop", "device"]), inner, max_size=4
+            st.sampled_from(["interface", "route", "inactive", "errors", "mask", "nexthop", "device"]), inner, max_size=4
         )
     ),
 )
@@ -53,4 +63,4 @@ ANY = st.recursive(
 @given(ANY)
 def test_no_reply_can_break_it(reply):
     assert isinstance(parse_dump(reply), dict)
-    assert isinstance(parse_dump({"interface": [{"interface": "x", "route": [reply], "errors": [reply]}, reply]}), dict)
+    assert isinstance(parse_dump({"interface": [{"interface": "x", "route": [reply], "errors": [reply], "inactive": reply}, reply]}), dict)
