@@ -54,7 +54,9 @@ ANY = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["interface", "route", "inactive", "errors", "mask", "nexthop", "device"]), inner, max_size=4
+            st.sampled_from(["interface", "route", "inactive", "errors", "mask", "nexthop", "device"]),
+            inner,
+            max_size=4,
         )
     ),
 )
@@ -63,4 +65,5 @@ ANY = st.recursive(
 @given(ANY)
 def test_no_reply_can_break_it(reply):
     assert isinstance(parse_dump(reply), dict)
-    assert isinstance(parse_dump({"interface": [{"interface": "x", "route": [reply], "errors": [reply], "inactive": reply}, reply]}), dict)
+    entry = {"interface": "x", "route": [reply], "errors": [reply], "inactive": reply}
+    assert isinstance(parse_dump({"interface": [entry, reply]}), dict)
