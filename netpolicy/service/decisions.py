@@ -7,7 +7,7 @@ too. Never counts as proof of completeness: the kernel limits how many it tells.
 from __future__ import annotations
 
 from netpolicy.core.field import PROTOCOL_NAMES
-from netpolicy.core.model import Rule
+from netpolicy.core.model import Rule, Ruleset
 from netpolicy.dataplane.names import rule_chain
 from netpolicy.flows.nflog import LoggedPacket
 from netpolicy.service.engine import Engine
@@ -18,6 +18,8 @@ class DecisionLog:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._ruleset: Ruleset | None = None
+        self._by_prefix: dict[str, Rule] = {}
 
     def note(self, packet: LoggedPacket) -> None:
         """One first packet of a rule with `log`."""
@@ -32,7 +34,8 @@ class DecisionLog:
         self._engine.publish("netpolicy.decision", {"rule": rule.name, "action": rule.action.text, "flow": flow})
 
     def _rule(self, prefix: str) -> Rule | None:
-        for rule in self._engine.ruleset.rules:
-            if rule_chain(rule.name) == prefix:
-                return rule
-        return None
+        """The rule of a log prefix. Prefixes are made once per rule set: fifty packets a second may ask."""
+        if self._ruleset is not self._engine.ruleset:
+            self._ruleset = self._engine.ruleset
+            self._by_prefix = {rule_chain(rule.name): rule for rule in self._ruleset.rules}
+        return self._by_prefix.get(prefix)

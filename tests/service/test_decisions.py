@@ -42,3 +42,12 @@ def test_a_logged_packet_becomes_a_line_and_an_event(house):
 def test_what_no_rule_of_ours_logged_is_nothing(house, prefix):
     DecisionLog(house.engine).note(packet(prefix))
     assert house.log.since(0, 10) == [] and house.events == []
+
+
+def test_the_rules_of_now_are_asked_after_a_reload(house):
+    log = DecisionLog(house.engine)
+    log.note(packet(rule_chain("mail")))
+    house.engine.ruleset = load_text(CONFIG.replace("'mail'", "'post'")).ruleset
+    log.note(packet(rule_chain("mail")))
+    log.note(packet(rule_chain("post")))
+    assert [data["rule"] for _, data in house.events] == ["mail", "post"]
