@@ -20,11 +20,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import netpolicy
+from netpolicy.config.load import load_text
 from netpolicy.core.address import parse_address
 from netpolicy.core.evaluate import decide
 from netpolicy.core.field import FIELDS
 from netpolicy.core.model import Action, Facts, Rule, Ruleset
 from netpolicy.dataplane import listing, staging
+from netpolicy.dataplane.kernel import Kernel
+from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.nft import Nft
 from netpolicy.dataplane.policy import Entry, Line, Policy
 from netpolicy.dataplane.table import Table, build
@@ -164,21 +167,35 @@ def _last_one(rules: tuple[Rule, ...]) -> Facts:
     return facts
 
 
-def _table(count: int, salt: int) -> Table:
+def _policy(count: int, salt: int) -> Policy:
     entries = tuple(Entry(rule, 1) for rule in _rules(count, salt))
-    return build(Policy(lines=(Line("line", 1, "lo"),), entries=entries))
+    return Policy(lines=(Line("line", 1, "lo"),), entries=entries)
+
+
+def _table(count: int, salt: int) -> Table:
+    return build(_policy(count, salt))
+
+
+def _configuration(count: int) -> str:
+    """The same rules as a program or LuCI writes them to /etc/config."""
+    lines = ["config outbound 'line'", "\toption type 'direct'", ""]
+    for rule in _rules(count):
+        lines += [f"config rule '{rule.name}'", f"\toption priority '{rule.priority}'"]
+        lines += [f"\tlist {field.name} '{value}'" for field in rule.fields for value in field.values]
+        lines += [f"\toption route '{rule.action.target}'", ""]
+    return "\n".join(lines)
 
 
 # -- the cases ------------------------------------------------------------------------------
 
 
 def _cases(only: str) -> tuple[list[tuple[Maker, int]], list[str]]:
-    makers: list[tuple[str, Maker]] = [("decide", _decide), ("render", _render)]
+    makers: list[tuple[str, Maker]] = [("decide", _decide), ("config", _config), ("render", _render)]
     left_out = []
     if reason := _no_namespace():
-        left_out.append(f"load: {reason}")
+        left_out.append(f"plan, load: {reason}")
     else:
-        makers.append(("load", _load))
+        makers += [("plan", _plan), ("load", _load)]
     return [(maker, size) for kind, maker in makers for size in SIZES if only in f"{kind}-{size}"], left_out
 
 
@@ -201,9 +218,16 @@ def _decide(count: int) -> Case:
     return Case(f"decide-{count}", measure, _repeated(_loop), "a loop of 10 000 additions")
 
 
+def _config(count: int) -> Case:
+    text = _configuration(count)
+    loaded = load_text(text)
+    if len(loaded.ruleset.rules) != count or loaded.diagnostics:
+        raise SystemExit(f"bench: config-{count} measures the wrong thing: {loaded.diagnostics[:1]}")
+    return Case(f"config-{count}", _repeated(lambda: load_text(text)), _repeated(_loop), "a loop of 10 000 additions")
+
+
 def _render(count: int) -> Case:
-    entries = tuple(Entry(rule, 1) for rule in _rules(count))
-    policy = Policy(lines=(Line("line", 1, "lo"),), entries=entries)
+    policy = _policy(count, 0)
 
     def render() -> str:
         table = build(policy)
@@ -212,17 +236,33 @@ def _render(count: int) -> Case:
     return Case(f"render-{count}", _repeated(render), _repeated(_loop), "a loop of 10 000 additions")
 
 
+def _plan(count: int) -> Case:
+    """What a reload asks first: the difference between the loaded table and other ports for every rule."""
+    first, second = _policy(count, 0), _policy(count, 1)
+    asyncio.run(_loaded(build(first)))
+    netlink = open_netlink("builtin")
+
+    def measure() -> float:
+        kernel = Kernel(netlink)  # a new one: it has rehearsed nothing yet
+        began = time.perf_counter()
+        asyncio.run(kernel.plan(second))
+        return time.perf_counter() - began
+
+    return Case(f"plan-{count}", measure, _small_load, "the load of a table with one chain")
+
+
 def _load(count: int) -> Case:
     """Between two tables with the same rules and other ports: every rule changes."""
     swap = _Swap(_table(count, 0), _table(count, 1))
+    return Case(f"load-{count}", swap.measure, _small_load, "the load of a table with one chain")
+
+
+def _small_load() -> float:
+    """The calibration of the kernel cases: start nft, load next to nothing."""
     small = "add table inet calibration\nadd chain inet calibration one\nadd rule inet calibration one accept\n"
-
-    def calibrate() -> float:
-        began = time.perf_counter()
-        asyncio.run(Nft().load(f"{small}delete table inet calibration\n"))
-        return time.perf_counter() - began
-
-    return Case(f"load-{count}", swap.measure, calibrate, "the load of a table with one chain")
+    began = time.perf_counter()
+    asyncio.run(Nft().load(f"{small}delete table inet calibration\n"))
+    return time.perf_counter() - began
 
 
 class _Swap:

@@ -39,40 +39,25 @@ class Section(NamedTuple):
         return None
 
 
-class _OpenOption:
-    """An option that a later line may still extend; a list may grow long, so it grows in place."""
-
-    __slots__ = ("column", "is_list", "line", "values")
-
-    def __init__(self, value: str, is_list: bool, line: int, column: int) -> None:
-        self.values = [value]
-        self.is_list = is_list
-        self.line = line
-        self.column = column
-
-    @property
-    def is_absent(self) -> bool:
-        """Whether UCI would not store it: a plain option without a value."""
-        return not self.is_list and self.values == [""]
-
-
 class OpenSection:
-    """A section that is still being filled."""
+    """A section that is still being filled. A list may grow long, so what follows its first value grows in place."""
 
-    __slots__ = ("line", "name", "options", "type")
+    __slots__ = ("further", "line", "name", "options", "type")
 
     def __init__(self, type: str, name: str, line: int) -> None:
         self.type = type
         self.name = name
         self.line = line
-        self.options: dict[str, _OpenOption] = {}
+        self.options: dict[str, Option] = {}
+        self.further: dict[str, list[str]] = {}
 
     def closed(self) -> Section:
         """The section as a value."""
-        options = [
-            Option(name, tuple(one.values), one.is_list, one.line, one.column) for name, one in self.options.items()
-        ]
-        return Section(self.type, self.name, not self.name, self.line, tuple(options))
+        for name, values in self.further.items():
+            first = self.options[name]
+            self.options[name] = first._replace(values=(*first.values, *values))
+        self.further = {}
+        return Section(self.type, self.name, not self.name, self.line, tuple(self.options.values()))
 
 
 class Sections:
@@ -121,25 +106,30 @@ class Sections:
         assert self._current is not None
         options = self._current.options
         old = options.get(name)
-        new = _OpenOption(value, is_list, line, column)
-        options[name] = new if old is None and value else self._joined(name, old, new)
+        new = Option(name, (value,), is_list, line, column)
+        options[name] = new if old is None and value else self._joined(self._current, old, new)
 
-    def _joined(self, name: str, old: _OpenOption | None, new: _OpenOption) -> _OpenOption:
+    def _joined(self, section: OpenSection, old: Option | None, new: Option) -> Option:
         """What libuci makes of an option that is given again, or without a value."""
-        if new.is_absent:
-            self._warn("NP006", new, f"option {name} has no value, UCI ignores the line")
+        name = new.name
+        if _is_absent(new):
+            self._warn("NP006", section, new, f"option {name} has no value, UCI ignores the line")
             return old or new
-        if old is None or old.is_absent:
+        if old is None or _is_absent(old):
             return new
         if not new.is_list:
-            self._warn("NP005", new, f"option {name} replaces what line {old.line} says")
+            self._warn("NP005", section, new, f"option {name} replaces what line {old.line} says")
+            section.further.pop(name, None)
             return new
         if not old.is_list:
-            self._warn("NP005", new, f"list {name} also takes the value of line {old.line}")
-        old.values += new.values
-        old.is_list = True
-        return old
+            self._warn("NP005", section, new, f"list {name} also takes the value of line {old.line}")
+        section.further.setdefault(name, []).extend(new.values)
+        return old if old.is_list else old._replace(is_list=True)
 
-    def _warn(self, code: str, option: _OpenOption, text: str) -> None:
-        section = self._current.name if self._current else ""
-        self._findings.warning(code, Place(self._file, option.line, option.column, section), text)
+    def _warn(self, code: str, section: OpenSection, option: Option, text: str) -> None:
+        self._findings.warning(code, Place(self._file, option.line, option.column, section.name), text)
+
+
+def _is_absent(option: Option) -> bool:
+    """Whether UCI would not store it: a plain option without a value."""
+    return not option.is_list and option.values == ("",)

@@ -25,6 +25,8 @@ PORT_PROTOCOLS = (6, 17, 33, 132, 136)
 
 COMPARATOR_LIMIT = 4294967295  # v1 compares unsigned 32-bit numbers; more can never match
 
+EVERY_ADDRESS = {family: ((0, (1 << BITS[family]) - 1),) for family in (V4, V6)}
+
 MAX_VALUES = 4096  # per field; longer lists belong into a named list
 MAX_TEXT = 256  # per value
 
@@ -94,7 +96,7 @@ class Addresses(Field):
         everything = not wanted[V4] and not wanted[V6]
         self.ranges: dict[int, tuple[tuple[int, int], ...]] = {}
         for family in (V4, V6):
-            start = ((0, (1 << BITS[family]) - 1),) if everything else merge(wanted[family])
+            start = EVERY_ADDRESS[family] if everything else merge(wanted[family])
             self.ranges[family] = subtract(start, merge(unwanted[family]))
 
     def matches(self, fact: object) -> bool:

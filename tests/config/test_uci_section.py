@@ -48,3 +48,18 @@ def test_an_empty_entry_of_a_list_is_an_entry():
     sections.add("x", "1", True, 3, 1)
     assert sections.all()[0].options[0].values == ("", "1")
     assert not findings.all
+
+
+def test_a_list_goes_on_where_it_began_until_an_option_replaces_it():
+    sections, findings = opened()
+    sections.add("x", "1", False, 2, 1)
+    for line, value in enumerate("23", 3):
+        sections.add("x", value, True, line, 1)
+    assert sections.all()[0].options == (Option("x", ("1", "2", "3"), True, 2, 1),)
+    assert sections.all() == sections.all()
+    sections.add("x", "4", True, 5, 1)
+    assert sections.all()[0].options[0].values == ("1", "2", "3", "4")
+    sections.add("x", "5", True, 6, 1)
+    sections.add("x", "6", False, 7, 1)
+    assert sections.all()[0].options == (Option("x", ("6",), False, 7, 1),)
+    assert [(item.code, item.line) for item in findings.all] == [("NP005", 3), ("NP005", 7)]
