@@ -7,7 +7,8 @@ it prints. Never talks to the kernel. JSON schema: libnftables-json(5).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +21,12 @@ LIMIT = 64 << 20
 # One encoder for all: json.dumps makes a new one whenever the keys are to be sorted. What json.loads
 # gave cannot contain itself.
 _encoded = json.JSONEncoder(sort_keys=True, check_circular=False).encode
+
+_decoded = json.JSONDecoder().raw_decode
+
+# What stands before the first object and after each; group 1 is "]" where there are no more.
+_HEAD = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[\s*(?:(\])\s*\}\s*\Z)?')
+_BETWEEN = re.compile(r"\s*(?:,\s*|(\])\s*\}\s*\Z)")
 
 Found = TypeVar("Found")
 
@@ -76,21 +83,32 @@ def parse_counters(text: str) -> dict[str, tuple[int, int]]:
     return _read(text, _counters)
 
 
-def _read(text: str, collect: Callable[[list[dict[str, Any]]], Found]) -> Found:
+def _read(text: str, collect: Callable[[Iterable[dict[str, Any]]], Found]) -> Found:
     if len(text) > LIMIT:
         raise UnreadableListing("the listing of our table is too long")
     try:
-        return collect(json.loads(text)["nftables"])
+        return collect(_objects(text))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableListing(f"nft printed JSON that cannot be read: {error!r}") from error
 
 
-def _counters(objects: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """One object after the other: all at once they take ten times the memory of the text. Raises ValueError."""
+    place = _HEAD.match(text)
+    while place is not None and place[1] != "]":
+        item, position = _decoded(text, place.end())
+        yield item
+        place = _BETWEEN.match(text, position)
+    if place is None:
+        raise ValueError("not a document of nft")
+
+
+def _counters(objects: Iterable[dict[str, Any]]) -> dict[str, tuple[int, int]]:
     found = [item["counter"] for item in objects if "counter" in item]
     return {value["name"]: (value["packets"], value["bytes"]) for value in found}
 
 
-def _collect(objects: list[dict[str, Any]]) -> Listing | None:
+def _collect(objects: Iterable[dict[str, Any]]) -> Listing | None:
     hooks: dict[str, str] = {}
     rules: dict[str, list[str]] = {}
     counters = {}

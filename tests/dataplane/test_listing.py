@@ -46,6 +46,16 @@ def test_a_set_deep_inside_is_sorted_and_the_order_of_keys_does_not_matter():
     )
 
 
+def test_a_document_is_read_object_by_object_whatever_its_blanks():
+    text = document(TABLE, CHAIN)
+    spaced = json.dumps(json.loads(text), indent=2) + "\n"
+    assert listing.parse(spaced) == listing.parse(text)
+    assert listing.parse(' { "nftables" : [ ] } ') is None
+    for broken in (text[:-1], text[:-2], text[:-3], text + "{}", text.replace("}}, {", "}} {", 1), text[:-2] + ",]}"):
+        with pytest.raises(UnreadableListing):
+            listing.parse(broken)
+
+
 def test_counters_are_read_from_a_listing_of_their_own():
     counter = {"counter": {"family": "inet", "name": "c_a", "table": "netpolicy", "packets": 3, "bytes": 180}}
     assert listing.parse_counters(document(counter)) == {"c_a": (3, 180)}
