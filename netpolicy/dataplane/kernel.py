@@ -6,6 +6,7 @@ longer needed removed after it. Never touches what is not ours. Design: docs/dat
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from netpolicy.dataplane.names import next_generation
 from netpolicy.dataplane.netlink import Netlink
 from netpolicy.dataplane.nft import Nft, NftError, NoRehearsal
 from netpolicy.dataplane.policy import Policy
-from netpolicy.dataplane.state import NetlinkError, Route, RoutingRule
+from netpolicy.dataplane.state import Address, NetlinkError, Route, RoutingRule
 from netpolicy.dataplane.table import Table, build
 
 ENOENT, ESRCH, EEXIST, ENODEV = 2, 3, 17, 19
@@ -64,6 +65,7 @@ class Observed:
     table: Listing | None
     routes: tuple[Route, ...]
     rules: tuple[RoutingRule, ...]
+    addresses: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,13 @@ class Prepared:
     table: Table
     digest: bytes  # of its text
     listing: Listing
+
+
+def _written(policy: Policy) -> tuple[Table, str, bytes]:
+    """The table of a policy, its text, and the digest of that."""
+    table = build(policy)
+    text = staging.full_text(table, staging.all_at(table, 1))
+    return table, text, hashlib.sha256(text.encode()).digest()
 
 
 class Kernel:
@@ -87,7 +96,8 @@ class Kernel:
 
     async def observe(self) -> Observed:
         """Reads what is loaded. Raises NftError, NetlinkError."""
-        return Observed(await self._nft.list_table(), self._netlink.routes(), self._netlink.rules())
+        table = await self._nft.list_table()
+        return Observed(table, self._netlink.routes(), self._netlink.rules(), self._netlink.addresses())
 
     async def plan(self, policy: Policy) -> Plan:
         """What an apply would change. Changes nothing. Raises NftError (the text would not load), NetlinkError."""
@@ -95,14 +105,11 @@ class Kernel:
         found = conflicts.find(policy, seen.routes, seen.rules, seen.table)
         ready = await self._prepare(policy)
         highest = seen.table.highest_generation if seen.table else 0
-        return Plan(
-            policy,
-            ready.table,
-            listing.difference(ready.listing, seen.table),
-            routing.change(routing.desired(policy, seen.routes), routing.ours(seen.routes, seen.rules)),
-            tuple(found),
-            next_generation(highest),
-        )
+        # In a worker, like all that takes long with many rules: the loop goes on answering.
+        difference = await asyncio.to_thread(listing.difference, ready.listing, seen.table)
+        wanted = routing.desired(policy, seen.routes, seen.addresses)
+        change = routing.change(wanted, routing.ours(seen.routes, seen.rules))
+        return Plan(policy, ready.table, difference, change, tuple(found), next_generation(highest))
 
     async def apply(self, plan: Plan) -> None:
         """Carries the plan out; a new plan then says whether it held. Raises ApplyError: the old state is in force."""
@@ -152,9 +159,7 @@ class Kernel:
         last = self._prepared
         if last is not None and last.policy == policy:
             return last
-        table = build(policy)
-        text = staging.full_text(table, staging.all_at(table, 1))
-        digest = hashlib.sha256(text.encode()).digest()
+        table, text, digest = await asyncio.to_thread(_written, policy)
         found = last.listing if last is not None and last.digest == digest else await self._rehearse(table, text)
         self._prepared = Prepared(policy, table, digest, found)
         return self._prepared
@@ -165,7 +170,9 @@ class Kernel:
             found = await self._nft.rehearse(text)
             self.rehearsal = "namespace"
         except NoRehearsal:
-            await self._nft.check(text)  # the hooks are only checked, not loaded
+            # The hooks are only checked, not loaded; with a deletion before it, so that a table of
+            # another shape that is in force now does not count as a reason to refuse.
+            await self._nft.check(staging.rebuild_text(table, 1))
             plain = staging.unhooked(table)
             found = await self._nft.rehearse_beside(staging.full_text(plain, staging.all_at(plain, 1)))
             self.rehearsal = "beside"

@@ -52,6 +52,7 @@ class Listing:
     elements: dict[str, str]  # the map `restore`: key → verdict as canonical JSON
     has_map: bool
     foreign: tuple[str, ...] = ()  # objects of kinds that we never make
+    flags: str = ""  # "dormant" switches a whole table off; ours never has any
 
     @property
     def is_ours(self) -> bool:
@@ -76,6 +77,19 @@ class Listing:
 def parse(text: str) -> Listing | None:
     """The listing in the output of `nft -j list table inet netpolicy`; None for an empty document."""
     return _read(text, _collect)
+
+
+def parse_flagged(text: str) -> Listing | None:
+    """The names and flags in the plain output of `nft -t list table`; None where the table has no flags.
+
+    nft 1.0.6 ends its JSON in the middle when a table has flags. Such a table is rebuilt anyway,
+    so whose it is and that it has flags is all that has to be known.
+    """
+    flags = [line.split(None, 1)[1] for line in text.splitlines() if line.startswith("\tflags ")]
+    if not flags:
+        return None
+    chains = [line.split()[1] for line in text.splitlines() if line.startswith("\tchain ")]
+    return Listing({name: LoadedChain("", ()) for name in chains}, {}, {}, False, flags=flags[0])
 
 
 def parse_counters(text: str) -> dict[str, tuple[int, int]]:
@@ -115,10 +129,12 @@ def _collect(objects: Iterable[dict[str, Any]]) -> Listing | None:
     elements: dict[str, str] = {}
     has_map = found = False
     foreign = []
+    flags = ""
     for item in objects:
         for kind, value in item.items():
             if kind == "table":
                 found = True
+                flags = json.dumps(value["flags"]) if "flags" in value else ""
             elif kind == "chain":
                 parts = ("type", "hook", "prio", "policy")
                 hooks[value["name"]] = " ".join(str(value[part]) for part in parts if part in value)
@@ -134,7 +150,7 @@ def _collect(objects: Iterable[dict[str, Any]]) -> Listing | None:
     if not found:
         return None
     chains = {name: LoadedChain(hook, tuple(rules.get(name, ()))) for name, hook in hooks.items()}
-    return Listing(chains, counters, elements, has_map, tuple(foreign))
+    return Listing(chains, counters, elements, has_map, tuple(foreign), flags)
 
 
 def _canonical_rule(rule: dict[str, Any]) -> str:
@@ -158,7 +174,9 @@ def _sorted_sets(value: Any) -> Any:
 
 def difference(wanted: Listing, loaded: Listing | None) -> Difference:
     """What has to change so that the loaded table lists like the wanted one (from a rehearsal)."""
-    if loaded is None or names.SCHEMA not in loaded.chains or _cannot_be_changed_in_place(wanted, loaded):
+    if loaded is None or names.SCHEMA not in loaded.chains or loaded.flags != wanted.flags:
+        return Difference(rebuild=True)
+    if _cannot_be_changed_in_place(wanted, loaded):
         return Difference(rebuild=True)
     want = {names.without_generation(name): chain for name, chain in wanted.chains.items()}
     generations = {name: loaded.generation(name) for name in want if is_staged(name)}

@@ -53,6 +53,11 @@ def saving_chain(number: int) -> str:
     return f"m_{number:02}"
 
 
+def arriving_chain(number: int) -> str:
+    """The chain that writes a class into the conntrack mark only, for what a line brought in."""
+    return f"s_{number:02}"
+
+
 def marking_chain(number: int) -> str:
     """The chain that writes a class into the packet mark."""
     return f"k_{number:02}"

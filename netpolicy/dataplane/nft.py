@@ -52,7 +52,14 @@ class Nft:
             if "No such file or directory" in str(error):
                 return None
             raise
-        return listing.parse(text)
+        try:
+            return await asyncio.to_thread(listing.parse, text)
+        except listing.UnreadableListing:
+            plain = await self._run([self.program, "-t", "list", "table", names.FAMILY, names.TABLE], "")
+            flagged = listing.parse_flagged(plain)
+            if flagged is None:
+                raise
+            return flagged
 
     async def list_counters(self) -> dict[str, tuple[int, int]]:
         """Packets and bytes by counter name, empty without our table: the table has ten times as much."""
@@ -73,7 +80,7 @@ class Nft:
             out = await self._run([self.program, "-j", "list", "table", names.FAMILY, BESIDE], "")
         finally:
             await self.load(f"delete table {beside}\n")
-        found = listing.parse(out)
+        found = await asyncio.to_thread(listing.parse, out)
         if found is None:
             raise NftError("the rehearsal loaded no table")
         return found
@@ -87,7 +94,7 @@ class Nft:
         script = '"$1" -f - && exec "$1" -j list table inet netpolicy'
         command = [unshare, "--net", "sh", "-c", script, "sh", self.program]
         try:
-            found = listing.parse(await self._run(command, text))
+            found = await asyncio.to_thread(listing.parse, await self._run(command, text))
         except NftError as error:
             if str(error).startswith("unshare:"):  # util-linux and busybox put their name first
                 raise NoRehearsal(str(error)) from error

@@ -36,6 +36,8 @@ class Line:
     device: str = ""
     hops: tuple[Hop, ...] = ()
     foreign_table: int = 0
+    leaves_by: tuple[str, ...] = ()  # every device that its packets may leave by, of those that lead out
+    sealed: bool = False  # a rule says `on_fail block`: its packets must never leave by another device
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Policy:
     default_forwarded: int = DIRECT_CLASS
     default_own: int = DIRECT_CLASS  # the router's own traffic
     translations: tuple[SourceTranslation, ...] = ()
+    ways_out: tuple[str, ...] = ()  # devices with a default route in main, whoever set it
+    near: tuple[str, ...] = ()  # private subnets on devices that lead out (a modem's): every class may go there
     skip_marks: tuple[int, ...] = ()  # exact marks of others: their packets are left alone
     device_names: tuple[tuple[str, str], ...] = ()  # logical interface → device
     table_base: int = 7000
@@ -83,6 +87,17 @@ class Policy:
         used.update(entry.number for entry in self.entries)
         used.update(number for _, number in self.ingress)
         return tuple(sorted(used))
+
+    @property
+    def forbidden(self) -> tuple[tuple[int, str], ...]:
+        """(class, device) pairs that no packet may show when it leaves: another line than that of a sealed class."""
+        leading_out = set(self.ways_out).union(*(line.leaves_by for line in self.lines))
+        return tuple(
+            (line.number, device)
+            for line in self.lines
+            if line.sealed
+            for device in sorted(leading_out - set(line.leaves_by))
+        )
 
     def devices(self, name: str) -> str:
         """The device behind a logical interface name; the name itself when it is one already."""

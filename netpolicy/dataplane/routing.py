@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from netpolicy.core.address import BITS, V4, V6, parse_address
+from netpolicy.core.ranges import contains
 from netpolicy.dataplane.policy import Line, Policy
-from netpolicy.dataplane.state import IPV4, IPV6, MAIN_TABLE, PROTOCOL, Route, RoutingRule
+from netpolicy.dataplane.state import IPV4, IPV6, MAIN_TABLE, PROTOCOL, Address, Route, RoutingRule
 
 # The highest metric below the kernel's 32-bit limit that `ip` prints back unchanged: any real
 # default wins over the unreachable one, and that one stays when the device goes.
@@ -20,6 +22,14 @@ LAST_METRIC = 4278198272
 # not know them, and answers must find the LAN); behind it, what it does not route is refused.
 FOREIGN_OFFSET = 32
 UNREACHABLE_OFFSET = 64
+
+KERNEL = 2  # RTPROT_KERNEL: the route came with an address
+
+# RFC 1918, RFC 6598 (carrier-grade NAT) and RFC 4193: not reached by way of the internet.
+PRIVATE = {
+    V4: ((0x0A000000, 0x0AFFFFFF), (0x64400000, 0x647FFFFF), (0xAC100000, 0xAC1FFFFF), (0xC0A80000, 0xC0A8FFFF)),
+    V6: ((0xFC << 120, (0xFE << 120) - 1),),
+}
 
 SPAN = 200  # priorities and tables from the base that we call ours
 
@@ -32,29 +42,66 @@ class Routing:
     rules: frozenset[RoutingRule] = frozenset()
 
 
-def desired(policy: Policy, main: Iterable[Route]) -> Routing:
-    """The routing that the policy's lines need, given the routes that exist (for the connected ones)."""
-    connected = [route for route in main if _is_connected(route)]
+def desired(policy: Policy, main: Iterable[Route], addresses: Iterable[Address] = ()) -> Routing:
+    """The routing that the policy's lines need, given the routes and addresses that exist (for the connected ones)."""
+    subnets = connected(main, addresses)
     routes: set[Route] = set()
     rules: set[RoutingRule] = set()
     for line in policy.lines:
+        of_others = {device for number, device in policy.forbidden if number == line.number}
+        # A public neighbour on another line is reached by this line all the same; a private subnet
+        # there is a modem's own, which no other line leads to.
+        near = [route for route in subnets if route.device not in of_others or _is_private(route.destination)]
         rules.update(_rules(policy, line))
-        routes.update(_routes(policy, line, connected))
+        routes.update(_routes(policy, line, near))
     return Routing(frozenset(routes), frozenset(rules))
 
 
-def _is_connected(route: Route) -> bool:
-    """A subnet on a device, as the kernel (or a router advertisement) put it into main."""
-    return (
-        route.table == MAIN_TABLE
-        and route.kind == "unicast"
-        and bool(route.device)
-        and not route.gateway
-        and route.destination != "default"
-        # The two halves of the default route, as VPN clients install them, are no subnet.
-        and route.destination not in ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1")
-        and not route.destination.startswith("fe80:")
+def connected(main: Iterable[Route], addresses: Iterable[Address]) -> list[Route]:
+    """The routes of main to subnets that the router itself is in."""
+    own = [(address.device, *_span(address.address, address.prefixlen)) for address in addresses]
+    return [route for route in main if _is_connected(route, own)]
+
+
+def private_subnets(main: Iterable[Route], addresses: Iterable[Address], devices: Iterable[str]) -> tuple[str, ...]:
+    """The private ones of the connected subnets on these devices, sorted."""
+    chosen = set(devices)
+    found = connected(main, addresses)
+    return tuple(sorted({r.destination for r in found if r.device in chosen and _is_private(r.destination)}))
+
+
+def _is_private(destination: str) -> bool:
+    network, _, length = destination.partition("/")
+    family, low, _ = _span(network, int(length) if length else BITS[V6 if ":" in network else V4])
+    return contains(PRIVATE[family], low)
+
+
+def _is_connected(route: Route, own: list[tuple[str, int, int, int]]) -> bool:
+    """Whether a route of main is a subnet that the router itself is in.
+
+    A route to a device says that as little as its length does: VPN clients cover the whole
+    internet with 0.0.0.0/1, 2000::/3 and the like, and copied they would lead every line into
+    the tunnel. It is a subnet when the kernel made it from an address, or when it lies within
+    the network of an address of that device (netifd sets such routes itself).
+    """
+    if route.table != MAIN_TABLE or route.kind != "unicast" or route.gateway or not route.device:
+        return False
+    if route.destination == "default" or route.destination.startswith("fe80:"):
+        return False
+    if route.protocol == KERNEL:
+        return True
+    network, _, length = route.destination.partition("/")
+    family, low, high = _span(network, int(length) if length else BITS[V6 if ":" in network else V4])
+    return any(
+        device == route.device and of == family and first <= low and high <= last for device, of, first, last in own
     )
+
+
+def _span(address: str, length: int) -> tuple[int, int, int]:
+    """Family, first and last address of the network that an address with this prefix length is in."""
+    family, number = parse_address(address)
+    host = (1 << (BITS[family] - length)) - 1
+    return family, number & ~host, number | host
 
 
 def _routes(policy: Policy, line: Line, connected: list[Route]) -> set[Route]:

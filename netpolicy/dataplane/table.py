@@ -31,6 +31,10 @@ MARK_PRIORITY = "mangle + 1"
 # Before fw4's forward chain (0), whose first rule may offload the flow.
 BLOCK_PRIORITY = "filter - 10"
 
+# DHCPv6 and neighbour discovery of the line itself: translated, they would be answered to nobody.
+LINK_LOCAL = "fe80::/10"
+MULTICAST = "ff00::/8"
+
 Matcher = Callable[[Rule, Policy], tuple[str, ...]]
 
 
@@ -56,6 +60,8 @@ def build(policy: Policy) -> Table:
     chains = {names.SCHEMA: Chain(())}
     for number in policy.classes:
         chains.update(_class_chains(policy, number))
+    for number in sorted({number for _, number in policy.ingress}):
+        chains[names.arriving_chain(number)] = Chain((_save(policy, number), "accept"))
     for entry in policy.entries:
         chains[names.rule_chain(entry.rule.name)] = _rule_chain(entry)
     if policy.classes != (DIRECT_CLASS,):
@@ -79,17 +85,21 @@ def _verdict(policy: Policy, number: int) -> str:
     return "accept" if number == DIRECT_CLASS else f"goto {names.marking_chain(number)}"
 
 
+def _save(policy: Policy, number: int) -> str:
+    """Writes class and done bit into the conntrack mark, and no foreign bit."""
+    saved = policy.marks.bits(number) | policy.marks.done
+    # nft 1.0.6 cannot combine packet mark and conntrack mark in one statement: hence a chain per
+    # value. It lists `& K | V` as `& (K|V) | V`; written that way here, text and listing agree.
+    return f"ct mark set ct mark & {0xFFFFFFFF & ~policy.marks.mask | saved:#010x} | {saved:#010x}"
+
+
 def _class_chains(policy: Policy, number: int) -> dict[str, Chain]:
     """m_NN writes the conntrack mark, k_NN the packet mark; foreign bits are kept in both."""
     marks = policy.marks
     bits = marks.bits(number)
     keep = 0xFFFFFFFF & ~marks.mask
-    saved = bits | marks.done
-    # nft 1.0.6 cannot combine packet mark and conntrack mark in one statement: hence a chain per
-    # value. It lists `& K | V` as `& (K|V) | V`; written that way here, text and listing agree.
-    save = f"ct mark set ct mark & {keep | saved:#010x} | {saved:#010x}"
     # Two rules: a packet that conntrack calls invalid has no mark to save, and must be steered all the same.
-    chains = {names.saving_chain(number): Chain((save, _verdict(policy, number)))}
+    chains = {names.saving_chain(number): Chain((_save(policy, number), _verdict(policy, number)))}
     if number != DIRECT_CLASS:
         mark = f"meta mark set meta mark & {keep | bits:#010x} | {bits:#010x} accept"
         chains[names.marking_chain(number)] = Chain((mark,))
@@ -118,7 +128,9 @@ def _never_steered() -> list[str]:
 def _forwarded_head(policy: Policy) -> list[str]:
     """What is settled before the rules: the unsteerable, the router's own addresses, what a line brought in."""
     rules = _never_steered()
-    came_by = ", ".join(f'"{device}" : goto {names.saving_chain(number)}' for device, number in policy.ingress)
+    # Saved for the answers, not marked: what a line brought in goes on by main, which knows every
+    # network behind the router.
+    came_by = ", ".join(f'"{device}" : goto {names.arriving_chain(number)}' for device, number in policy.ingress)
     to_router = "fib daddr type { local, broadcast, anycast, multicast }"
     if came_by:
         rules.append(f"{to_router} iifname vmap {{ {came_by} }}")
@@ -169,22 +181,30 @@ def _own_entries(policy: Policy) -> list[Entry]:
 def _hooks(policy: Policy) -> dict[str, Chain]:
     marks = policy.marks
     class_mask = f"{marks.class_mask:#010x}"
-    restore = [f"meta mark & {class_mask} != 0 accept"]
+    untouched = [f"meta mark & {class_mask} != 0 accept"]
     if policy.skip_marks:
         foreign = ", ".join(f"{mark:#010x}" for mark in policy.skip_marks)
-        restore.append(f"meta mark {{ {foreign} }} accept")
-    restore.append(f"ct mark & {marks.done:#010x} != 0 ct mark & {class_mask} vmap @restore")
+        untouched.append(f"meta mark {{ {foreign} }} accept")
+    done = f"ct mark & {marks.done:#010x} != 0"
+    arriving = []
+    if policy.ingress:
+        devices = ", ".join(f'"{device}"' for device, _ in policy.ingress)
+        # Answers that a line brings back go on by main: the mark is for the way out.
+        arriving = [f"iifname {{ {devices} }} {done} accept"]
+    restore = f"{done} ct mark & {class_mask} vmap @restore"
     chains = {
         "pre": Chain(
-            ('iifname "lo" accept', *restore, "goto classify"),
+            ('iifname "lo" accept', *untouched, *arriving, restore, "goto classify"),
             f"type filter hook prerouting priority {MARK_PRIORITY}; policy accept;",
         ),
         # type route: the kernel looks the route up again after the mark changed.
         "out": Chain(
-            ('oifname "lo" accept', *restore, "goto classify_own"),
+            ('oifname "lo" accept', *untouched, restore, "goto classify_own"),
             f"type route hook output priority {MARK_PRIORITY}; policy accept;",
         ),
     }
+    if policy.forbidden:
+        chains["post_np"] = _second_lock(policy)
     refusals = _refusals(policy)
     if refusals:
         chains["forward_np"] = Chain(refusals, f"type filter hook forward priority {BLOCK_PRIORITY}; policy accept;")
@@ -192,6 +212,25 @@ def _hooks(policy: Policy) -> dict[str, Chain]:
     if any(entry.number in (marks.drop, marks.reject) for entry in _own_entries(policy)):
         chains["out_np"] = Chain(refusals, f"type filter hook output priority {BLOCK_PRIORITY}; policy accept;")
     return chains
+
+
+def _second_lock(policy: Policy) -> Chain:
+    """A packet of a sealed line never leaves by another, also when an ip rule or route of ours is missing.
+
+    In postrouting, because only there the device of the router's own packets is the final one.
+    """
+    marks = policy.marks
+    pairs = ", ".join(f'{marks.bits(number):#010x} . "{device}"' for number, device in policy.forbidden)
+    rules = []
+    for family in (V4, V6):
+        near = [subnet for subnet in policy.near if (":" in subnet) == (family == V6)]
+        if near:
+            rules.append(f"{FAMILY_WORD[family]} daddr {{ {', '.join(near)} }} accept")
+    # Only what was classified as this packet: around a tunnelled packet (GRE, IPIP, 6in4) there is
+    # another one, which shows the mark of the inner and has a conntrack entry of its own.
+    done = f"ct mark & {marks.done:#010x} != 0"
+    rules.append(f"{done} meta mark & {marks.class_mask:#010x} . oifname {{ {pairs} }} drop")
+    return Chain(tuple(rules), f"type filter hook postrouting priority {MARK_PRIORITY}; policy accept;")
 
 
 def _refusals(policy: Policy) -> tuple[str, ...]:
@@ -213,11 +252,12 @@ def _source_translation(policy: Policy) -> Chain:
         if translation.ipv4:
             rules.append(f"meta nfproto ipv4 {leaving} masquerade")
         if translation.ipv6_prefix:
-            # Only what is not of this prefix already; host bits are kept (RFC 6296's use, kernel's netmap).
+            # Host bits are kept (the kernel's netmap, RFC 6296's use). Not what has the prefix already.
             prefix = translation.ipv6_prefix
-            rules.append(f"ip6 saddr != {prefix} {leaving} snat ip6 prefix to {prefix}")
+            moved = f"ip6 saddr != {{ {LINK_LOCAL}, {prefix} }} ip6 daddr != {MULTICAST}"
+            rules.append(f"{moved} {leaving} snat ip6 prefix to {prefix}")
         elif translation.ipv6:
-            rules.append(f"meta nfproto ipv6 {leaving} masquerade")
+            rules.append(f"ip6 saddr != {LINK_LOCAL} ip6 daddr != {MULTICAST} {leaving} masquerade")
     return Chain(tuple(rules), "type nat hook postrouting priority srcnat; policy accept;")
 
 

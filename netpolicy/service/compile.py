@@ -15,6 +15,8 @@ from netpolicy.core.field import PACKET_FIELDS
 from netpolicy.core.model import BLOCK, DIRECT, Outbound, Rule, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Line, Policy, SourceTranslation
+from netpolicy.dataplane.routing import private_subnets
+from netpolicy.dataplane.state import MAIN_TABLE
 from netpolicy.outbounds.lines import LineState, View
 from netpolicy.service.devices import by_device
 
@@ -80,6 +82,7 @@ def compile_policy(
     marks = Marks(settings.fwmark_mask)
     world = world_of(ruleset, states, view)
     to_class = _Classes(ruleset, marks, numbers)
+    ways_out = _default_devices(view, MAIN_TABLE)
     entries, standing = [], {}
     for rule in ruleset.ranked:
         standing[rule.name] = why = _why_not(rule, state, world)
@@ -88,13 +91,15 @@ def compile_policy(
             entries.append(Entry(rule, number, rule.action.log and log, ruleset.blocks(rule)))
     policy = Policy(
         marks=marks,
-        lines=_lines(ruleset, states, numbers),
+        lines=_lines(ruleset, states, numbers, view),
         entries=tuple(entries),
         counted=tuple(rule.name for rule in ruleset.rules),
         ingress=_ingress(states, numbers),
         default_forwarded=to_class(default_outbound(ruleset, world, False), None),
         default_own=to_class(default_outbound(ruleset, world, True), None),
         translations=_translations(ruleset, states),
+        ways_out=ways_out,
+        near=private_subnets(view.routes, view.addresses, {*ways_out, *(state.device for state in states)}),
         skip_marks=skip_marks,
         device_names=tuple(sorted((name, found.device) for name, found in view.logical.items() if found.device)),
         table_base=settings.table_base,
@@ -142,13 +147,38 @@ class _Classes:
         return DIRECT_CLASS if outbound.type == DIRECT else self._numbers[name]
 
 
-def _lines(ruleset: Ruleset, states: tuple[LineState, ...], numbers: Mapping[str, int]) -> tuple[Line, ...]:
+def _lines(
+    ruleset: Ruleset, states: tuple[LineState, ...], numbers: Mapping[str, int], view: View
+) -> tuple[Line, ...]:
     lines = []
+    sealed = {rule.action.target for rule in ruleset.rules if rule.enabled and rule.action.on_fail == BLOCK}
     for state in states:
         outbound = ruleset.outbound(state.name)
-        if outbound is not None and state.name in numbers:
-            lines.append(Line(state.name, numbers[state.name], state.device, state.hops, outbound.table))
+        if outbound is None or state.name not in numbers:
+            continue
+        leaves_by = _default_devices(view, outbound.table) if outbound.table else tuple(filter(None, (state.device,)))
+        lines.append(
+            Line(
+                state.name,
+                numbers[state.name],
+                state.device,
+                state.hops,
+                outbound.table,
+                leaves_by,
+                state.name in sealed,
+            )
+        )
     return tuple(lines)
+
+
+def _default_devices(view: View, table: int) -> tuple[str, ...]:
+    """The devices that the default routes of a table lead to."""
+    found = {
+        route.device
+        for route in view.routes
+        if route.table == table and route.destination == "default" and route.device
+    }
+    return tuple(sorted(found))
 
 
 def _ingress(states: tuple[LineState, ...], numbers: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

@@ -88,7 +88,7 @@ def test_a_block_by_device_goes_before_the_answers_of_that_device():
     by_device = Entry(rule("door", ("block", "drop"), src_iface="wanb"), MARKS.drop, blocks=True)
     rules = build(policy(VIDEO, by_device, ingress=(("wanb", 2),))).chains["g_forwarded"].rules
     door = next(index for index, text in enumerate(rules) if "r_door" in text)
-    assert door < rules.index('iifname vmap { "wanb" : goto m_02 }')
+    assert door < rules.index('iifname vmap { "wanb" : goto s_02 }')
     assert not [text for text in rules[: door + 1] if "r_video" in text]
 
 

@@ -30,10 +30,12 @@ from tests.netns import Namespace, connect
 
 LOG_GROUP = 99  # of the test's own table
 
-# After our mangle + 1; only what the test sends (its packets carry this in IP id or flow label… or port 9).
+# After our mangle + 1. What a line brought in is not marked, only remembered in its conntrack entry:
+# here, and only here, that is made visible in the packet.
 WITNESS = """
 table inet witness {
 	chain arrived { type filter hook prerouting priority mangle + 2; policy accept;
+		iifname "wanb" meta mark 0 meta mark set ct mark and 0x37000000
 		iifname { "lan", "guest", "wanb" } log group 99 prefix "arrived"
 	}
 	chain quiet { type filter hook output priority raw; policy accept;
@@ -316,6 +318,7 @@ def disagreements(router: Router, ruleset: Ruleset, samples: list[Sample], state
         asyncio.run(_load(router.kernel, compiled.policy))
     expected: dict[tuple, tuple[int, str]] = {}
     hits: Counter = Counter()
+    tolerated: dict[tuple, tuple[int, ...]] = {}
     before = _counters(router)
     seen: dict[tuple, int] = {}
     for sample in samples:
@@ -325,6 +328,8 @@ def disagreements(router: Router, ruleset: Ruleset, samples: list[Sample], state
         wanted = _class_of(decision.outbound, decision, marks, numbers, ruleset)
         if sent:
             expected[sample.key[:6]] = (wanted, rule)
+            if sample.device == "wanb" and rule is None and sample.facts.proto not in (6, 17, 132):
+                tolerated[sample.key[:6]] = (0,)  # conntrack may call it invalid, and then there is no entry
         elif wanted == 0:
             continue  # refused before it came to our hook: main has no route
         # An own packet whose new route refuses it is counted by our hook and seen by none after it.
@@ -334,7 +339,7 @@ def disagreements(router: Router, ruleset: Ruleset, samples: list[Sample], state
     found = [
         f"{key}: kernel class {marks.number(seen[key])}, engine {wanted}" if key in seen else f"{key}: not seen"
         for key, wanted in expected.items()
-        if key not in seen or marks.number(seen[key]) != wanted[0]
+        if key not in seen or marks.number(seen[key]) not in (wanted[0], *tolerated.get(key, ()))
     ]
     after = _counters(router)
     for rule in ruleset.rules:

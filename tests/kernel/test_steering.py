@@ -6,6 +6,8 @@ counts is the address that the server saw.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -151,6 +153,91 @@ def test_when_line_b_loses_its_carrier_new_connections_do_what_on_fail_says(
     assert answer["seen"] == expected
     steered.link("b", "up")
     steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000, timeout=0.3)["seen"] == B4, what="back on line B")
+
+
+@pytest.mark.parametrize(("server", "by_b"), [(SERVER4, B4), (SERVER6, B6)])
+def test_a_kill_switch_holds_while_an_ip_rule_of_ours_is_missing(steered: Lab, server: str, by_b: str) -> None:
+    """The second lock: routing alone would lead the marked packet to main, and out by line A."""
+    reload(steered, LINES + rule("to_b", "+dest_port=31000", "route=wan_b", "on_fail=block"))
+    opened = steered.ask("desk", "open", address=server, port=31000)
+    assert opened["seen"] == by_b
+    steered.daemon.send_signal(signal.SIGSTOP)  # nobody heals
+    try:
+        for family in ("-4", "-6"):
+            steered.run("router", ["ip", family, "rule", "del", "priority", "7002"], check=True)
+        assert steered.tcp("desk", server, 31000, timeout=0.5)["seen"] is None
+        assert steered.tcp("router", server, 31000, timeout=0.5)["seen"] is None
+        assert not steered.ask("desk", "talk", id=opened["id"])["ok"]
+    finally:
+        os.kill(steered.daemon.pid, signal.SIGCONT)  # nsenter stops with its child and wakes it again
+        steered.daemon.send_signal(signal.SIGCONT)
+    steered.wait_for(lambda: steered.tcp("desk", server, 31000, timeout=0.3)["seen"] == by_b, what="the rule is back")
+
+
+def test_a_tunnel_that_covers_the_internet_in_main_takes_nothing_from_a_line(steered: Lab) -> None:
+    """0.0.0.0/1 and the like, as VPN clients install them, are no subnets: no table of ours may copy them."""
+    halves = ("0.0.0.0/1", "128.0.0.0/1", "192.0.2.64/26", "2000::/3", "2001:db8:1::/56")
+    steered.run("router", ["ip", "link", "add", "tun9", "type", "veth", "peer", "name", "tun9far"], check=True)
+    try:
+        for command in ("link set tun9 up", "link set tun9far up", "addr add 10.99.0.2/24 dev tun9"):
+            steered.run("router", ["ip", *command.split()], check=True)
+        reload(steered, LINES + rule("to_b", "+dest_port=31000", "route=wan_b"))
+        for half in halves:
+            steered.run("router", ["ip", "route", "add", half, "dev", "tun9"], check=True)
+        steered.wait_for(lambda: "10.99.0.0/24 dev tun9" in _table(steered), what="the subnet itself is copied")
+        assert not any(half in _table(steered) for half in halves)
+        for server, expected in ((SERVER4, B4), (SERVER6, B6)):
+            assert steered.tcp("desk", server, 31000)["seen"] == expected
+    finally:
+        steered.run("router", ["ip", "link", "del", "tun9"], check=True)
+
+
+def _table(lab: Lab) -> str:
+    commands = (["ip", family, "route", "show", "table", "7002"] for family in ("-4", "-6"))
+    return "".join(lab.run("router", command).stdout for command in commands)
+
+
+def test_answers_find_a_network_behind_the_router_that_only_main_knows(steered: Lab) -> None:
+    """What a line brings back goes on by main: a subnet behind another machine needs no copy."""
+    reload(steered, LINES + rule("to_b", "+dest_port=31000", "route=wan_b", "family=ipv4"))
+    steered.run("router", ["ip", "route", "add", "10.44.0.0/24", "via", "192.168.1.11"], check=True)
+    steered.run("desk", ["ip", "addr", "add", "10.44.0.5/32", "dev", "lo"], check=True)
+    try:
+        assert steered.tcp("desk", SERVER4, 31000, source="10.44.0.5")["seen"] == B4
+    finally:
+        steered.run("router", ["ip", "route", "del", "10.44.0.0/24"], check=True)
+        steered.run("desk", ["ip", "addr", "del", "10.44.0.5/32", "dev", "lo"], check=True)
+
+
+def test_the_lines_own_link_local_packets_are_not_translated(steered: Lab) -> None:
+    """DHCPv6 renewals leave from fe80::; with another source the answer would go to nobody."""
+    prefix = "option ipv6_source 'prefix'\n\toption ipv6_prefix '2001:db8:b::/64'\n"
+    reload(steered, prefix.join(LINES.rsplit("option ipv6_source 'masq'\n", 1)))
+    assert "snat ip6 prefix" in steered.run("router", ["nft", "list", "ruleset"]).stdout
+    with steered.popen("isp_b", ["python3", "-c", _HEAR_MULTICAST], stdout=-1, text=True) as listener:
+        assert listener.stdout.readline() == "ready\n"
+        steered.run("router", ["python3", "-c", _SEND_MULTICAST], check=True)
+        assert listener.stdout.readline().startswith("fe80::")
+
+
+_SEND_MULTICAST = """
+import socket
+socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"renew", ("ff02::1234", 5470, 0, socket.if_nametoindex("wanb")))
+"""
+_HEAR_MULTICAST = """
+import socket, struct
+heard = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+heard.bind(("::", 5470))
+heard.settimeout(5)
+for index, _ in socket.if_nameindex():
+    group = socket.inet_pton(socket.AF_INET6, "ff02::1234") + struct.pack("I", index)
+    heard.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
+print("ready", flush=True)
+try:
+    print(heard.recvfrom(99)[1][0])
+except TimeoutError:
+    print("nothing")
+"""
 
 
 def test_an_udp_flow_moves_when_its_line_goes_and_nothing_leaves_by_the_dead_one(steered: Lab) -> None:
