@@ -15,7 +15,7 @@ from netpolicy.service import dry_run
 
 def main(given: argparse.Namespace) -> int:
     """Prints the decision for the given facts; 1 when the configuration cannot be used."""
-    loaded = load(given.config)
+    loaded = load(given.config, needs_main=False)
     for found in loaded.diagnostics:
         if found.severity == "error":
             print(found.text(), file=sys.stderr)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -45,6 +46,12 @@ from netpolicy.service.keeper import Keeper
 # netifd answers in milliseconds; a hung one must not hold up a failover.
 NETIFD_SECONDS = 1.0
 
+# In the state folder; there at the end of the process: a successor takes over what is in force.
+HAND_OVER = "handover"
+
+# Many small objects live long here (rules); the default threshold would walk them again and again.
+GARBAGE_THRESHOLD = 20_000
+
 # Where OpenWrt installs ubusd. Where it is installed it is the broker, also while it restarts.
 UBUSD = ("ubusd", "/sbin/ubusd", "/usr/sbin/ubusd")
 
@@ -73,6 +80,8 @@ class Daemon:
         self._lock_state()
         loop = asyncio.get_running_loop()
         try:
+            gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
+            self._is_handed_over()  # one that was meant for a former process says nothing now
             first = load(self._places.config)
             engine = self._build(first.ruleset.settings.netlink)
             await self._open_bus()
@@ -105,7 +114,7 @@ class Daemon:
         self._keeper = Keeper(engine)
         self._flows = FlowWatch()
         self._connections = Connections(engine, self._flows.table)
-        self._service = Service(engine, self._connections, self._flows)
+        self._service = Service(engine, self._connections, self._flows, self._keeper.look_later)
         self._decisions = DecisionLog(engine)
         return engine
 
@@ -213,11 +222,22 @@ class Daemon:
             loop.remove_reader(self._packets.fileno())
             self._packets.close()
         try:
-            await engine.stop()
+            if self._is_handed_over():
+                await engine.hand_over()
+            else:
+                await engine.stop()
         except (ApplyError, OSError) as error:
             raise CannotStart(f"stopped, but {error}") from None
         finally:
             self._watch.close()
+
+    def _is_handed_over(self) -> bool:
+        """Whether a restart is meant: the init script says so in a file, because every end is the same signal."""
+        try:
+            os.unlink(os.path.join(self._places.state, HAND_OVER))
+        except OSError:
+            return False
+        return True
 
     def _lock_state(self) -> None:
         """One daemon per state folder: two would undo each other's work."""

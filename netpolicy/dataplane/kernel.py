@@ -123,7 +123,7 @@ class Kernel:
             raise ApplyError(f"nft refused, the previous rules stay in force: {error}") from error
         self._delete_routing(plan.routing)
 
-    async def include_text(self, plan: Plan) -> str:
+    def include_text(self, plan: Plan) -> str:
         """The table in force as a text that a firewall restart can load: it changes nothing when loaded again."""
         generations = staging.all_at(plan.table, plan.generation)
         if not plan.nft.rebuild:

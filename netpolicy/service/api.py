@@ -7,7 +7,7 @@ Never speaks a protocol and never blocks: what needs the kernel is awaited.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from netpolicy.config.load import load_text
@@ -42,7 +42,11 @@ class Refused(Exception):
 class Service:
     """Everything that can be asked of a running netpolicyd."""
 
-    def __init__(self, engine: Engine, connections: Connections, flows: FlowWatch) -> None:
+    def __init__(
+        self, engine: Engine, connections: Connections, flows: FlowWatch, try_later: Callable[[], None] = lambda: None
+    ) -> None:
+        """`try_later` has a failed reload tried again."""
+        self._try_later = try_later
         self._engine = engine
         self._connections = connections
         self._flows = flows
@@ -113,6 +117,8 @@ class Service:
     async def reload(self) -> dict[str, Any]:
         """Reads the configuration again and makes the kernel follow."""
         error = await self._engine.reload()
+        if error and not self._engine.config_error:  # a refused file waits for its owner
+            self._try_later()
         return {"ok": not error, "error": error or None}
 
     def lint(self, text: str) -> dict[str, Any]:

@@ -16,10 +16,15 @@ class TooManyOutbounds(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """`numbers` by outbound; `recycled` had another meaning before: their flows must go first."""
+    """`numbers` by outbound; `recycled` had another meaning before: their flows must go first.
+
+    `known` is what to remember: the numbers, and those of outbounds that are gone, as long as
+    nobody needs them.
+    """
 
     numbers: Mapping[str, int]
     recycled: tuple[int, ...]
+    known: Mapping[str, int]
 
 
 def allocate(known: Mapping[str, int], wanted: Iterable[str], capacity: int) -> Allocation:
@@ -40,4 +45,6 @@ def allocate(known: Mapping[str, int], wanted: Iterable[str], capacity: int) -> 
             numbers[name] = free.pop(0)
             if numbers[name] in taken:
                 recycled.append(numbers[name])
-    return Allocation(numbers, tuple(recycled))
+    given = set(numbers.values())
+    kept = {name: number for name, number in known.items() if name not in numbers and number not in given}
+    return Allocation(numbers, tuple(recycled), {**kept, **numbers})

@@ -6,6 +6,8 @@ is decided again, and a class that disagrees is counted and shown, never hidden.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from netpolicy.core.evaluate import Decision, decide
@@ -21,8 +23,10 @@ from netpolicy.service.facts import Surroundings
 
 PAGE_LIMIT = 500
 
-# New flows decided per second at their beginning; the rest is decided when somebody looks.
-DECISIONS_PER_SECOND = 200
+# Of each second, how long flows are decided at their beginning, and of each page, how long those
+# that were not: the loop has other things to do, and a decision takes longer the more rules there are.
+JUDGING_SECONDS = 0.05
+PAGE_SECONDS = 0.02
 
 
 class Judgement:
@@ -38,11 +42,14 @@ class Judgement:
 class Connections:
     """The flow table with a judgement per flow. `note_new` is called for each flow as it begins."""
 
-    def __init__(self, engine: Engine, table: FlowTable) -> None:
+    def __init__(
+        self, engine: Engine, table: FlowTable, stopwatch: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._stopwatch = stopwatch
         self._engine = engine
         self._table = table
         self._judged: dict[FlowKey, Judgement] = {}
-        self._budget = DECISIONS_PER_SECOND
+        self._spent = 0.0
         self._second = 0
         self._neighbours_second = -1
         self._around: Surroundings | None = None
@@ -52,10 +59,15 @@ class Connections:
     def note_new(self, flow: Flow, now: float) -> Decision | None:
         """Decides a flow at its beginning, while the rules are those that the kernel used. None beyond the budget."""
         if int(now) != self._second:
-            self._second, self._budget = int(now), DECISIONS_PER_SECOND
-        if self._budget <= 0 or not self._is_judgeable(flow):
+            self._second, self._spent = int(now), 0.0
+        if self._spent > JUDGING_SECONDS or not self._is_judgeable(flow):
             return None
-        self._budget -= 1
+        begin = self._stopwatch()
+        decision = self._decide_new(flow)
+        self._spent += self._stopwatch() - begin
+        return decision
+
+    def _decide_new(self, flow: Flow) -> Decision:
         decision, judgement = self._judge(flow, self._engine.enforced)
         # It may have begun just before the rules changed, or while they do: then others decided it.
         for others in (self._engine.enforced_before, self._engine.compiled):
@@ -83,20 +95,22 @@ class Connections:
         limit = min(max(limit, 0), PAGE_LIMIT)
         offset = max(offset, 0)
         page, total = [], 0
+        until = self._stopwatch() + PAGE_SECONDS
         for flow in self._table:
             if text and text not in _describe(flow) and text not in self._outbound(flow):
                 continue
             if offset <= total < offset + limit:
-                page.append(self._line(flow))
+                page.append(self._line(flow, until))
             total += 1
         return {"total": total, "disagreements": self.disagreements, "connections": page}
 
-    def _line(self, flow: Flow) -> dict[str, Any]:
+    def _line(self, flow: Flow, until: float) -> dict[str, Any]:
         judgement = self._judged.get(flow.key)
-        if judgement is None and self._is_judgeable(flow):
+        if judgement is None and self._is_judgeable(flow) and self._stopwatch() < until:
             # It began under other rules, perhaps: a difference says nothing now.
             _, judgement = self._judge(flow, self._engine.enforced)
             judgement = Judgement(judgement.rule if judgement.agrees else None, judgement.agrees or None)
+            self._judged[flow.key] = judgement
         return {
             "id": flow.id,
             "family": flow.family,

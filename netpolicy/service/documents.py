@@ -16,7 +16,8 @@ from netpolicy.dataplane.names import counter
 from netpolicy.dataplane.state import IPV4, IPV6
 from netpolicy.outbounds.lines import LineState
 from netpolicy.service.compile import ENFORCED
-from netpolicy.service.engine import Engine, Warning_
+from netpolicy.service.engine import Engine
+from netpolicy.service.warnings import Warning_
 
 Document = dict[str, Any]
 

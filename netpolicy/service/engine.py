@@ -10,13 +10,11 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from netpolicy.config.load import Loaded, load
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.model import Ruleset, Settings
 from netpolicy.dataplane import conflicts
-from netpolicy.dataplane.host import STRICT, reverse_path_filter
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.marks import Marks
@@ -25,9 +23,12 @@ from netpolicy.dataplane.nft import NftError
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
 from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
-from netpolicy.service import files
+from netpolicy.service import warnings
 from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
 from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.records import Records
+from netpolicy.service.release import FlowDoor, Release
+from netpolicy.service.warnings import Warning_
 
 Publish = Callable[[str, Mapping[str, object]], None]
 AskNetifd = Callable[[], Awaitable[Mapping[str, LogicalInterface]]]
@@ -36,15 +37,8 @@ AskNetifd = Callable[[], Awaitable[Mapping[str, LogicalInterface]]]
 SYSTEM_ERRORS = (NftError, NetlinkError, UnreadableListing, ApplyError, OSError)
 
 
-class FlowDoor(Protocol):
-    """What the engine asks of conntrack. Both raise NetlinkError."""
-
-    def forget(self, mark: int, mask: int) -> int:
-        """Deletes the entries whose mark matches; says how many."""
-
-    def clear_marks(self, mask: int) -> int:
-        """Clears these bits in every entry, so that nothing of ours is left; says how many."""
-
+# After a change of rules a connection may still have been decided by those of before.
+OVERLAP_SECONDS = 5.0
 
 # How often one turn applies what reading back shows to be missing before it says so.
 ATTEMPTS = 3
@@ -56,15 +50,6 @@ class Places:
 
     config: str = "/etc/config/netpolicy"
     state: str = "/var/run/netpolicy"
-
-
-@dataclass(slots=True)
-class Warning_:
-    """Something that the owner should know. `code` is stable."""
-
-    code: str
-    message: str
-    hint: str = ""
 
 
 @dataclass(slots=True)
@@ -101,9 +86,18 @@ class Engine:
     enforced_before: Compiled | None = None  # what that replaced: connections that began meanwhile followed it
     in_force: InForce = field(default_factory=InForce)
     warnings: list[Warning_] = field(default_factory=list)
-    _freed: set[int] = field(default_factory=set)  # classes that lost their meaning: their flows have to go
+    _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
+    _lost: set[str] = field(default_factory=set)  # lines that went down: their connections are decided again
+    _can_log: bool = True
+    _stopped: bool = False
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     _one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _records: Records = field(init=False)
+    _release: Release = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._records = Records(self.places.state)
+        self._release = Release(self.flows, self.log)
 
     @property
     def settings(self) -> Settings:
@@ -151,6 +145,8 @@ class Engine:
     async def reconcile(self, cause: str) -> str:
         """One turn: look, decide, plan, change what differs. Returns the error or ""."""
         async with self._one_at_a_time:
+            if self._stopped:
+                return "netpolicy is stopping"
             try:
                 await self._turn(cause)
                 self._succeeded()
@@ -166,21 +162,30 @@ class Engine:
             await self._look()
             if not self.settings.enabled:
                 return None
-            found, _, _ = await self._plan(self._allocate().numbers)
+            found, _ = await self._plan(self._allocate().numbers)
             return found
 
     async def stop(self) -> None:
-        """Removes everything of ours from the kernel. Raises ApplyError, OSError."""
+        """Removes everything of ours from the kernel, for good. Raises ApplyError, OSError."""
         async with self._one_at_a_time:
+            self._stopped = True
             await self.kernel.remove()
-            self._remove_files()
-            self._clear_flow_marks()
-            files.remove(os.path.join(self.places.state, files.CLASSES))  # no flow carries a class any more
+            self._records.withdraw()
+            await self._release.clear(Marks(self.settings.fwmark_mask))
+            self._records.forget_classes()
             self.in_force = InForce()
             self.log.add("info", "apply", "all kernel state of netpolicy was removed")
 
+    async def hand_over(self) -> None:
+        """Ends without a change: the next daemon takes over what is in force."""
+        async with self._one_at_a_time:
+            self._stopped = True
+            self.log.add("info", "apply", "what is in force stays for the next daemon")
+
     async def _turn(self, cause: str) -> None:
+        before = {state.name: state for state in self.states}
         await self._look()
+        self._tell_lines(before)
         if self.loaded is None:
             # No configuration was ever read: what a former daemon left in force is better than nothing.
             self.in_force.in_sync = False
@@ -191,31 +196,49 @@ class Engine:
         if self.effective_mode == "observe":
             await self._withdraw()
         allocation = self._allocate()
-        plan, self.compiled, self.warnings = await self._plan(allocation.numbers)
-        self._warn_of(plan)
+        plan, self.compiled = await self._plan(allocation.numbers)
+        self._gather_warnings(plan)
         if plan.conflicts:
             raise ApplyError(f"nothing is enforced: {plan.conflicts[0].message}")
         if self.effective_mode == "observe":
             self.in_force.in_sync = plan.is_empty
             self.in_force.pending = plan.changes
             return
-        self._freed.update(number for name, number in self.numbers.items() if allocation.numbers.get(name) != number)
-        self.numbers = dict(allocation.numbers)
+        await self._take_numbers(allocation)
         await self._follow(plan, cause)
-        if self.enforced is None or self.compiled is None or self.enforced.policy != self.compiled.policy:
-            self.enforced_before, self.enforced = self.enforced, self.compiled
+        await self._release.settle(Marks(self.settings.fwmark_mask))
+        self._note_enforced()
         self.in_force.in_sync = True
         self.in_force.pending = ()
+
+    async def _take_numbers(self, allocation: Allocation) -> None:
+        self._release.note(number for name, number in self.numbers.items() if allocation.numbers.get(name) != number)
+        await self._release.classes(allocation.recycled, Marks(self.settings.fwmark_mask))
+        self._known, self.numbers = dict(allocation.known), dict(allocation.numbers)
+        self._release.note(self.numbers[name] for name in self._lost if name in self.numbers)
+        self._lost.clear()
 
     async def _follow(self, plan: Plan, cause: str) -> None:
         """Applies until reading back shows nothing left to do; the network may change meanwhile."""
         for _ in range(ATTEMPTS):
             if plan.is_empty:
-                return
+                break
             await self._apply(plan, cause)
-            plan, self.compiled, _ = await self._plan(self.numbers)
+            plan, self.compiled = await self._plan(self.numbers)
         if not plan.is_empty:
             raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
+        if not self._records.is_true:
+            # Another daemon's, a deleted one, or none yet: a firewall restart must load what is in force.
+            self._records.remember(self.kernel.include_text(plan), self._known)
+
+    def _note_enforced(self) -> None:
+        if self.enforced is None or self.compiled is None or self.enforced.policy != self.compiled.policy:
+            self.enforced_before, self.enforced = self.enforced, self.compiled
+            asyncio.get_running_loop().call_later(OVERLAP_SECONDS, self._forget_before, self.enforced_before)
+
+    def _forget_before(self, earlier: Compiled | None) -> None:
+        if self.enforced_before is earlier:
+            self.enforced_before = None
 
     async def _look(self) -> None:
         logical = self.view.logical
@@ -223,8 +246,9 @@ class Engine:
             logical = await self.ask_netifd()
         links = {link.name: link for link in self.netlink.links()}
         self.view = View(links, self.netlink.addresses(), self.netlink.routes(), logical)
-        before = {state.name: state for state in self.states}
         self.states = line_states(self.ruleset.outbounds, self.view)
+
+    def _tell_lines(self, before: Mapping[str, LineState]) -> None:
         for state in self.states:
             self._tell_line(before.get(state.name), state)
         self._follow_primary()
@@ -246,6 +270,8 @@ class Engine:
         if before is not None and before.up == now.up:
             return
         self.in_force.in_sync = False  # until the kernel was held against it
+        if not now.up:
+            self._lost.add(now.name)
         if before is None and now.up:
             return
         word = "up" if now.up else "down"
@@ -253,73 +279,40 @@ class Engine:
         self.publish("netpolicy.outbound", {"name": now.name, "up": now.up, "reason": now.reason})
 
     def _allocate(self) -> Allocation:
-        if not self.numbers:
-            self.numbers = files.read_classes(self.places.state)
+        known = self._known or self._records.classes()
         capacity = Marks(self.settings.fwmark_mask).capacity
-        return allocate(self.numbers, needs_class(self.ruleset.outbounds), capacity)
+        return allocate(known, needs_class(self.ruleset.outbounds), capacity)
 
-    async def _plan(self, numbers: Mapping[str, int]) -> tuple[Plan, Compiled, list[Warning_]]:
-        try:
-            return *await self._plan_with(numbers, log=True), []
-        except NftError:
-            if not any(rule.action.log for rule in self.ruleset.rules):
-                raise
-            planned = await self._plan_with(numbers, log=False)  # raises again unless logging was the reason
-            return *planned, [Warning_("NP901", "this kernel cannot log packets: `log` has no effect",
-                                       "install kmod-nfnetlink-log")]  # fmt: skip
+    async def _plan(self, numbers: Mapping[str, int]) -> tuple[Plan, Compiled]:
+        if self._can_log:
+            try:
+                return await self._plan_with(numbers, log=True)
+            except NftError:
+                if not any(rule.action.log for rule in self.ruleset.rules):
+                    raise
+        planned = await self._plan_with(numbers, log=False)  # raises again unless logging was the reason
+        self._can_log = False
+        return planned
 
     async def _plan_with(self, numbers: Mapping[str, int], log: bool) -> tuple[Plan, Compiled]:
         skip = conflicts.foreign_exact_marks(Marks(self.settings.fwmark_mask), self.netlink.rules())
-        compiled = compile_policy(self.ruleset, self.state, self.states, self.view, numbers, skip, log)
+        compiled = await asyncio.to_thread(
+            compile_policy, self.ruleset, self.state, self.states, self.view, numbers, skip, log
+        )
         return await self.kernel.plan(compiled.policy), compiled
 
     async def _apply(self, plan: Plan, cause: str) -> None:
         """Files first: a full disk must stop us before the kernel changes, not after."""
-        files.write_classes(self.places.state, self.numbers)
-        include = os.path.join(self.places.state, files.INCLUDE)
-        staged = include + ".next"
-        files.replace(staged, await self.kernel.include_text(plan), 0o644)
+        before = self._records.go_back()
+        self._records.remember(self.kernel.include_text(plan), self._known)
         try:
             await self.kernel.apply(plan)
         except ApplyError:
-            files.remove(staged)
+            self._records.restore(before)
             raise
-        os.rename(staged, include)
         self.in_force.generation += 1
         self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, generation {self.in_force.generation}")
         self.publish("netpolicy.apply", {"generation": self.in_force.generation, "changes": len(plan.changes)})
-        self._release_flows()
-
-    def _release_flows(self) -> None:
-        """Flows whose line is down, or whose class means something else now, are decided again at their next packet.
-
-        After the swap: before it, the old rules would give them the same class once more.
-        """
-        marks = Marks(self.settings.fwmark_mask)
-        before = self.enforced.policy.marks if self.enforced else marks
-        if before != marks:
-            self._forget(before.done, before.done)
-            self._freed.clear()
-        for state in self.states:
-            if not state.up and state.name in self.numbers:
-                self._freed.add(self.numbers[state.name])
-        for number in sorted(self._freed):
-            self._forget(marks.bits(number), marks.class_mask)
-        self._freed.clear()
-
-    def _forget(self, mark: int, mask: int) -> None:
-        if self.flows is not None:
-            try:
-                self.flows.forget(mark, mask)
-            except NetlinkError as error:
-                self.log.add("warning", "flow", f"connections of a line that went could not be released: {error}")
-
-    def _clear_flow_marks(self) -> None:
-        if self.flows is not None:
-            try:
-                self.flows.clear_marks(Marks(self.settings.fwmark_mask).mask)
-            except NetlinkError as error:
-                self.log.add("warning", "flow", f"our bits stay in the marks of open connections: {error}")
 
     async def _stand_down(self) -> None:
         """Switched off: nothing of ours stays in the kernel."""
@@ -332,28 +325,16 @@ class Engine:
     async def _withdraw(self) -> None:
         """What an earlier enforce left would go on steering: that is removed."""
         had_any = await self.kernel.remove()
-        self._remove_files()
+        self._records.withdraw()
         self.enforced = self.enforced_before = None
         self.in_force.generation = 0
         if had_any:
-            self._clear_flow_marks()
+            await self._release.clear(Marks(self.settings.fwmark_mask))
             self.log.add("info", "apply", "what netpolicy had in the kernel was removed")
 
-    def _remove_files(self) -> None:
-        """A firewall restart must not load again what was removed."""
-        files.remove(os.path.join(self.places.state, files.INCLUDE))
-
-    def _warn_of(self, plan: Plan) -> None:
-        for conflict in plan.conflicts:
-            self.warnings.append(Warning_("NP902", conflict.message, conflict.hint))
-        for state in self.states:
-            if state.device and reverse_path_filter(state.device) == STRICT:
-                self.warnings.append(Warning_(
-                    "NP904", f"answers that come in by {state.device} are dropped: rp_filter is strict",
-                    f"sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{state.device}.rp_filter=2",
-                ))  # fmt: skip
-            if not state.up:
-                self.warnings.append(Warning_("NP903", f"outbound {state.name} is down: {state.reason}"))
+    def _gather_warnings(self, plan: Plan) -> None:
+        found = [] if self._can_log else [warnings.NO_LOGGING]
+        self.warnings = found + warnings.of_conflicts(plan.conflicts) + warnings.of_lines(self.ruleset, self.states)
 
     def note_fault(self, fault: BaseException) -> str:
         """Tells of a bug of ours, with its place in the source. Returns the text."""

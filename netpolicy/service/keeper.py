@@ -47,6 +47,11 @@ class Keeper:
         self._reload = True
         self.look("reload")
 
+    def look_later(self) -> None:
+        """A change asked for elsewhere failed: it is tried again."""
+        if self._retry is None or self._retry.cancelled():
+            self._retry = asyncio.get_running_loop().call_later(RETRY_FIRST_SECONDS, self.look, "retry")
+
     async def close(self) -> None:
         """Stops keeping; a turn under way is finished first."""
         if self._task is not None:
@@ -80,15 +85,6 @@ class Keeper:
         try:
             return await self._turn()
         except Exception as fault:  # noqa: BLE001 - the border: a bug must not end the keeping
-            text = f"{type(fault).__name__}: {fault}"
-            self._engine.log.add("error", "state", f"internal error, to be tried again: {text}")
-            return text
-
-    async def _guarded_turn(self) -> str:
-        """A bug of ours must not end the keeping: it is told, and the next turn comes."""
-        try:
-            return await self._turn()
-        except Exception as fault:  # noqa: BLE001 - the outermost loop
             return self._engine.note_fault(fault)
 
     async def _turn(self) -> str:

@@ -434,7 +434,7 @@ async def test_the_include_text_loads_to_the_same_table(kernel):
     """What the firewall loads again after its own restart."""
     await follow(kernel, policy(VIDEO, MAIL))
     plan = await kernel.plan(policy(VIDEO, WORK))
-    text = await kernel.include_text(plan)
+    text = kernel.include_text(plan)
     await kernel.apply(plan)
     before = everything()
     run("nft", "-f", "-", text=text)

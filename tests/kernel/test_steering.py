@@ -7,11 +7,13 @@ counts is the address that the server saw.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 
 import pytest
 
+from netpolicy.lab import keeper
 from netpolicy.lab.bench import Lab
 from tests.kernel.steering import A4, B4, B6, LINES, SERVER4, SERVER6, SERVERS, foreign, ours, reload, rule
 
@@ -222,7 +224,8 @@ def test_the_lines_own_link_local_packets_are_not_translated(steered: Lab) -> No
 
 _SEND_MULTICAST = """
 import socket
-socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"renew", ("ff02::1234", 5470, 0, socket.if_nametoindex("wanb")))
+group = ("ff02::1234", 5470, 0, socket.if_nametoindex("wanb"))
+socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"renew", group)
 """
 _HEAR_MULTICAST = """
 import socket, struct
@@ -361,6 +364,27 @@ def test_a_second_reload_of_the_same_rules_sends_nothing_to_the_kernel(steered: 
         monitor.terminate()
     assert (watcher.communicate()[0], routes.communicate()[0]) == ("", "")
 
+
+@pytest.mark.parametrize(("server", "by_b"), [(SERVER4, B4), (SERVER6, B6)])
+def test_a_restart_hands_over_and_a_kill_switch_stays_shut_meanwhile(steered: Lab, server: str, by_b: str) -> None:
+    """Not one packet by line A: a restart is what every package upgrade does."""
+    config = LINES + rule("to_b", "+dest_port=31000", "route=wan_b", "on_fail=block")
+    reload(steered, config)
+    opened = steered.ask("desk", "open", address=server, port=31000)
+    assert opened["seen"] == by_b
+    steered.file(keeper.STATE / "handover").touch()  # as the init script does before the signal
+    before = ours(steered)
+    asking = steered.start("desk", "udp_many", targets=[[server, 31000, 0]] * 1500, timeout=10.0)
+    assert steered.stop_daemon() == 0
+    assert re.sub(COUNTS, "", ours(steered)) == re.sub(COUNTS, "", before)
+    steered.start_daemon(config)
+    assert set(asking.result()) == {by_b}
+    assert steered.ask("desk", "talk", id=opened["id"])["ok"]
+    assert not steered.file(keeper.STATE / "handover").exists()
+    assert steered.call("plan")["changes"] == []
+
+
+COUNTS = r"packets \d+ bytes \d+"
 
 FOREIGN_TABLE = """
 table inet theirs {

@@ -197,10 +197,24 @@ def test_stop_gives_up_waiting_for_a_process_that_does_not_die(router: Router) -
     assert "nft delete table inet netpolicy" in calls
 
 
-def test_restart_keeps_the_kernel_state_for_the_next_daemon(router: Router) -> None:
-    calls, _ = router.do("restart")
+@pytest.mark.parametrize(("action", "upgrade"), [("restart", "0"), ("stop", "1")])
+def test_restart_and_upgrade_keep_the_kernel_state_for_the_next_daemon(
+    router: Router, action: str, upgrade: str
+) -> None:
+    (router.folder / "run").mkdir()
+    router.settings["PKG_UPGRADE"] = upgrade
+    calls, _ = router.do(action)
     assert not [call for call in calls if call.startswith(("nft ", "ip "))]
-    assert "procd_open_instance main" in calls
+    assert (router.folder / "run/handover").exists()
+    if action == "restart":
+        assert "procd_open_instance main" in calls
+
+
+def test_stop_asks_for_no_hand_over_also_after_a_restart_that_did(router: Router) -> None:
+    (router.folder / "run").mkdir()
+    router.do("restart")
+    router.do("stop")
+    assert not (router.folder / "run/handover").exists()
 
 
 def test_stop_removes_the_text_that_the_firewall_would_load_again(router: Router) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -123,11 +124,27 @@ async def test_where_the_device_cannot_be_told_nobody_is_blamed(connections):
     assert (line["agrees"], line["outbound"], connections.disagreements) == (None, "wan_b", 0)
 
 
-async def test_a_storm_is_decided_up_to_the_budget_only(connections):
-    limit = module.DECISIONS_PER_SECOND
-    made = [connections.note_new(flow(number, WAN_B), 5.0 + number / 10_000) for number in range(limit * 3)]
-    assert sum(one is not None for one in made) == limit
+async def test_a_storm_is_decided_for_a_part_of_each_second_only(house):
+    """Each look at the watch costs a millisecond here, so a decision takes one."""
+    ticks = itertools.count()
+    connections = Connections(house.engine, FlowTable(10_000), lambda: next(ticks) / 1000)
+    made = [connections.note_new(flow(number, WAN_B), 5.0 + number / 10_000) for number in range(200)]
+    share = round(module.JUDGING_SECONDS * 1000)
+    assert share <= sum(one is not None for one in made) <= share + 1
     assert connections.note_new(flow(1, WAN_B), 6.1) is not None
+
+
+async def test_a_page_of_connections_nobody_decided_is_filled_up_by_and_by(house):
+    ticks = itertools.count()
+    connections = Connections(house.engine, FlowTable(10_000), lambda: next(ticks) / 1000)
+    for number in range(1, 41):
+        connections._table.apply(FlowEvent("new", flow(number, WAN_B)))
+    told = []
+    for _ in range(6):
+        page = connections.document(500, 0, "")["connections"]
+        told.append(sum(one["agrees"] is True for one in page))
+    assert told == sorted(told)
+    assert 0 < told[0] < 40 == told[-1]
 
 
 async def test_judgements_go_with_their_flows(connections):

@@ -318,7 +318,10 @@ async def test_connections_of_an_outbound_that_was_removed_are_forgotten_and_its
     assert marks() == ["1090519040"]
     third = only_a + "config outbound 'wan_c'\n\toption type 'interface'\n\toption interface 'wanb'\n"
     assert await house.load(third) == ""
-    assert dict(house.engine.numbers) == {"wan_a": 1, "wan_c": 2}
+    # A number that never meant anything comes first; the old one is remembered for its outbound.
+    assert dict(house.engine.numbers) == {"wan_a": 1, "wan_c": 3}
+    assert await house.load(CONFIG) == ""
+    assert dict(house.engine.numbers) == {"wan_a": 1, "wan_b": 2}
 
 
 async def test_another_mask_forgets_the_connections_that_were_marked_under_the_old_one(house):

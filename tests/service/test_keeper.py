@@ -52,6 +52,10 @@ class Engine:
     def add(self, level: str, kind: str, message: str) -> None:
         self.said.append(f"{level} {message}")
 
+    def note_fault(self, fault: BaseException) -> str:
+        self.add("error", "apply", f"a fault: {fault}")
+        return "a fault"
+
     async def read_config(self) -> str:
         self.reads += 1
         return self.refuses
@@ -170,7 +174,17 @@ def test_a_bug_in_a_turn_is_said_and_the_keeping_goes_on():
 
     engine = play(story)
     assert len(engine.turns) == 2
-    assert engine.said == ["error internal error, to be tried again: ValueError: a bug"]
+    assert engine.said == ["error a fault: a bug"]
+
+
+def test_a_change_that_failed_elsewhere_is_tried_again_once():
+    async def story(engine, keeper):
+        await asyncio.sleep(1)
+        keeper.look_later()
+        keeper.look_later()
+        await asyncio.sleep(100)
+
+    assert [cause for _, cause in play(story).turns] == ["start", "retry"]
 
 
 def test_closing_waits_for_the_turn_under_way_and_no_other_comes():
