@@ -16,7 +16,7 @@ PRIVILEGED := scripts/privileged
 # Suites that run one set of cases over several adapters or programs.
 CONTRACTS = tests/bus/test_contract.py tests/dataplane/test_netlink.py $(wildcard tests/*/test_*contract*.py)
 
-.PHONY: help run test check lint fmt test-unit test-kernel test-contract bench ipk venv clean
+.PHONY: help run test check lint fmt test-unit test-kernel test-contract prove bench ipk venv clean
 
 help: ## print this list
 	@echo "NetPolicy. Start with: make run, make test"
@@ -60,6 +60,10 @@ test-kernel: ## tests with packets in network namespaces
 test-contract: ## one suite over each adapter and its standard-library twin
 	@scripts/setup test
 	@$(PRIVILEGED) $(PYTEST) $(sort $(CONTRACTS)) $(T)
+
+prove: ## engine and kernel agree on 10 000 random packets (SEEDS="0 100": a hundred a seed)
+	@scripts/setup test
+	@$(PRIVILEGED) $(PYTHON) -m tests.kernel.test_agreement $(or $(SEEDS),0 100)
 
 bench: ## ratios to a calibration loop, as JSON on stdout
 	@scripts/setup run
