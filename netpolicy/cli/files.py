@@ -29,7 +29,7 @@ def load(path: str) -> Loaded:
     from netpolicy.core.model import Ruleset
 
     if not path.lower().endswith(LATER_FORMATS):
-        return load_uci(path)
+        return load_uci(path, needs_main=False)
     text = f"failed to read {path}: YAML and DSL rule files are not supported yet"
     hint = "write the rules in the format of /etc/config/netpolicy (UCI)"
     return Loaded(Ruleset(), (Diagnostic(CANNOT_READ, ERROR, path, 0, 0, "", text, hint),), (), True, False)

@@ -39,7 +39,13 @@ CODES = {
     "NP207": "a rule is understood, but not enforced in the kernel yet",
     "NP208": "there are no rules",
     "NP209": "a name pattern matches more than it seems",
+    "NP210": "there is no main section",
+    "NP211": "the default is a line that can go down",
 }
+
+
+# A quote that nobody closed makes a value of the rest of the file; nobody wants to read that.
+LONGEST_MESSAGE = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +153,6 @@ class Findings:
 def _diagnostic(code: str, severity: str, place: Place, message: str, hint: str) -> Diagnostic:
     if code not in CODES or severity not in SEVERITIES:
         raise ValueError(f"{code} or {severity} is not registered")
+    if len(message) > LONGEST_MESSAGE:
+        message = message[:LONGEST_MESSAGE] + "…"
     return Diagnostic(code, severity, place.file, place.line, place.column, place.rule, message, hint)

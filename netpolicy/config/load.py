@@ -15,7 +15,7 @@ from netpolicy.config.outbound import read_outbound
 from netpolicy.config.reader import Reader, ReaderUnavailable, open_reader
 from netpolicy.config.rule import ROUTES, is_protective, read_rule
 from netpolicy.config.schema import SECTIONS, nearest
-from netpolicy.config.uci import MAX_BYTES, UciFile, read_text
+from netpolicy.config.uci import MAX_BYTES, NAME, UciFile, read_text
 from netpolicy.config.uci_section import Option, Section
 from netpolicy.config.value import name as check_name
 from netpolicy.core.field import parse_field
@@ -30,6 +30,10 @@ MAX_FILES = 64
 MAX_SHARED_FIELDS = 1024
 LATER_FORMATS = (".np", ".dsl", ".yaml", ".yml")
 
+# Beside the folder of the main file. Whoever may write the configuration must not have any file
+# of the system read and its mistakes shown.
+FURTHER_FILES = ("/etc/netpolicy", "/etc/config")
+
 # Errors of form: nobody can say what else the file was to mean.
 FATAL_CODES = ("NP001", "NP002", "NP003", "NP004", "NP007")
 
@@ -39,7 +43,7 @@ class Loaded:
     """What a configuration says.
 
     `fatal`: do not use it, keep what is running: a file could not be read or breaks the
-    syntax, the main section is broken, or a rule or setting names a broken outbound.
+    syntax, the main section is missing or broken, or a rule or setting names a broken outbound.
     `blocked_skip`: a rule that blocks (or has on_fail block) is among the skipped: what it
     stopped would pass, so apply only when somebody insists.
     """
@@ -51,8 +55,12 @@ class Loaded:
     blocked_skip: bool
 
 
-def load(path: str, reader: str = "auto") -> Loaded:
-    """The configuration in a file and in the files that its main section lists."""
+def load(path: str, reader: str = "auto", needs_main: bool = True) -> Loaded:
+    """The configuration in a file and in the files that its main section lists.
+
+    Without a main section it is fatal: a full disk leaves an empty file, and that must not
+    switch off what is running. Tools that look at rules alone set `needs_main` to False.
+    """
     assembly = _Assembly()
     try:
         chosen = open_reader(reader)
@@ -60,11 +68,15 @@ def load(path: str, reader: str = "auto") -> Loaded:
         assembly.break_off("NP001", Place(path), str(problem))
         return assembly.finish()
     assembly.take_first(chosen.read(path), chosen)
+    assembly.check_main(path, needs_main)
     return assembly.finish()
 
 
 def load_text(text: str, file: str = "<text>") -> Loaded:
-    """The configuration in a text alone; further files that it lists are reported, not read."""
+    """The configuration in a text alone; further files that it lists are reported, not read.
+
+    A text may be a part: that it has no main section is not reported.
+    """
     assembly = _Assembly()
     if len(text) > MAX_BYTES:
         assembly.break_off("NP004", Place(file), f"the text is larger than {MAX_BYTES >> 20} MiB")
@@ -104,6 +116,18 @@ class _Assembly:
         self._take_rules()
         self._check_references()
 
+    def check_main(self, path: str, needed: bool) -> None:
+        """Report a file without a main section, unless it is unusable as it is."""
+        if self.fatal or self.settings is not None:
+            return
+        text = "there is no main section: config netpolicy 'main'"
+        if needed:
+            hint = "to switch off write one with option enabled '0'; an empty or cut file is not taken for that"
+            self.break_off("NP210", Place(path), text, hint)
+        else:
+            hint = "it can be tried, or be listed as a ruleset of another file; alone it is not applied"
+            self.findings.warning("NP210", Place(path), text, hint)
+
     def finish(self) -> Loaded:
         """The result."""
         ruleset = Ruleset(tuple(self.rules.values()), tuple(self.outbounds.values()), self.settings)
@@ -133,12 +157,16 @@ class _Assembly:
             self.break_off("NP007", place, f"more than {MAX_FILES} files", "join some of them")
             return
         seen = {_resolved(first)}
+        folders = (_resolved(str(Path(first).parent)), *map(_resolved, FURTHER_FILES))
         for name in includes.values:
             path = str(Path(first).parent / name)
             if reader is None:
                 self.findings.warning("NP007", place, f"{name} is not read: only a text was given")
             elif path.endswith(LATER_FORMATS):
                 self.break_off("NP007", place, f"{name}: only UCI files can be included yet", "write the rules in UCI")
+            elif not any(Path(_resolved(path)).is_relative_to(folder) for folder in folders):
+                text = f"{name}: a further file must be in the folder of the main file, " + " or ".join(FURTHER_FILES)
+                self.break_off("NP007", place, text, "move it there; a link to it elsewhere does not count")
             elif _resolved(path) in seen:
                 self.break_off("NP007", place, f"{name} is included twice, or includes itself")
             else:
@@ -240,13 +268,16 @@ class _Assembly:
             self.findings.warning("NP104", place, text, known.meaning)
             return
         hint = nearest(section.type, tuple(SECTIONS))
-        self.findings.error("NP102", place, f"unknown section type {section.type!r}", hint)
+        # Only a plain word: a file of something else, with a secret in it, must not be quoted.
+        shown = f" {section.type!r}" if NAME.fullmatch(section.type) else ""
+        self.findings.error("NP102", place, f"unknown section type{shown}", hint)
         self._skip(section, section.name, blocking)
 
     def _check_references(self) -> None:
         if self.settings is not None:
             for option in ("primary", "default"):
                 self._check_setting(option, getattr(self.settings, option))
+            self._check_default(self.settings.default)
         for rule in list(self.rules.values()):
             if rule.action.kind in ROUTES and not self._exists(rule.action.target):
                 self._check_route(rule)
@@ -258,6 +289,15 @@ class _Assembly:
         if name and not self._exists(name):
             text = f"{option} {name!r} {self._what_is_wrong(name)}"
             self.break_off("NP205", Place(self.files[0].file), text, nearest(name, tuple(self.outbounds)))
+
+    def _check_default(self, name: str) -> None:
+        """A default has no on_fail: who means it as a tunnel that must not leak has to know."""
+        outbound = self.outbounds.get(name)
+        if outbound is None or outbound.type not in ("interface", "table"):
+            return
+        text = f"default {name!r}: while it is down, traffic without a rule goes by the main table"
+        hint = f"where that must not be, add a last rule: any '1', route {name!r}, on_fail 'block'"
+        self.findings.warning("NP211", Place(self.files[0].file), text, hint)
 
     def _check_route(self, rule: Rule) -> None:
         name = rule.action.target

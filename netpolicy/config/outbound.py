@@ -59,3 +59,6 @@ def _check_type(reading: Reading, name: str) -> None:
             reading.error("NP109", f"{option} belongs to type {' and '.join(types)}, not to {kind}", option=option)
     if reading.values.get("ipv6_prefix") and reading.values.get("ipv6_source") != "prefix":
         reading.error("NP109", "ipv6_prefix needs `option ipv6_source 'prefix'`", option="ipv6_prefix")
+    if reading.values.get("ipv6_source") == "prefix" and "ipv6_prefix" not in reading.written:
+        hint = "write the provider's prefix, such as `option ipv6_prefix '2001:db8:2::/56'`; it is not learned"
+        reading.error("NP109", "ipv6_source 'prefix' needs option ipv6_prefix", hint, "ipv6_source")

@@ -77,12 +77,12 @@ OUTBOUND = _table(
     OptionSpec("table", "the number of a routing table that somebody else fills", value.table, types=("table",)),
     OptionSpec("gateway", "the IPv4 gateway; learned when absent", value.gateway4, types=("interface",)),
     OptionSpec("gateway6", "the IPv6 gateway; learned when absent", value.gateway6, types=("interface",)),
-    OptionSpec("masq", "translate IPv4 sources", value.boolean, "0", types=("interface", "table")),
+    OptionSpec("masq", "translate IPv4 sources", value.boolean, "0", types=("interface",)),
     OptionSpec(
         "ipv6_source", "what happens to IPv6 sources", default="none", choices=("none", "masq", "prefix"),
-        types=("interface", "table"),
+        types=("interface",),
     ),
-    OptionSpec("ipv6_prefix", "the prefix for ipv6_source prefix", value.prefix6, types=("interface", "table")),
+    OptionSpec("ipv6_prefix", "the prefix for ipv6_source prefix", value.prefix6, types=("interface",)),
     _later("probe", "active checks", OFF_IS_HARMLESS),
     _later("weight", "the share in a group", OFF_IS_HARMLESS),
 )  # fmt: skip

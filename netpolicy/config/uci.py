@@ -1,7 +1,8 @@
 """Read the UCI file format, strictly, with the place of every word.
 
 Never raises for what a file contains, never guesses: what libuci would lose without a
-word is an error here. Behaviour follows libuci's file parser (openwrt/uci, file.c), seen
+word is an error here. Never quotes what breaks the syntax: the file may be one of
+passwords, and everybody sees the findings. Behaviour follows libuci's file parser (openwrt/uci, file.c), seen
 running: a text that both accept means the same to both (tests/config/test_uci_contract.py).
 """
 
@@ -179,8 +180,7 @@ def _read_command(cursor: Cursor, sections: Sections) -> bool:
     word = found[0] if found else ""
     keyword = next((key for key in COMMANDS if word in (key, key[0])), "")
     if not keyword:
-        shown = word if len(word) <= 40 else word[:40] + "…"
-        raise cursor.fault(f"invalid command {shown!r}", "a line begins with config, option, list or #")
+        raise cursor.fault("invalid command", "a line begins with config, option, list or #")
     cursor.advance(len(word))
     need, most = COMMANDS[keyword]
     words: list[Word] = []
@@ -226,7 +226,7 @@ def _take(sections: Sections, keyword: str, words: list[Word], line: int, column
 
 def _check(pattern: re.Pattern[str], word: Word, what: str) -> None:
     if not pattern.fullmatch(word.text):
-        raise SyntaxFault(f"invalid character in {word.text[:40]!r}", what, word.line, word.column, word.end)
+        raise SyntaxFault("invalid character", what, word.line, word.column, word.end)
 
 
 def _take_config(sections: Sections, words: list[Word], line: int) -> None:
@@ -238,7 +238,7 @@ def _take_config(sections: Sections, words: list[Word], line: int) -> None:
         _check(NAME, words[1], "a section name has letters, digits and _")
     known = sections.named(name)
     if known is not None and known.type != type_word.text:
-        text = f"section {name!r} was of type {known.type!r} in line {known.line}"
+        text = f"the section of this name was of another type in line {known.line}"
         raise SyntaxFault(text, "give one of them another name", type_word.line, type_word.column, type_word.end)
     sections.open(type_word.text, name, line)
 

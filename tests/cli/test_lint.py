@@ -13,6 +13,8 @@ config rule 'a'
 	option priority '1'
 	list dest_port '443'
 	option route 'direct'
+
+config netpolicy 'main'
 """
 BAD = """
 config rule 'a'
@@ -20,6 +22,8 @@ config rule 'a'
 	list proto 'tpc'
 	list dest_port '99999'
 	option route 'direct'
+
+config netpolicy 'main'
 """
 WARNED = GOOD.replace("direct", "nowhere")  # no outbounds in the file: a warning
 
@@ -69,6 +73,13 @@ def test_a_warning_does_not_fail(tool: Tool, tmp_path: Path) -> None:
     result = tool("lint", path)
     assert (result.code, result.out) == (0, f"lint ok: {path}\n")
     assert "warning[NP204]" in result.err
+
+
+def test_a_file_of_rules_alone_is_fine_with_a_warning(tool: Tool, tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD.replace("config netpolicy 'main'\n", ""))
+    result = tool("lint", path)
+    assert (result.code, result.out) == (0, f"lint ok: {path}\n")
+    assert "warning[NP210]" in result.err
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])

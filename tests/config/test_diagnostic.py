@@ -32,3 +32,9 @@ def test_a_flood_of_one_severity_is_cut_and_says_so_without_hiding_the_others():
     assert len(findings.all) == Findings.LIMIT + 2
     assert findings.all[Findings.LIMIT].code == "NP004"
     assert findings.last_error() == "y"
+
+
+def test_a_message_has_a_bounded_length():
+    findings = Findings()
+    findings.error("NP105", Place("f"), "x" * 100_000)
+    assert len(findings.all[0].message) < 500

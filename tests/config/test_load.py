@@ -1,5 +1,7 @@
 """From a file to a rule set: what is skipped, what is fatal, and what is said."""
 
+from pathlib import Path
+
 import pytest
 
 from netpolicy.config.diagnostic import CODES
@@ -9,7 +11,7 @@ GOOD = """
 config netpolicy 'main'
 	option enabled 'yes'
 	option primary 'wana'
-	option default 'wana'
+	option default 'direct'
 	option fwmark_mask '0x77000000'
 
 config outbound 'wana'
@@ -19,7 +21,7 @@ config outbound 'wana'
 config outbound 'vpn'
 	option type 'table'
 	option table '100'
-	option ipv6_source 'masq'
+	option name 'The tunnel'
 
 config rule 'mail'
 	option name 'No mail from guests'
@@ -58,10 +60,10 @@ def test_a_good_file_gives_everything_and_no_finding():
     loaded = load_text(GOOD)
     ruleset = loaded.ruleset
     assert (loaded.diagnostics, loaded.skipped, loaded.fatal, loaded.blocked_skip) == ((), (), False, False)
-    assert (ruleset.settings.enabled, ruleset.settings.primary, ruleset.settings.default) == (True, "wana", "wana")
-    assert [(one.name, one.type, one.table, one.ipv6_source) for one in ruleset.outbounds] == [
-        ("wana", "interface", 0, "none"),
-        ("vpn", "table", 100, "masq"),
+    assert (ruleset.settings.enabled, ruleset.settings.primary, ruleset.settings.default) == (True, "wana", "direct")
+    assert [(one.name, one.type, one.table, one.title) for one in ruleset.outbounds] == [
+        ("wana", "interface", 0, "wana"),
+        ("vpn", "table", 100, "The tunnel"),
     ]
     mail, work = ruleset.rules
     assert (mail.title, mail.priority, mail.match_text) == (
@@ -71,7 +73,7 @@ def test_a_good_file_gives_everything_and_no_finding():
     assert (work.action.target, work.action.on_fail, work.when) == ("vpn", "block", ("NORMAL",))
 
 
-def test_an_empty_file_is_a_rule_set_that_does_nothing():
+def test_an_empty_text_is_a_rule_set_that_does_nothing():
     loaded = load_text("")
     assert not loaded.fatal
     assert not loaded.ruleset.settings.enabled
@@ -142,7 +144,11 @@ BROKEN_OUTBOUNDS = {
     "one of our own tables": "option type 'table'\n\toption table '7010'",
     "an option of another type": "option type 'direct'\n\toption interface 'wan'",
     "a gateway of the wrong family": "option type 'interface'\n\toption interface 'w'\n\toption gateway '::1'",
-    "a prefix without the source": "option type 'table'\n\toption table '9'\n\toption ipv6_prefix '2001:db8::/56'",
+    "a prefix without the source": "option type 'interface'\n\toption interface 'w'\n\toption ipv6_prefix 'fd00::/56'",
+    "the source without a prefix": "option type 'interface'\n\toption interface 'w'\n\toption ipv6_source 'prefix'",
+    "masq on a table": "option type 'table'\n\toption table '9'\n\toption masq '1'",
+    "IPv6 translation on a table": "option type 'table'\n\toption table '9'\n\toption ipv6_source 'masq'",
+    "a prefix on a table": "option type 'table'\n\toption table '9'\n\toption ipv6_prefix 'fd00::/56'",
     "a type of later": "option type 'group'\n\tlist member 'wan'",
 }
 
@@ -157,6 +163,21 @@ def test_a_broken_outbound_is_fatal_only_when_something_names_it(case):
     assert used.fatal
     assert used.ruleset.rules == ()
     assert load_text(text + "config netpolicy 'main'\n\toption default 'x'\n").fatal
+
+
+def test_an_ipv6_prefix_is_asked_for_and_not_said_to_be_learned():
+    text = "config outbound 'w'\n\toption type 'interface'\n\toption interface 'w'\n\toption ipv6_source 'prefix'\n"
+    loaded = load_text(text)
+    assert found(loaded) == [("NP109", 4)]
+    assert "it is not learned" in only("NP109", loaded)
+
+
+def test_a_default_that_can_go_down_is_questioned():
+    head = "config netpolicy 'main'\n\toption default 'w'\nconfig outbound 'w'\n\toption type "
+    for kind in ("'interface'\n\toption interface 'w'\n", "'table'\n\toption table '9'\n"):
+        assert found(load_text(head + kind), "warning") == [("NP211", 0)]
+    for kind in ("'direct'\n", "'block'\n"):
+        assert not found(load_text(head + kind), "warning")
 
 
 def test_a_type_of_later_is_called_unsupported_and_nothing_else():
@@ -330,8 +351,6 @@ def test_a_plain_suffix_pattern_is_questioned():
 
 
 def test_every_registered_code_is_shown_by_some_test_of_this_room():
-    from pathlib import Path
-
     texts = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert [code for code in CODES if code not in texts] == []
 
@@ -388,6 +407,87 @@ def test_a_further_file_that_cannot_be_used_is_fatal(tmp_path, name):
     loaded = load(path, "builtin")
     assert loaded.fatal
     assert found(loaded)[0][0] in ("NP001", "NP007")
+
+
+RULE_ALONE = "config rule 'a'\n\toption any '1'\n\toption block '1'\n"
+
+
+@pytest.mark.parametrize("text", ["", "\n# nothing\n", RULE_ALONE], ids=["empty", "blank", "a rule alone"])
+def test_a_file_without_main_section_never_replaces_what_is_running(tmp_path, text):
+    path = write(tmp_path, "netpolicy", text)
+    loaded = load(path)
+    assert loaded.fatal
+    assert "enabled '0'" in only("NP210", loaded)
+    tried = load(path, needs_main=False)
+    assert not tried.fatal
+    assert found(tried, "warning") == [("NP210", 0)]
+
+
+def test_a_file_with_a_main_section_is_never_said_to_have_none(tmp_path):
+    good = write(tmp_path, "good", "config netpolicy 'main'\n\toption enabled '0'\n")
+    assert not load(good).fatal
+    broken = write(tmp_path, "broken", "config netpolicy 'main'\n\toption mode 'off'\n")
+    for needs_main in (True, False):
+        assert "NP210" not in [item.code for item in load(broken, needs_main=needs_main).diagnostics]
+
+
+def test_the_file_of_a_fresh_install_has_a_main_section():
+    loaded = load(str(Path(__file__).parents[2] / "files" / "etc" / "config" / "netpolicy"))
+    assert not loaded.fatal
+    assert not loaded.ruleset.settings.enabled
+
+
+@pytest.mark.parametrize("name", ["{elsewhere}/shadow", "../elsewhere/shadow", "link", "linked/shadow"])
+def test_a_further_file_from_elsewhere_is_refused_unread(tmp_path, name):
+    elsewhere, home = tmp_path / "elsewhere", tmp_path / "home"
+    elsewhere.mkdir()
+    home.mkdir()
+    write(elsewhere, "shadow", "root:$6$hidden:1::\n")
+    (home / "link").symlink_to(elsewhere / "shadow")
+    (home / "linked").symlink_to(elsewhere)
+    text = f"config netpolicy 'main'\n\tlist ruleset '{name.format(elsewhere=elsewhere)}'\n"
+    loaded = load(write(home, "netpolicy", text))
+    assert loaded.fatal
+    assert "must be in the folder of the main file" in only("NP007", loaded)
+    assert {item.file for item in loaded.diagnostics} == {str(home / "netpolicy")}
+
+
+def test_the_folders_of_the_system_are_open_to_further_files(tmp_path):
+    text = "config netpolicy 'main'\n\tlist ruleset '/etc/netpolicy/no_such'\n\tlist ruleset '/etc/config/no_such'\n"
+    codes = [code for code, _ in found(load(write(tmp_path, "netpolicy", text), "builtin"))]
+    assert codes == ["NP001", "NP001"]
+
+
+SECRET = "hunter2$Ab"
+SECRET_FILES = {
+    "passwords": f"root:{SECRET}:1:0:::\n",
+    "a bare word": f"{SECRET}\n",
+    "a word of small letters": f"{SECRET[:6]}\n",
+    "a package": f"package {SECRET}\n",
+    "a section name": f"config rule {SECRET}\n",
+    "an option name": f"config rule 'a'\n\toption {SECRET} 'x'\n",
+    "an option outside": f"option x {SECRET}\n",
+    "too many words": f"option a b {SECRET}\n",
+    "a section type": f"config {SECRET} 'a'\n",
+    "two section types": f"config {SECRET} 'a'\nconfig b 'a'\n",
+    "an open quote": f"option x '{SECRET}\n",
+    "binary": f"\x7fELF\x00\x01{SECRET}\x00\n",
+    "no text": b"\xff\xfe" + SECRET.encode() + b"\n",
+    "the password of a wireless network": f"config wifi-iface 'a'\n\toption key '{SECRET}'\n",
+    "an unknown option": f"config rule 'a'\n\toption key '{SECRET}'\n",
+}
+
+
+@pytest.mark.parametrize("place", ["main", "further"])
+@pytest.mark.parametrize("case", SECRET_FILES)
+def test_a_file_of_something_else_is_never_quoted(tmp_path, case, place):
+    content = SECRET_FILES[case]
+    (tmp_path / "secret").write_bytes(content if isinstance(content, bytes) else content.encode())
+    main = write(tmp_path, "netpolicy", "config netpolicy 'main'\n\tlist ruleset 'secret'\n")
+    loaded = load(str(tmp_path / "secret") if place == "main" else main, "builtin")
+    assert found(loaded)
+    told = " ".join([*(item.text() for item in loaded.diagnostics), *map(str, loaded.skipped)])
+    assert SECRET[:6] not in told
 
 
 def test_a_mistake_in_a_further_file_carries_its_name(tmp_path):

@@ -61,11 +61,11 @@ def outbound(draw, name: str) -> Outbound:
     title = draw(TITLES)
     if kind in ("direct", "block"):
         return Outbound(name, kind, title=title)
-    source = draw(st.sampled_from(["none", "masq", "prefix"]))
-    prefix = "2001:db8:2::/56" if source == "prefix" and draw(st.booleans()) else ""
-    common = {"masq": draw(st.booleans()), "ipv6_source": source, "ipv6_prefix": prefix, "title": title}
     if kind == "table":
-        return Outbound(name, kind, table=draw(st.integers(256, 6999)), **common)
+        return Outbound(name, kind, table=draw(st.integers(256, 6999)), title=title)
+    source = draw(st.sampled_from(["none", "masq", "prefix"]))
+    prefix = "2001:db8:2::/56" if source == "prefix" else ""
+    common = {"masq": draw(st.booleans()), "ipv6_source": source, "ipv6_prefix": prefix, "title": title}
     gateways = {"gateway": draw(st.sampled_from(["", "192.0.2.1"])), "gateway6": draw(st.sampled_from(["", "fe80::1"]))}
     return Outbound(name, kind, interface="wan", **gateways, **common)
 
