@@ -89,10 +89,8 @@ class BuiltinNetlink:
 
     def _index(self, operation: str, device: str) -> int:
         """Ask the socket's own namespace, which need not be the caller's."""
-        name = wire.string(device)
-        if len(name) > 16:
-            raise records.invalid(operation, f"{device!r} is too long for a device name")
-        body = codec.IFINFOMSG.pack(0, 0, 0, 0, 0) + wire.attribute(codec.IFLA_IFNAME, name)
+        records.check_device(operation, device)
+        body = codec.IFINFOMSG.pack(0, 0, 0, 0, 0) + wire.attribute(codec.IFLA_IFNAME, wire.string(device))
         for payload in _payloads(self._kernel.request(operation, codec.GETLINK, 0, body), codec.NEWLINK):
             found = codec.link(payload)
             if found:

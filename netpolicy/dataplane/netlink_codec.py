@@ -127,6 +127,7 @@ def rule(payload: bytes) -> RoutingRule | None:
         records.ACTIONS.get(action, str(action)),
         wire.byte(found.get(FRA_PROTOCOL)),
         _selectors(payload, found),
+        wire.text(found.get(FRA_OIFNAME)),
     )
 
 
@@ -159,6 +160,7 @@ def encode_rule(operation: str, wanted: RoutingRule) -> bytes:
     )
     if wanted.selectors:
         raise records.invalid(operation, "rules with other selectors are not ours to write")
+    records.check_device(operation, wanted.oif)
     action = records.number_of(operation, wanted.action, records.ACTION_NUMBERS)
     table = wanted.table if wanted.table < 256 else TABLE_COMPAT
     family = records.FAMILIES[wanted.family]
@@ -167,6 +169,8 @@ def encode_rule(operation: str, wanted: RoutingRule) -> bytes:
     if wanted.mark or wanted.mask:
         numbers |= {FRA_FWMARK: wanted.mark, FRA_FWMASK: wanted.mask}
     parts += [wire.attribute(kind, wire.U32.pack(value)) for kind, value in numbers.items()]
+    if wanted.oif:
+        parts.append(wire.attribute(FRA_OIFNAME, wire.string(wanted.oif)))
     parts.append(wire.attribute(FRA_PROTOCOL, bytes((wanted.protocol & 0xFF,))))
     return b"".join(parts)
 
@@ -215,7 +219,6 @@ def _selectors(payload: bytes, found: Mapping[int, bytes]) -> str:
         target=records.prefix(ip_text(family, found.get(FRA_DST)), to_length) if to_length else "",
         tos=tos,
         iif=wire.text(found.get(FRA_IIFNAME)),
-        oif=wire.text(found.get(FRA_OIFNAME)),
         suppress_prefixlength=None if suppress == NO_SUPPRESS else suppress,
         suppress_group=None if group == NO_SUPPRESS else group,
         l3mdev=wire.byte(found.get(FRA_L3MDEV)) != 0,

@@ -216,6 +216,7 @@ def _rule(message: Any) -> RoutingRule:
         records.ACTIONS.get(message["action"], str(message["action"])),
         message.get_attr("FRA_PROTOCOL") or 0,
         _selectors(message),
+        message.get_attr("FRA_OIFNAME") or "",
     )
 
 
@@ -227,7 +228,6 @@ def _selectors(message: Any) -> str:
         target=records.prefix(message.get_attr("FRA_DST") or "", to_length) if to_length else "",
         tos=message["tos"],
         iif=message.get_attr("FRA_IIFNAME") or "",
-        oif=message.get_attr("FRA_OIFNAME") or "",
         suppress_prefixlength=_unless_unset(message.get_attr("FRA_SUPPRESS_PREFIXLEN")),
         suppress_group=_unless_unset(message.get_attr("FRA_SUPPRESS_IFGROUP")),
         l3mdev=bool(message.get_attr("FRA_L3MDEV")),
@@ -281,6 +281,7 @@ def _rule_fields(operation: str, wanted: RoutingRule) -> dict[str, Any]:
     )
     if wanted.selectors:
         raise records.invalid(operation, "rules with other selectors are not ours to write")
+    records.check_device(operation, wanted.oif)
     fields: dict[str, Any] = {
         "family": records.FAMILIES[wanted.family],
         "priority": wanted.priority,
@@ -290,4 +291,6 @@ def _rule_fields(operation: str, wanted: RoutingRule) -> dict[str, Any]:
     }
     if wanted.mark or wanted.mask:
         fields |= {"fwmark": wanted.mark, "fwmask": wanted.mask}
+    if wanted.oif:
+        fields["oifname"] = wanted.oif
     return fields

@@ -100,7 +100,6 @@ def selectors(
     target: str,
     tos: int,
     iif: str,
-    oif: str,
     suppress_prefixlength: int | None,
     suppress_group: int | None,
     l3mdev: bool,
@@ -112,7 +111,6 @@ def selectors(
     words += [f"to {target}"] if target else []
     words += [f"tos {tos:#04x}"] if tos else []
     words += [f"iif {iif}"] if iif else []
-    words += [f"oif {oif}"] if oif else []
     words += ["l3mdev"] if l3mdev else []
     words += [f"suppress_prefixlength {suppress_prefixlength}"] if suppress_prefixlength is not None else []
     words += [f"suppress_ifgroup {suppress_group}"] if suppress_group is not None else []
@@ -134,6 +132,7 @@ def describe_rule(rule: RoutingRule) -> str:
     """A rule in the words of `ip rule`, for messages."""
     parts = [f"priority {rule.priority}"]
     parts += [rule.selectors] if rule.selectors else []
+    parts += [f"oif {rule.oif}"] if rule.oif else []
     parts += [f"fwmark {rule.mark:#010x}/{rule.mask:#010x}"] if rule.mark or rule.mask else []
     parts += [f"lookup {rule.table}" if rule.action == "lookup" else rule.action]
     return " ".join(parts) + (" (IPv6)" if rule.family == IPV6 else "")
@@ -172,6 +171,12 @@ def check_range(operation: str, **values: int) -> None:
     for name, value in values.items():
         if not 0 <= value <= 0xFFFFFFFF:
             raise invalid(operation, f"{name} {value} does not fit 32 bits")
+
+
+def check_device(operation: str, name: str) -> None:
+    """Refuse a name that no device can have (IFNAMSIZ is 16 bytes with the final zero)."""
+    if len(name.encode("utf-8", "surrogateescape")) > 15:
+        raise invalid(operation, f"{name!r} is too long for a device name")
 
 
 def invalid(operation: str, reason: str) -> NetlinkError:
@@ -217,5 +222,6 @@ def _kernel_would_delete(other: RoutingRule, wanted: RoutingRule) -> bool:
         other.family == wanted.family
         and other.priority == wanted.priority
         and other.action == wanted.action
+        and wanted.oif in ("", other.oif)
         and all(asked in (0, is_) for asked, is_ in pairs)
     )

@@ -44,16 +44,17 @@ class Routing:
 
 def desired(policy: Policy, main: Iterable[Route], addresses: Iterable[Address] = ()) -> Routing:
     """The routing that the policy's lines need, given the routes and addresses that exist (for the connected ones)."""
+    main = list(main)
     subnets = connected(main, addresses)
     routes: set[Route] = set()
-    rules: set[RoutingRule] = set()
+    rules: set[RoutingRule] = set(_bound(policy))
     for line in policy.lines:
         of_others = {device for number, device in policy.forbidden if number == line.number}
         # A public neighbour on another line is reached by this line all the same; a private subnet
         # there is a modem's own, which no other line leads to.
         near = [route for route in subnets if route.device not in of_others or _is_private(route.destination)]
         rules.update(_rules(policy, line))
-        routes.update(_routes(policy, line, near))
+        routes.update(_routes(policy, line, near + [route for route in main if _is_link_local(route, line)]))
     return Routing(frozenset(routes), frozenset(rules))
 
 
@@ -74,6 +75,22 @@ def _is_private(destination: str) -> bool:
     network, _, length = destination.partition("/")
     family, low, _ = _span(network, int(length) if length else BITS[V6 if ":" in network else V4])
     return contains(PRIVATE[family], low)
+
+
+def _is_link_local(route: Route, line: Line) -> bool:
+    """Whether a route of main is the link-local subnet of the line's own device.
+
+    Sockets bound to the device ask the line's table (`_bound`): without it a DHCPv6 client's
+    packet to fe80::… would go to the line's gateway.
+    """
+    return (
+        route.table == MAIN_TABLE
+        and route.device == line.device
+        and route.kind == "unicast"
+        and not route.gateway
+        and route.destination.startswith("fe80:")
+        and any(hop.family == IPV6 for hop in line.hops)
+    )
 
 
 def _is_connected(route: Route, own: list[tuple[str, int, int, int]]) -> bool:
@@ -138,6 +155,24 @@ def _without_twins(connected: list[Route], device: str) -> Iterable[Route]:
     for route in sorted(connected, key=lambda route: (route.device != device, route.device)):
         chosen.setdefault((route.family, route.destination, route.metric), route)
     return chosen.values()
+
+
+def _bound(policy: Policy) -> Iterable[RoutingRule]:
+    """What a socket of the router follows that is bound to the device of a line (SO_BINDTODEVICE).
+
+    It has said which line it wants: a rule of ours must not send it to the table of another, where
+    nothing leads by its device. So this comes before the marks. Where the line knows no way in a family,
+    main decides, as without us. Of two lines on one device the first answers for it.
+    """
+    found: dict[str, Line] = {}
+    for line in policy.lines:
+        if line.device and not line.foreign_table:
+            found.setdefault(line.device, line)
+    for device, line in found.items():
+        led = {hop.family for hop in line.hops}
+        for family in (IPV4, IPV6):
+            table = policy.table_base + line.number if family in led else MAIN_TABLE
+            yield RoutingRule(family, policy.rule_priority, table, oif=device)
 
 
 def _rules(policy: Policy, line: Line) -> set[RoutingRule]:
@@ -227,4 +262,6 @@ def describe_route(route: Route) -> str:
 def describe_rule(rule: RoutingRule) -> str:
     """A rule in the words of `ip rule`."""
     goes = f"lookup {rule.table}" if rule.action == "lookup" else rule.action
-    return f"ip -{rule.family} rule priority {rule.priority} fwmark {rule.mark:#x}/{rule.mask:#x} {goes}"
+    bound = f" oif {rule.oif}" if rule.oif else ""
+    mark = f" fwmark {rule.mark:#x}/{rule.mask:#x}" if rule.mark or rule.mask else ""
+    return f"ip -{rule.family} rule priority {rule.priority}{bound}{mark} {goes}"

@@ -85,6 +85,7 @@ class RoutingRule:
     action: str = "lookup"
     protocol: int = PROTOCOL
     selectors: str = ""  # what else a foreign rule tests, "from 10.0.0.0/8 iif br-lan"; ours have none
+    oif: str = ""  # the device that a socket is bound to; the name stands also while there is no such device
 
 
 class NetlinkError(Exception):

@@ -145,6 +145,10 @@ RULES = {
     "refusing": RoutingRule(4, 7031, 0, 0x36000000, MASK, "unreachable"),
     "refusing IPv6": RoutingRule(6, 7031, 0, 0x36000000, MASK, "unreachable"),
     "of another owner": RoutingRule(4, 100, 254, protocol=4),
+    "for sockets bound to a device": RoutingRule(4, 7000, 7001, oif="wan"),
+    "for bound IPv6 sockets": RoutingRule(6, 7000, 7001, oif="wan"),
+    "for a device that is not there": RoutingRule(4, 7000, 7001, oif="not-yet"),
+    "for a device with a long strange name": RoutingRule(6, 7000, 7001, oif="täst@1.1234567"),
 }
 
 
@@ -158,6 +162,34 @@ def test_a_rule_reads_back_as_it_was_written_and_goes_away(netlink, rule):
     assert is_present(refused.value)
     netlink.delete_rule(rule)
     assert netlink.rules() == before
+
+
+def test_a_rule_for_a_device_is_told_from_those_for_others_and_for_none(netlink):
+    """The kernel's delete takes a rule without a device for a wildcard."""
+    mine, other, none = (RoutingRule(4, 7000, 7001, oif=device) for device in ("wan", "far", ""))
+    netlink.add_rule(mine)
+    for similar in (other, none):
+        with pytest.raises(NetlinkError) as refused:
+            netlink.delete_rule(similar)
+        assert is_absent(refused.value)
+    netlink.add_rule(other)
+    assert {mine, other} <= set(netlink.rules()) and none not in netlink.rules()
+    netlink.delete_rule(other)
+    assert [one for one in netlink.rules() if one.priority == 7000] == [mine]
+
+
+def test_a_rule_for_a_device_outlives_the_device_and_finds_it_again(netlink):
+    rule = RoutingRule(4, 7000, 7001, oif="wan")
+    netlink.add_rule(rule)
+    run("ip", "link", "del", "wan")
+    assert "[detached]" in run("ip", "rule") and rule in netlink.rules()
+    run("ip", "link", "add", "wan", "type", "veth", "peer", "name", "far")
+    assert "[detached]" not in run("ip", "rule") and rule in netlink.rules()
+
+
+def test_a_rule_for_an_impossible_device_is_refused_with_words(netlink):
+    with pytest.raises(NetlinkError, match=r"^add rule .*too long for a device name"):
+        netlink.add_rule(RoutingRule(4, 7000, 7001, oif="a-name-beyond-15-bytes"))
 
 
 def test_ip_shows_our_rule_with_its_protocol(netlink):

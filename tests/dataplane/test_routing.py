@@ -61,7 +61,7 @@ def test_a_line_that_is_down_keeps_rules_and_wall():
     down = replace(LINE, hops=())
     wanted = routing.desired(Policy(lines=(down,)), ())
     assert {route.kind for route in wanted.routes} == {"unreachable"}
-    assert {(rule.family, rule.priority, rule.table, rule.mark) for rule in wanted.rules} == {
+    assert {(rule.family, rule.priority, rule.table, rule.mark) for rule in wanted.rules if rule.mark} == {
         (4, 7002, 7002, 0x02000000),
         (6, 7002, 7002, 0x02000000),
     }
@@ -75,6 +75,39 @@ def test_a_foreign_table_is_asked_after_the_subnets_and_before_the_wall():
     assert [(action, table) for _, action, table in steps] == [("lookup", 7003), ("lookup", 100), ("unreachable", 0)]
 
 
+def bound(*lines: Line) -> set[str]:
+    rules = routing.desired(Policy(lines=lines), ()).rules
+    return {routing.describe_rule(rule) for rule in rules if rule.priority == 7000}
+
+
+def test_a_bound_socket_asks_the_table_of_its_line_and_main_where_the_line_knows_no_way():
+    assert bound(LINE) == {
+        "ip -4 rule priority 7000 oif wanb lookup 7002",
+        "ip -6 rule priority 7000 oif wanb lookup 254",
+    }
+    assert bound(replace(LINE, hops=())) == {
+        "ip -4 rule priority 7000 oif wanb lookup 254",
+        "ip -6 rule priority 7000 oif wanb lookup 254",
+    }
+    assert bound(Line("vpn", 3, foreign_table=100), Line("gone", 4)) == set()
+
+
+def test_of_two_lines_on_one_device_the_first_answers_for_bound_sockets():
+    second = replace(LINE, name="c", number=1)
+    assert "ip -4 rule priority 7000 oif wanb lookup 7002" in bound(LINE, second)
+    assert len(bound(LINE, second)) == 2
+
+
+def test_a_line_knows_the_link_local_subnet_of_its_own_device_only():
+    own = Route(6, 254, "fe80::/64", device="wanb", metric=256, protocol=2)
+    lead = replace(LINE, hops=(Hop(6, "fe80::1"),))
+    found = [route for route in routes(own, replace(own, device="lan"), line=lead) if route.device == "wanb"]
+    assert {routing.describe_route(route) for route in found} == {
+        "ip -6 route fe80::/64 dev wanb table 7002 metric 256",
+        "ip -6 route default via fe80::1 dev wanb table 7002 metric 1024",
+    }
+
+
 def test_every_priority_of_every_class_lies_among_ours():
     line = Line("vpn", MOST_OUTBOUNDS, foreign_table=100)
     wanted = routing.desired(Policy(marks=Marks(0xFFFF0000), lines=(line,)), ())
@@ -86,7 +119,8 @@ def test_subnets_come_before_the_gateway_and_rules_after_all_routes():
     change = routing.change(wanted, routing.Routing())
     order = [(route.destination == "default", route.kind) for route in change.add_routes]
     assert order == [(False, "unicast")] * 2 + [(True, "unicast")] + [(True, "unreachable")] * 2
-    assert len(change.add_rules) == 2 and not change.delete_rules and not change.delete_routes
+    assert [rule.priority for rule in change.add_rules] == [7000, 7000, 7002, 7002]
+    assert not change.delete_rules and not change.delete_routes
     assert change.changes[0].startswith("+ ip -4 route 192.168.1.0/24")
 
 
