@@ -48,6 +48,7 @@ class Show:
         self._call = watch.bus_call(str(BUS_SOCKET), CALL_SECONDS)
         self._typed = b""
         self._listens = True
+        self._had_terminal = sys.stdin.isatty()
         self._children: dict[int, tuple[subprocess.Popen[bytes], bytearray]] = {}
         self._daemon: subprocess.Popen[bytes] | None = None
         self._daemon_ended_at = 0.0
@@ -118,6 +119,8 @@ class Show:
             data = b""
         if not data:
             self._listens = False
+            # Hung up: the kernel tells only the session's leader, which may be `make` waiting for us.
+            self._ended = self._had_terminal and not sys.stdin.isatty()
             return
         if sys.stdin.isatty():
             for letter in data.decode(errors="ignore"):

@@ -88,11 +88,17 @@ class Terminal:
             except OSError:
                 return
 
+    def hang_up(self) -> None:
+        """Close the window: the far end goes."""
+        os.close(self._master)
+        self._master = -1
+
     def close(self) -> None:
         """End what still runs and close both ends."""
         self._shell.kill()
         self._shell.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
         os.close(self._slave)
 
 

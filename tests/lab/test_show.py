@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from netpolicy.lab import show, starter
+from tests.lab.lab_terminal import Terminal
 
 pytestmark = pytest.mark.kernel
 
@@ -71,3 +73,19 @@ def test_without_a_reader_of_commands_the_lab_runs_on() -> None:
 def test_options_know_the_scenarios() -> None:
     found = show.options(["--seconds", "2", "--scenario", "tour", "--config", "x"])
     assert (found.seconds, found.scenario, found.config) == (2.0, "tour", "x")
+
+
+@pytest.mark.kernel
+def test_a_terminal_that_is_closed_ends_the_lab_though_its_starter_waits() -> None:
+    """The kernel tells the session's leader only, and that may be `make`, which waits for us."""
+    terminal = Terminal()
+    try:
+        terminal.read_until("way out")
+        lab = terminal.outside
+        terminal.hang_up()
+        deadline = time.monotonic() + 10
+        while starter.first_child(lab) or Path(f"/proc/{lab}/stat").exists():
+            assert time.monotonic() < deadline, "the lab goes on without its terminal"
+            time.sleep(0.05)
+    finally:
+        terminal.close()
