@@ -23,8 +23,8 @@ def methods(service: Service) -> dict[str, Method]:
     async def status(_: Arguments, __: Caller) -> Arguments:
         return service.status()
 
-    async def rules(_: Arguments, __: Caller) -> Arguments:
-        return await service.rules()
+    async def rules(given: Arguments, _: Caller) -> Arguments:
+        return await service.rules(given.get("limit", 1000), given.get("offset", 0))
 
     async def outbounds(_: Arguments, __: Caller) -> Arguments:
         return service.outbounds()
@@ -53,7 +53,7 @@ def methods(service: Service) -> dict[str, Method]:
 
     return {
         "status": Method(status),
-        "rules": Method(rules),
+        "rules": Method(rules, {"limit": int, "offset": int}),
         "outbounds": Method(outbounds),
         "connections": Method(connections, {"limit": int, "offset": int, "filter": str}),
         "decide": Method(decide, {"facts": dict}),

@@ -44,12 +44,27 @@ def status(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def rules(options: argparse.Namespace, terminal: Terminal) -> int:
     """Every rule in the order of the file."""
-    found = _ask(options, "rules")
+    found = _all_rules(options)
     if terminal.as_json:
         terminal.document(found)
     else:
         picture.rules(terminal, picture.rows(found, "rules"))
     return FINE
+
+
+def _all_rules(options: argparse.Namespace) -> dict[str, Any]:
+    """Page by page: thousands of rules do not fit into one bus message."""
+    with Daemon(options.socket) as daemon:
+        found = daemon.call("rules")
+        listed, total = found.get("rules"), found.get("total")
+        if not isinstance(listed, list) or not isinstance(total, int):  # an older daemon knows no pages
+            return found
+        while len(listed) < total:
+            page = daemon.call("rules", {"offset": len(listed)}).get("rules")
+            if not isinstance(page, list) or not page:  # a reload left fewer
+                break
+            listed += page
+    return found
 
 
 def outbounds(options: argparse.Namespace, terminal: Terminal) -> int:

@@ -64,9 +64,9 @@ class Service:
         }
         return documents.status(self._engine, inspector)
 
-    async def rules(self) -> dict[str, Any]:
-        """Every rule with its counters."""
-        return documents.rules(self._engine, await self._fresh_counters())
+    async def rules(self, limit: int = documents.RULE_LIMIT, offset: int = 0) -> dict[str, Any]:
+        """A page of the rules with their counters."""
+        return documents.rules(self._engine, await self._fresh_counters(), limit, offset)
 
     def outbounds(self) -> dict[str, Any]:
         """Every outbound with its health."""

@@ -22,6 +22,11 @@ from netpolicy.service.warnings import Warning_
 Document = dict[str, Any]
 
 LOG_LIMIT = 500
+# A bus message is at most 1 MiB (UBUS_MAX_MSGLEN): a page ends before that, however long its texts are.
+RULE_LIMIT = 1000
+RULE_BYTES = 768 << 10
+RULE_FRAME_BYTES = 400  # keys, numbers and headers of one rule
+MATCH_CHARACTERS = 300  # a rule may list thousands of addresses
 WARNING_LIMIT = 50
 
 
@@ -97,9 +102,25 @@ def _outbound(engine: Engine, outbound: Outbound, state: LineState | None) -> Do
     }
 
 
-def rules(engine: Engine, counters: Mapping[str, tuple[int, int]]) -> Document:
-    """Every rule, in file order, with what it did."""
-    return {"rules": [_rule(engine, rule, counters) for rule in engine.ruleset.rules]}
+def rules(
+    engine: Engine, counters: Mapping[str, tuple[int, int]], limit: int = RULE_LIMIT, offset: int = 0
+) -> Document:
+    """A page of the rules, in file order, with what each did. It may be shorter than `limit`: `total` says how many."""
+    found: list[Document] = []
+    room = RULE_BYTES
+    start = max(offset, 0)
+    for rule in engine.ruleset.rules[start : start + min(max(limit, 0), RULE_LIMIT)]:
+        one = _rule(engine, rule, counters)
+        texts = [value for value in one.values() if isinstance(value, str)]
+        room -= RULE_FRAME_BYTES + sum(len(text.encode(errors="replace")) for text in texts)
+        if room < 0 and found:
+            break
+        found.append(one)
+    return {"total": len(engine.ruleset.rules), "rules": found}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MATCH_CHARACTERS else text[: MATCH_CHARACTERS - 1] + "…"
 
 
 def _rule(engine: Engine, rule: Rule, counters: Mapping[str, tuple[int, int]]) -> Document:
@@ -112,7 +133,7 @@ def _rule(engine: Engine, rule: Rule, counters: Mapping[str, tuple[int, int]]) -
         "priority": rule.priority,
         "enabled": rule.enabled,
         "active": standing == ENFORCED,
-        "match": rule.match_text,
+        "match": _cut(rule.match_text),
         "action": rule.action.text,
         "on_fail": rule.action.on_fail,
         "outbound": outcome(rule, compiled.world) if compiled else "",

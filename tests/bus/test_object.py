@@ -40,7 +40,8 @@ async def call(name: str, refusal: str = "", **given: Any) -> Any:
     ("name", "given", "expected"),
     [
         ("status", {}, []),
-        ("rules", {}, []),
+        ("rules", {}, [1000, 0]),
+        ("rules", {"limit": 5, "offset": 2}, [5, 2]),
         ("outbounds", {}, []),
         ("plan", {}, []),
         ("reload", {}, []),

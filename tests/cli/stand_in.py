@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 ARGUMENTS: dict[str, Mapping[str, type]] = {
     "status": {},
-    "rules": {},
+    "rules": {"limit": int, "offset": int},
     "outbounds": {},
     "connections": {"limit": int, "offset": int, "filter": str},
     "decide": {"facts": dict},

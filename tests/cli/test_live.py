@@ -65,6 +65,22 @@ def test_rules_say_why_one_is_not_in_the_kernel(tool: Tool, daemon: StandIn) -> 
     assert "12k" in lines[1] and "123M" in lines[1] and "+log" in lines[1]
 
 
+@pytest.mark.parametrize("gone", [0, 3])
+def test_rules_are_asked_page_by_page_until_all_are_there(gone: int, tool: Tool, daemon: StandIn) -> None:
+    """`gone`: a reload between two pages left fewer than the first one told."""
+    rules = [{"name": f"r{n}", "enforced": "kernel"} for n in range(8)]
+
+    def page(given: dict[str, Any]) -> dict[str, Any]:
+        offset = given.get("offset", 0)
+        return {"total": 8, "rules": rules[: 8 - gone][offset : offset + 3]}
+
+    assert daemon.replies
+    daemon.replies["rules"] = page
+    assert tool("rules", "--json").json == {"total": 8, "rules": rules[: 8 - gone]}
+    assert [given for _, given in daemon.calls][:2] == [{}, {"offset": 3}]
+    assert len(tool("rules").out.splitlines()) == 1 + 8 - gone
+
+
 def test_outbounds_say_why_one_is_down(tool: Tool, daemon: StandIn) -> None:
     text = " ".join(tool("outbounds").out.split())
     assert "tunnel_with_a_rather_long_name is down: the interface wg0 does not exist, or netifd" in text

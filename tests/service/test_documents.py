@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from netpolicy.bus import blobmsg
+from netpolicy.config.load import load_text
 from netpolicy.service import documents
 from tests.netns import needs_root
 from tests.router import router
@@ -94,6 +96,41 @@ async def test_warnings_are_bounded(house):
     rules = "".join(f"config rule 'r{n}'\n\tlist dest_port 'x{n}'\n\toption route 'wan_a'\n" for n in range(200))
     await house.load(CONFIG + rules)
     assert len(documents.status(house.engine, {})["warnings"]) == documents.WARNING_LIMIT
+
+
+def many(count: int, title: str = "", ports: int = 1) -> str:
+    values = "".join(f"\tlist dest_port '{10000 + 2 * n}'\n" for n in range(ports))
+    return CONFIG + "".join(f"config rule 'r{n}'\n\toption name '{title}'\n{values}\toption route 'wan_a'\n"
+                            for n in range(count))  # fmt: skip
+
+
+async def test_rules_come_in_pages_that_fit_a_bus_message(house):
+    """With titles of four-byte letters a thousand rules would be too long: the page ends earlier."""
+    house.engine.ruleset = load_text(many(2000, "\U0001d538" * 120, ports=70)).ruleset
+    names: list[str] = []
+    while True:
+        page = documents.rules(house.engine, {}, 5000, len(names))
+        assert page["total"] == 2002 and len(blobmsg.encode_table(page)) < 1 << 20
+        if not page["rules"]:
+            break
+        names += [rule["name"] for rule in page["rules"]]
+    assert names == [rule.name for rule in house.engine.ruleset.rules]
+
+
+def test_a_page_of_rules_is_what_was_asked(house):
+    house.engine.ruleset = load_text(many(1500)).ruleset
+    first = documents.rules(house.engine, {})
+    assert (first["total"], len(first["rules"])) == (1502, 1000)
+    assert [rule["name"] for rule in documents.rules(house.engine, {}, 2, 3)["rules"]] == ["r1", "r2"]
+    for limit, offset in ((0, 0), (-1, 0), (5, 1502), (5, 10**9)):
+        assert documents.rules(house.engine, {}, limit, offset) == {"total": 1502, "rules": []}
+    assert len(documents.rules(house.engine, {}, 10**9, -5)["rules"]) == 1000
+
+
+def test_a_long_match_is_cut(house):
+    house.engine.ruleset = load_text(many(1, ports=4096)).ruleset
+    (rule,) = documents.rules(house.engine, {}, 1, 2)["rules"]
+    assert len(rule["match"]) == 300 and rule["match"].startswith("dest_port=10000") and rule["match"].endswith("…")
 
 
 async def test_logs_are_paged(house):
