@@ -82,6 +82,7 @@ def router(request: pytest.FixtureRequest, tmp_path: Path) -> Router:
         pytest.skip(f"needs {request.param[0]}")
     (tmp_path / "RELEASE").write_text("1.2.3-r4\n")
     settings = {
+        "CFG_main_TYPE": "netpolicy",
         "CFG_main_enabled": "1",
         "CFG_OF_outbound": "wan wan_b offline",
         "CFG_OF_rule": "one two three",
@@ -208,6 +209,15 @@ def test_restart_and_upgrade_keep_the_kernel_state_for_the_next_daemon(
     assert (router.folder / "run/handover").exists()
     if action == "restart":
         assert "procd_open_instance main" in calls
+
+
+def test_an_empty_file_does_not_switch_a_running_daemon_off(router: Router) -> None:
+    router.settings.update({"CFG_main_TYPE": "", "CFG_main_enabled": ""})
+    assert "procd_open_instance main" not in router.do("start")[0]
+    (router.folder / "pid").write_text("1\n")
+    calls, _ = router.do("reload")
+    assert "procd_open_instance main" in calls
+    assert not [call for call in calls if call.startswith(("nft ", "ip "))]
 
 
 def test_stop_asks_for_no_hand_over_also_after_a_restart_that_did(router: Router) -> None:
