@@ -223,7 +223,40 @@ def test_reload_tells_the_reason_of_a_refusal() -> None:
 
 @needs_node
 def test_a_login_that_may_only_read_cannot_reload() -> None:
-    assert "Reload configuration" in show(answers(), write=False)["disabled"]
+    assert "Reload configuration" in words(show(answers()))
+    assert "Reload configuration" not in words(show(answers(), write=False))
+
+
+@needs_node
+def test_rules_stand_in_the_order_in_which_they_are_asked() -> None:
+    rule = RULES["rules"][0]
+    told = (("low", 0), ("mid_a", 100), ("top", 1000), ("mid_b", 100), ("bad", None))
+    given = [{**rule, "title": "", "name": name, "priority": priority} for name, priority in told]
+    text = words(show(answers(rules={"total": 5, "rules": given}, connections={})))
+    assert sorted(("top", "mid_a", "mid_b", "low", "bad"), key=text.index) == ["top", "mid_a", "mid_b", "low", "bad"]
+    assert "of 5 rules" not in text
+
+
+@needs_node
+def test_a_page_of_many_rules_says_how_many_there_are() -> None:
+    assert "2 of 5000 rules" in words(show(answers(rules={**RULES, "total": 5000})))
+
+
+@needs_node
+def test_texts_of_any_length_may_be_broken_anywhere() -> None:
+    """Otherwise a name of 64 letters makes the table wider than the screen."""
+    long = "x" * 120
+    page = show(answers(
+        status={**STATUS, "outbounds": [{**STATUS["outbounds"][0], "name": long, "reason": long}],
+                "warnings": [{"code": "NP1", "message": long, "hint": long}],
+                "rules": {"skipped": [{"name": long, "error": long}]}},
+        rules={"rules": [{**RULES["rules"][0], key: long} for key in ("title", "match", "action", "enforced")]},
+        connections={"total": 1, "connections": [{**FLOW, "rule": long, "outbound": long}]},
+    ))  # fmt: skip
+    assert page["html"].count(long) == 12
+    rest = re.sub(r'<span style="overflow-wrap: anywhere">[^<]*</span>', "", page["html"])
+    rest = re.sub(r'<div class="alert-message[^>]*overflow-wrap: anywhere">.*?</div></div>', "", rest)
+    assert long not in rest
 
 
 @needs_node

@@ -43,6 +43,11 @@ function text(value) {
 	return (value === null || value === undefined || value === '') ? '–' : String(value);
 }
 
+/* A text of any length: a name of 64 letters must not push the page wider than the screen. */
+function words(value) {
+	return E('span', { 'style': 'overflow-wrap: anywhere' }, [ text(value) ]);
+}
+
 function count(value) {
 	return String(value || 0);
 }
@@ -88,7 +93,7 @@ function badge(good, words) {
 }
 
 function box(kind, parts) {
-	return E('div', { 'class': 'alert-message ' + kind }, parts);
+	return E('div', { 'class': 'alert-message ' + kind, 'style': 'overflow-wrap: anywhere' }, parts);
 }
 
 function renderWarnings(status) {
@@ -137,7 +142,7 @@ function renderState(status) {
 
 	rows.push(
 		[ _('Rules'), _('%d of %d active').format(rules.active || 0, rules.total || 0) ],
-		[ _('Inspector'), text(inspector.tier) + (inspector.reason ? ' (' + inspector.reason + ')' : '') ],
+		[ _('Inspector'), words(text(inspector.tier) + (inspector.reason ? ' (' + inspector.reason + ')' : '')) ],
 		[ _('Version'), text(status.version) ]
 	);
 
@@ -145,7 +150,7 @@ function renderState(status) {
 		rows.push([ _('Change'), _('An applied change waits for confirmation.') ]);
 
 	list(rules.skipped).forEach(function(rule) {
-		rows.push([ _('Skipped rule'), [ E('strong', {}, [ text(rule.name) ]), ' ', text(rule.error) ] ]);
+		rows.push([ _('Skipped rule'), [ E('strong', {}, [ words(rule.name) ]), ' ', words(rule.error) ] ]);
 	});
 
 	return E('table', { 'class': 'table' }, rows.map(function(row) {
@@ -161,12 +166,12 @@ function renderOutbounds(status) {
 		[ _('Outbound'), _('Type'), _('State'), _('Reason'), _('Device'), _('Gateway') ],
 		list(status.outbounds).map(function(outbound) {
 			return [
-				text(outbound.name),
+				words(outbound.name),
 				text(outbound.type),
 				badge(outbound.up, outbound.up ? _('up') : _('down')),
-				text(outbound.reason),
-				text(outbound.device),
-				[ outbound.gateway, outbound.gateway6 ].filter(Boolean).join(', ') || '–'
+				words(outbound.reason),
+				words(outbound.device),
+				words([ outbound.gateway, outbound.gateway6 ].filter(Boolean).join(', '))
 			];
 		}),
 		_('No outbound is configured.'));
@@ -183,17 +188,40 @@ function enforcedWords(rule) {
 	return rule.enforced == 'kernel' ? _('in the kernel, from the first packet') : text(rule.enforced);
 }
 
-function renderRules(rules) {
+/* The order in which they are asked: highest priority first, equal ones as the service lists them. */
+function ranked(rules) {
+	return rules.map(function(rule, index) {
+		return { rule: rule, index: index };
+	}).sort(function(a, b) {
+		return (Number(b.rule.priority) || 0) - (Number(a.rule.priority) || 0) || a.index - b.index;
+	}).map(function(entry) {
+		return entry.rule;
+	});
+}
+
+/* Thousands of rules come in pages; here is the first. */
+function renderRules(answer) {
+	var rules = list(answer.rules),
+	    total = Number(answer.total) || rules.length,
+	    shown = renderRuleTable(ranked(rules));
+
+	if (total <= rules.length)
+		return shown;
+
+	return E('div', {}, [ E('p', {}, [ _('%d of %d rules').format(rules.length, total) ]), shown ]);
+}
+
+function renderRuleTable(rules) {
 	return table(
 		[ _('Priority'), _('Rule'), _('Matches'), _('Action'), _('State'), _('Enforced'), _('Hits'), _('Traffic') ],
 		rules.map(function(rule) {
 			return [
 				text(rule.priority),
-				[ E('strong', {}, [ text(rule.title || rule.name) ]), rule.log ? ' ' + _('(logged)') : '' ],
-				text(rule.match),
-				text(rule.action),
+				[ E('strong', {}, [ words(rule.title || rule.name) ]), rule.log ? ' ' + _('(logged)') : '' ],
+				words(rule.match),
+				words(rule.action),
 				ruleState(rule),
-				enforcedWords(rule),
+				words(enforcedWords(rule)),
 				count(rule.hits),
 				bytes(rule.bytes)
 			];
@@ -207,10 +235,10 @@ function renderConnections(connections) {
 		connections.map(function(flow) {
 			return [
 				text(flow.protocol),
-				endpoint(flow.src, flow.src_port),
-				endpoint(flow.dest, flow.dest_port),
-				flow.rule ? String(flow.rule) : E('em', {}, [ _('no rule') ]),
-				[ text(flow.outbound), flow.agrees === false ? ' ' : '',
+				words(endpoint(flow.src, flow.src_port)),
+				words(endpoint(flow.dest, flow.dest_port)),
+				flow.rule ? words(flow.rule) : E('em', {}, [ _('no rule') ]),
+				[ words(flow.outbound), flow.agrees === false ? ' ' : '',
 				  flow.agrees === false ? badge(false, _('the rules now say otherwise')) : '' ],
 				bytes(flow.bytes),
 				text(flow.state)
@@ -262,7 +290,7 @@ return view.extend({
 			callRules().then(requireTable),
 			callConnections(PAGE_SIZE, this.offset, this.filter).then(requireTable)
 		]).then(function(replies) {
-			return { status: replies[0], rules: list(replies[1].rules), connections: replies[2] };
+			return { status: replies[0], rules: replies[1], connections: replies[2] };
 		}).catch(function(error) {
 			return callServiceList('netpolicy').catch(function() {
 				return {};
@@ -339,7 +367,6 @@ return view.extend({
 			range: E('span', { 'style': 'margin: 0 1em' }),
 			previous: this.button(_('Previous'), L.bind(this.turn, this, -1)),
 			next: this.button(_('Next'), L.bind(this.turn, this, 1)),
-			reload: this.button(_('Reload configuration'), L.bind(this.reload, this)),
 			filter: E('input', {
 				'type': 'text', 'class': 'cbi-input-text', 'placeholder': _('Filter'),
 				'aria-label': _('Filter'), 'change': L.bind(this.search, this)
@@ -347,10 +374,12 @@ return view.extend({
 		};
 
 		/* A login with the read group alone may look, not act. */
-		nodes.reload.disabled = !L.hasViewPermission();
+		var acts = L.hasViewPermission()
+			? [ this.button(_('Reload configuration'), L.bind(this.reload, this)) ]
+			: [];
 
 		nodes.body = E('div', {}, [
-			E('div', { 'class': 'cbi-section' }, [ nodes.state, nodes.reload ]),
+			E('div', { 'class': 'cbi-section' }, [ nodes.state ].concat(acts)),
 			E('div', { 'class': 'cbi-section' }, [ E('h3', {}, [ _('Outbounds') ]), nodes.outbounds ]),
 			E('div', { 'class': 'cbi-section' }, [ E('h3', {}, [ _('Rules') ]), nodes.rules ]),
 			E('div', { 'class': 'cbi-section' }, [
