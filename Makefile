@@ -82,6 +82,7 @@ clean: ## remove what was built and measured here; keeps .venv
 .PHONY: lint-only
 lint-only:
 	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --quiet --check . || { echo "not in canonical form: make fmt"; exit 1; }
 	@$(PYTHON) -m mypy --no-error-summary
 	@scripts/lint-shell
 

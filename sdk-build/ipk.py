@@ -83,8 +83,7 @@ def build(package: str, root: Path = manifest.ROOT) -> bytes:
     """The bytes of the package's .ipk file."""
     entries = manifest.load(package, root)
     data = [
-        archive.Member(entry.path.lstrip("/"), entry.mode, None if entry.folder else entry.read())
-        for entry in entries
+        archive.Member(entry.path.lstrip("/"), entry.mode, None if entry.folder else entry.read()) for entry in entries
     ]
     size = sum(len(member.content or b"") for member in data)
     control = [archive.Member("control", 0o644, control_text(package, size, root).encode())]

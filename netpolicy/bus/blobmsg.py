@@ -20,7 +20,7 @@ STRING = 3
 INT64 = 4
 INT32 = 5
 INT16 = 6
-INT8 = 7          # the bus's boolean
+INT8 = 7  # the bus's boolean
 DOUBLE = 8
 
 NAMED = 0x80000000
@@ -41,7 +41,7 @@ NUMBERS = {
     DOUBLE: struct.Struct(">d"),
 }
 PAD = (b"", b"\0\0\0", b"\0\0", b"\0")
-EMPTY_NAME = b"\0\0\0\0"      # length 0, a NUL, one byte of padding
+EMPTY_NAME = b"\0\0\0\0"  # length 0, a NUL, one byte of padding
 
 
 class BlobError(ValueError):
@@ -69,7 +69,7 @@ def split(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, in
         if length < 4 or length > end - start:
             raise BlobError(f"an attribute claims {length} of {end - start} bytes")
         yield word & NAMED, word >> 24 & 0x7F, start + 4, start + length
-        start += length + 3 & ~3      # the padding of the last one may be missing
+        start += length + 3 & ~3  # the padding of the last one may be missing
 
 
 # -- values to bytes ----------------------------------------------------------------------
@@ -135,14 +135,14 @@ def _integer(value: int, depth: int) -> tuple[int, bytes]:
 
 
 def _double(value: float, depth: int) -> tuple[int, bytes]:
-    if not math.isfinite(value):      # the ubus tool would print `nan`, which is no JSON
+    if not math.isfinite(value):  # the ubus tool would print `nan`, which is no JSON
         raise BlobError(f"{value} is not a number JSON can show")
     return DOUBLE, NUMBERS[DOUBLE].pack(value)
 
 
 ENCODERS: tuple[tuple[Any, Callable[[Any, int], tuple[int, bytes]]], ...] = (
     (str, lambda value, depth: (STRING, _text(value))),
-    (bool, lambda value, depth: (INT8, b"\1" if value else b"\0")),     # before int: bool is one
+    (bool, lambda value, depth: (INT8, b"\1" if value else b"\0")),  # before int: bool is one
     (int, _integer),
     (dict, lambda value, depth: (TABLE, _fields(value, depth + 1))),
     ((list, tuple), lambda value, depth: (ARRAY, _items(value, depth + 1))),
@@ -188,10 +188,7 @@ class _Reader:
         return found
 
     def array(self, start: int, end: int, depth: int) -> list[Any]:
-        return [
-            self.value(kind, first, last, depth)
-            for _, kind, first, last in self.fields(start, end, depth)
-        ]
+        return [self.value(kind, first, last, depth) for _, kind, first, last in self.fields(start, end, depth)]
 
     def fields(self, start: int, end: int, depth: int) -> Iterator[tuple[str, int, int, int]]:
         if depth > DEPTH_LIMIT:
@@ -213,7 +210,7 @@ class _Reader:
         data = start + (stop - start + 1 + 3 & ~3)
         if data > end or self.data[stop]:
             raise BlobError("a field name has no end")
-        return self.data[start + 2:stop].decode("utf-8", "replace"), data
+        return self.data[start + 2 : stop].decode("utf-8", "replace"), data
 
     def value(self, kind: int, start: int, end: int, depth: int) -> Any:
         if kind == STRING:
@@ -241,4 +238,4 @@ class _Reader:
     def string(self, start: int, end: int) -> str:
         if start >= end or self.data[end - 1]:
             raise BlobError("a text has no end")
-        return self.data[start:self.data.index(b"\0", start)].decode("utf-8", "replace")
+        return self.data[start : self.data.index(b"\0", start)].decode("utf-8", "replace")

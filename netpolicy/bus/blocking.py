@@ -39,7 +39,8 @@ class BlockingClient:
         except OSError as problem:
             self.close()
             raise UbusError(
-                CONNECTION_FAILED, f"cannot connect to {self.path}: {problem.strerror or problem}") from None
+                CONNECTION_FAILED, f"cannot connect to {self.path}: {problem.strerror or problem}"
+            ) from None
         except UbusError:
             self.close()
             raise
@@ -78,8 +79,7 @@ class BlockingClient:
         deadline = time.monotonic() + timeout
         raw = request.pack(data)
         target = self._find(object_name, deadline)
-        status, answers = self._request(
-            wire.INVOKE, target, request.invoke(target, method_name, raw), deadline)
+        status, answers = self._request(wire.INVOKE, target, request.invoke(target, method_name, raw), deadline)
         reply = request.unpack(answers[0].get(wire.ATTR_DATA)) if answers else {}
         if status != OK:
             raise request.failure(status, reply)
@@ -108,8 +108,7 @@ class BlockingClient:
         """
         number = self._anonymous_object()
         for pattern in patterns:
-            status, _ = self._request(
-                wire.INVOKE, wire.EVENT_OBJECT, request.register(number, pattern), _soon())
+            status, _ = self._request(wire.INVOKE, wire.EVENT_OBJECT, request.register(number, pattern), _soon())
             if status != OK:
                 raise UbusError(status, f"ubus refused to listen for {pattern!r}")
         return self._events(number, None if timeout is None else time.monotonic() + timeout)
@@ -150,7 +149,7 @@ class BlockingClient:
         self._seq = self._seq + 1 & 0xFFFF
         self._send(request.encode(kind, self._seq, peer, attributes), deadline)
         answers: list[dict[int, Any]] = []
-        kept: list[Message] = []      # events that come in between wait for `listen`
+        kept: list[Message] = []  # events that come in between wait for `listen`
         try:
             while True:
                 message = self._next(deadline)

@@ -24,7 +24,7 @@ from .status import UbusError
 from .wire import Parser, WireError
 
 CLIENT_LIMIT = 512
-CREDENTIALS = struct.Struct("iII")      # struct ucred: pid, uid, gid (unix(7), SO_PEERCRED)
+CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid (unix(7), SO_PEERCRED)
 LINGER_SECONDS = 2.0
 SOCKET_MODE = 0o600
 DIRECTORY_MODE = 0o755
@@ -53,7 +53,8 @@ class Broker:
         except OSError as problem:
             raise BrokerError(
                 f"{self.path}: cannot listen ({problem.strerror or problem}); "
-                "choose another socket path or stop what uses it") from None
+                "choose another socket path or stop what uses it"
+            ) from None
 
     async def _refuse_to_replace(self) -> None:
         try:
@@ -115,14 +116,14 @@ class Connection(asyncio.Protocol):
         self._broker.connections.add(self)
         uid, gid = _credentials(transport)
         self._peer = self._broker.exchange.join(
-            uid in (0, os.geteuid()), _user(uid), _group(gid),
-            self._send, transport.get_write_buffer_size)
+            uid in (0, os.geteuid()), _user(uid), _group(gid), self._send, transport.get_write_buffer_size
+        )
 
     def data_received(self, data: bytes) -> None:
         try:
             for message in self._parser.feed(data):
                 if self._peer is None:
-                    return      # it was cut off while its own messages were being handled
+                    return  # it was cut off while its own messages were being handled
                 self._broker.exchange.receive(self._peer, message)
         except WireError:
             self.abort()

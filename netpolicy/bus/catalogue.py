@@ -17,8 +17,13 @@ class Peer:
     """A connected client. `unread` says how many bytes wait for it, `send` hands it more."""
 
     def __init__(
-        self, number: int, trusted: bool, user: str, group: str,
-        send: Callable[[bytes], None], unread: Callable[[], int],
+        self,
+        number: int,
+        trusted: bool,
+        user: str,
+        group: str,
+        send: Callable[[bytes], None],
+        unread: Callable[[], int],
     ) -> None:
         self.number = number
         self.trusted = trusted
@@ -67,10 +72,7 @@ class Catalogue:
         if pattern is not None and not pattern.endswith("*"):
             entry = self.paths.get(pattern)
             return iter(() if entry is None else (entry,))
-        return (
-            self.paths[path] for path in sorted(self.paths)
-            if pattern is None or matches(pattern, path)
-        )
+        return (self.paths[path] for path in sorted(self.paths) if pattern is None or matches(pattern, path))
 
     def hearing(self, event: str) -> Iterator[Entry]:
         """The objects that listen for an event, each once."""

@@ -49,7 +49,7 @@ class UbusClient:
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._closing = False
-        self.last_error = ""      # why the last attempt to connect failed
+        self.last_error = ""  # why the last attempt to connect failed
 
     # -- life -----------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ class UbusClient:
             except UbusError as problem:
                 self.last_error = str(problem)
             if loop.time() - started >= RETRY_MOST_SECONDS:
-                pause = RETRY_FIRST_SECONDS      # it was a real connection: be back at once
+                pause = RETRY_FIRST_SECONDS  # it was a real connection: be back at once
                 continue
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_MOST_SECONDS)
@@ -171,7 +171,8 @@ class UbusClient:
         if target is None:
             raise UbusError(NOT_FOUND, f"no object {object_name!r} on the bus")
         status, answers = await link.request(
-            wire.INVOKE, target, request.invoke(target, method_name, raw), deadline - loop.time())
+            wire.INVOKE, target, request.invoke(target, method_name, raw), deadline - loop.time()
+        )
         reply = request.unpack(answers[0].get(wire.ATTR_DATA)) if answers else {}
         if status != OK:
             raise request.failure(status, reply)
@@ -179,8 +180,7 @@ class UbusClient:
 
     async def lookup(self, pattern: str = "*") -> list[ObjectInfo]:
         """The objects whose name is `pattern` or, with a `*` at its end, begins so."""
-        status, answers = await self._link_now().request(
-            wire.LOOKUP, 0, request.lookup(pattern), BROKER_SECONDS)
+        status, answers = await self._link_now().request(wire.LOOKUP, 0, request.lookup(pattern), BROKER_SECONDS)
         if status not in (OK, NOT_FOUND):
             raise UbusError(status)
         found = [request.object_info(answer) for answer in answers]
@@ -189,13 +189,12 @@ class UbusClient:
     async def send_event(self, name: str, data: Mapping[str, Any] | None = None) -> None:
         """Broadcast an event; our own listeners do not get it (the bus does not loop back)."""
         status, _ = await self._link_now().request(
-            wire.INVOKE, wire.EVENT_OBJECT, request.event(name, data), BROKER_SECONDS)
+            wire.INVOKE, wire.EVENT_OBJECT, request.event(name, data), BROKER_SECONDS
+        )
         if status != OK:
             raise UbusError(status)
 
-    async def notify(
-        self, object_name: str, name: str, data: Mapping[str, Any] | None = None
-    ) -> None:
+    async def notify(self, object_name: str, name: str, data: Mapping[str, Any] | None = None) -> None:
         """Tell the subscribers of our object; nobody answers, none need exist."""
         number = self._desk.served(object_name).object_id
         attributes = request.invoke(number, name, request.pack(data))

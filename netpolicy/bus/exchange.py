@@ -24,12 +24,12 @@ from .status import (
 )
 from .wire import Message, WireError
 
-OBJECT_LIMIT = 512           # per client; netifd and procd have a few dozen at most
-PATTERN_LIMIT = 256          # per listening object
-SUBSCRIPTION_LIMIT = 512     # per object
-NAME_LIMIT = 256             # bytes; it travels in every event about the object
-SIGNATURE_LIMIT = 64 << 10   # bytes; every `ubus list` sends them all
-UNREAD_LIMIT = 2 << 20       # bytes waiting for one client: two messages of the largest size
+OBJECT_LIMIT = 512  # per client; netifd and procd have a few dozen at most
+PATTERN_LIMIT = 256  # per listening object
+SUBSCRIPTION_LIMIT = 512  # per object
+NAME_LIMIT = 256  # bytes; it travels in every event about the object
+SIGNATURE_LIMIT = 64 << 10  # bytes; every `ubus list` sends them all
+UNREAD_LIMIT = 2 << 20  # bytes waiting for one client: two messages of the largest size
 
 Attributes = dict[int, Any]
 
@@ -56,8 +56,12 @@ class Exchange:
     # -- clients --------------------------------------------------------------------------
 
     def join(
-        self, trusted: bool, user: str, group: str,
-        send: Callable[[bytes], None], unread: Callable[[], int],
+        self,
+        trusted: bool,
+        user: str,
+        group: str,
+        send: Callable[[bytes], None],
+        unread: Callable[[], int],
     ) -> Peer:
         """A client connected; it is greeted. An untrusted one gets status 6 for everything."""
         peer = Peer(free_number(self.catalogue.peers), trusted, user, group, send, unread)
@@ -131,7 +135,7 @@ class Exchange:
             return None
         if len(raw) > SIGNATURE_LIMIT:
             raise BlobError("a signature of this size has no use")
-        decode_table(raw)      # refuse now what would break every later `ubus list`
+        decode_table(raw)  # refuse now what would break every later `ubus list`
         return self.catalogue.add_signature(raw)
 
     def _remove_object(self, peer: Peer, message: Message, attributes: Attributes) -> int | None:
@@ -160,9 +164,14 @@ class Exchange:
             self._end_subscription(entry, target)
         for subscriber in list(entry.subscribers):
             subscriber.seq = subscriber.seq + 1 & 0xFFFF
-            subscriber.owner.send(wire.encode(
-                wire.UNSUBSCRIBE, subscriber.seq, 0,
-                {wire.ATTR_OBJID: subscriber.number, wire.ATTR_TARGET: entry.number}))
+            subscriber.owner.send(
+                wire.encode(
+                    wire.UNSUBSCRIBE,
+                    subscriber.seq,
+                    0,
+                    {wire.ATTR_OBJID: subscriber.number, wire.ATTR_TARGET: entry.number},
+                )
+            )
             self._end_subscription(subscriber, entry)
         self.catalogue.remove(entry)
         if entry.path is not None:
@@ -181,20 +190,20 @@ class Exchange:
             return NOT_FOUND
         return self._forward(peer, entry, message.seq, method, attributes)
 
-    def _forward(
-        self, peer: Peer, entry: Entry, seq: int, method: str, attributes: Attributes
-    ) -> int | None:
+    def _forward(self, peer: Peer, entry: Entry, seq: int, method: str, attributes: Attributes) -> int | None:
         """Hand a call to the owner, who answers; a status only when it cannot be handed over."""
         forwarded: Attributes = {
-            wire.ATTR_OBJID: entry.number, wire.ATTR_METHOD: method,
-            wire.ATTR_USER: peer.user, wire.ATTR_GROUP: peer.group,
+            wire.ATTR_OBJID: entry.number,
+            wire.ATTR_METHOD: method,
+            wire.ATTR_USER: peer.user,
+            wire.ATTR_GROUP: peer.group,
         }
         for number in (wire.ATTR_DATA, wire.ATTR_NO_REPLY):
             if number in attributes:
                 forwarded[number] = attributes[number]
         try:
             data = wire.encode(wire.INVOKE, seq, peer.number, forwarded)
-        except WireError:      # only just too large, by the names that were added
+        except WireError:  # only just too large, by the names that were added
             return INVALID_ARGUMENT
         if entry.owner.unread() + len(data) > UNREAD_LIMIT:
             return TIMEOUT
@@ -226,7 +235,7 @@ class Exchange:
     def _listen(self, peer: Peer, number: object, pattern: object) -> int:
         if not isinstance(number, int) or not isinstance(pattern, str):
             return INVALID_ARGUMENT
-        number &= 0xFFFFFFFF      # it travels as a signed number
+        number &= 0xFFFFFFFF  # it travels as a signed number
         if number < wire.FIRST_FREE_ID or not pattern:
             return PERMISSION_DENIED
         entry, status = self._own(peer, {wire.ATTR_OBJID: number}, PERMISSION_DENIED)
@@ -244,7 +253,7 @@ class Exchange:
         data_kind, data = fields.get("data", (UNSPEC, b""))
         if kind != STRING or data_kind != TABLE or not name.endswith(b"\0"):
             return INVALID_ARGUMENT
-        event = name[:name.index(0)].decode("utf-8", "replace")
+        event = name[: name.index(0)].decode("utf-8", "replace")
         if event.startswith("ubus."):
             return PERMISSION_DENIED
         # Its content goes on as it came: reading it is the receivers' business, as with calls.
@@ -260,8 +269,14 @@ class Exchange:
         for entry in self.catalogue.hearing(name):
             if entry.owner is not sender:
                 self._event_seq = self._event_seq + 1 & 0xFFFF
-                entry.owner.send(wire.encode(wire.INVOKE, self._event_seq, 0, {
-                    wire.ATTR_OBJID: entry.number, wire.ATTR_METHOD: name, wire.ATTR_DATA: raw}))
+                entry.owner.send(
+                    wire.encode(
+                        wire.INVOKE,
+                        self._event_seq,
+                        0,
+                        {wire.ATTR_OBJID: entry.number, wire.ATTR_METHOD: name, wire.ATTR_DATA: raw},
+                    )
+                )
 
     # -- subscriptions --------------------------------------------------------------------
 
@@ -301,8 +316,11 @@ class Exchange:
     @staticmethod
     def _tell_subscribed(target: Entry) -> None:
         target.seq = target.seq + 1 & 0xFFFF
-        target.owner.send(wire.encode(wire.NOTIFY, target.seq, 0, {
-            wire.ATTR_OBJID: target.number, wire.ATTR_ACTIVE: bool(target.subscribers)}))
+        target.owner.send(
+            wire.encode(
+                wire.NOTIFY, target.seq, 0, {wire.ATTR_OBJID: target.number, wire.ATTR_ACTIVE: bool(target.subscribers)}
+            )
+        )
 
     def _notify(self, peer: Peer, message: Message, attributes: Attributes) -> int | None:
         method = attributes.get(wire.ATTR_METHOD)
@@ -318,8 +336,10 @@ class Exchange:
 
 def _description(entry: Entry, signature: Signature) -> Attributes:
     return {
-        wire.ATTR_OBJPATH: entry.path, wire.ATTR_OBJID: entry.number,
-        wire.ATTR_OBJTYPE: signature.number, wire.ATTR_SIGNATURE: signature.raw,
+        wire.ATTR_OBJPATH: entry.path,
+        wire.ATTR_OBJID: entry.number,
+        wire.ATTR_OBJTYPE: signature.number,
+        wire.ATTR_SIGNATURE: signature.raw,
     }
 
 

@@ -65,8 +65,8 @@ class LibraryClient:
         timeout: float = 30.0,
     ) -> dict[str, Any]:
         """The reply of a method, {} when it has none; the library knows only the text of a status."""
-        pack(data)      # what blobmsg cannot carry is refused as the other clients do
-        milliseconds = max(1, int(timeout * 1000))      # 0 would wait for ever
+        pack(data)  # what blobmsg cannot carry is refused as the other clients do
+        milliseconds = max(1, int(timeout * 1000))  # 0 would wait for ever
         try:
             replies = self._module.call(object_name, method_name, dict(data or {}), milliseconds)
         except (RuntimeError, TypeError) as problem:

@@ -30,9 +30,7 @@ class Pending:
     may follow the number of our new object in the same read.
     """
 
-    def __init__(
-        self, future: asyncio.Future[int], on_answer: Callable[[dict[int, Any]], None] | None
-    ) -> None:
+    def __init__(self, future: asyncio.Future[int], on_answer: Callable[[dict[int, Any]], None] | None) -> None:
         self.future = future
         self.answers: list[dict[int, Any]] = []
         self.on_answer = on_answer or self.answers.append
@@ -42,9 +40,7 @@ class Pending:
 class Link(asyncio.Protocol):
     """Made by `open_link`. `on_message` gets what is no answer, `on_lost` runs once at the end."""
 
-    def __init__(
-        self, on_message: Callable[[Link, Message], None], on_lost: Callable[[Link], None]
-    ) -> None:
+    def __init__(self, on_message: Callable[[Link, Message], None], on_lost: Callable[[Link], None]) -> None:
         loop = asyncio.get_running_loop()
         self.hello: asyncio.Future[int] = loop.create_future()
         self.client_id = 0
@@ -170,7 +166,7 @@ class Link(asyncio.Protocol):
         for future in [self.hello, *(waiting.future for waiting in self._pending.values())]:
             if not future.done():
                 future.set_exception(lost)
-                future.exception()      # read it, or an abandoned one is logged as forgotten
+                future.exception()  # read it, or an abandoned one is logged as forgotten
         self._on_lost(self)
 
 
@@ -193,6 +189,6 @@ async def open_link(
     except BaseException:
         link.close()
         raise
-    if not link.is_open:      # it said hello and left
+    if not link.is_open:  # it said hello and left
         raise UbusError(CONNECTION_FAILED, f"{path} closed the connection")
     return link

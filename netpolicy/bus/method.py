@@ -16,8 +16,12 @@ from .status import INVALID_ARGUMENT, METHOD_NOT_FOUND, OK, UNKNOWN_ERROR, UbusE
 SESSION_ARGUMENT = "ubus_rpc_session"
 
 TYPE_WORDS: dict[type, str] = {
-    str: "a text", int: "a whole number", bool: "true or false", float: "a number",
-    dict: "a table", list: "an array",
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    float: "a number",
+    dict: "a table",
+    list: "an array",
 }
 
 

@@ -34,8 +34,7 @@ class Registration:
         if self.link is link and self.object_id:
             return
         self.link, self.object_id = link, 0
-        status, _ = await link.request(
-            wire.ADD_OBJECT, 0, self._attributes(), BROKER_SECONDS, self._numbered)
+        status, _ = await link.request(wire.ADD_OBJECT, 0, self._attributes(), BROKER_SECONDS, self._numbered)
         if status == OK and self.object_id:
             return
         detail = f"ubus refused {self.name!r}: is the name taken?"
@@ -100,7 +99,8 @@ class Events(Registration):
 
     async def _register(self, link: Link, pattern: str) -> None:
         status, _ = await link.request(
-            wire.INVOKE, wire.EVENT_OBJECT, request.register(self.object_id, pattern), BROKER_SECONDS)
+            wire.INVOKE, wire.EVENT_OBJECT, request.register(self.object_id, pattern), BROKER_SECONDS
+        )
         if status != OK:
             raise UbusError(status, f"ubus refused to listen for {pattern!r}")
         self._registered.add(pattern)
@@ -130,12 +130,12 @@ class Subscription(Registration):
             return
         target = await find(link, self.name, BROKER_SECONDS)
         if target is None:
-            return      # `ubus.object.add` will tell
+            return  # `ubus.object.add` will tell
         attributes = {wire.ATTR_OBJID: self.object_id, wire.ATTR_TARGET: target}
         status, _ = await link.request(wire.SUBSCRIBE, 0, attributes, BROKER_SECONDS)
         if status == OK:
             self.target = target
-        elif status != NOT_FOUND:      # it left in between, then
+        elif status != NOT_FOUND:  # it left in between, then
             raise UbusError(status, f"ubus refused to subscribe to {self.name!r}")
 
     def deliver(self, attributes: dict[int, Any]) -> None:
@@ -147,8 +147,7 @@ async def find(link: Link, name: str, seconds: float) -> int | None:
     """The number of the object called exactly `name`, or None; raises UbusError for other refusals."""
     if not name or name.endswith("*"):
         return None
-    status, answers = await link.request(
-        wire.LOOKUP, 0, {wire.ATTR_OBJPATH: name}, min(seconds, BROKER_SECONDS))
+    status, answers = await link.request(wire.LOOKUP, 0, {wire.ATTR_OBJPATH: name}, min(seconds, BROKER_SECONDS))
     if status not in (OK, NOT_FOUND):
         raise UbusError(status)
     return next((a[wire.ATTR_OBJID] for a in answers if wire.ATTR_OBJID in a), None)

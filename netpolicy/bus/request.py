@@ -30,11 +30,23 @@ from .wire import WireError
 
 # What a declared argument is called in `ubus -v list`; `object` stands for any type.
 SIGNATURE_TYPES: dict[type, int] = {
-    str: STRING, int: INT32, bool: INT8, float: DOUBLE, dict: TABLE, list: ARRAY, object: UNSPEC,
+    str: STRING,
+    int: INT32,
+    bool: INT8,
+    float: DOUBLE,
+    dict: TABLE,
+    list: ARRAY,
+    object: UNSPEC,
 }
 TYPE_NAMES = {
-    ARRAY: "Array", TABLE: "Table", STRING: "String", INT64: "Integer", INT32: "Integer",
-    INT16: "Integer", INT8: "Boolean", DOUBLE: "Double",
+    ARRAY: "Array",
+    TABLE: "Table",
+    STRING: "String",
+    INT64: "Integer",
+    INT32: "Integer",
+    INT16: "Integer",
+    INT8: "Boolean",
+    DOUBLE: "Double",
 }
 
 
@@ -95,10 +107,12 @@ def register(object_id: int, pattern: str) -> dict[int, Any]:
 
 def signature(methods: Mapping[str, Mapping[str, type]]) -> bytes:
     """The signature blob of an object: method name to argument name to Python type."""
-    return pack({
-        name: {argument: SIGNATURE_TYPES[kind] for argument, kind in arguments.items()}
-        for name, arguments in methods.items()
-    })
+    return pack(
+        {
+            name: {argument: SIGNATURE_TYPES[kind] for argument, kind in arguments.items()}
+            for name, arguments in methods.items()
+        }
+    )
 
 
 def object_info(attributes: dict[int, Any]) -> ObjectInfo | None:
@@ -109,7 +123,8 @@ def object_info(attributes: dict[int, Any]) -> ObjectInfo | None:
     found = unpack(attributes.get(wire.ATTR_SIGNATURE))
     methods = {
         name: {argument: _type_name(kind) for argument, kind in arguments.items()}
-        for name, arguments in found.items() if isinstance(arguments, dict)
+        for name, arguments in found.items()
+        if isinstance(arguments, dict)
     }
     return ObjectInfo(path, number, attributes.get(wire.ATTR_OBJTYPE, 0), methods)
 

@@ -63,7 +63,7 @@ class Desk:
             async with self._order:
                 await entry.restore(link)
         except UbusError as refusal:
-            if refusal.status != CONNECTION_FAILED:      # the next link makes that one good
+            if refusal.status != CONNECTION_FAILED:  # the next link makes that one good
                 self.entries.remove(entry)
                 raise
 
@@ -123,9 +123,7 @@ class Desk:
     def _entry(self, number: int | None) -> Registration | None:
         return next((e for e in self.entries if number and e.object_id == number), None)
 
-    def _invoked(
-        self, link: Link, message: Message, attributes: dict[int, Any], entry: Registration | None
-    ) -> None:
+    def _invoked(self, link: Link, message: Message, attributes: dict[int, Any], entry: Registration | None) -> None:
         status = NOT_FOUND
         if isinstance(entry, Served):
             if len(self._tasks) < RUNNING_LIMIT + WAITING_LIMIT:
@@ -138,9 +136,7 @@ class Desk:
         if _wants_answer(message, attributes):
             link.post(_ending(message, attributes, status))
 
-    async def _serve(
-        self, link: Link, message: Message, attributes: dict[int, Any], entry: Served
-    ) -> None:
+    async def _serve(self, link: Link, message: Message, attributes: dict[int, Any], entry: Served) -> None:
         names = [attributes.get(number, "") for number in (wire.ATTR_USER, wire.ATTR_GROUP)]
         async with self._slots:
             status, reply = await entry.run(attributes, Caller(message.peer, *names), self._report)
@@ -151,10 +147,14 @@ class Desk:
                 status = await self._reply(link, message, attributes, status, reply)
             await link.send(_ending(message, attributes, status))
         except UbusError:
-            return      # the broker is gone, and the caller with it
+            return  # the broker is gone, and the caller with it
 
     async def _reply(
-        self, link: Link, message: Message, attributes: dict[int, Any], status: int,
+        self,
+        link: Link,
+        message: Message,
+        attributes: dict[int, Any],
+        status: int,
         reply: Mapping[str, Any],
     ) -> int:
         """Send the data of a reply; the status to end with is 9 when ubus cannot carry it."""

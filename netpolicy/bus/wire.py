@@ -45,8 +45,8 @@ NUMBERS = frozenset({ATTR_STATUS, ATTR_OBJID, ATTR_OBJTYPE, ATTR_TARGET})
 TEXTS = frozenset({ATTR_OBJPATH, ATTR_METHOD, ATTR_USER, ATTR_GROUP})
 FLAGS = frozenset({ATTR_ACTIVE, ATTR_NO_REPLY})
 
-EVENT_OBJECT = 1          # ubusd itself: register a listener, send an event
-FIRST_FREE_ID = 1024      # below are ubusd's own objects
+EVENT_OBJECT = 1  # ubusd itself: register a listener, send an event
+FIRST_FREE_ID = 1024  # below are ubusd's own objects
 
 # UBUS_MAX_MSGLEN: the blob attribute with its header and padding, without the 8 bytes before.
 MESSAGE_LIMIT = 1 << 20
@@ -89,7 +89,7 @@ def _read(number: int, raw: bytes) -> Any:
     if number in NUMBERS:
         return NUMBER.unpack(raw)[0] if len(raw) == 4 else None
     if number in TEXTS:
-        return raw[:raw.index(0)].decode("utf-8", "replace") if raw[-1:] == b"\0" else None
+        return raw[: raw.index(0)].decode("utf-8", "replace") if raw[-1:] == b"\0" else None
     if number in FLAGS:
         return raw != b"\0" if len(raw) == 1 else None
     return raw
@@ -137,7 +137,7 @@ class Parser:
         try:
             while (end := self._end(used)) is not None:
                 _, kind, seq, peer, _ = HEADER.unpack_from(self._buffer, used)
-                body = bytes(self._buffer[used + HEADER.size:end])
+                body = bytes(self._buffer[used + HEADER.size : end])
                 used = end
                 yield Message(kind, seq, peer, body)
         finally:

@@ -20,7 +20,5 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     except ModuleNotFoundError as problem:
         if not (problem.name or "").startswith(ROOM):
             raise Failure(f"the lab needs the Python package {problem.name!r}", "make venv installs it") from None
-        raise Failure(
-            "this installation has no lab", "it is part of a development checkout: make run, there"
-        ) from None
+        raise Failure("this installation has no lab", "it is part of a development checkout: make run, there") from None
     return main(options.words) or 0

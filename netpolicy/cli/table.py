@@ -43,9 +43,7 @@ def _heading(columns: Sequence[Column], widths: Sequence[int]) -> str:
 
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], available: int) -> list[int]:
     """The widths of the columns: as wide as their texts, less where the line would be too long."""
-    widths = [
-        max([cells(column.title), *(cells(row[index]) for row in rows)]) for index, column in enumerate(columns)
-    ]
+    widths = [max([cells(column.title), *(cells(row[index]) for row in rows)]) for index, column in enumerate(columns)]
     over = sum(widths) + GAP * (len(widths) - 1) - available
     while over > 0:
         shrinkable = [index for index, column in enumerate(columns) if widths[index] > _floor(column)]

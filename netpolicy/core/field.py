@@ -88,9 +88,7 @@ class Addresses(Field):
         for value in values:
             negated, text = split_sign(value)
             if text.startswith("@"):
-                raise Unsupported(
-                    "named lists are not supported yet: {!r}".format(text), "write the addresses here"
-                )
+                raise Unsupported("named lists are not supported yet: {!r}".format(text), "write the addresses here")
             family, low, high = parse_range(text)
             (unwanted if negated else wanted)[family].append((low, high))
         everything = not wanted[V4] and not wanted[V6]
@@ -297,9 +295,7 @@ def parse_mac(text: str) -> str:
     """A MAC address in lower case with colons. Raises ValueProblem."""
     parts = text.lower().replace("-", ":").split(":")
     if len(parts) != 6 or not all(len(p) == 2 and all(c in "0123456789abcdef" for c in p) for p in parts):
-        raise ValueProblem(
-            "invalid MAC address {!r}".format(text), "six pairs of hex digits: 02:00:00:00:00:0a"
-        )
+        raise ValueProblem("invalid MAC address {!r}".format(text), "six pairs of hex digits: 02:00:00:00:00:0a")
     return ":".join(parts)
 
 

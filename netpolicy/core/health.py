@@ -38,9 +38,7 @@ class Thresholds:
 V1_THRESHOLDS = Thresholds()
 
 
-def step(
-    state: str, latency_ms: float | None, error_rate: float | None, thresholds: Thresholds = V1_THRESHOLDS
-) -> str:
+def step(state: str, latency_ms: float | None, error_rate: float | None, thresholds: Thresholds = V1_THRESHOLDS) -> str:
     """The state after one sample."""
     after_bad, after_good = STEPS[state]
     return after_bad if thresholds.is_bad(latency_ms, error_rate) else after_good

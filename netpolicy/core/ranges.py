@@ -5,6 +5,7 @@ those" is computed once, when a rule is read. Never does I/O. Plain integers onl
 A set is merged when its ranges are sorted, disjoint and not adjacent.
 """
 
+
 def merge(pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """The same numbers as `pairs`, sorted and with overlapping or adjacent ranges joined. O(n log n)."""
     if len(pairs) < 2:  # the usual value: one network, one port
@@ -19,9 +20,7 @@ def merge(pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> tuple[t
     return tuple(result)
 
 
-def subtract(
-    ranges: tuple[tuple[int, int], ...], holes: tuple[tuple[int, int], ...]
-) -> tuple[tuple[int, int], ...]:
+def subtract(ranges: tuple[tuple[int, int], ...], holes: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     """The numbers of `ranges` that are not in `holes` (both merged). O(n + m)."""
     if not holes:
         return ranges
@@ -41,9 +40,7 @@ def subtract(
     return tuple(result)
 
 
-def intersect(
-    left: tuple[tuple[int, int], ...], right: tuple[tuple[int, int], ...]
-) -> tuple[tuple[int, int], ...]:
+def intersect(left: tuple[tuple[int, int], ...], right: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     """The numbers in both (both merged). O(n + m)."""
     result = []
     i = j = 0

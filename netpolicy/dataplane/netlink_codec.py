@@ -95,9 +95,7 @@ def route(payload: bytes, names: Mapping[int, str]) -> Route | None:
     if flags & records.ROUTE_CLONED:
         return None
     found = wire.attributes(payload, RTMSG.size)
-    hops = _hops(family, found.get(RTA_MULTIPATH, b"")) or [
-        (_gateway(family, found), wire.number(found.get(RTA_OIF)))
-    ]
+    hops = _hops(family, found.get(RTA_MULTIPATH, b"")) or [(_gateway(family, found), wire.number(found.get(RTA_OIF)))]
     return records.route(
         records.OUR_FAMILY[family],
         wire.number(found.get(RTA_TABLE), table),
@@ -155,9 +153,7 @@ def encode_route(operation: str, wanted: Route, index: int) -> bytes:
 
 def encode_rule(operation: str, wanted: RoutingRule) -> bytes:
     """The body of an RTM_NEWRULE or RTM_DELRULE request. Raises NetlinkError for impossible fields."""
-    records.check_range(
-        operation, table=wanted.table, priority=wanted.priority, mark=wanted.mark, mask=wanted.mask
-    )
+    records.check_range(operation, table=wanted.table, priority=wanted.priority, mark=wanted.mark, mask=wanted.mask)
     if wanted.selectors:
         raise records.invalid(operation, "rules with other selectors are not ours to write")
     records.check_device(operation, wanted.oif)

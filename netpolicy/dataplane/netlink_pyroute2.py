@@ -276,9 +276,7 @@ def _gateway_field(operation: str, wanted: Route) -> dict[str, Any]:
 
 
 def _rule_fields(operation: str, wanted: RoutingRule) -> dict[str, Any]:
-    records.check_range(
-        operation, table=wanted.table, priority=wanted.priority, mark=wanted.mark, mask=wanted.mask
-    )
+    records.check_range(operation, table=wanted.table, priority=wanted.priority, mark=wanted.mark, mask=wanted.mask)
     if wanted.selectors:
         raise records.invalid(operation, "rules with other selectors are not ours to write")
     records.check_device(operation, wanted.oif)

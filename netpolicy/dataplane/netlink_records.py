@@ -88,9 +88,7 @@ def route(
     if len(hops) > 1:
         word = MULTIPATH
     device = "" if word in REFUSING else device_name(index, names)
-    return Route(
-        family, table, destination, word, gateway, device, metric, protocol, scope(scope_number), source
-    )
+    return Route(family, table, destination, word, gateway, device, metric, protocol, scope(scope_number), source)
 
 
 def selectors(

@@ -112,9 +112,7 @@ class KernelSocket:
                 return answers
         raise refusal(operation, errno.EINTR)
 
-    def dump_batches(
-        self, operation: str, kind: int, payload: bytes
-    ) -> Iterator[tuple[list[wire.Message], int]]:
+    def dump_batches(self, operation: str, kind: int, payload: bytes) -> Iterator[tuple[list[wire.Message], int]]:
         """The table datagram by datagram, with the flags seen. Must be consumed before the next request."""
         sequence = self._send(operation, kind, wire.F_REQUEST | wire.F_DUMP, payload)
         while True:

@@ -49,9 +49,9 @@ def parse_lines(lines: Iterable[str]) -> list[Flow]:
 def parse(line: str) -> Flow | None:
     """The flow of one line, or None.
 
-        ipv4     2 tcp      6 431999 ESTABLISHED src=10.0.0.2 dst=192.0.2.1 sport=40000 dport=443
-        packets=9 bytes=1200 src=192.0.2.1 dst=203.0.113.5 sport=443 dport=40000 packets=8
-        bytes=9000 [ASSURED] mark=16777216 zone=0 use=2
+    ipv4     2 tcp      6 431999 ESTABLISHED src=10.0.0.2 dst=192.0.2.1 sport=40000 dport=443
+    packets=9 bytes=1200 src=192.0.2.1 dst=203.0.113.5 sport=443 dport=40000 packets=8
+    bytes=9000 [ASSURED] mark=16777216 zone=0 use=2
     """
     if len(line) > LINE_LIMIT:
         return None

@@ -71,7 +71,7 @@ def udp_many(targets: list[list[Any]], timeout: float = 2.0) -> list[str | None]
     """One datagram to each [address, port, source port or 0]; the address seen for each, None for silence."""
     found: list[str | None] = []
     for start in range(0, len(targets), SOCKETS_AT_ONCE):
-        found += _udp_batch(targets[start:start + SOCKETS_AT_ONCE], timeout)
+        found += _udp_batch(targets[start : start + SOCKETS_AT_ONCE], timeout)
     return found
 
 
@@ -93,12 +93,20 @@ def stream(address: str, port: int, count: int, rate: float, patience: float = 1
     end = time.monotonic()
     _hear_until(handle, end + patience, heard, seen, enough=count)
     missing = [number for number in range(count) if number not in heard]
-    return {"ok": not missing, "sent": count, "received": len(heard), "refused": refused,
-            "missing": missing[:MISSING_SHOWN], "seen": seen, "seconds": round(end - begin, 3)}
+    return {
+        "ok": not missing,
+        "sent": count,
+        "received": len(heard),
+        "refused": refused,
+        "missing": missing[:MISSING_SHOWN],
+        "seen": seen,
+        "seconds": round(end - begin, 3),
+    }
 
 
-def _hear_until(handle: socket.socket, deadline: float, heard: set[int], seen: dict[str, int],
-                enough: int = sys.maxsize) -> None:
+def _hear_until(
+    handle: socket.socket, deadline: float, heard: set[int], seen: dict[str, int], enough: int = sys.maxsize
+) -> None:
     while len(heard) < enough:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([handle], [], [], left)[0]:

@@ -87,8 +87,9 @@ class Lab:
     def open(self) -> None:
         """Build it. LabError says what this machine lacks."""
         arguments = ["serve", *([] if self._latency else ["--no-latency"])]
-        self._started = starter.start(arguments, self._user_namespace, stdin=subprocess.DEVNULL,
-                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._started = starter.start(
+            arguments, self._user_namespace, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         process = self._started.process
         assert process.stdout is not None
         assert process.stderr is not None
@@ -96,7 +97,7 @@ class Lab:
         if not line.startswith("ready "):
             self.close()
             raise LabError(f"lab: cannot be built: {process.stderr.read().strip() or 'no message'}")
-        told = json.loads(line[len("ready "):])
+        told = json.loads(line[len("ready ") :])
         self.times, self.tun = told["times"], told["tun"]
         self.pid = starter.first_child(process.pid)
 
@@ -123,11 +124,24 @@ class Lab:
         """The full command that runs `argv` in a node."""
         return self.inside(["ip", "netns", "exec", node, *argv])
 
-    def run(self, node: str, argv: Sequence[str], *, input: str | None = None, check: bool = False,
-            timeout: float = 60.0, **kw: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        node: str,
+        argv: Sequence[str],
+        *,
+        input: str | None = None,
+        check: bool = False,
+        timeout: float = 60.0,
+        **kw: Any,
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program in a node to its end and capture its text; LabError when `check` and it failed."""
-        options = {"stdin": subprocess.PIPE if input is not None else subprocess.DEVNULL,
-                   "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **kw}
+        options = {
+            "stdin": subprocess.PIPE if input is not None else subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            **kw,
+        }
         with self.popen(node, argv, **options) as child:
             try:
                 out, errors = child.communicate(input, timeout)
@@ -156,8 +170,13 @@ class Lab:
         """
         self.write_config(config_text)
         with self.file(keeper.LAB / "daemon.log").open("ab") as log:
-            self.daemon = NodeProcess(self.inside(keeper.daemon_command()), stdin=subprocess.DEVNULL,
-                                      stdout=log, stderr=log, env=starter.environment())
+            self.daemon = NodeProcess(
+                self.inside(keeper.daemon_command()),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=starter.environment(),
+            )
         if until != "started":
             self.wait_for(self.status, what="netpolicyd answers status")
         if until == "settled":
@@ -171,6 +190,7 @@ class Lab:
     def status(self) -> dict[str, Any] | None:
         """The daemon's status, None while it does not answer. LabError when it has ended."""
         from netpolicy.bus.status import UbusError
+
         if self.daemon is not None and self.daemon.poll() is not None:
             raise LabError(f"lab: netpolicyd ended with {self.daemon.returncode}\n{self.daemon_log()}")
         try:
@@ -214,6 +234,7 @@ class Lab:
     def call(self, method: str, args: dict[str, Any] | None = None, timeout: float = 5.0) -> Any:
         """One call of the daemon's bus object."""
         from netpolicy.bus import blocking
+
         return blocking.call("netpolicy", method, args or {}, timeout, str(self.bus_socket))
 
     @property

@@ -61,8 +61,13 @@ class Lines:
 class Control:
     """The switches of a running lab. `reload` asks the daemon and says how it went."""
 
-    def __init__(self, config: Path, relay_socket: Callable[[str], Path] | None,
-                 reload: Callable[[], str], kill: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        config: Path,
+        relay_socket: Callable[[str], Path] | None,
+        reload: Callable[[], str],
+        kill: Callable[[], str],
+    ) -> None:
         self.lines = Lines()
         self._config = config
         self._relay_socket = relay_socket

@@ -29,7 +29,7 @@ def options(text: str, rule: str) -> dict[str, str]:
     """The single-valued options of a rule as they stand in the text."""
     start, end = _section(text.splitlines(), rule)
     found = {}
-    for line in text.splitlines()[start + 1:end]:
+    for line in text.splitlines()[start + 1 : end]:
         words = line.split(None, 2)
         if len(words) == 3 and words[0] == "option":
             found[words[1]] = words[2].split("#")[0].strip().strip("'\"")

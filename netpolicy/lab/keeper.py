@@ -51,8 +51,14 @@ class Keeper:
 
     def _start_lines(self) -> list[subprocess.Popen[str]]:
         return [
-            _start([*module("relay"), line.letter, str(line.rtt_ms if self._latency else 0),
-                    str(relay_socket(line.letter))])
+            _start(
+                [
+                    *module("relay"),
+                    line.letter,
+                    str(line.rtt_ms if self._latency else 0),
+                    str(relay_socket(line.letter)),
+                ]
+            )
             for line in PROVIDERS
         ]
 
@@ -66,8 +72,22 @@ def daemon_command(config: Path = CONFIG) -> list[str]:
     """What runs the daemon in the router."""
     # Not the installed script: the lab shows the checkout it stands in.
     starter = "import sys; from netpolicy.daemon.main import main; sys.exit(main())"
-    return ["ip", "netns", "exec", ROUTER, sys.executable, "-c", starter, "--config", str(config),
-            "--foreground", "--state-dir", str(STATE), "--socket", str(BUS_SOCKET)]
+    return [
+        "ip",
+        "netns",
+        "exec",
+        ROUTER,
+        sys.executable,
+        "-c",
+        starter,
+        "--config",
+        str(config),
+        "--foreground",
+        "--state-dir",
+        str(STATE),
+        "--socket",
+        str(BUS_SOCKET),
+    ]
 
 
 def serve(life: int) -> int:
@@ -141,6 +161,7 @@ def main(argv: list[str]) -> int:
         print("ready " + json.dumps({"times": keeper.times, "tun": keeper.tun}), flush=True)
         return serve(life)
     from netpolicy.lab import show
+
     return show.run(keeper, life, arguments)
 
 

@@ -26,7 +26,8 @@ PLAIN_TERMINAL = "\x1b[?1049l\x1b[?25h\x1b[0m"
 def parser() -> argparse.ArgumentParser:
     """The arguments of `netpolicy lab`."""
     found = argparse.ArgumentParser(
-        prog="netpolicy lab", description="A router, its providers, clients and internet on this machine.")
+        prog="netpolicy lab", description="A router, its providers, clients and internet on this machine."
+    )
     found.add_argument("--seconds", type=float, default=0.0, help="end by itself after so many seconds")
     found.add_argument("--scenario", default="none", choices=sorted(SCENARIOS), help="what happens by itself")
     found.add_argument("--config", default=str(EXAMPLE), help="the router's configuration (a copy is used)")
@@ -41,8 +42,15 @@ def main(argv: list[str]) -> int:
         return _refuse("--ui is not available yet: the lab shows its picture in this terminal; start it without --ui")
     if not os.access(options.config, os.R_OK):
         return _refuse(f"cannot read {options.config}: name a readable configuration with --config")
-    arguments = ["show", "--seconds", str(options.seconds), "--scenario", options.scenario,
-                 "--config", os.path.abspath(options.config)]
+    arguments = [
+        "show",
+        "--seconds",
+        str(options.seconds),
+        "--scenario",
+        options.scenario,
+        "--config",
+        os.path.abspath(options.config),
+    ]
     try:
         with _terminal():
             return _watch_over(arguments)

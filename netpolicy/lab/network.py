@@ -116,11 +116,15 @@ def _links(tun: bool) -> Iterable[str]:
     # reports a carrier change up to a second late (net/core/link_watch.c).
     number = count(ROUTER_FIRST_INDEX)
     for client in CLIENTS:
-        yield (f"link add name lan-{client.name} index {next(number)} netns {ROUTER} type veth"
-               f" peer name eth0 address {client.mac} netns {client.name}")
+        yield (
+            f"link add name lan-{client.name} index {next(number)} netns {ROUTER} type veth"
+            f" peer name eth0 address {client.mac} netns {client.name}"
+        )
     for line in PROVIDERS:
-        yield (f"link add name {line.device} index {next(number)} netns {ROUTER} type veth"
-               f" peer name {WAN} netns {line.node}")
+        yield (
+            f"link add name {line.device} index {next(number)} netns {ROUTER} type veth"
+            f" peer name {WAN} netns {line.node}"
+        )
         if not tun:
             yield f"link add name {LINE} netns {line.node} type veth peer name {line.far_device} netns {INTERNET}"
 
@@ -248,9 +252,7 @@ def _ip_everywhere(batches: dict[str, list[str]]) -> None:
 
 def _start_ip(node: str | None, commands: list[str]) -> subprocess.Popen[str]:
     where = ["-n", node] if node else []
-    child = subprocess.Popen(
-        ["ip", *where, "-batch", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    child = subprocess.Popen(["ip", *where, "-batch", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdin is not None
     child.stdin.write("\n".join(commands) + "\n")
     child.stdin.flush()
@@ -260,8 +262,10 @@ def _start_ip(node: str | None, commands: list[str]) -> subprocess.Popen[str]:
 def _finish(child: subprocess.Popen[str], node: str | None, commands: list[str]) -> None:
     _, errors = child.communicate()
     if child.returncode != 0:
-        raise RuntimeError(f"lab network, node {node or 'all'}: ip refused: {errors.strip()}\n" + "\n".join(
-            f"  {number}: {command}" for number, command in enumerate(commands, 1)))
+        raise RuntimeError(
+            f"lab network, node {node or 'all'}: ip refused: {errors.strip()}\n"
+            + "\n".join(f"  {number}: {command}" for number, command in enumerate(commands, 1))
+        )
 
 
 def _nft(node: str, text: str) -> None:

@@ -56,8 +56,12 @@ def open_socket(address: str, kind: int, how: dict[str, Any]) -> socket.socket:
         handle.setsockopt(socket.SOL_SOCKET, 25, how["device"].encode())  # SO_BINDTODEVICE
     if how.get("src_port") or how.get("source"):
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        handle.bind((how.get("source") or ("::" if family == socket.AF_INET6 else "0.0.0.0"),  # noqa: S104
-                     int(how.get("src_port") or 0)))
+        handle.bind(
+            (
+                how.get("source") or ("::" if family == socket.AF_INET6 else "0.0.0.0"),  # noqa: S104
+                int(how.get("src_port") or 0),
+            )
+        )
     return handle
 
 
@@ -109,7 +113,7 @@ def _ask_tcp(address: str, port: int, timeout: float, name: str, how: dict[str, 
         if port == 80:
             return _get(handle, name or address)
         line = read_line(handle)
-        found: Result = json.loads(line[line.find(b"{"):])
+        found: Result = json.loads(line[line.find(b"{") :])
         return found
 
 

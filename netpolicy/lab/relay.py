@@ -137,6 +137,7 @@ def _answerer(control: socket.socket, orders: Orders, out: Line, back: Line) -> 
                 caller.send(f"{reply} out={out.carried} back={back.carried} lost={out.lost + back.lost}".encode())
             except OSError:
                 return
+
     return answer
 
 

@@ -9,9 +9,13 @@ SCENARIOS: dict[str, tuple[tuple[float, str], ...]] = {
     "none": (),
     # Each step long enough to see the connections move, and back to the start at the end.
     "tour": (
-        (8, "edit"), (16, "edit"), (24, "edit"),
-        (32, "line-b"), (42, "line-b"),
-        (50, "silent"), (60, "silent"),
+        (8, "edit"),
+        (16, "edit"),
+        (24, "edit"),
+        (32, "line-b"),
+        (42, "line-b"),
+        (50, "silent"),
+        (60, "silent"),
         (66, "kill"),
     ),
 }

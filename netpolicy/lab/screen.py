@@ -52,8 +52,11 @@ class PlainScreen:
             client, target, rule, outbound, outcome = story.connection_row(item)
             # The time differs every time; only another way or another error is news.
             told = f"{client} {target}: rule {rule}, outbound {outbound}, "
-            self._on_change(("try", client, target), "connection", told + outcome.partition(" ms")[0].rsplit(" ", 1)[0]
-                            if item.result.get("ok") else told + outcome)
+            self._on_change(
+                ("try", client, target),
+                "connection",
+                told + outcome.partition(" ms")[0].rsplit(" ", 1)[0] if item.result.get("ok") else told + outcome,
+            )
         if now - self._counters_at >= COUNTERS_EVERY_SECONDS:
             self._counters_at = now
             for name, _, action, hits, size, off in story.rule_rows(answers):
@@ -86,6 +89,7 @@ class LiveScreen:
     def __init__(self, console: Any = None) -> None:
         from rich.console import Console
         from rich.live import Live
+
         self._console = console or Console()
         self._said = ""
         self._helping = False
@@ -118,12 +122,15 @@ def picture(answers: Answers, lines: Lines, middle: Any, said: str, height: int)
     """The whole picture as a rich renderable, not higher than `height` where that is possible."""
     from rich.console import Group
     from rich.text import Text
+
     outbounds, rules = story.outbound_rows(answers, lines), story.rule_rows(answers)
     parts: list[Any] = [
         Text("NetPolicy lab  " + story.headline(answers), style="bold", no_wrap=True, overflow="ellipsis"),
         _table((("way out", 8), ("device", 7), ("", 5), ("rtt", 7), ("", 46)), [_paint_outbound(r) for r in outbounds]),
-        _table((("rule", 14), ("matches", 30), ("does", 13), ("hits", 6), ("bytes", 7), ("", 3)),
-               [_paint_rule(r) for r in rules]),
+        _table(
+            (("rule", 14), ("matches", 30), ("does", 13), ("hits", 6), ("bytes", 7), ("", 3)),
+            [_paint_rule(r) for r in rules],
+        ),
         middle,
     ]
     # Three table heads, the headline, the last word and the keys.
@@ -137,8 +144,10 @@ def picture(answers: Answers, lines: Lines, middle: Any, said: str, height: int)
 
 def connection_table(tries: list[story.Try]) -> Any:
     """Connection, rule, way out, and what came of it."""
-    return _table((("from", 7), ("connection", 22), ("rule", 14), ("way out", 10), ("the server saw it", 21)),
-                  [_paint_try(item) for item in tries])
+    return _table(
+        (("from", 7), ("connection", 22), ("rule", 14), ("way out", 10), ("the server saw it", 21)),
+        [_paint_try(item) for item in tries],
+    )
 
 
 def help_table() -> Any:
@@ -153,10 +162,16 @@ def help_lines() -> list[str]:
 
 def _table(columns: tuple[tuple[str, int], ...], rows: list[tuple[Any, ...]]) -> Any:
     from rich.table import Table
+
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="underline cyan")
     for title, width in columns:
-        table.add_column(title, width=width, no_wrap=True, overflow="ellipsis",
-                         justify="right" if title in ("hits", "bytes", "rtt") else "left")
+        table.add_column(
+            title,
+            width=width,
+            no_wrap=True,
+            overflow="ellipsis",
+            justify="right" if title in ("hits", "bytes", "rtt") else "left",
+        )
     for row in rows:
         table.add_row(*row)
     return table
@@ -164,6 +179,7 @@ def _table(columns: tuple[tuple[str, int], ...], rows: list[tuple[Any, ...]]) ->
 
 def _styled(text: str, style: str) -> Any:
     from rich.text import Text
+
     return Text(text, style=style)
 
 

@@ -54,8 +54,11 @@ async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     tls = writer.get_extra_info("ssl_object")
     name = getattr(tls, "lab_name", None)
     body = json.dumps({**seen(writer), "host": host, "sni": name}).encode() + b"\n"
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                 + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    writer.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        + f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 async def dns_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,11 +99,32 @@ def make_certificates(folder: Path, names: list[str]) -> dict[str, tuple[Path, P
     for name in names:
         key, certificate = folder / f"{name}.key", folder / f"{name}.crt"
         made[name] = (key, certificate)
-        running.append(subprocess.Popen(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-             "-nodes", "-days", "7", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-             "-keyout", str(key), "-out", str(certificate)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        running.append(
+            subprocess.Popen(
+                [
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "ec",
+                    "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1",
+                    "-nodes",
+                    "-days",
+                    "7",
+                    "-subj",
+                    f"/CN={name}",
+                    "-addext",
+                    f"subjectAltName=DNS:{name}",
+                    "-keyout",
+                    str(key),
+                    "-out",
+                    str(certificate),
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
     failed = [child.returncode for child in running if child.wait() != 0]
     if failed:
         raise RuntimeError("lab servers: openssl could not make a certificate: is the openssl package installed?")
@@ -126,6 +150,7 @@ def tls_context(files: dict[str, tuple[Path, Path]]) -> ssl.SSLContext:
 
 def _polite(handler: Handler) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     """A handler that survives clients that vanish, and lets none stay for ever."""
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await asyncio.wait_for(handler(reader, writer), PATIENCE_SECONDS)
@@ -133,6 +158,7 @@ def _polite(handler: Handler) -> Callable[[asyncio.StreamReader, asyncio.StreamW
             pass
         finally:
             writer.close()
+
     return handle
 
 
@@ -156,12 +182,19 @@ async def serve(folder: Path) -> None:
     # A backlog for tests that open hundreds of connections at once.
     for port, handler in plain:
         await asyncio.start_server(_polite(handler), ["0.0.0.0", "::"], port, limit=REQUEST_LIMIT, backlog=1024)  # noqa: S104
-    await asyncio.start_server(_polite(web), ["0.0.0.0", "::"], 443, limit=REQUEST_LIMIT, backlog=1024,  # noqa: S104
-                               ssl=tls_context(files))
+    await asyncio.start_server(
+        _polite(web),
+        ["0.0.0.0", "::"],  # noqa: S104
+        443,
+        limit=REQUEST_LIMIT,
+        backlog=1024,
+        ssl=tls_context(files),
+    )
     for server, port, respond in ((ECHO, 7, echo_datagram), (DNS, 53, lambda data, _: wire.reply(data))):
         for address in (server.address4, server.address6):
             await loop.create_datagram_endpoint(
-                lambda answer=respond: Datagrams(answer), sock=_udp_socket(address, port))  # type: ignore[misc]
+                lambda answer=respond: Datagrams(answer), sock=_udp_socket(address, port)
+            )  # type: ignore[misc]
     print("ready", flush=True)
     await asyncio.Event().wait()
 

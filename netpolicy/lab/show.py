@@ -145,8 +145,9 @@ class Show:
 
     def _start_daemon(self) -> None:
         with DAEMON_LOG.open("ab") as log:
-            self._daemon = subprocess.Popen(daemon_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            start_new_session=True)  # Ctrl-C is for the lab, not for it
+            self._daemon = subprocess.Popen(
+                daemon_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )  # Ctrl-C is for the lab, not for it
         own(self._daemon.pid)
 
     def _keep_daemon(self, now: float) -> None:
@@ -160,9 +161,13 @@ class Show:
             self._start_daemon()
 
     def _start_client(self, client: str) -> None:
-        child = subprocess.Popen(["ip", "netns", "exec", client, *module("traffic"), client],
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                 start_new_session=True)
+        child = subprocess.Popen(
+            ["ip", "netns", "exec", client, *module("traffic"), client],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         own(child.pid)
         assert child.stdout is not None
         self._children[child.stdout.fileno()] = (child, bytearray())
@@ -178,7 +183,7 @@ class Show:
         rest += data
         while (end := rest.find(b"\n")) >= 0:
             told = json.loads(rest[:end])
-            del rest[:end + 1]
+            del rest[: end + 1]
             self._reports[story.key_of(told)] = told
 
     # --- what the control needs ---------------------------------------------------------------

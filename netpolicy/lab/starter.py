@@ -73,8 +73,10 @@ def check_tools() -> None:
     """Raise LabError naming every missing tool and its package."""
     missing = {tool: package for tool, package in TOOLS.items() if shutil.which(tool, path=search_path()) is None}
     if missing:
-        raise LabError(f"lab: missing {', '.join(sorted(missing))}: "
-                       f"install with: apt-get install {' '.join(sorted(set(missing.values())))}")
+        raise LabError(
+            f"lab: missing {', '.join(sorted(missing))}: "
+            f"install with: apt-get install {' '.join(sorted(set(missing.values())))}"
+        )
 
 
 def search_path() -> str:
@@ -95,7 +97,10 @@ def start(arguments: Sequence[str], user_namespace: bool | None = None, **stream
     read_end, write_end = os.pipe()
     process: subprocess.Popen[str] = subprocess.Popen(
         [*unshare_command(own_user), sys.executable, "-m", "netpolicy.lab.keeper", str(read_end), *arguments],
-        pass_fds=(read_end,), env=environment(), text=True, **streams,
+        pass_fds=(read_end,),
+        env=environment(),
+        text=True,
+        **streams,
     )
     os.close(read_end)
     return Started(process, write_end, own_user)

@@ -60,8 +60,14 @@ def unexplained(reports: dict[tuple[str, int], dict[str, Any]]) -> list[dict[str
     for (client, number), told in reports.items():
         if not told.get("ok"):
             step = PLANS[client][number]
-            found.append({"src_addr": source_of(client, step), "dest_addr": step.address,
-                          "proto": step.protocol, "dest_port": step.port})
+            found.append(
+                {
+                    "src_addr": source_of(client, step),
+                    "dest_addr": step.address,
+                    "proto": step.protocol,
+                    "dest_port": step.port,
+                }
+            )
     return found
 
 
@@ -90,19 +96,29 @@ def outbound_rows(answers: Answers, lines: Lines) -> list[Row]:
     rows: list[Row] = []
     for entry in answers.outbounds:
         latency = entry.get("latency_ms")
-        rows.append((
-            str(entry.get("name")), str(entry.get("device") or NOTHING), "up" if entry.get("up") else "down",
-            NOTHING if latency is None else f"{latency:.0f} ms",
-            lines.word(str(entry.get("name"))) or str(entry.get("reason") or ""),
-        ))
+        rows.append(
+            (
+                str(entry.get("name")),
+                str(entry.get("device") or NOTHING),
+                "up" if entry.get("up") else "down",
+                NOTHING if latency is None else f"{latency:.0f} ms",
+                lines.word(str(entry.get("name"))) or str(entry.get("reason") or ""),
+            )
+        )
     return rows
 
 
 def rule_rows(answers: Answers) -> list[Row]:
     """Name, match, action, hits, bytes of first packets, and whether it is in force."""
     return [
-        (str(rule.get("name")), str(rule.get("match") or ""), str(rule.get("action") or ""),
-         str(rule.get("hits", 0)), size(rule.get("bytes") or 0), "" if rule.get("active") else "off")
+        (
+            str(rule.get("name")),
+            str(rule.get("match") or ""),
+            str(rule.get("action") or ""),
+            str(rule.get("hits", 0)),
+            size(rule.get("bytes") or 0),
+            "" if rule.get("active") else "off",
+        )
         for rule in answers.rules.get("rules") or []
     ]
 

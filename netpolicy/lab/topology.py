@@ -78,10 +78,34 @@ CLIENTS = (
 )
 
 PROVIDERS = (
-    Provider("a", "wan_a", "wana", "isp_a", "203.0.113.2", "203.0.113.1", "203.0.113.0/24",
-             "2001:db8:a::2", "2001:db8:a::1", "2001:db8:a::/64", 10, 8.0),
-    Provider("b", "wan_b", "wanb", "isp_b", "198.51.100.2", "198.51.100.1", "198.51.100.0/24",
-             "2001:db8:b::2", "2001:db8:b::1", "2001:db8:b::/64", 20, 25.0),
+    Provider(
+        "a",
+        "wan_a",
+        "wana",
+        "isp_a",
+        "203.0.113.2",
+        "203.0.113.1",
+        "203.0.113.0/24",
+        "2001:db8:a::2",
+        "2001:db8:a::1",
+        "2001:db8:a::/64",
+        10,
+        8.0,
+    ),
+    Provider(
+        "b",
+        "wan_b",
+        "wanb",
+        "isp_b",
+        "198.51.100.2",
+        "198.51.100.1",
+        "198.51.100.0/24",
+        "2001:db8:b::2",
+        "2001:db8:b::1",
+        "2001:db8:b::/64",
+        20,
+        25.0,
+    ),
 )
 
 # Every address of these two prefixes is answered by the internet node, so a test may ask for any of them.

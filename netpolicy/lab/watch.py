@@ -75,4 +75,5 @@ def bus_call(path: str, timeout: float) -> Call:
             return blocking.call("netpolicy", method, arguments, timeout, path)
         except (UbusError, OSError) as error:
             raise Unanswered(str(error)) from None
+
     return call

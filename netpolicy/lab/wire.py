@@ -45,8 +45,8 @@ def addresses(message: bytes, number: int) -> list[str]:
     found, offset = [], parsed[2]
     while offset + 12 <= len(message):
         # Our server always points back at the question's name (two bytes).
-        size = struct.unpack("!H", message[offset + 10:offset + 12])[0]
-        found.append(str(ipaddress.ip_address(message[offset + 12:offset + 12 + size])))
+        size = struct.unpack("!H", message[offset + 10 : offset + 12])[0]
+        found.append(str(ipaddress.ip_address(message[offset + 12 : offset + 12 + size])))
         offset += 12 + size
     return found
 
@@ -70,9 +70,9 @@ def _parse_question(message: bytes) -> tuple[str, int, int] | None:
         size = message[offset]
         if size > 63 or offset + 1 + size > len(message):
             return None
-        labels.append(message[offset + 1:offset + 1 + size].decode("ascii", "replace"))
+        labels.append(message[offset + 1 : offset + 1 + size].decode("ascii", "replace"))
         offset += 1 + size
     if not labels or offset + 5 > len(message):
         return None
-    kind = struct.unpack("!H", message[offset + 1:offset + 3])[0]
+    kind = struct.unpack("!H", message[offset + 1 : offset + 3])[0]
     return ".".join(labels), kind, offset + 5

@@ -147,9 +147,7 @@ class _Classes:
         return DIRECT_CLASS if outbound.type == DIRECT else self._numbers[name]
 
 
-def _lines(
-    ruleset: Ruleset, states: tuple[LineState, ...], numbers: Mapping[str, int], view: View
-) -> tuple[Line, ...]:
+def _lines(ruleset: Ruleset, states: tuple[LineState, ...], numbers: Mapping[str, int], view: View) -> tuple[Line, ...]:
     lines = []
     sealed = {rule.action.target for rule in ruleset.rules if rule.enabled and rule.action.on_fail == BLOCK}
     for state in states:

@@ -42,9 +42,7 @@ class Judgement:
 class Connections:
     """The flow table with a judgement per flow. `note_new` is called for each flow as it begins."""
 
-    def __init__(
-        self, engine: Engine, table: FlowTable, stopwatch: Callable[[], float] = time.perf_counter
-    ) -> None:
+    def __init__(self, engine: Engine, table: FlowTable, stopwatch: Callable[[], float] = time.perf_counter) -> None:
         self._stopwatch = stopwatch
         self._engine = engine
         self._table = table

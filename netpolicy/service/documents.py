@@ -132,7 +132,7 @@ def _rule(engine: Engine, rule: Rule, counters: Mapping[str, tuple[int, int]]) -
         "title": rule.title,
         "priority": rule.priority,
         "enabled": rule.enabled,
-        "active": standing == ENFORCED,
+        "active": standing == ENFORCED and engine.enforced is not None,
         "match": _cut(rule.match_text),
         "action": rule.action.text,
         "on_fail": rule.action.on_fail,

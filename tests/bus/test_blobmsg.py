@@ -22,25 +22,31 @@ from netpolicy.bus.blobmsg import (
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 SCALARS = (
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXTS
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | TEXTS
     | st.floats(allow_nan=False, allow_infinity=False)
 )
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),
-    max_leaves=20)
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=20
+)
 TABLES = st.dictionaries(NAMES, VALUES, max_size=6)
 
 
-@pytest.mark.parametrize(("table", "expected"), [
-    ({"a": 1}, "8500000c 00016100 00000001"),
-    ({"ab": True}, "8700000d 00026162 00000000 01000000"),
-    ({"abc": "hi"}, "8300000f 00036162 63000000 68690000"),
-    ({"n": None}, "80000008 00016e00"),
-    ({"l": 2**31}, "84000010 00016c00 00000000 80000000"),
-    ({"d": 1.5}, "88000010 00016400 3ff80000 00000000"),
-    ({"t": {"x": -1}}, "82000014 00017400 8500000c 00017800 ffffffff"),
-    ({"r": [1]}, "81000014 00017200 8500000c 00000000 00000001"),
-])
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({"a": 1}, "8500000c 00016100 00000001"),
+        ({"ab": True}, "8700000d 00026162 00000000 01000000"),
+        ({"abc": "hi"}, "8300000f 00036162 63000000 68690000"),
+        ({"n": None}, "80000008 00016e00"),
+        ({"l": 2**31}, "84000010 00016c00 00000000 80000000"),
+        ({"d": 1.5}, "88000010 00016400 3ff80000 00000000"),
+        ({"t": {"x": -1}}, "82000014 00017400 8500000c 00017800 ffffffff"),
+        ({"r": [1]}, "81000014 00017200 8500000c 00000000 00000001"),
+    ],
+)
 def test_the_bytes_are_those_libubox_writes(table, expected):
     assert encode_table(table).hex() == expected.replace(" ", "")
 
@@ -49,7 +55,7 @@ def test_the_bytes_are_those_libubox_writes(table, expected):
 def test_what_is_encoded_decodes_to_itself(table):
     decoded = decode_table(encode_table(table))
     assert decoded == table
-    assert repr(decoded) == repr(table)      # 1, 1.0 and True are equal in Python, not on the bus
+    assert repr(decoded) == repr(table)  # 1, 1.0 and True are equal in Python, not on the bus
 
 
 @given(st.binary(max_size=300))
@@ -64,7 +70,7 @@ def test_a_damaged_table_gives_a_table_or_a_blob_error(table, data):
     for _ in range(data.draw(st.integers(1, 4))):
         if raw:
             raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    cut = bytes(raw[:data.draw(st.integers(0, len(raw)))])
+    cut = bytes(raw[: data.draw(st.integers(0, len(raw)))])
     try:
         decode_table(cut)
         raw_fields(cut)
@@ -72,10 +78,25 @@ def test_a_damaged_table_gives_a_table_or_a_blob_error(table, data):
         pass
 
 
-@pytest.mark.parametrize("value", [
-    2**63, -(2**63) - 1, float("nan"), float("inf"), b"bytes", {1, 2}, object(), {1: 2}, {"": 1},
-    "a\0b", "\ud800", {"\0": 1}, {"x" * 70_000: 1},
-], ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize(
+    "value",
+    [
+        2**63,
+        -(2**63) - 1,
+        float("nan"),
+        float("inf"),
+        b"bytes",
+        {1, 2},
+        object(),
+        {1: 2},
+        {"": 1},
+        "a\0b",
+        "\ud800",
+        {"\0": 1},
+        {"x" * 70_000: 1},
+    ],
+    ids=lambda value: repr(value)[:20],
+)
 def test_what_blobmsg_cannot_carry_is_refused(value):
     with pytest.raises(BlobError):
         encode_table({"v": value})

@@ -22,9 +22,11 @@ def test_the_terminal_tool_does_not_pay_for_asyncio():
     code = (
         "import sys; before = set(sys.modules); import netpolicy.bus.blocking;"
         "new = set(sys.modules) - before;"
-        "print(sorted(new & {'asyncio', 'ssl', 'ctypes', 'logging', 'dataclasses', 'json', 'inspect'}))")
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True,
-                          env=environment(), check=True)
+        "print(sorted(new & {'asyncio', 'ssl', 'ctypes', 'logging', 'dataclasses', 'json', 'inspect'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, env=environment(), check=True
+    )
     assert done.stdout == "[]\n"
 
 
@@ -50,18 +52,26 @@ def fake(tmp_path):
             client.sendall(words)
             if then == "hang up":
                 client.shutdown(socket.SHUT_RDWR)
+
         threading.Thread(target=serve, daemon=True).start()
         return path
+
     yield speak
     listener.close()
     for client in kept:
         client.close()
 
 
-@pytest.mark.parametrize("words", [
-    b"\xff" * 40, wire.encode(wire.STATUS, 0, 0), HELLO + b"\xff" * 40,
-    HELLO + wire.frame(wire.STATUS, 1, 0, b"\xff\xff\xff\xff"),
-], ids=["noise", "no hello", "noise later", "broken status"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"\xff" * 40,
+        wire.encode(wire.STATUS, 0, 0),
+        HELLO + b"\xff" * 40,
+        HELLO + wire.frame(wire.STATUS, 1, 0, b"\xff\xff\xff\xff"),
+    ],
+    ids=["noise", "no hello", "noise later", "broken status"],
+)
 def test_noise_is_status_10(fake, words):
     with pytest.raises(UbusError) as raised:
         blocking.lookup(path=fake(words))
@@ -95,5 +105,10 @@ def test_events_that_come_between_other_answers_are_kept(demo):
 def test_objects_and_their_signatures_are_told(demo):
     [info] = blocking.lookup("demo", demo.path)
     assert info.methods["typed"] == {
-        "text": "String", "number": "Integer", "flag": "Boolean", "ratio": "Double",
-        "table": "Table", "list": "Array"}
+        "text": "String",
+        "number": "Integer",
+        "flag": "Boolean",
+        "ratio": "Double",
+        "table": "Table",
+        "list": "Array",
+    }

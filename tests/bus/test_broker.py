@@ -35,16 +35,28 @@ from .world import (
 # -- the tool says the same over both brokers ---------------------------------------------
 
 QUESTIONS = [
-    (["list"], True), (["list"], False), (["-v", "list"], False), (["-v", "list", "demo"], False),
-    (["list", "dem*"], True), (["list", "nobody"], True), (["list", "nobody"], False),
-    (["list", "nobody*"], True), (["call", "demo", "echo", '{"value":{"a":[1,true,null,2.5]}}'], True),
-    (["call", "demo", "echo", '{"value":1}'], False), (["call", "demo", "nothing"], True),
-    (["call", "demo", "missing"], True), (["call", "demo", "missing"], False),
-    (["call", "demo", "typed", '{"nope":1}'], True), (["call", "demo", "typed", "not json"], True),
-    (["call", "nobody", "x"], True), (["call", "demo", "crash"], True),
+    (["list"], True),
+    (["list"], False),
+    (["-v", "list"], False),
+    (["-v", "list", "demo"], False),
+    (["list", "dem*"], True),
+    (["list", "nobody"], True),
+    (["list", "nobody"], False),
+    (["list", "nobody*"], True),
+    (["call", "demo", "echo", '{"value":{"a":[1,true,null,2.5]}}'], True),
+    (["call", "demo", "echo", '{"value":1}'], False),
+    (["call", "demo", "nothing"], True),
+    (["call", "demo", "missing"], True),
+    (["call", "demo", "missing"], False),
+    (["call", "demo", "typed", '{"nope":1}'], True),
+    (["call", "demo", "typed", "not json"], True),
+    (["call", "nobody", "x"], True),
+    (["call", "demo", "crash"], True),
     (["call", "demo", "big", '{"size":1048576}'], True),
-    (["send", "some.event", '{"a":1}'], True), (["send", "ubus.fake", "{}"], True),
-    (["wait_for", "demo"], True), (["-t", "1", "wait_for", "never"], True),
+    (["send", "some.event", '{"a":1}'], True),
+    (["send", "ubus.fake", "{}"], True),
+    (["wait_for", "demo"], True),
+    (["-t", "1", "wait_for", "never"], True),
 ]
 
 
@@ -79,8 +91,10 @@ def test_the_ubus_tool_gets_the_same_output_and_exit_code_as_from_ubusd(two_buse
 def test_the_verbose_list_shows_the_signature(two_buses):
     text = ToolCaller(two_buses["embedded"]).run("-v", "list", "demo", simple=False).stdout
     assert masked(text).startswith("'demo' @NUMBER\n")
-    assert ('\t"typed":{"text":"String","number":"Integer","flag":"Boolean","ratio":"(unknown)",'
-            '"table":"Table","list":"Array"}') in text
+    assert (
+        '\t"typed":{"text":"String","number":"Integer","flag":"Boolean","ratio":"(unknown)",'
+        '"table":"Table","list":"Array"}'
+    ) in text
 
 
 def test_listen_shows_objects_that_come_and_go(bus):
@@ -88,9 +102,11 @@ def test_listen_shows_objects_that_come_and_go(bus):
     listener = Program(str(UBUS), "-s", bus.path, "listen", "ubus.object.*", "probe")
     try:
         with BlockingClient(bus.path) as client:
+
             def heard() -> bool:
                 client.send_event("probe")
                 return not listener.lines.empty()
+
             wait_until(heard)
         service = python("serve_demo.py", bus.path)
         assert '"path":"demo"' in listener.wait_for('{ "ubus.object.add"')
@@ -117,9 +133,11 @@ def test_subscribe_of_the_tool_shows_our_notifications(demo):
     tool = Program(str(UBUS), "-s", demo.path, "subscribe", "demo")
     try:
         with BlockingClient(demo.path) as client:
+
             def heard() -> bool:
                 client.call("demo", "notify", {"type": "changed", "data": {"n": 1}})
                 return not tool.lines.empty()
+
             wait_until(heard)
         assert tool.wait_for("{") == '{ "changed": {"n":1} }'
     finally:
@@ -151,8 +169,13 @@ def test_a_stale_socket_is_replaced(tmp_path):
 
 
 def test_a_live_broker_is_not_replaced(bus):
-    done = subprocess.run([sys.executable, str(PROGRAMS / "serve_broker.py"), bus.path],
-                          capture_output=True, text=True, env=environment(), check=False)
+    done = subprocess.run(
+        [sys.executable, str(PROGRAMS / "serve_broker.py"), bus.path],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
+    )
     assert done.returncode == 1
     assert done.stderr == f"{bus.path}: another broker answers there; use that one\n"
     BlockingClient(bus.path).close()
@@ -195,8 +218,9 @@ def test_others_than_root_are_denied_everything(tmp_path):
         os.chmod(bus.path, 0o666)
         for parent in [folder, *folder.parents][:4]:
             parent.chmod(parent.stat().st_mode | 0o711)
-        done = subprocess.run([sys.executable, "-c", AS_NOBODY, bus.path],
-                              capture_output=True, text=True, env=environment(), check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, bus.path], capture_output=True, text=True, env=environment(), check=False
+        )
         assert done.stdout.split() == ["6", "6", "6", "6"], done.stderr
     finally:
         bus.kill()
@@ -245,21 +269,26 @@ def test_a_listener_that_does_not_read_is_cut_off_and_costs_no_memory(embedded):
 
 def test_a_call_to_an_owner_that_does_not_read_ends_at_once_with_status_7(embedded):
     with BlockingClient(embedded.path) as deaf, BlockingClient(embedded.path) as ours:
-        deaf._request(wire.ADD_OBJECT, 0, {wire.ATTR_OBJPATH: "deaf", wire.ATTR_SIGNATURE: b""},
-                      time.monotonic() + 5)
+        deaf._request(wire.ADD_OBJECT, 0, {wire.ATTR_OBJPATH: "deaf", wire.ATTR_SIGNATURE: b""}, time.monotonic() + 5)
         statuses = []
         for _ in range(20):
             with pytest.raises(UbusError) as raised:
                 ours.call("deaf", "x", {"text": "x" * 400_000}, timeout=0.1)
             statuses.append(raised.value.text)
         assert "no answer in time" in statuses[0]
-        assert statuses[-1] == "Request timed out"      # the broker's word, not our clock
+        assert statuses[-1] == "Request timed out"  # the broker's word, not our clock
 
 
-@pytest.mark.parametrize("noise", [
-    b"\xff" * 64, b"GET / HTTP/1.1\r\n\r\n", b"\0\4\0\0\0\0\0\0\0\xff\xff\xff",
-    wire.frame(wire.LOOKUP, 1, 0, b"\0\0\0\xff"),
-], ids=["noise", "web", "too large", "broken list"])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"\xff" * 64,
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0\4\0\0\0\0\0\0\0\xff\xff\xff",
+        wire.frame(wire.LOOKUP, 1, 0, b"\0\0\0\xff"),
+    ],
+    ids=["noise", "web", "too large", "broken list"],
+)
 def test_noise_ends_only_the_connection_it_came_on(embedded, noise):
     rude = raw(embedded.path)
     rude.sendall(noise)
@@ -285,8 +314,7 @@ def test_a_flood_of_unfinished_messages_is_bounded(embedded):
 
 def test_a_client_that_closed_its_half_loses_its_objects(bus):
     rude = raw(bus.path)
-    rude.sendall(wire.encode(wire.ADD_OBJECT, 1, 0, {
-        wire.ATTR_OBJPATH: "half", wire.ATTR_SIGNATURE: b""}))
+    rude.sendall(wire.encode(wire.ADD_OBJECT, 1, 0, {wire.ATTR_OBJPATH: "half", wire.ATTR_SIGNATURE: b""}))
     with BlockingClient(bus.path) as client:
         wait_until(lambda: client.lookup("half"))
         rude.shutdown(socket.SHUT_WR)
@@ -296,14 +324,13 @@ def test_a_client_that_closed_its_half_loses_its_objects(bus):
 
 def test_a_client_that_closed_its_half_and_reads_nothing_loses_its_objects_at_once(embedded):
     with BlockingClient(embedded.path) as rude, BlockingClient(embedded.path) as loud:
-        rude._request(wire.ADD_OBJECT, 0, {wire.ATTR_OBJPATH: "half", wire.ATTR_SIGNATURE: b""},
-                      time.monotonic() + 5)
+        rude._request(wire.ADD_OBJECT, 0, {wire.ATTR_OBJPATH: "half", wire.ATTR_SIGNATURE: b""}, time.monotonic() + 5)
         rude.listen(["*"])
         for _ in range(5):
             loud.send_event("noise", {"text": "x" * 300_000})
         assert loud.lookup("half")
         rude._socket.shutdown(socket.SHUT_WR)
-        wait_until(lambda: not loud.lookup("half"), seconds=1)      # before the 2 s it may linger
+        wait_until(lambda: not loud.lookup("half"), seconds=1)  # before the 2 s it may linger
 
 
 def test_more_clients_than_the_limit_are_turned_away_and_the_rest_is_served(embedded):

@@ -11,8 +11,7 @@ def test_lookup_is_in_order_of_names_and_a_star_matches_the_rest():
     catalogue, peer = Catalogue(), some_peer()
     for path in ("network.interface.wan", "uci", "network", "network.interface"):
         catalogue.add(peer, path, None)
-    assert [e.path for e in catalogue.named(None)] == [
-        "network", "network.interface", "network.interface.wan", "uci"]
+    assert [e.path for e in catalogue.named(None)] == ["network", "network.interface", "network.interface.wan", "uci"]
     assert [e.path for e in catalogue.named("network.*")] == ["network.interface", "network.interface.wan"]
     assert [e.path for e in catalogue.named("uci")] == ["uci"]
     assert list(catalogue.named("uc")) == []

@@ -22,8 +22,7 @@ class Watched:
     def __init__(self, path: str) -> None:
         self.states: asyncio.Queue[bool] = asyncio.Queue()
         self.errors: asyncio.Queue[str] = asyncio.Queue()
-        self.client = UbusClient(
-            path, on_state=self.states.put_nowait, on_error=self.errors.put_nowait)
+        self.client = UbusClient(path, on_state=self.states.put_nowait, on_error=self.errors.put_nowait)
 
     async def state(self, expected: bool) -> None:
         assert await asyncio.wait_for(self.states.get(), 10) is expected
@@ -101,7 +100,7 @@ async def test_an_object_added_while_the_connection_is_being_restored_is_not_for
     for number in range(20):
         await ours.client.add_object(f"many.{number}", {"ask": Method(answer)})
     ours.client.start()
-    while ours.client._link is None:      # noqa: ASYNC110 - the moment between hello and registration
+    while ours.client._link is None:  # noqa: ASYNC110 - the moment between hello and registration
         await asyncio.sleep(0)
     await ours.client.add_object("late", {"ask": Method(answer)})
     try:
@@ -124,7 +123,7 @@ async def test_a_taken_name_is_refused_and_another_connection_takes_it_over_late
         heir.client.start()
         assert "taken" in await asyncio.wait_for(heir.errors.get(), 5)
         await first.client.remove_object("unique")
-        while not await first.client.lookup("unique"):      # noqa: ASYNC110 - the bus must be asked
+        while not await first.client.lookup("unique"):  # noqa: ASYNC110 - the bus must be asked
             await asyncio.sleep(0.02)
         await heir.client.close()
 
@@ -220,6 +219,7 @@ async def test_a_hundred_clients_call_at_once(demo):
     async def one(number: int) -> None:
         async with connected(demo.path) as ours:
             assert await ours.client.call("demo", "echo", {"value": number}) == {"value": number}
+
     await asyncio.gather(*(one(number) for number in range(100)))
 
 
@@ -310,15 +310,21 @@ async def fake_broker(path: str, speech: bytes, registers: bool = False):
 HELLO = wire.encode(wire.HELLO, 0, 0x1234)
 
 
-@pytest.mark.parametrize("speech", [
-    b"\xff" * 100, b"HTTP/1.1 400 Bad Request\r\n\r\n", HELLO + b"\1" * 20,
-    HELLO + wire.frame(wire.STATUS, 1, 0, b"\xff\xff\xff\xff"),
-], ids=["noise", "web server", "noise after hello", "broken status"])
+@pytest.mark.parametrize(
+    "speech",
+    [
+        b"\xff" * 100,
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        HELLO + b"\1" * 20,
+        HELLO + wire.frame(wire.STATUS, 1, 0, b"\xff\xff\xff\xff"),
+    ],
+    ids=["noise", "web server", "noise after hello", "broken status"],
+)
 async def test_a_malformed_stream_ends_the_connection_and_is_retried_with_growing_pauses(tmp_path, speech):
     path = str(tmp_path / "fake.sock")
     async with fake_broker(path, speech, registers=True) as visits:
         ours = Watched(path)
-        await ours.client.add_object("thing", {})      # so that a request waits for the broken status
+        await ours.client.add_object("thing", {})  # so that a request waits for the broken status
         ours.client.start()
         first, second, third = [await asyncio.wait_for(visits.get(), 10) for _ in range(3)]
         await ours.client.close()
@@ -328,14 +334,16 @@ async def test_a_malformed_stream_ends_the_connection_and_is_retried_with_growin
 
 async def test_calls_to_numbers_that_are_not_ours_and_broken_data_are_answered_or_dropped(tmp_path):
     path = str(tmp_path / "fake.sock")
-    speech = HELLO + b"".join([
-        wire.encode(wire.INVOKE, 5, 77, {wire.ATTR_OBJID: 4242, wire.ATTR_METHOD: "m"}),
-        wire.frame(wire.INVOKE, 6, 77, b"\xff\xff\xff\xff"),
-        wire.encode(wire.UNSUBSCRIBE, 7, 0, {}),
-        wire.encode(wire.NOTIFY, 8, 0, {wire.ATTR_OBJID: 1}),
-        wire.encode(200, 9, 0, {}),
-        wire.encode(wire.DATA, 10, 0, {}),
-    ])
+    speech = HELLO + b"".join(
+        [
+            wire.encode(wire.INVOKE, 5, 77, {wire.ATTR_OBJID: 4242, wire.ATTR_METHOD: "m"}),
+            wire.frame(wire.INVOKE, 6, 77, b"\xff\xff\xff\xff"),
+            wire.encode(wire.UNSUBSCRIBE, 7, 0, {}),
+            wire.encode(wire.NOTIFY, 8, 0, {wire.ATTR_OBJID: 1}),
+            wire.encode(200, 9, 0, {}),
+            wire.encode(wire.DATA, 10, 0, {}),
+        ]
+    )
     async with fake_broker(path, speech):
         ours = Watched(path)
         await ours.client.connect()

@@ -11,7 +11,7 @@ from netpolicy.bus.status import UbusError
 from .world import CALLERS, BlockingCaller, BrokerProgram, need, python
 
 VALUES = {
-    "text": "straße \"quoted\" \\ \n\t€ 🙂",
+    "text": 'straße "quoted" \\ \n\t€ 🙂',
     "empty text": "",
     "yes": True,
     "no": False,
@@ -76,10 +76,21 @@ def test_the_session_argument_of_the_web_server_is_always_accepted(caller):
     assert caller.call("demo", "typed", given) == {"got": given}
 
 
-@pytest.mark.parametrize("wrong", [
-    {"text": 1}, {"number": "1"}, {"number": True}, {"flag": 1}, {"ratio": "x"}, {"table": []},
-    {"list": {}}, {"txet": "misspelt"}, {"ubus_rpc_session": 5},
-], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text": 1},
+        {"number": "1"},
+        {"number": True},
+        {"flag": 1},
+        {"ratio": "x"},
+        {"table": []},
+        {"list": {}},
+        {"txet": "misspelt"},
+        {"ubus_rpc_session": 5},
+    ],
+    ids=str,
+)
 def test_a_wrong_or_undeclared_argument_is_status_2(caller, wrong):
     assert status_of(caller, "demo", "typed", wrong) == 2
 
@@ -114,8 +125,7 @@ def test_events_reach_a_pattern_in_order_and_others_do_not(caller, demo):
         sender.send("mine.first", {"n": 1})
         sender.call("demo", "shout", {"event": "mine.second", "data": {"n": 2}})
 
-    assert [tuple(e) for e in caller.hear("mine.*", cause, 2)] == [
-        ("mine.first", {"n": 1}), ("mine.second", {"n": 2})]
+    assert [tuple(e) for e in caller.hear("mine.*", cause, 2)] == [("mine.first", {"n": 1}), ("mine.second", {"n": 2})]
 
 
 def test_an_exact_pattern_does_not_match_a_longer_name(caller, demo):

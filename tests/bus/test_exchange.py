@@ -79,8 +79,12 @@ def test_a_call_reaches_the_owner_with_the_callers_names_and_the_answer_comes_ba
     [call] = owner.inbox
     assert (call.seq, call.peer) == (77, caller.peer.number)
     assert call.attributes() == {
-        wire.ATTR_OBJID: number, wire.ATTR_METHOD: "ask", wire.ATTR_DATA: b"",
-        wire.ATTR_USER: "root", wire.ATTR_GROUP: "wheel"}
+        wire.ATTR_OBJID: number,
+        wire.ATTR_METHOD: "ask",
+        wire.ATTR_DATA: b"",
+        wire.ATTR_USER: "root",
+        wire.ATTR_GROUP: "wheel",
+    }
     owner.say(wire.STATUS, {wire.ATTR_STATUS: 5, wire.ATTR_OBJID: number}, peer=caller.peer.number, seq=77)
     assert [(m.type, m.seq, m.peer) for m in caller.inbox] == [(wire.STATUS, 77, number)]
 
@@ -195,7 +199,9 @@ def test_objects_that_share_a_signature_are_listed_with_it():
     client.say(wire.ADD_OBJECT, {wire.ATTR_OBJPATH: "two", wire.ATTR_OBJTYPE: first[wire.ATTR_OBJTYPE]})
     found = [request.object_info(m.attributes()) for m in client.say(wire.LOOKUP, {}) if m.type == wire.DATA]
     assert [(i.path, i.methods) for i in found if i] == [
-        ("one", {"m": {"a": "Integer"}}), ("two", {"m": {"a": "Integer"}})]
+        ("one", {"m": {"a": "Integer"}}),
+        ("two", {"m": {"a": "Integer"}}),
+    ]
 
 
 def test_nothing_is_left_when_everybody_has_gone():
@@ -215,10 +221,8 @@ def test_nothing_is_left_when_everybody_has_gone():
 KINDS = st.integers(0, 12)
 BODIES = st.one_of(
     st.binary(max_size=80),
-    st.dictionaries(
-        st.sampled_from([wire.ATTR_DATA, wire.ATTR_SIGNATURE]), st.binary(max_size=60), max_size=2),
-    st.dictionaries(
-        st.sampled_from(sorted(wire.NUMBERS)), st.sampled_from([0, 1, 2, 3, 4, 2**32 - 1]), max_size=4),
+    st.dictionaries(st.sampled_from([wire.ATTR_DATA, wire.ATTR_SIGNATURE]), st.binary(max_size=60), max_size=2),
+    st.dictionaries(st.sampled_from(sorted(wire.NUMBERS)), st.sampled_from([0, 1, 2, 3, 4, 2**32 - 1]), max_size=4),
 )
 
 
@@ -230,8 +234,9 @@ def test_any_sequence_of_messages_is_answered_or_a_wire_error(conversation):
     for turn, (kind, body, word) in enumerate(conversation):
         if isinstance(body, dict):
             known = {k: numbers[v - 2] if v in (2, 3) and k in wire.NUMBERS else v for k, v in body.items()}
-            raw = wire.encode(kind, 1, clients[0].peer.number, {
-                **known, wire.ATTR_METHOD: word, wire.ATTR_OBJPATH: word})
+            raw = wire.encode(
+                kind, 1, clients[0].peer.number, {**known, wire.ATTR_METHOD: word, wire.ATTR_OBJPATH: word}
+            )
         else:
             raw = wire.frame(kind, 1, 0, body)
         with contextlib.suppress(WireError):

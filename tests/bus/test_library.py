@@ -27,11 +27,17 @@ def test_another_package_called_ubus_does_not_count(monkeypatch):
     assert library.load() is None
 
 
-@pytest.mark.parametrize(("words", "status"), [
-    ("Object 'x' was not found.", 4), ("ubus error occured: Method not found", 3),
-    ("ubus error occured: Permission denied", 6), ("ubus error occured: Request timed out", 7),
-    ("ubus error occured: Unknown error", 9), ("something new", 9),
-])
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("Object 'x' was not found.", 4),
+        ("ubus error occured: Method not found", 3),
+        ("ubus error occured: Permission denied", 6),
+        ("ubus error occured: Request timed out", 7),
+        ("ubus error occured: Unknown error", 9),
+        ("something new", 9),
+    ],
+)
 def test_the_words_of_the_library_become_a_status(words, status):
     assert library._error(words).status == status
 

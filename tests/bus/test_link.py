@@ -15,11 +15,13 @@ HELLO = wire.encode(wire.HELLO, 0, 0x1234)
 
 async def serve(path: str, respond) -> asyncio.AbstractServer:
     """A broker of one function: what was read gives what is written."""
+
     async def visit(reader, writer):
         writer.write(HELLO)
         while data := await reader.read(65536):
             writer.write(respond(data))
         writer.close()
+
     return await asyncio.start_unix_server(visit, path)
 
 
@@ -34,7 +36,8 @@ async def test_an_answer_is_seen_before_the_message_that_follows_it(path):
     together = (
         wire.encode(wire.DATA, 1, 0, {wire.ATTR_OBJID: 5000})
         + wire.encode(wire.STATUS, 1, 0, {wire.ATTR_STATUS: 0})
-        + wire.encode(wire.INVOKE, 9, 7, {wire.ATTR_OBJID: 5000}))
+        + wire.encode(wire.INVOKE, 9, 7, {wire.ATTR_OBJID: 5000})
+    )
     server = await serve(path, lambda data: together)
     link = await open_link(path, lambda link, message: order.append("call"), lambda link: None)
     await link.request(wire.ADD_OBJECT, 0, {}, 5, lambda answer: order.append("number"))
@@ -72,6 +75,7 @@ async def test_a_broker_that_never_reads_does_not_make_the_client_grow(path):
     async def visit(reader, writer):
         writer.write(HELLO)
         await asyncio.Event().wait()
+
     server = await asyncio.start_unix_server(visit, path, limit=1)
     link = await open_link(path, lambda link, message: None, lambda link: None)
     for _ in range(100):

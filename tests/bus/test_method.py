@@ -32,6 +32,7 @@ def test_an_argument_of_any_type_is_taken_as_it_is():
 async def test_a_bug_is_reported_and_not_shown_to_the_caller():
     async def broken(arguments, caller):
         raise KeyError("secret")
+
     reports: list[str] = []
     assert await run(Method(broken), {}, NOBODY, reports.append) == (9, None)
     assert "KeyError" in reports[0]
@@ -40,5 +41,6 @@ async def test_a_bug_is_reported_and_not_shown_to_the_caller():
 async def test_a_chosen_status_travels_with_its_words():
     async def refuse(arguments, caller):
         raise UbusError(6, "not while an apply waits")
+
     answer = await run(Method(refuse), {}, NOBODY, print)
     assert answer == (6, {"error": "not while an apply waits"})

@@ -21,11 +21,17 @@ def call(method: str, data: bytes) -> dict:
     return {wire.ATTR_METHOD: method, wire.ATTR_DATA: data}
 
 
-@pytest.mark.parametrize(("attributes", "status"), [
-    (call("echo", encode_table({"n": 1})), 0), (call("echo", b""), 0),
-    ({wire.ATTR_METHOD: "echo"}, 0), (call("echo", b"\xff\xff\xff\xff"), 2),
-    (call("other", b""), 3), ({}, 3),
-])
+@pytest.mark.parametrize(
+    ("attributes", "status"),
+    [
+        (call("echo", encode_table({"n": 1})), 0),
+        (call("echo", b""), 0),
+        ({wire.ATTR_METHOD: "echo"}, 0),
+        (call("echo", b"\xff\xff\xff\xff"), 2),
+        (call("other", b""), 3),
+        ({}, 3),
+    ],
+)
 async def test_every_call_gets_a_status(attributes, status):
     served = Served("thing", {"echo": Method(give_back, {"n": int})})
     assert (await served.run(attributes, CALLER, print))[0] == status

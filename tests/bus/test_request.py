@@ -11,16 +11,14 @@ from netpolicy.bus.status import UbusError
 
 def test_a_signature_tells_the_types_of_arguments():
     raw = request.signature({"m": {"text": str, "any": object}, "none": {}})
-    info = request.object_info(
-        {wire.ATTR_OBJPATH: "o", wire.ATTR_OBJID: 5, wire.ATTR_SIGNATURE: raw})
+    info = request.object_info({wire.ATTR_OBJPATH: "o", wire.ATTR_OBJID: 5, wire.ATTR_SIGNATURE: raw})
     assert info is not None
     assert info.methods == {"m": {"text": "String", "any": "(unknown)"}, "none": {}}
 
 
 def test_a_strange_signature_does_no_harm():
     raw = encode_table({"m": {"a": [1], "b": 99}, "no table": 1})
-    info = request.object_info(
-        {wire.ATTR_OBJPATH: "o", wire.ATTR_OBJID: 5, wire.ATTR_SIGNATURE: raw})
+    info = request.object_info({wire.ATTR_OBJPATH: "o", wire.ATTR_OBJID: 5, wire.ATTR_SIGNATURE: raw})
     assert info is not None
     assert info.methods == {"m": {"a": "(unknown)", "b": "(unknown)"}}
 
@@ -42,9 +40,17 @@ def test_broken_data_is_status_12():
     assert raised.value.status == 12
 
 
-@pytest.mark.parametrize(("pattern", "name", "expected"), [
-    ("*", "anything", True), ("a.*", "a.b", True), ("a.*", "a", False), ("a*", "a", True),
-    ("a", "a", True), ("a", "ab", False), ("a*b", "axb", False),
-])
+@pytest.mark.parametrize(
+    ("pattern", "name", "expected"),
+    [
+        ("*", "anything", True),
+        ("a.*", "a.b", True),
+        ("a.*", "a", False),
+        ("a*", "a", True),
+        ("a", "a", True),
+        ("a", "ab", False),
+        ("a*b", "axb", False),
+    ],
+)
 def test_only_a_star_at_the_end_is_special(pattern, name, expected):
     assert request.matches(pattern, name) is expected

@@ -13,8 +13,11 @@ from netpolicy.bus import wire
 from netpolicy.bus.wire import Message, Parser, WireError
 
 ATTRIBUTES = {
-    wire.ATTR_OBJID: 0xDEADBEEF, wire.ATTR_METHOD: "method", wire.ATTR_DATA: b"\0\1\2\3",
-    wire.ATTR_NO_REPLY: True, wire.ATTR_ACTIVE: False,
+    wire.ATTR_OBJID: 0xDEADBEEF,
+    wire.ATTR_METHOD: "method",
+    wire.ATTR_DATA: b"\0\1\2\3",
+    wire.ATTR_NO_REPLY: True,
+    wire.ATTR_ACTIVE: False,
 }
 
 
@@ -62,12 +65,15 @@ def test_an_attribute_of_the_wrong_form_is_left_out():
     assert Message(wire.INVOKE, 0, 0, body).attributes() == {}
 
 
-@pytest.mark.parametrize("head", [
-    "01 04 0000 00000000 00000004",      # version 1
-    "00 04 0000 00000000 00000003",      # shorter than its own header
-    "00 04 0000 00000000 00100001",      # one byte above a mebibyte
-    "00 04 0000 00000000 00ffffff",
-])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "01 04 0000 00000000 00000004",  # version 1
+        "00 04 0000 00000000 00000003",  # shorter than its own header
+        "00 04 0000 00000000 00100001",  # one byte above a mebibyte
+        "00 04 0000 00000000 00ffffff",
+    ],
+)
 def test_an_impossible_header_ends_the_stream_before_anything_is_collected(head):
     with pytest.raises(WireError):
         list(Parser().feed(bytes.fromhex(head)))
@@ -87,7 +93,7 @@ def test_an_endless_stream_of_large_messages_needs_room_for_one():
     try:
         for start in range(0, 20 * len(data), 65536):
             begin = start % len(data)
-            for _ in parser.feed((data + data)[begin:begin + 65536]):
+            for _ in parser.feed((data + data)[begin : begin + 65536]):
                 pass
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:

@@ -67,8 +67,7 @@ def need(program: str) -> None:
 
 def environment() -> dict[str, str]:
     found = dict(os.environ)
-    found["PYTHONPATH"] = os.pathsep.join(
-        [str(HERE.parent.parent), *([LIBRARY] if LIBRARY else [])])
+    found["PYTHONPATH"] = os.pathsep.join([str(HERE.parent.parent), *([LIBRARY] if LIBRARY else [])])
     if ROOT:
         found["LD_LIBRARY_PATH"] = os.pathsep.join([f"{ROOT}/lib", f"{ROOT}/usr/lib"])
     return found
@@ -82,7 +81,8 @@ class Program:
 
     def __init__(self, *words: str) -> None:
         self.process = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
+        )
         self.lines: Queue[str] = Queue()
         self.seen: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
@@ -170,6 +170,7 @@ class AsyncCaller:
                 return await use(client)
             finally:
                 await client.close()
+
         return asyncio.run(session())
 
     def call(self, name: str, method: str, data: Any = None) -> dict[str, Any]:
@@ -187,6 +188,7 @@ class AsyncCaller:
             await client.listen(pattern, lambda *event: heard.put_nowait(event))
             await asyncio.to_thread(cause)
             return [await asyncio.wait_for(heard.get(), PATIENCE) for _ in range(count)]
+
         return self._do(use)
 
 
@@ -225,8 +227,13 @@ class ToolCaller:
     def run(self, *words: str, simple: bool = True) -> subprocess.CompletedProcess[str]:
         flags = ["-S"] if simple else []
         return subprocess.run(
-            [str(UBUS), "-s", self.path, *flags, *words], capture_output=True, text=True,
-            timeout=60, env=environment(), check=False)
+            [str(UBUS), "-s", self.path, *flags, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(),
+            check=False,
+        )
 
     def _output(self, *words: str) -> str:
         done = self.run(*words)
@@ -263,6 +270,7 @@ class ToolCaller:
 
     def _until_heard(self, listener: Program, probe: str) -> None:
         with BlockingClient(self.path) as client:
+
             def heard() -> bool:
                 client.send_event(probe, {"probe": True})
                 try:
@@ -270,6 +278,7 @@ class ToolCaller:
                 except AssertionError:
                     return False
                 return True
+
             wait_until(heard)
 
     @staticmethod
@@ -289,7 +298,12 @@ class LibraryCaller:
     def _output(self, *words: str) -> str:
         done = subprocess.run(
             [sys.executable, str(PROGRAMS / "use_library.py"), self.path, *words],
-            capture_output=True, text=True, timeout=60, env=environment(), check=False)
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(),
+            check=False,
+        )
         if done.returncode:
             raise UbusError(done.returncode, done.stderr)
         return done.stdout
@@ -314,7 +328,9 @@ class LibraryCaller:
 
 
 CALLERS = {
-    "asyncio": AsyncCaller, "blocking": BlockingCaller, "ubus-tool": ToolCaller,
+    "asyncio": AsyncCaller,
+    "blocking": BlockingCaller,
+    "ubus-tool": ToolCaller,
     "python-ubus": LibraryCaller,
 }
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent.parent
 def listening(daemon: StandIn, *words: str) -> subprocess.Popen[str]:
     """The tool, once the broker has heard what it listens for."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "netpolicy.cli.main", "events", *words], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        [sys.executable, "-m", "netpolicy.cli.main", "events", *words], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     assert process.stdout
     while True:
         # Announced until the first line comes back: then it listens.

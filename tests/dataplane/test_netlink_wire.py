@@ -74,9 +74,7 @@ def test_an_encoded_route_decodes_to_itself(kind, table, metric, protocol):
         assert codec.route(body, {7: "wan"}) == route
 
 
-@given(
-    st.integers(0, 32767), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF)
-)
+@given(st.integers(0, 32767), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF))
 def test_an_encoded_rule_decodes_to_itself(priority, table, mark, mask):
     rule = RoutingRule(6, priority, table, mark, mask, "unreachable")
     assert codec.rule(codec.encode_rule("test", rule)) == rule

@@ -140,9 +140,7 @@ print(asking.recv(100).decode(), end="")
 """
 
 
-@pytest.mark.parametrize(
-    ("on_fail", "expected"), [("next", A4), ("direct", A4), ("block", None)]
-)
+@pytest.mark.parametrize(("on_fail", "expected"), [("next", A4), ("direct", A4), ("block", None)])
 def test_when_line_b_loses_its_carrier_new_connections_do_what_on_fail_says(
     steered: Lab, on_fail: str, expected: str | None
 ) -> None:
@@ -419,7 +417,7 @@ def test_foreign_marks_tables_and_rules_are_as_before_after_start_reload_and_sto
     # Masked bits of somebody else are still there when the packet leaves.
     steered.udp("desk", "192.0.2.201", 31000, timeout=0.3)
     listing = steered.run("router", ["nft", "list", "chain", "inet", "theirs", "witness"]).stdout
-    assert 'packets 0' not in listing
+    assert "packets 0" not in listing
     reload(steered, LINES + rule("all", "any=1", "route=wan_b"))
     assert foreign(steered) == before
     assert steered.stop_daemon() == 0

@@ -9,27 +9,63 @@ from netpolicy.lab.watch import Answers
 
 
 def outbound(name: str, device: str) -> dict[str, Any]:
-    return {"name": name, "type": "interface", "up": True, "reason": "has a way out", "device": device,
-            "latency_ms": None}
+    return {
+        "name": name,
+        "type": "interface",
+        "up": True,
+        "reason": "has a way out",
+        "device": device,
+        "latency_ms": None,
+    }
 
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "status": {
-        "version": "0", "mode": "enforce", "enabled": True, "state": "NORMAL",
+        "version": "0",
+        "mode": "enforce",
+        "enabled": True,
+        "state": "NORMAL",
         "outbounds": [outbound("wan_a", "wana"), outbound("wan_b", "wanb")],
-        "rules": {"total": 2, "active": 1, "skipped": []}, "config": {"file": "x", "error": None},
+        "rules": {"total": 2, "active": 1, "skipped": []},
+        "config": {"file": "x", "error": None},
         "kernel": {"in_sync": True, "generation": 3},
     },
-    "rules": {"rules": [
-        {"name": "video", "enabled": True, "active": True, "match": "dest_addr=192.0.2.20", "action": "route wan_b",
-         "hits": 12, "bytes": 1234567},
-        {"name": "guest_no_mail", "enabled": True, "active": False, "match": "dest_port=25",
-         "action": "block reject", "hits": 0, "bytes": 0},
-    ]},
-    "connections": {"total": 1, "connections": [
-        {"protocol": "tcp", "src": "192.168.1.11", "src_port": 40001, "dest": "192.0.2.20", "dest_port": 443,
-         "rule": "video", "outbound": "wan_b"},
-    ]},
+    "rules": {
+        "rules": [
+            {
+                "name": "video",
+                "enabled": True,
+                "active": True,
+                "match": "dest_addr=192.0.2.20",
+                "action": "route wan_b",
+                "hits": 12,
+                "bytes": 1234567,
+            },
+            {
+                "name": "guest_no_mail",
+                "enabled": True,
+                "active": False,
+                "match": "dest_port=25",
+                "action": "block reject",
+                "hits": 0,
+                "bytes": 0,
+            },
+        ]
+    },
+    "connections": {
+        "total": 1,
+        "connections": [
+            {
+                "protocol": "tcp",
+                "src": "192.168.1.11",
+                "src_port": 40001,
+                "dest": "192.0.2.20",
+                "dest_port": 443,
+                "rule": "video",
+                "outbound": "wan_b",
+            },
+        ],
+    },
     "logs": {"entries": [{"level": "info", "message": "generation 3"}]},
     "decide": {"rule": "guest_no_mail", "outbound": "block"},
     "reload": {"ok": True, "error": None},

@@ -36,14 +36,18 @@ class Terminal:
         script = f'trap : INT HUP TERM; {MARK}={self.mark} "$@"; echo "ended with $?."; exec sleep 1000'
         self._shell = subprocess.Popen(
             ["sh", "-c", script, "sh", sys.executable, "-m", "netpolicy.lab.main", *arguments],
-            stdin=slave, stdout=slave, stderr=slave,
-            env={**starter.environment(), "TERM": "xterm", "COLUMNS": "", "LINES": ""}, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**starter.environment(), "TERM": "xterm", "COLUMNS": "", "LINES": ""},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
 
     def read_until(self, words: str, seconds: float = 15.0) -> None:
         """Read what is drawn until these words were, looking on from where the last call ended."""
         deadline = time.monotonic() + seconds
-        while words not in self.text[self._read:]:
+        while words not in self.text[self._read :]:
             left = deadline - time.monotonic()
             assert left > 0, f"never drawn: {words!r}; last: {self.text[-3000:]!r}"
             if select.select([self._master], [], [], min(left, 0.2))[0]:

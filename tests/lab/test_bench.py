@@ -82,7 +82,8 @@ def test_lines_have_the_latency_of_the_topology_when_asked_for() -> None:
     with Lab(latency=True) as lab:
         need_relay(lab)
         fast, slow = (
-            min(lab.udp("router", "192.0.2.9", 7, device=d)["ms"] for _ in range(5)) for d in ("wana", "wanb"))
+            min(lab.udp("router", "192.0.2.9", 7, device=d)["ms"] for _ in range(5)) for d in ("wana", "wanb")
+        )
     assert 8 <= fast < slow
     assert slow >= 25
 

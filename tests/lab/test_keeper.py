@@ -121,7 +121,8 @@ def test_nothing_is_written_into_the_machines_run_folder(shown: Terminal) -> Non
 @pytest.mark.parametrize("own_user", [False, True])
 @pytest.mark.parametrize("victim", ["unshare", "keeper"])
 def test_a_test_bench_that_is_killed_leaves_nothing(
-        own_user: bool, victim: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_user: bool, victim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
     with Lab(user_namespace=own_user or os.geteuid() != 0) as lab:
@@ -134,11 +135,14 @@ def test_a_test_bench_that_is_killed_leaves_nothing(
 
 def test_a_test_runner_that_is_killed_leaves_nothing() -> None:
     mark = uuid.uuid4().hex
-    code = ("from netpolicy.lab.bench import Lab; import time; lab = Lab(); lab.open();"
-            "lab.udp('desk', '192.168.1.1', 9); child = lab.popen('guest', ['sleep', '1000']);"
-            "print(lab.pid, flush=True); time.sleep(1000)")
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
-                          env={**starter.environment(), MARK: mark}) as runner:
+    code = (
+        "from netpolicy.lab.bench import Lab; import time; lab = Lab(); lab.open();"
+        "lab.udp('desk', '192.168.1.1', 9); child = lab.popen('guest', ['sleep', '1000']);"
+        "print(lab.pid, flush=True); time.sleep(1000)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**starter.environment(), MARK: mark}
+    ) as runner:
         assert runner.stdout is not None
         assert runner.stdout.readline()
         found = len(marked(mark))

@@ -11,8 +11,15 @@ from netpolicy.lab import main, starter
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "netpolicy.lab.main", *arguments], stdin=subprocess.DEVNULL, text=True,
-                          capture_output=True, timeout=60, check=False, env=starter.environment())
+    return subprocess.run(
+        [sys.executable, "-m", "netpolicy.lab.main", *arguments],
+        stdin=subprocess.DEVNULL,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env=starter.environment(),
+    )
 
 
 def test_the_page_in_a_browser_is_refused_for_now_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

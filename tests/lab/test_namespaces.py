@@ -14,16 +14,22 @@ pytestmark = pytest.mark.kernel
 
 
 def in_lab(lab: Lab, code: str) -> str:
-    done = subprocess.run(lab.inside([sys.executable, "-c", "from netpolicy.lab import namespaces\n" + code]),
-                          env=starter.environment(), text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        lab.inside([sys.executable, "-c", "from netpolicy.lab import namespaces\n" + code]),
+        env=starter.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_a_switch_reaches_one_node_only(lab: Lab) -> None:
     in_lab(lab, "namespaces.set_switches('desk', {'net/ipv4/ip_default_ttl': '77'})")
-    assert [lab.run(node, ["sysctl", "-n", "net.ipv4.ip_default_ttl"]).stdout.strip()
-            for node in ("desk", "laptop")] == ["77", "64"]
+    assert [
+        lab.run(node, ["sysctl", "-n", "net.ipv4.ip_default_ttl"]).stdout.strip() for node in ("desk", "laptop")
+    ] == ["77", "64"]
 
 
 def test_a_switch_the_kernel_does_not_have_is_skipped(lab: Lab) -> None:
@@ -31,9 +37,11 @@ def test_a_switch_the_kernel_does_not_have_is_skipped(lab: Lab) -> None:
 
 
 def test_after_a_visit_the_process_is_where_it_was(lab: Lab) -> None:
-    code = ("import os\nbefore = os.readlink('/proc/self/ns/net')\n"
-            "with namespaces.inside('desk'):\n    there = os.readlink('/proc/self/ns/net')\n"
-            "print(before == os.readlink('/proc/self/ns/net'), before == there)")
+    code = (
+        "import os\nbefore = os.readlink('/proc/self/ns/net')\n"
+        "with namespaces.inside('desk'):\n    there = os.readlink('/proc/self/ns/net')\n"
+        "print(before == os.readlink('/proc/self/ns/net'), before == there)"
+    )
     assert in_lab(lab, code) == "True False\n"
 
 

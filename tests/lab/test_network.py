@@ -29,10 +29,12 @@ def test_without_the_product_a_client_gets_no_answer_because_nothing_translates(
     assert lab.tcp("desk", target, 7, timeout=0.3)["error"] == "timeout"
 
 
-@pytest.mark.parametrize(("target", "gateway", "source"), [
-    ("192.0.2.77", "198.51.100.1", A4), ("2001:db8:1::77", "2001:db8:b::1", A6)])
+@pytest.mark.parametrize(
+    ("target", "gateway", "source"), [("192.0.2.77", "198.51.100.1", A4), ("2001:db8:1::77", "2001:db8:b::1", A6)]
+)
 def test_a_provider_drops_what_carries_the_other_providers_address(
-        lab: Lab, target: str, gateway: str, source: str) -> None:
+    lab: Lab, target: str, gateway: str, source: str
+) -> None:
     lab.run("router", ["ip", "route", "add", target, "via", gateway], check=True)
     assert lab.udp("router", target, 7)["ok"]
     # The way back would be open: the answer to A's address comes by line A.

@@ -10,10 +10,16 @@ import pytest
 from netpolicy.lab import probes
 
 
-@pytest.mark.parametrize(("number", "word"), [
-    (errno.ECONNREFUSED, "refused"), (errno.ENETUNREACH, "unreachable"), (errno.EHOSTUNREACH, "unreachable"),
-    (errno.ECONNRESET, "reset"), (errno.EACCES, "prohibited"),
-])
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [
+        (errno.ECONNREFUSED, "refused"),
+        (errno.ENETUNREACH, "unreachable"),
+        (errno.EHOSTUNREACH, "unreachable"),
+        (errno.ECONNRESET, "reset"),
+        (errno.EACCES, "prohibited"),
+    ],
+)
 def test_errors_have_short_words(number: int, word: str) -> None:
     assert probes.word_for(OSError(number, "text")) == word
 
@@ -49,6 +55,7 @@ def test_an_answer_that_is_not_ours_is_an_error_not_an_exception() -> None:
         server.accept()[0].close()
         server.settimeout(2)
         import threading
+
         talker = threading.Thread(target=lambda: server.accept()[0].sendall(b"SSH-2.0-rubbish\n"))
         talker.start()
         assert "unreadable answer" in probes.tcp("127.0.0.1", port, 2.0)["error"]

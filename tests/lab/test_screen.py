@@ -15,8 +15,9 @@ from . import fake_daemon
 
 def drawn(helping: bool = False) -> list[str]:
     console = pytest.importorskip("rich.console").Console(width=80, height=24, file=io.StringIO())
-    everything = {(client, n): fake_daemon.REPORTS[("desk", 1)]
-                  for client, plan in PLANS.items() for n in range(len(plan))}
+    everything = {
+        (client, n): fake_daemon.REPORTS[("desk", 1)] for client, plan in PLANS.items() for n in range(len(plan))
+    }
     answers = fake_daemon.answers()
     middle = screen.help_table() if helping else screen.connection_table(story.tries(everything, answers))
     console.print(screen.picture(answers, Lines(), middle, "said", 24))
@@ -47,7 +48,7 @@ def test_plain_lines_repeat_nothing_that_did_not_change() -> None:
     plain.show(fake_daemon.answers(), tries, Lines(), 1.0)
     assert out.getvalue() == first
     plain.show(fake_daemon.answers(), tries, Lines(unplugged={"wan_b"}), 2.0)
-    assert out.getvalue()[len(first):] == "outbound   wan_b wanb up cable out\n"
+    assert out.getvalue()[len(first) :] == "outbound   wan_b wanb up cable out\n"
 
 
 def test_counters_are_printed_now_and_then() -> None:

@@ -20,8 +20,12 @@ class Session:
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "netpolicy.lab.main", "--seconds", "60"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, env=starter.environment())
+            [sys.executable, "-m", "netpolicy.lab.main", "--seconds", "60"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=starter.environment(),
+        )
 
     def wait_for(self, words: str, seconds: float = 15.0) -> str:
         """The first line with these words."""
@@ -65,8 +69,15 @@ def test_traffic_moves_when_a_rule_is_edited_a_line_is_pulled_and_the_daemon_is_
 
 
 def test_without_a_reader_of_commands_the_lab_runs_on() -> None:
-    done = subprocess.run([sys.executable, "-m", "netpolicy.lab.main", "--seconds", "1"], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, check=False, timeout=60, env=starter.environment())
+    done = subprocess.run(
+        [sys.executable, "-m", "netpolicy.lab.main", "--seconds", "1"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=starter.environment(),
+    )
     assert done.returncode == 0, done.stderr
 
 

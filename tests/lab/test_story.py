@@ -39,4 +39,10 @@ def test_a_refused_configuration_is_in_the_headline() -> None:
 
 def test_sizes_stay_short() -> None:
     assert [story.size(n) for n in (0, 999, 1000, 123456, 5e9, 5e13)] == [
-        "0 B", "999 B", "1.0 kB", "123 kB", "5.0 GB", "50000 GB"]
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "123 kB",
+        "5.0 GB",
+        "50000 GB",
+    ]

@@ -8,13 +8,15 @@ import pytest
 
 from netpolicy.lab import topology
 
-DOCUMENTATION = [ipaddress.ip_network(p) for p in (
-    "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
+DOCUMENTATION = [
+    ipaddress.ip_network(p) for p in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+]
 
 
 def public() -> list[str]:
-    return ([a for line in topology.PROVIDERS for a in (line.router4, line.gateway4, line.router6, line.gateway6)]
-            + [a for server in topology.SERVERS for a in (server.address4, server.address6)])
+    return [a for line in topology.PROVIDERS for a in (line.router4, line.gateway4, line.router6, line.gateway6)] + [
+        a for server in topology.SERVERS for a in (server.address4, server.address6)
+    ]
 
 
 def test_public_addresses_are_from_the_documentation_prefixes() -> None:

@@ -39,8 +39,12 @@ def test_a_step_taken_on_the_router_succeeds(lab: Lab, step: traffic.Step) -> No
 
 
 def test_a_client_ends_when_nobody_listens() -> None:
-    with subprocess.Popen([sys.executable, "-m", "netpolicy.lab.traffic", "desk"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, env=starter.environment()) as child:
+    with subprocess.Popen(
+        [sys.executable, "-m", "netpolicy.lab.traffic", "desk"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=starter.environment(),
+    ) as child:
         assert child.stdout is not None
         child.stdout.close()
         assert child.wait(10) == 0

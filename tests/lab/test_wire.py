@@ -41,4 +41,4 @@ def test_the_question_of_a_reply_is_the_question_asked(tail: bytes) -> None:
     question = wire.question("www.example.net", wire.A, 9)
     answer = wire.reply(question + tail)
     assert answer is not None
-    assert answer[12:len(question)] == question[12:]
+    assert answer[12 : len(question)] == question[12:]

@@ -70,9 +70,7 @@ class Router:
         own = f"RUN_DIR={self.folder}/run PID_FILE={self.folder}/pid RELEASE_FILE={self.folder}/RELEASE"
         text = f"{STAND_INS}\n{self.more}\n. {SCRIPT}\n{own}\naction={action}\n{action}\n"
         environment = {"PATH": os.environ["PATH"], **self.settings}
-        done = subprocess.run(
-            [*self.shell, "-c", text], env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*self.shell, "-c", text], env=environment, capture_output=True, text=True, check=False)
         return (done.stderr + done.stdout).splitlines(), done.returncode
 
 
@@ -109,8 +107,7 @@ def test_start_runs_the_daemon_with_its_release_in_the_command_line(router: Rout
     calls, code = router.do("start")
     assert code == 0
     assert (
-        "procd_set_param command /usr/bin/netpolicyd --config /etc/config/netpolicy"
-        " --foreground --release 1.2.3-r4"
+        "procd_set_param command /usr/bin/netpolicyd --config /etc/config/netpolicy --foreground --release 1.2.3-r4"
     ) in calls
     assert "procd_set_param env PYTHONUNBUFFERED=1" in calls
     assert any(call.startswith("procd_set_param respawn ") for call in calls)
@@ -247,8 +244,20 @@ def add_state(run_in: Callable[..., str], table: str, protocol: str, base: int) 
     run_in("nft", "add", "table", "inet", table)
     run_in("nft", "add", "chain", "inet", table, SCHEMA if table == TABLE else "c")
     for family, route in (("-4", "198.51.100.0/24"), ("-6", "2001:db8:9::/64")):
-        run_in("ip", family, "rule", "add", "priority", str(base), "fwmark", "0x1", "lookup", str(base),
-               "protocol", protocol)
+        run_in(
+            "ip",
+            family,
+            "rule",
+            "add",
+            "priority",
+            str(base),
+            "fwmark",
+            "0x1",
+            "lookup",
+            str(base),
+            "protocol",
+            protocol,
+        )
         run_in("ip", family, "route", "add", route, "dev", "lo", "table", str(base), "protocol", protocol)
 
 

@@ -22,7 +22,10 @@ def build(checkout: Path, output: Path, umask: int = 0o022, epoch: int = 1_700_0
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
     subprocess.run(
         [sys.executable, checkout / BUILDER, "build", "--output", output],
-        env=environment, umask=umask, check=True, capture_output=True,
+        env=environment,
+        umask=umask,
+        check=True,
+        capture_output=True,
     )
     return {path.name: path.read_bytes() for path in sorted(output.iterdir())}
 
@@ -223,7 +226,9 @@ def test_without_history_and_without_a_given_date_the_build_still_repeats(tmp_pa
     for name in ("x", "y"):
         subprocess.run(
             [sys.executable, checkout / BUILDER, "build", "--output", tmp_path / name],
-            env={**environment, "GIT_CEILING_DIRECTORIES": str(tmp_path)}, check=True, capture_output=True,
+            env={**environment, "GIT_CEILING_DIRECTORIES": str(tmp_path)},
+            check=True,
+            capture_output=True,
         )
         outputs.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()})
     assert outputs[0] == outputs[1]

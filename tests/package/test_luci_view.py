@@ -28,10 +28,28 @@ STATUS: dict[str, Any] = {
     "enabled": True,
     "state": "NORMAL",
     "outbounds": [
-        {"name": "wan", "type": "interface", "up": True, "reason": "", "device": "eth1",
-         "gateway": "203.0.113.1", "gateway6": "2001:db8::1", "class": 1, "table": 7001},
-        {"name": "wan_b", "type": "interface", "up": False, "reason": "no carrier", "device": "eth2",
-         "gateway": "", "gateway6": "", "class": 2, "table": 7002},
+        {
+            "name": "wan",
+            "type": "interface",
+            "up": True,
+            "reason": "",
+            "device": "eth1",
+            "gateway": "203.0.113.1",
+            "gateway6": "2001:db8::1",
+            "class": 1,
+            "table": 7001,
+        },
+        {
+            "name": "wan_b",
+            "type": "interface",
+            "up": False,
+            "reason": "no carrier",
+            "device": "eth2",
+            "gateway": "",
+            "gateway6": "",
+            "class": 2,
+            "table": 7002,
+        },
     ],
     "rules": {"total": 3, "active": 2, "skipped": [{"name": "typo", "error": "unknown option `prot`"}]},
     "pending": None,
@@ -287,9 +305,7 @@ def test_the_menu_entry_leads_to_the_view_and_asks_for_its_group() -> None:
 
 def test_the_translation_template_is_up_to_date() -> None:
     """Renewed by `python3 sdk-build/pot.py --write`."""
-    done = subprocess.run(
-        ["python3", ROOT / "sdk-build/pot.py"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["python3", ROOT / "sdk-build/pot.py"], capture_output=True, text=True, check=True)
     assert (APP / "po/templates/netpolicy.pot").read_text() == done.stdout
 
 

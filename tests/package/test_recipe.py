@@ -100,7 +100,9 @@ def test_only_the_folders_of_packages_are_found_by_the_scanner() -> None:
     words = re.compile(r"call (Build/DefaultTargets|BuildPackage|KernelPackage)")
     tracked = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "*Makefile"],
-        capture_output=True, text=True, check=True,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
     found = [path for path in tracked if words.search((ROOT / path).read_text())]
     assert sorted(found) == ["luci-app-netpolicy/Makefile", "sdk-build/netpolicy/Makefile"]

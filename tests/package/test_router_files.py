@@ -86,9 +86,7 @@ def test_the_include_loads_nothing_without_the_daemon(tmp_path: Path) -> None:
 @needs_nft
 @pytest.mark.kernel
 @pytest.mark.parametrize("content", [None, [], ["add table inet one\n"]], ids=["no folder", "empty", "one file"])
-def test_nft_accepts_the_include_in_every_state_of_the_folder(
-    tmp_path: Path, content: list[str] | None
-) -> None:
+def test_nft_accepts_the_include_in_every_state_of_the_folder(tmp_path: Path, content: list[str] | None) -> None:
     folder = tmp_path / "fw4"
     if content is not None:
         folder.mkdir()
@@ -175,9 +173,7 @@ def test_defaults_leave_no_staging_folder_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "room"), [("netpolicy", "cli"), ("netpolicyd", "daemon")])
-def test_a_launcher_runs_the_installed_package_and_writes_no_bytecode(
-    tmp_path: Path, name: str, room: str
-) -> None:
+def test_a_launcher_runs_the_installed_package_and_writes_no_bytecode(tmp_path: Path, name: str, room: str) -> None:
     library = tmp_path / "lib"
     (library / "netpolicy" / room).mkdir(parents=True)
     for folder in (library / "netpolicy", library / "netpolicy" / room):

@@ -61,8 +61,7 @@ def methods(client: UbusClient) -> dict[str, Method]:
 
 
 async def main(path: str) -> None:
-    client = UbusClient(path, on_state=lambda up: say("up" if up else "down"),
-                        on_error=lambda text: say("fault", text))
+    client = UbusClient(path, on_state=lambda up: say("up" if up else "down"), on_error=lambda text: say("fault", text))
     await client.add_object("demo", methods(client))
     await client.connect(timeout=10)
     say("ready")
