@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command in `argv` (without the program's name)."""
+    _never_lack_an_output()
     _never_fail_to_encode()
     options = parse(sys.argv[1:] if argv is None else argv)
     terminal = Terminal(sys.stdout, sys.stderr, options.json)
@@ -66,6 +67,12 @@ def _failed(failure: Failure, terminal: Terminal) -> int:
 def _forget_output() -> None:
     """What could not be written is not tried again when the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _never_lack_an_output() -> None:
+    """Started with a closed output (`>&-`), Python has None in its place."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (open until the end)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _never_fail_to_encode() -> None:

@@ -46,6 +46,11 @@ from netpolicy.service.keeper import Keeper
 # netifd answers in milliseconds; a hung one must not hold up a failover.
 NETIFD_SECONDS = 1.0
 
+# Before the first turn: without netifd's word every outbound with its name would count as down, and
+# what a former daemon has in force would be torn down. Longer than a boot with a slow netifd needs.
+MEETING_SECONDS = 5.0
+MEETING_PAUSE_SECONDS = 0.1
+
 # In the state folder; there at the end of the process: a successor takes over what is in force.
 HAND_OVER = "handover"
 
@@ -54,6 +59,7 @@ GARBAGE_THRESHOLD = 20_000
 
 # Where OpenWrt installs ubusd. Where it is installed it is the broker, also while it restarts.
 UBUSD = ("ubusd", "/sbin/ubusd", "/usr/sbin/ubusd")
+NETIFD = ("netifd", "/sbin/netifd")
 
 
 class CannotStart(Exception):
@@ -90,6 +96,7 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, self._keeper.reload)
             engine.take(first)
             loop.set_exception_handler(self._fault)
+            await self._meet_netifd(loop)
             self._attach(loop)
             self._log.add("info", "state", f"netpolicyd {__version__} is running")
             await self._ended.wait()
@@ -170,12 +177,23 @@ class Daemon:
             for packet in self._packets.read(time.monotonic()):
                 self._decisions.note(packet)
 
+    async def _meet_netifd(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Waits for the bus and for what netifd says first, where there is a netifd."""
+        if self._broker is not None or not any(shutil.which(program) for program in NETIFD):
+            return
+        until = loop.time() + MEETING_SECONDS
+        while not self._logical and loop.time() < until and not self._ended.is_set():
+            await self._ask_netifd()
+            if not self._logical:
+                await asyncio.sleep(MEETING_PAUSE_SECONDS)
+
     async def _ask_netifd(self) -> Mapping[str, LogicalInterface]:
         if self._broker is not None or not self._bus.connected:
             return self._logical
         try:
             reply = await self._bus.call(netifd.OBJECT, "dump", {}, timeout=NETIFD_SECONDS)
-            self._logical = netifd.parse_dump(reply)
+            # One that just restarted knows no interface yet; it never has none for long.
+            self._logical = netifd.parse_dump(reply) or self._logical
         except UbusError:
             pass  # no netifd here, or it restarts: what it said last still holds
         return self._logical
@@ -227,7 +245,10 @@ class Daemon:
             else:
                 await engine.stop()
         except (ApplyError, OSError) as error:
-            raise CannotStart(f"stopped, but {error}") from None
+            if engine.in_force.generation:
+                raise CannotStart(f"stopped, but {error}") from None
+            # Nothing was ever put there: what cannot be looked at need not be removed.
+            self._log.add("warning", "apply", str(error))
         finally:
             self._watch.close()
 

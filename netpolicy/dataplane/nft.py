@@ -139,6 +139,8 @@ async def _end(child: asyncio.subprocess.Process) -> None:
 
 def _reason(text: str, status: int) -> str:
     """nft's first complaint, short enough for one line of a log."""
+    if "not permitted" in text and "must be root" in text:
+        return "nft is not permitted to read or change rules: root or CAP_NET_ADMIN is needed"
     for line in text.splitlines():
         if "rror" in line or "failed" in line or "denied" in line or "not permitted" in line:
             return line.strip()[:400]

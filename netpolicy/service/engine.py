@@ -310,6 +310,9 @@ class Engine:
         except ApplyError:
             self._records.restore(before)
             raise
+        if plan.nft.rebuild and self.enforced is not None and any(line.sealed for line in plan.policy.lines):
+            # Somebody took the table away: what began without it passed a kill switch unseen.
+            await self._release.undecided(Marks(self.settings.fwmark_mask))
         self.in_force.generation += 1
         self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, generation {self.in_force.generation}")
         self.publish("netpolicy.apply", {"generation": self.in_force.generation, "changes": len(plan.changes)})

@@ -43,6 +43,10 @@ class Release:
         for number in sorted(set(numbers)):
             await self._forget(marks.bits(number), marks.class_mask)
 
+    async def undecided(self, marks: Marks) -> None:
+        """Forgets the connections that no rule of ours has seen."""
+        await self._forget(0, marks.done)
+
     async def settle(self, marks: Marks) -> None:
         """Forgets what is due. After the swap: before it, the old rules would give the same class once more."""
         if self._marks is not None and self._marks != marks:

@@ -163,3 +163,13 @@ def on_a_terminal(words: list[str], daemon: StandIn, **variables: str) -> str:
 
 def test_json_has_no_colours_on_a_terminal(daemon: StandIn) -> None:
     assert json.loads(on_a_terminal(["outbounds", "--json"], daemon))["outbounds"][0]["name"] == "wan"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_a_closed_stream_is_no_reason_for_a_traceback(closed: str, tmp_path: Path) -> None:
+    script = f'exec "$@" {closed}'
+    for command in (["version"], ["lint", str(tmp_path / "missing")], ["status", "--socket", str(tmp_path / "none")]):
+        words = ["sh", "-c", script, "sh", sys.executable, "-m", "netpolicy.cli.main", *command]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr + done.stdout
+        assert done.returncode in (0, 1)

@@ -61,6 +61,13 @@ async def test_clearing_takes_our_bits_and_what_was_due_with_them() -> None:
     assert door.asked == [("clear", 0, 0x77000000)]
 
 
+async def test_connections_that_nobody_decided_are_those_without_the_done_bit() -> None:
+    door = Door()
+    flows, _ = release(door)
+    await flows.undecided(MARKS)
+    assert door.asked == [("forget", 0, MARKS.done)]
+
+
 async def test_a_refusal_is_said_and_stops_nothing() -> None:
     flows, said = release(Door(refuses=True))
     flows.note([1])
