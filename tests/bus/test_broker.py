@@ -275,6 +275,9 @@ def test_a_call_to_an_owner_that_does_not_read_ends_at_once_with_status_7(embedd
             with pytest.raises(UbusError) as raised:
                 ours.call("deaf", "x", {"text": "x" * 400_000}, timeout=0.1)
             statuses.append(raised.value.text)
+        with pytest.raises(UbusError) as raised:  # full by now: a limit so long that a busy machine does not meet it
+            ours.call("deaf", "x", {"text": "x" * 400_000}, timeout=20)
+        statuses.append(raised.value.text)
         assert "no answer in time" in statuses[0]
         assert statuses[-1] == "Request timed out"  # the broker's word, not our clock
 
