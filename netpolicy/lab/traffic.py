@@ -7,6 +7,7 @@ What a client does is the table below.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ def main(argv: list[str]) -> int:
         try:
             print(json.dumps({"client": client, "step": number, **told}), flush=True)
         except BrokenPipeError:
+            # What could not be written is not tried again when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         time.sleep(PAUSE_SECONDS)
     return 0
