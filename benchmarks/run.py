@@ -24,7 +24,8 @@ from netpolicy.config.load import load_text
 from netpolicy.core.address import parse_address
 from netpolicy.core.evaluate import decide
 from netpolicy.core.field import FIELDS
-from netpolicy.core.model import Action, Facts, Rule, Ruleset
+from netpolicy.core.facts import Facts
+from netpolicy.core.model import Action, Rule, Ruleset
 from netpolicy.dataplane import listing, staging
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink

@@ -45,8 +45,11 @@ def methods(service: Service) -> dict[str, Method]:
     async def reload(_: Arguments, __: Caller) -> Arguments:
         return await service.reload()
 
+    async def convert(given: Arguments, _: Caller) -> Arguments:
+        return _answer(service.convert, given.get("text", ""), given.get("from", "uci"), given.get("to", "dsl"))
+
     async def lint(given: Arguments, _: Caller) -> Arguments:
-        return _answer(service.lint, given.get("text", ""))
+        return _answer(service.lint, given.get("text", ""), given.get("format", "uci"))
 
     async def logs(given: Arguments, _: Caller) -> Arguments:
         return service.logs(given.get("since", 0), given.get("limit", 100), given.get("level", "debug"))
@@ -59,14 +62,15 @@ def methods(service: Service) -> dict[str, Method]:
         "decide": Method(decide, {"facts": dict}),
         "plan": Method(plan),
         "reload": Method(reload),
-        "lint": Method(lint, {"text": str}),
+        "lint": Method(lint, {"text": str, "format": str}),
+        "convert": Method(convert, {"text": str, "from": str, "to": str}),
         "logs": Method(logs, {"since": int, "limit": int, "level": str}),
     }
 
 
-def _answer(use_case: Any, given: Any) -> Arguments:
+def _answer(use_case: Any, *given: Any) -> Arguments:
     try:
-        answer: Arguments = use_case(given)
+        answer: Arguments = use_case(*given)
     except Refused as refusal:
         raise UbusError(INVALID_ARGUMENT, str(refusal)) from None
     return answer

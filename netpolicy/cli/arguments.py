@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from .exit_code import USAGE
 from .terminal import screen_width
 
+FORMATS = ("dsl", "yaml", "uci")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MOST = 1000  # rows in one answer: a bus message is at most 1 MiB
 
@@ -26,6 +27,10 @@ COMMANDS = {
     "decide": ("decide:run", "which rule a connection would hit, why, and where it would go"),
     "plan": ("live:plan", "what an apply would change now; exit code 2 if anything"),
     "lint": ("lint:run", "everything that is wrong with configuration files"),
+    "dsl-lint": ("lint:run_dsl", "the same for rules in the DSL, whatever their file is called"),
+    "fmt": ("rewrite:fmt", "rewrite rule files in canonical form"),
+    "convert": ("rewrite:convert", "print rules in another spelling: dsl, yaml or uci"),
+    "migrate": ("rewrite:migrate", "print the predecessor's YAML in the DSL, and say what remains to do"),
     "reload": ("live:reload", "read the configuration again and bring it into force"),
     "logs": ("logs:run", "what the daemon did lately"),
     "events": ("events:run", "what the daemon announces, as it happens"),
@@ -108,6 +113,24 @@ def _lint(command: argparse.ArgumentParser) -> None:
     command.add_argument("files", nargs="+", metavar="FILE")
 
 
+def _fmt(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--check", action="store_true", help="change nothing; 1 when a file is not canonical")
+    command.add_argument("--diff", action="store_true", help="change nothing; print what would change, 1 if anything")
+    command.add_argument("--drop-comments", action="store_true", help="also where comments would be lost (UCI, YAML)")
+    command.add_argument("files", nargs="+", metavar="FILE")
+
+
+def _convert(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--to", required=True, choices=FORMATS, help="the spelling to print")
+    command.add_argument("--from", dest="source", choices=FORMATS, help="the spelling of FILE (default: by its name)")
+    _migrate(command)
+
+
+def _migrate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", metavar="PATH", help="write to this file instead of printing")
+    command.add_argument("file", metavar="FILE")
+
+
 def _logs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--since", type=_count, default=0, metavar="ID", help="only entries after this one")
     command.add_argument("--limit", type=_rows, default=50, metavar="N", help="the newest N (default: %(default)s)")
@@ -129,6 +152,10 @@ OPTIONS = {
     "connections": _connections,
     "decide": _decide,
     "lint": _lint,
+    "dsl-lint": _lint,
+    "fmt": _fmt,
+    "convert": _convert,
+    "migrate": _migrate,
     "logs": _logs,
     "events": _events,
     "call": _call,

@@ -7,6 +7,7 @@ of the same function over a file. With a file every outbound counts as up.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,12 +59,13 @@ def _by_daemon(socket: str | None, given: dict[str, str]) -> dict[str, Any]:
 
 def _by_file(path: str, given: dict[str, str], terminal: Terminal) -> dict[str, Any]:
     from netpolicy.core.value import ValueProblem
-    from netpolicy.service.dry_run import document, question
+    from netpolicy.service.dry_run import document, local_moment, moment, question
 
     from .files import read
 
     try:
         connection, state = question(given)
+        at = moment(given, local_moment(time.localtime()))
     except ValueProblem as problem:
         raise Failure(problem.text, problem.hint or EXAMPLE, USAGE) from None
-    return document(read(path, terminal), connection, state)
+    return document(read(path, terminal), connection, state, at=at)

@@ -1,7 +1,7 @@
 """Configuration files, for the commands that work without a daemon.
 
-Reads through config's loader and finds nothing wrong by itself, but for a format that this
-version does not have. Writes no file.
+Reads through config's loader, in the format that the file's name says, and finds nothing wrong
+by itself. Writes no file.
 """
 
 from __future__ import annotations
@@ -14,30 +14,17 @@ from .terminal import Terminal, clean
 
 if TYPE_CHECKING:
     from netpolicy.config.diagnostic import Diagnostic
-    from netpolicy.config.load import Loaded
     from netpolicy.core.model import Ruleset
 
 ERROR = "error"
 CANNOT_READ = "NP001"
 
 
-def load(path: str) -> Loaded:
-    """The configuration in the file; what is wrong with it stands in its diagnostics."""
-    from netpolicy.config.diagnostic import Diagnostic
-    from netpolicy.config.load import LATER_FORMATS, Loaded
-    from netpolicy.config.load import load as load_uci
-    from netpolicy.core.model import Ruleset
-
-    if not path.lower().endswith(LATER_FORMATS):
-        return load_uci(path, needs_main=False)
-    text = f"failed to read {path}: YAML and DSL rule files are not supported yet"
-    hint = "write the rules in the format of /etc/config/netpolicy (UCI)"
-    return Loaded(Ruleset(), (Diagnostic(CANNOT_READ, ERROR, path, 0, 0, "", text, hint),), (), True, False)
-
-
 def read(path: str, terminal: Terminal) -> Ruleset:
     """The rules of the file; broken ones are left out, with a note. Raises Failure when it cannot be used."""
-    loaded = load(path)
+    from netpolicy.config.load import load
+
+    loaded = load(path, needs_main=False)
     errors = errors_of(loaded.diagnostics)
     if loaded.fatal:
         first = errors[0]
@@ -47,6 +34,20 @@ def read(path: str, terminal: Terminal) -> Ruleset:
     for name, _ in loaded.skipped:
         terminal.note(clean(f"netpolicy: the rule {name} is left out because of its error"))
     return loaded.ruleset
+
+
+def read_text(path: str) -> str:
+    """The text of the file. Raises Failure."""
+    from netpolicy.config.diagnostic import Findings
+    from netpolicy.config.text_file import decode, read_bytes
+
+    findings = Findings()
+    data = read_bytes(path, findings)
+    text = None if data is None else decode(data, path, findings)
+    if text is None:
+        first = findings.all[0]
+        raise Failure(first.message if is_unreadable(first, path) else f"{place(first)}: {first.message}", first.hint)
+    return text
 
 
 def is_unreadable(item: Diagnostic, path: str) -> bool:

@@ -1,11 +1,8 @@
 """What is wrong with a configuration, where, and what to do about it.
 
 Findings are values: collected, sorted by place, never raised. Never decides whether a
-configuration may be used: that is load.py. The codes are a public contract.
+configuration may be used: that is load.py. The codes are a public contract. Runs on MicroPython.
 """
-
-from dataclasses import dataclass
-from typing import NamedTuple
 
 ERROR = "error"
 WARNING = "warning"
@@ -23,8 +20,6 @@ CODES = {
     "NP007": "a further rule file cannot be included",
     "NP101": "unknown option",
     "NP102": "unknown section type",
-    "NP103": "known to the rule language, not supported by this version: the section is left out",
-    "NP104": "known to the rule language, not supported by this version: the option has no effect",
     "NP105": "a value is not acceptable",
     "NP106": "a name is missing or not acceptable",
     "NP107": "a name is used twice",
@@ -41,6 +36,13 @@ CODES = {
     "NP209": "a name pattern matches more than it seems",
     "NP210": "there is no main section",
     "NP211": "the default is a line that can go down",
+    "NP212": "a rule names a list that does not exist",
+    "NP213": "a group of outbounds contains itself",
+    "NP214": "a group names an outbound that does not exist",
+    "NP215": "a rule names a throttle profile that does not exist",
+    "NP216": "a rule names a schedule that does not exist",
+    "NP217": "a list's file is missing, or has lines that are no entries",
+    "NP301": "a text in another spelling does not keep the comments",
 }
 
 
@@ -48,20 +50,39 @@ CODES = {
 LONGEST_MESSAGE = 400
 
 
-@dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. `line` and `column` count from 1; 0 is "not known"; `rule` may be empty."""
+    """One finding. `line` and `column` count from 1; 0 is "not known"; `rule` may be empty.
 
-    code: str
-    severity: str
-    file: str
-    line: int
-    column: int
-    rule: str
-    message: str
-    hint: str = ""
+    `length` is how many characters it is about, `fix` what to write in their place ("" is no proposal).
+    """
 
-    def as_dict(self) -> dict[str, str | int]:
+    __slots__ = ("code", "column", "file", "fix", "hint", "length", "line", "message", "rule", "severity")
+
+    def __init__(
+        self,
+        code: str,
+        severity: str,
+        file: str,
+        line: int,
+        column: int,
+        rule: str,
+        message: str,
+        hint: str = "",
+        length: int = 0,
+        fix: str = "",
+    ) -> None:
+        self.code = code
+        self.severity = severity
+        self.file = file
+        self.line = line
+        self.column = column
+        self.rule = rule
+        self.message = message
+        self.hint = hint
+        self.length = length
+        self.fix = fix
+
+    def as_dict(self) -> "dict[str, str | int]":
         """The JSON form; the keys are a public contract."""
         return {
             "code": self.code,
@@ -77,17 +98,34 @@ class Diagnostic:
     def text(self) -> str:
         """For people: `file:line:column: severity[code] rule 'name': message`, the hint on its own line."""
         rule = f" rule {self.rule!r}:" if self.rule else ""
-        first = f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.code}]{rule} {self.message}"
+        place = f"{self.file}:{self.line}:{self.column}"
+        first = f"{place}: {self.severity}[{self.code}]{rule} {self.message}"
         return f"{first}\n  hint: {self.hint}" if self.hint else first
 
+    def _key(self) -> tuple[object, ...]:
+        return tuple([getattr(self, name) for name in sorted(self.__slots__)])
 
-class Place(NamedTuple):  # a tuple is made in a third of the time, and each rule has one
-    """Where something was written."""
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Diagnostic) and self._key() == other._key()
 
-    file: str
-    line: int = 0
-    column: int = 0
-    rule: str = ""
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return self.text()
+
+
+class Place:
+    """Where something was written; `length` is how many characters it has, 0 is "not known"."""
+
+    __slots__ = ("column", "file", "length", "line", "rule")
+
+    def __init__(self, file: str, line: int = 0, column: int = 0, rule: str = "", length: int = 0) -> None:
+        self.file = file
+        self.line = line
+        self.column = column
+        self.rule = rule
+        self.length = length
 
 
 class Findings:
@@ -100,9 +138,9 @@ class Findings:
         self._items: list[Diagnostic] = []
         self._counts = {ERROR: 0, WARNING: 0, INFO: 0}
 
-    def add(self, code: str, severity: str, place: Place, message: str, hint: str = "") -> None:
+    def add(self, code: str, severity: str, place: Place, message: str, hint: str = "", fix: str = "") -> None:
         """Remember one finding; past the limit only a last one of that severity that says so."""
-        self._keep(_diagnostic(code, severity, place, message, hint))
+        self._keep(_diagnostic(code, severity, place, message, hint, fix))
 
     def _keep(self, item: Diagnostic) -> None:
         self._counts[item.severity] += 1
@@ -111,19 +149,19 @@ class Findings:
             self._items.append(item)
         elif count == self.LIMIT + 1:
             text = f"more than {self.LIMIT} findings of this severity, the rest is not listed"
-            self._items.append(_diagnostic("NP004", item.severity, Place(item.file), text, ""))
+            self._items.append(_diagnostic("NP004", item.severity, Place(item.file), text, "", ""))
 
-    def error(self, code: str, place: Place, message: str, hint: str = "") -> None:
+    def error(self, code: str, place: Place, message: str, hint: str = "", fix: str = "") -> None:
         """The configuration is wrong there."""
-        self.add(code, ERROR, place, message, hint)
+        self.add(code, ERROR, place, message, hint, fix)
 
-    def warning(self, code: str, place: Place, message: str, hint: str = "") -> None:
+    def warning(self, code: str, place: Place, message: str, hint: str = "", fix: str = "") -> None:
         """The configuration is usable, but probably not what was meant."""
-        self.add(code, WARNING, place, message, hint)
+        self.add(code, WARNING, place, message, hint, fix)
 
-    def info(self, code: str, place: Place, message: str, hint: str = "") -> None:
+    def info(self, code: str, place: Place, message: str, hint: str = "", fix: str = "") -> None:
         """Good to know."""
-        self.add(code, INFO, place, message, hint)
+        self.add(code, INFO, place, message, hint, fix)
 
     def take(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         """Add the findings of another reader."""
@@ -142,7 +180,10 @@ class Findings:
 
     def last_error(self) -> str:
         """The message of the newest listed error, "" without one."""
-        return next((item.message for item in reversed(self._items) if item.severity == ERROR), "")
+        for item in reversed(self._items):
+            if item.severity == ERROR:
+                return item.message
+        return ""
 
     @property
     def has_errors(self) -> bool:
@@ -150,9 +191,11 @@ class Findings:
         return self._counts[ERROR] > 0
 
 
-def _diagnostic(code: str, severity: str, place: Place, message: str, hint: str) -> Diagnostic:
+def _diagnostic(code: str, severity: str, place: Place, message: str, hint: str, fix: str) -> Diagnostic:
     if code not in CODES or severity not in SEVERITIES:
         raise ValueError(f"{code} or {severity} is not registered")
     if len(message) > LONGEST_MESSAGE:
         message = message[:LONGEST_MESSAGE] + "…"
-    return Diagnostic(code, severity, place.file, place.line, place.column, place.rule, message, hint)
+    return Diagnostic(
+        code, severity, place.file, place.line, place.column, place.rule, message, hint, place.length, fix
+    )

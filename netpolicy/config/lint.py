@@ -1,13 +1,14 @@
 """What is suspicious about a rule that is well formed.
 
 Looks at one rule at a time and never changes it; a rule with findings from here is
-still used.
+still used. Runs on MicroPython.
 """
 
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.core.address import V4, V6
-from netpolicy.core.field import PACKET_FIELDS, PORT_PROTOCOLS, Addresses, Comparator, Field, Names, Numbers, Words
-from netpolicy.core.model import THROTTLE, Rule
+from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS, Addresses, Comparator, Field, Names, Numbers, Words
+from netpolicy.core.model import Rule
+from netpolicy.core.packet import PORT_PROTOCOLS
 from netpolicy.core.ranges import contains
 
 
@@ -16,15 +17,24 @@ def check_rule(rule: Rule, place: Place, findings: Findings) -> None:
     reason = never_matches(rule)
     if reason:
         findings.warning("NP206", place, f"the rule can never match: {reason}")
-    waits = [field.name for field in rule.fields if field.name not in PACKET_FIELDS]
-    if waits:
-        text = f"{', '.join(waits)}: not known at the first packet and not enforced in the kernel yet"
-        findings.info("NP207", place, text, "`netpolicy decide` follows the rule")
-    if rule.action.kind == THROTTLE:
-        findings.warning("NP207", place, "throttle is not enforced in the kernel yet: nothing is slowed down")
+    _check_enforced(rule, place, findings)
     for field in rule.fields:
         if isinstance(field, Names):
             _check_patterns(field, place, findings)
+
+
+def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
+    """What the kernel does not do yet; the service names it in its plan too."""
+    waits = [field.name for field in rule.fields if field.name in LEARNED_FIELDS or field.name in MEASURED_FIELDS]
+    later = [field.name for field in rule.fields if field.name in ("dscp", "schedule")]
+    if waits:
+        text = "{}: not known at the first packet and not enforced in the kernel yet".format(", ".join(waits))
+        findings.info("NP207", place, text, "`netpolicy decide` follows the rule")
+    if later:
+        text = "{}: not enforced in the kernel yet".format(", ".join(later))
+        findings.info("NP207", place, text, "`netpolicy decide` follows the rule")
+    if rule.action.throttle:
+        findings.warning("NP207", place, "throttle is not enforced in the kernel yet: nothing is slowed down")
 
 
 def never_matches(rule: Rule) -> str:
@@ -48,7 +58,7 @@ def _is_empty(field: Field) -> bool:
         return not field.ranges
     if isinstance(field, Addresses):
         return not any(field.ranges.values())
-    if isinstance(field, Words | Names):
+    if isinstance(field, (Words, Names)):
         return bool(field.wanted) and all(one in field.unwanted for one in field.wanted)
     return isinstance(field, Comparator) and field.operator == "<" and field.bound == 0
 
@@ -58,14 +68,14 @@ def _families(rule: Rule) -> set[int]:
     possible = {V4, V6}
     for field in rule.fields:
         if isinstance(field, Addresses):
-            possible &= {family for family, ranges in field.ranges.items() if ranges}
+            possible &= {family for family in (V4, V6) if field.ranges[family]}
         elif field.name == "family":
             possible = {family for family in possible if field.matches(family)}
     return possible
 
 
 def _check_patterns(field: Names, place: Place, findings: Findings) -> None:
-    for pattern in (*field.wanted, *field.unwanted):
+    for pattern in field.wanted + field.unwanted:
         if len(pattern) > 1 and pattern[0] == "*" and pattern[1] not in ".*" and not pattern.endswith("*"):
-            text = f"{pattern!r} also matches names that merely end like it, such as 'evil{pattern[1:]}'"
-            findings.warning("NP209", place, text, f"write '*.{pattern[1:]}'")
+            text = "{!r} also matches names that merely end like it, such as {!r}".format(pattern, "evil" + pattern[1:])
+            findings.warning("NP209", place, text, "write {!r}".format("*." + pattern[1:]), "*." + pattern[1:])

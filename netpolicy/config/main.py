@@ -1,27 +1,30 @@
 """Read the main section: the settings and the list of further files.
 
-Never opens a file; a broken main section gives no settings at all.
+Never opens a file; a broken main section gives no settings at all. Runs on MicroPython.
 """
 
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.schema import SECTIONS
+from netpolicy.config.schema import MAIN, SECTIONS
 from netpolicy.config.section import Reading, read_section
-from netpolicy.config.uci_section import Option, Section
+from netpolicy.config.source import Option, Section
 from netpolicy.core.model import Settings
 
 TABLES = 200  # we own so many routing tables and ip rule priorities from the configured base on
 KERNEL_TABLES = (253, 254, 255)
-SETTING_NAMES = Settings.__slots__
 
 
-def read_settings(section: Section, file: str, findings: Findings) -> tuple[Settings | None, Option | None]:
+def read_settings(section: Section, file: str, findings: Findings) -> "tuple[Settings | None, Option | None]":
     """The settings (None after an error) and the option that lists further files."""
     reading = read_section(section, SECTIONS["netpolicy"], Place(file, section.line, 1), findings)
     _check_tables(reading)
     includes = section.option("ruleset") if "ruleset" in reading.values else None
     if not reading.ok:
         return None, includes
-    return Settings(**{name: reading.values[name] for name in SETTING_NAMES if name in reading.values}), includes
+    settings = Settings()
+    for spec in MAIN:
+        if spec.name in reading.values:
+            setattr(settings, spec.attribute, reading.values[spec.name])
+    return settings, includes
 
 
 def _check_tables(reading: Reading) -> None:

@@ -1,62 +1,54 @@
 """Make one Outbound of one section.
 
-Never looks at interfaces or routing tables: whether they exist is for the room outbounds.
+Never looks at interfaces, routing tables or other outbounds: whether they exist is decided
+elsewhere. Runs on MicroPython.
 """
 
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.schema import LATER_OUTBOUND_TYPES, OUTBOUND, SECTIONS
+from netpolicy.config.schema import OUTBOUND, OUTBOUND_TYPES, SECTIONS
 from netpolicy.config.section import Reading, read_section
-from netpolicy.config.uci_section import Section
+from netpolicy.config.source import Section
 from netpolicy.core.model import BUILT_IN_OUTBOUNDS, Outbound
 
 # What a type cannot do without.
-NEEDED = {"interface": "interface", "table": "table"}
+NEEDED = {"interface": "interface", "table": "table", "group": "member", "xray": "node", "tunnel": "server"}
 
 
 def read_outbound(section: Section, file: str, findings: Findings) -> Outbound | None:
     """The outbound, or None after an error was reported."""
-    place = Place(file, section.line, 1)
-    kind = section.option("type")
-    if kind is not None and kind.values[0] in LATER_OUTBOUND_TYPES:
-        where = Place(file, kind.line, kind.column)
-        text = f"outbound {section.name!r}: type {kind.values[0]} is not supported yet"
-        findings.error("NP103", where, text, "the outbound is left out")
-        return None
+    place = Place(file, section.line, section.column, "", len(section.name))
     reading = read_section(section, SECTIONS["outbound"], place, findings)
     _check_type(reading, section.name)
     if not reading.ok:
         return None
-    values = reading.values
-    return Outbound(
-        section.name,
-        values["type"],
-        values.get("interface", ""),
-        values.get("table", 0),
-        values.get("gateway", ""),
-        values.get("gateway6", ""),
-        values.get("masq", False),
-        values.get("ipv6_source", "none"),
-        values.get("ipv6_prefix", ""),
-        values.get("name", ""),
-        f"{file}:{section.line}",
-    )
+    outbound = Outbound(section.name, reading.values["type"], position=f"{file}:{section.line}")
+    for spec in OUTBOUND:
+        if spec.name in reading.values:
+            setattr(outbound, spec.attribute, reading.values[spec.name])
+    return outbound
 
 
 def _check_type(reading: Reading, name: str) -> None:
     kind = reading.values.get("type")
     if kind is None:
         if "type" not in reading.written:
-            reading.error("NP109", f"outbound {name!r} has no type", "one of " + ", ".join(OUTBOUND["type"].choices))
+            text = f"outbound {name!r} has no type"
+            reading.error("NP109", text, "one of " + ", ".join(OUTBOUND_TYPES))
         return
     if name in BUILT_IN_OUTBOUNDS and kind != name:
-        reading.error("NP106", f"{name!r} is built in and can only be of type {name}", "choose another name")
+        text = f"{name!r} is built in and can only be of type {name}"
+        reading.error("NP106", text, "choose another name")
     needed = NEEDED.get(kind)
     if needed and needed not in reading.written:
         reading.error("NP109", f"outbound {name!r} of type {kind} needs option {needed}")
-    for option in reading.values:
-        types = OUTBOUND[option].types
-        if types and kind not in types:
-            reading.error("NP109", f"{option} belongs to type {' and '.join(types)}, not to {kind}", option=option)
+    for spec in OUTBOUND:
+        if spec.name in reading.values and spec.types and kind not in spec.types:
+            text = "{} belongs to type {}, not to {}".format(spec.name, " and ".join(spec.types), kind)
+            reading.error("NP109", text, option=spec.name)
+    _check_prefix(reading)
+
+
+def _check_prefix(reading: Reading) -> None:
     if reading.values.get("ipv6_prefix") and reading.values.get("ipv6_source") != "prefix":
         reading.error("NP109", "ipv6_prefix needs `option ipv6_source 'prefix'`", option="ipv6_prefix")
     if reading.values.get("ipv6_source") == "prefix" and "ipv6_prefix" not in reading.written:

@@ -1,11 +1,12 @@
 """Choose what reads UCI files: libuci through pyuci, or our own reader.
 
-Never imports pyuci before somebody asks for it. Both give the same UciFile.
+Never imports pyuci before somebody asks for it. Both give the same SourceFile.
 """
 
 from typing import Protocol
 
-from netpolicy.config.uci import BuiltinReader, UciFile
+from netpolicy.config.source import SourceFile
+from netpolicy.config.uci import BuiltinReader
 from netpolicy.config.uci_library import LibraryReader, load_module
 
 READERS = ("auto", "pyuci", "builtin")
@@ -20,7 +21,7 @@ class Reader(Protocol):
 
     name: str
 
-    def read(self, path: str) -> UciFile:
+    def read(self, path: str) -> SourceFile:
         """The sections and findings of one file; never raises for what it contains."""
 
 

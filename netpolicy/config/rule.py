@@ -1,55 +1,58 @@
 """Make one Rule of one section, whichever front end wrote it.
 
 Reports everything that is wrong with it; gives no rule rather than a weaker one. Never
-looks at other rules or at outbounds: that is load.py.
+looks at other rules or at outbounds: that is assemble.py. Runs on MicroPython.
 """
 
-from collections.abc import Callable
-
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.lint import check_rule
-from netpolicy.config.schema import MATCH_OPTIONS, SECTIONS
+from netpolicy.config.schema import MATCH_OPTIONS, SECTIONS, nearest
 from netpolicy.config.section import Reading, read_section
-from netpolicy.config.uci_section import Section
+from netpolicy.config.source import Section
 from netpolicy.config.value import FALSE
 from netpolicy.core.field import Field, parse_field
-from netpolicy.core.model import BLOCK, Action, Rule
+from netpolicy.core.model import BLOCK, FALLBACK, ROUTE, ROUTES, SWITCH_ROUTE, THROTTLE, Action, Rule
+from netpolicy.core.named_list import NO_LISTS, Lists, UnknownList
 from netpolicy.core.value import ValueProblem
 
-FieldParser = Callable[[str, tuple[str, ...]], Field]
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-PRIMARY_ACTIONS = ("route", "switch_route", "throttle", "block")
-ROUTES = ("route", "switch_route")
+    FieldParser = Callable[[str, tuple[str, ...], Lists], Field]
+
+PRIMARY_ACTIONS = (ROUTE, SWITCH_ROUTE, FALLBACK, THROTTLE, BLOCK)
 
 
 def read_rule(
-    section: Section, name: str, file: str, findings: Findings, parse: FieldParser = parse_field
+    section: Section,
+    name: str,
+    file: str,
+    findings: Findings,
+    parse: "FieldParser" = parse_field,
+    lists: Lists = NO_LISTS,
 ) -> Rule | None:
     """The rule, or None after an error was reported. `parse` may share the fields of rules."""
-    place = Place(file, section.line, 1 if section.line else 0, name)
+    place = Place(file, section.line, section.column if section.line else 0, name, len(section.name))
     reading = read_section(section, SECTIONS["rule"], place, findings)
-    fields = _fields(reading, parse)
+    fields = _fields(reading, parse, lists)
     _check_states(reading)
     action = _action(reading)
     if not reading.ok or action is None:
         return None
-    values = reading.values
-    rule = Rule(
+    return Rule(
         name,
-        values.get("priority", 0),
+        reading.get("priority"),
         fields,
         action,
-        values.get("state", ()),
-        values.get("disable", ()),
-        values.get("enabled", True),
-        values.get("name", ""),
+        reading.get("state", ()),
+        reading.get("disable", ()),
+        reading.get("enabled"),
+        reading.get("name", ""),
         f"{file}:{section.line}",
     )
-    check_rule(rule, place, findings)
-    return rule
 
 
-def is_protective(section: Section, blocking: frozenset[str] = frozenset((BLOCK,))) -> bool:
+def is_protective(section: Section, blocking: tuple[str, ...] = (BLOCK,)) -> bool:
     """Whether losing this section lets pass what it meant to stop; `blocking` are outbounds that block.
 
     Judged by the texts, because the section may be broken; in doubt it is protective.
@@ -60,11 +63,11 @@ def is_protective(section: Section, blocking: frozenset[str] = frozenset((BLOCK,
     block = section.option("block")
     if block is not None and any(value not in FALSE for value in block.values):
         return True
-    named = [option.values for option in section.options if option.name in (*ROUTES, "on_fail")]
+    named = [option.values for option in section.options if option.name in ROUTES or option.name == "on_fail"]
     return any(value in blocking for values in named for value in values)
 
 
-def _fields(reading: Reading, parse: FieldParser) -> tuple[Field, ...]:
+def _fields(reading: Reading, parse: "FieldParser", lists: Lists) -> tuple[Field, ...]:
     fields = []
     written = [name for name in MATCH_OPTIONS if name in reading.written]
     for name in written:
@@ -72,9 +75,11 @@ def _fields(reading: Reading, parse: FieldParser) -> tuple[Field, ...]:
         if values is None:
             continue  # reported already
         try:
-            fields.append(parse(name, values))
+            fields.append(parse(name, values, lists))
+        except UnknownList as problem:
+            _report_list(reading, name, problem, lists)
         except ValueProblem as problem:
-            reading.problem(name, problem, values)
+            reading.problem(name, problem, _culprit(name, values, parse, lists))
     if reading.values.get("any"):
         if written:
             text = "the other match fields have no effect beside any"
@@ -83,6 +88,24 @@ def _fields(reading: Reading, parse: FieldParser) -> tuple[Field, ...]:
     if not written and reading.ok:
         reading.error("NP201", "match must contain at least one field or any: true", "write `option any '1'`")
     return tuple(fields)
+
+
+def _report_list(reading: Reading, name: str, problem: UnknownList, lists: Lists) -> None:
+    reading.ok = False
+    place = reading.at(name, "@" + problem.name)
+    reading.findings.error("NP212", place, problem.text, nearest(problem.name, lists.names) or "define it as a list")
+
+
+def _culprit(name: str, values: tuple[str, ...], parse: "FieldParser", lists: Lists) -> str:
+    """The value that is refused alone too, for its place; "" when they are wrong together."""
+    if len(values) == 1:
+        return values[0]
+    for value in values:
+        try:
+            parse(name, (value,), lists)
+        except ValueProblem:
+            return value
+    return ""
 
 
 def _check_states(reading: Reading) -> None:
@@ -100,12 +123,27 @@ def _action(reading: Reading) -> Action | None:
     if not given:
         reading.error("NP202", "action must include one primary action", "one of " + ", ".join(PRIMARY_ACTIONS))
         return None
-    if len(given) > 1:
+    kind = given[0]
+    alone = [name for name in given if name != THROTTLE] if kind in ROUTES else given  # it goes beside a route
+    if len(alone) > 1:
         text = "action must not include multiple primary actions: " + ", ".join(given)
         reading.error("NP202", text, "keep one of them", given[-1])
         return None
-    kind = given[0]
     if "on_fail" in values and kind not in ROUTES:
         reading.error("NP109", f"on_fail belongs to a route, not to {kind}", "remove it", "on_fail")
         return None
-    return Action(kind, values[kind], values.get("log", False), values.get("on_fail", "next"))
+    return _made(reading, kind)
+
+
+def _made(reading: Reading, kind: str) -> Action:
+    values = reading.values
+    targets = values[kind] if kind == FALLBACK else ()
+    return Action(
+        kind,
+        targets[0] if targets else values[kind],
+        reading.get("log"),
+        reading.get("on_fail"),
+        targets,
+        values.get(THROTTLE, "") if kind in ROUTES else "",
+        reading.get("notify"),
+    )

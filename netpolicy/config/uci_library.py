@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.uci import BuiltinReader, UciFile
-from netpolicy.config.uci_section import Option, Section
+from netpolicy.config.source import Option, Section, SourceFile
+from netpolicy.config.uci import BuiltinReader
 
 # libuci names an anonymous section by counter and hash; nothing else tells it from a named one.
 GENERATED_NAME = re.compile(r"cfg[0-9a-f]{6}")
@@ -38,7 +38,7 @@ class LibraryReader:
     def __init__(self, module: ModuleType) -> None:
         self._uci: Any = module
 
-    def read(self, path: str) -> UciFile:
+    def read(self, path: str) -> SourceFile:
         """The file at `path`, as libuci understands it."""
         ours = BuiltinReader().read(path)
         if any(item.code in ("NP001", "NP004") for item in ours.diagnostics):
@@ -47,13 +47,13 @@ class LibraryReader:
             found = self._sections(path)
         except self._uci.UciException:
             if _findings_of(ours).has_errors:
-                return UciFile(path, (), ours.diagnostics)
+                return SourceFile(path, (), ours.diagnostics)
             return _refused(ours, "NP003", "libuci refuses the file")
         except OSError as problem:
             return _refused(ours, "NP001", f"failed to read {path}: {problem.strerror}")
         except UnicodeDecodeError:
             return _refused(ours, "NP002", "libuci found text that is not UTF-8")
-        return UciFile(path, _placed(found, ours.sections), ours.diagnostics)
+        return SourceFile(path, _placed(found, ours.sections), ours.diagnostics)
 
     def _sections(self, path: str) -> list[Section]:
         """What libuci finds in the file.
@@ -70,17 +70,17 @@ class LibraryReader:
         return [_section(name, context.get(package, name), options) for name, options in found.items()]
 
 
-def _findings_of(file: UciFile) -> Findings:
+def _findings_of(file: SourceFile) -> Findings:
     """The file's diagnostics, countable."""
     findings = Findings()
     findings.take(file.diagnostics)
     return findings
 
 
-def _refused(ours: UciFile, code: str, message: str) -> UciFile:
+def _refused(ours: SourceFile, code: str, message: str) -> SourceFile:
     findings = _findings_of(ours)
     findings.error(code, Place(ours.file), message)
-    return UciFile(ours.file, (), findings.all)
+    return SourceFile(ours.file, (), findings.all)
 
 
 def _section(name: str, type: str, options: dict[str, Any]) -> Section:
@@ -112,13 +112,19 @@ def _named(found: list[Section], ours: tuple[Section, ...]) -> list[Section]:
     ]
 
 
+def _spots(found: Option, ours: Option) -> tuple[int, ...]:
+    return ours.spots if len(ours.spots) == len(found.values) else ()
+
+
 def _placed_section(found: Section, ours: Section) -> Section:
     options = []
     values = {option.name: option for option in found.options}
     for place in ours.options:
         option = values.pop(place.name, None)
         if option is not None:
-            options.append(Option(option.name, option.values, option.is_list, place.line, place.column))
+            options.append(
+                Option(option.name, option.values, option.is_list, place.line, place.column, _spots(option, place))
+            )
         elif place.values == ("",):
             options.append(place)
     return Section(found.type, ours.name, ours.anonymous, ours.line, (*options, *values.values()))

@@ -5,59 +5,33 @@ quotes or lines without a command: that is uci.py. Behaviour: libuci's file pars
 (openwrt/uci, file.c and list.c), held against it by tests/config/test_uci_contract.py.
 """
 
-from typing import NamedTuple
-
 from netpolicy.config.diagnostic import Findings, Place
-
-
-# Tuples, not frozen dataclasses: ten thousand rules have sixty thousand options, and these are
-# made in a third of the time.
-class Option(NamedTuple):
-    """One option. A plain option has one value; "" is one that UCI treats as absent."""
-
-    name: str
-    values: tuple[str, ...]
-    is_list: bool
-    line: int = 0
-    column: int = 0
-
-
-class Section(NamedTuple):
-    """One section; a named one that appears twice in a file is one section here."""
-
-    type: str
-    name: str  # "" for an anonymous one
-    anonymous: bool
-    line: int
-    options: tuple[Option, ...]
-
-    def option(self, name: str) -> Option | None:
-        """The option of that name, or None."""
-        for option in self.options:
-            if option.name == name:
-                return option
-        return None
+from netpolicy.config.source import Option, Section, spot
 
 
 class OpenSection:
     """A section that is still being filled. A list may grow long, so what follows its first value grows in place."""
 
-    __slots__ = ("further", "line", "name", "options", "type")
+    __slots__ = ("further", "line", "name", "options", "order", "type")
 
     def __init__(self, type: str, name: str, line: int) -> None:
         self.type = type
         self.name = name
         self.line = line
         self.options: dict[str, Option] = {}
-        self.further: dict[str, list[str]] = {}
+        self.order: list[str] = []  # a dict has no order on MicroPython
+        self.further: dict[str, list[tuple[str, int]]] = {}
 
     def closed(self) -> Section:
         """The section as a value."""
         for name, values in self.further.items():
-            first = self.options[name]
-            self.options[name] = first._replace(values=(*first.values, *values))
+            first = self.options[name]  # order does not matter here
+            first.values = first.values + tuple([value for value, _ in values])
+            first.spots = first.spots + tuple([place for _, place in values])
         self.further = {}
-        return Section(self.type, self.name, not self.name, self.line, tuple(self.options.values()))
+        return Section(
+            self.type, self.name, not self.name, self.line, tuple([self.options[name] for name in self.order])
+        )
 
 
 class Sections:
@@ -101,12 +75,14 @@ class Sections:
         if name:
             self._named[name] = self._current
 
-    def add(self, name: str, value: str, is_list: bool, line: int, column: int) -> None:
-        """Give the open section an option."""
+    def add(self, name: str, value: str, is_list: bool, line: int, column: int, at: int = 0) -> None:
+        """Give the open section an option; `at` is the spot of the value."""
         assert self._current is not None
         options = self._current.options
         old = options.get(name)
-        new = Option(name, (value,), is_list, line, column)
+        if old is None:
+            self._current.order.append(name)
+        new = Option(name, (value,), is_list, line, column, (at or spot(line, column),))
         options[name] = new if old is None and value else self._joined(self._current, old, new)
 
     def _joined(self, section: OpenSection, old: Option | None, new: Option) -> Option:
@@ -123,8 +99,9 @@ class Sections:
             return new
         if not old.is_list:
             self._warn("NP005", section, new, f"list {name} also takes the value of line {old.line}")
-        section.further.setdefault(name, []).extend(new.values)
-        return old if old.is_list else old._replace(is_list=True)
+        section.further.setdefault(name, []).append((new.values[0], new.spots[0]))
+        old.is_list = True
+        return old
 
     def _warn(self, code: str, section: OpenSection, option: Option, text: str) -> None:
         self._findings.warning(code, Place(self._file, option.line, option.column, section.name), text)

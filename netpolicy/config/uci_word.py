@@ -3,17 +3,29 @@
 Knows characters and places, not commands. Linear in the text. Rules as in libuci's file
 parser: no escape inside single quotes, a backslash keeps the next character elsewhere,
 a backslash at the end of a line joins the next one, quoted text may span lines.
+Runs on MicroPython.
 """
 
-import re
-from dataclasses import dataclass
+from netpolicy.config.source import spot
 
-BLANKS = re.compile(r"[ \t\r\v\f]*")  # what C's isspace() knows, but the line end
-EMPTY_LINES = re.compile(r"\n*")
-BARE = re.compile(r"[^ \t\r\n\v\f'\"#;\\]+")
-IN_DOUBLE = re.compile(r'[^"\\]+')
+BLANKS = " \t\r\v\f"  # what C's isspace() knows, but the line end
+ENDS_BARE = BLANKS + "\n'\"#;\\"
+ENDS_WORD = BLANKS + "\n#;"
 MAX_PARTS = 10_000  # quoted or escaped pieces of one word; a person writes a handful
-JOINT = re.compile(r"\\(\r?\n|\Z)")
+
+
+def past(text: str, position: int, characters: str) -> int:
+    """The first place from `position` on that has none of the characters."""
+    while position < len(text) and text[position] in characters:
+        position += 1
+    return position
+
+
+def until(text: str, position: int, stops: str) -> int:
+    """The first place from `position` on that has one of the characters, or the end."""
+    while position < len(text) and text[position] not in stops:
+        position += 1
+    return position
 
 
 class SyntaxFault(Exception):
@@ -28,15 +40,22 @@ class SyntaxFault(Exception):
         self.resume = resume
 
 
-@dataclass(frozen=True, slots=True)
 class Word:
     """One argument and where it stood; `is_plain`: written without quotes and escapes."""
 
-    text: str
-    is_plain: bool
-    line: int
-    column: int
-    end: int
+    __slots__ = ("column", "end", "is_plain", "line", "text")
+
+    def __init__(self, text: str, is_plain: bool, line: int, column: int, end: int) -> None:
+        self.text = text
+        self.is_plain = is_plain
+        self.line = line
+        self.column = column
+        self.end = end
+
+    @property
+    def spot(self) -> int:
+        """Where its first character stands: behind the opening quote."""
+        return spot(self.line, self.column if self.is_plain else self.column + 1)
 
 
 class Cursor:
@@ -91,9 +110,7 @@ class Cursor:
 
     def skip_blanks(self) -> None:
         """Step over blanks, not over the end of the line."""
-        found = BLANKS.match(self.text, self.position)
-        assert found is not None
-        self.position = found.end()
+        self.position = past(self.text, self.position, BLANKS)
 
     def take_line_end(self) -> bool:
         """Step over a comment, the end of the line and empty lines, if that is what is next."""
@@ -101,9 +118,7 @@ class Cursor:
             return False
         end = self.text.find("\n", self.position)
         end = len(self.text) if end < 0 else end + 1
-        blank = EMPTY_LINES.match(self.text, end)
-        assert blank is not None
-        self.advance(blank.end() - self.position)
+        self.advance(past(self.text, end, "\n") - self.position)
         self._starts = {self.line: self._line_start}
         return True
 
@@ -117,11 +132,11 @@ def next_word(cursor: Cursor) -> Word:
     line, column = cursor.line, cursor.column
     parts: list[str] = []
     is_plain = True
-    while cursor.peek not in ("", " ", "\t", "\r", "\n", "\v", "\f", "#", ";"):
-        found = BARE.match(cursor.text, cursor.position)
-        if found:
-            parts.append(found[0])
-            cursor.position = found.end()
+    while cursor.peek and cursor.peek not in ENDS_WORD:
+        end = until(cursor.text, cursor.position, ENDS_BARE)
+        if end > cursor.position:
+            parts.append(cursor.text[cursor.position : end])
+            cursor.position = end
             continue
         is_plain = False
         if len(parts) > MAX_PARTS:
@@ -145,10 +160,10 @@ def _take_double(cursor: Cursor, parts: list[str]) -> None:
     text = cursor.text
     parts.append("")  # counts as a piece even when nothing is between the quotes
     while position < len(text) and text[position] != '"':
-        found = IN_DOUBLE.match(text, position)
-        if found:
-            parts.append(found[0])
-            position = found.end()
+        end = until(text, position, '"\\')
+        if end > position:
+            parts.append(text[position:end])
+            position = end
             continue
         if len(parts) > MAX_PARTS:
             raise unterminated
@@ -163,11 +178,11 @@ def _take_backslash(cursor: Cursor, parts: list[str]) -> None:
 
 
 def _after_backslash(text: str, position: int, parts: list[str]) -> int:
-    joint = JOINT.match(text, position)
-    if joint:
-        return joint.end()
-    parts.append(text[position + 1])
-    return position + 2
+    for joint in ("\\\n", "\\\r\n"):
+        if text[position : position + len(joint)] == joint:
+            return position + len(joint)
+    parts.append(text[position + 1 : position + 2])  # nothing at the end of the text
+    return min(position + 2, len(text))
 
 
 TAKE = {"'": _take_single, '"': _take_double, "\\": _take_backslash}

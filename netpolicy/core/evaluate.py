@@ -6,9 +6,10 @@ the lines arrives as a World.
 """
 
 from netpolicy.core.address import V4, V6
+from netpolicy.core.facts import Facts
 from netpolicy.core.field import Field, format_fact
 from netpolicy.core.health import NORMAL
-from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, THROTTLE, Facts, Rule, Ruleset
+from netpolicy.core.model import BLOCK, DIRECT, GROUP, ROUTER_ITSELF, THROTTLE, Rule, Ruleset
 
 # Never steered, whatever the rules say: inclusive ranges by family (RFC 6890).
 UNSTEERED = {
@@ -48,6 +49,11 @@ class World:
 
 NOTHING_KNOWN = World()
 
+# A field may have thousands of values, and an explanation many fields.
+SHOWN_VALUES = 8
+
+NO_MATCH = "no rule matches: the default decides"
+
 
 class Decision:
     """The outcome for one connection, with the reasons."""
@@ -73,20 +79,31 @@ class Decision:
         self._steps = steps
 
     @property
+    def is_exempt(self) -> bool:
+        """Whether no rule was asked: such traffic is never steered."""
+        if self.rule is not None or not self._steps:
+            return False
+        return self._steps[0][0] is None and self._steps[0][1] != NO_MATCH
+
+    @property
     def why(self) -> tuple[str, ...]:
         """One sentence per step. Put into words here: of a thousand decisions hardly one is read."""
         return tuple([_in_words(rule, reason, self._facts) for rule, reason in self._steps])
 
 
 def _in_words(rule: Rule | None, reason: "str | Field", facts: Facts) -> str:
-    text = reason if isinstance(reason, str) else _unmet(reason, facts)
+    text = reason if isinstance(reason, str) else unmet_text(reason, facts)
     return text if rule is None else "{}: {}".format(rule.name, text)
 
 
-def _unmet(field: Field, facts: Facts) -> str:
+def unmet_text(field: Field, facts: Facts) -> str:
+    """Why the facts do not satisfy the field, in words."""
     fact = getattr(facts, field.name)
     seen = "is not known" if fact is None else "is {}".format(format_fact(field.name, fact))
-    return "{} {}, the rule wants {}".format(field.name, seen, ",".join(field.values))
+    wanted = ",".join(field.values[:SHOWN_VALUES])
+    if len(field.values) > SHOWN_VALUES:
+        wanted += ",… ({} in all)".format(len(field.values))
+    return "{} {}, the rule wants {}".format(field.name, seen, wanted)
 
 
 def gate(rule: Rule, state: str) -> str:
@@ -100,18 +117,37 @@ def gate(rule: Rule, state: str) -> str:
     return ""
 
 
-def outcome(rule: Rule, world: World) -> str:
+def carrier(ruleset: Ruleset, name: str, world: World) -> str:
+    """The outbound that carries now what is sent to `name`, "" when none can.
+
+    Of a group it is the first member that is up, whatever its strategy: the shares of a balance
+    are no matter of one decision. O(members).
+    """
+    if name in world.down:
+        return ""
+    outbound = ruleset.outbound(name)
+    if outbound is None or outbound.type != GROUP:
+        return name
+    for line in ruleset.lines_of(name):
+        if line not in world.down:
+            return line
+    return ""
+
+
+def outcome(ruleset: Ruleset, rule: Rule, world: World) -> str:
     """Where the rule sends what it matches: an outbound's name, "direct" or "block".
 
-    "" when its outbound is down and the next rule decides.
+    "" when its outbounds are down and the next rule decides.
     """
     action = rule.action
     if action.kind == BLOCK:
         return BLOCK
     if action.kind == THROTTLE:
         return DIRECT
-    if action.target not in world.down:
-        return action.target
+    for target in action.targets:
+        found = carrier(ruleset, target, world)
+        if found:
+            return found
     return {"next": "", "direct": DIRECT, "block": BLOCK}[action.on_fail]
 
 
@@ -166,20 +202,32 @@ def decide(ruleset: Ruleset, facts: Facts, state: str = NORMAL, world: World = N
         if reason:
             steps.append((rule, reason))
             continue
-        goes = outcome(rule, world)
+        goes = outcome(ruleset, rule, world)
         if not goes:
-            steps.append((rule, "outbound {} is down, the next rule decides".format(rule.action.target)))
+            steps.append((rule, "{}, the next rule decides".format(_down(rule))))
             continue
         steps.append((rule, "matches"))
-        action = rule.action
-        if action.target in world.down and action.kind not in (BLOCK, THROTTLE):
-            steps.append((rule, "outbound {} is down, on_fail is {}".format(action.target, action.on_fail)))
-        return Decision(rule, action.text, action.log, goes, state, facts, steps)
+        steps.extend((rule, text) for text in _way(ruleset, rule, goes, world))
+        return Decision(rule, rule.action.text, rule.action.log, goes, state, facts, steps)
     if came_by:
         return Decision(None, "", False, came_by, state, facts, steps)
-    steps.append((None, "no rule matches: the default decides"))
+    steps.append((None, NO_MATCH))
     goes = default_outbound(ruleset, world, facts.src_iface == ROUTER_ITSELF)
     return Decision(None, "", False, goes, state, facts, steps)
+
+
+def _down(rule: Rule) -> str:
+    targets = rule.action.targets
+    return "outbound {} is down".format(targets[0]) if len(targets) == 1 else "{} are down".format(", ".join(targets))
+
+
+def _way(ruleset: Ruleset, rule: Rule, goes: str, world: World) -> list[str]:
+    """How a route came to the outbound that it goes by, where that is not the one it names."""
+    if goes in rule.action.targets[:1] or not rule.action.targets:
+        return []
+    if all(not carrier(ruleset, target, world) for target in rule.action.targets):
+        return ["{}, on_fail is {}".format(_down(rule), rule.action.on_fail)]
+    return ["{} is the first that is up of {}".format(goes, ", ".join(rule.action.targets))]
 
 
 def default_outbound(ruleset: Ruleset, world: World, own_traffic: bool) -> str:
@@ -190,7 +238,6 @@ def default_outbound(ruleset: Ruleset, world: World, own_traffic: bool) -> str:
     """
     default = ruleset.settings.default
     outbound = ruleset.outbound(default)
-    blocks = outbound is not None and outbound.type == BLOCK
-    if default in world.down or (blocks and own_traffic):
+    if outbound is not None and outbound.type == BLOCK and own_traffic:
         return DIRECT
-    return default
+    return carrier(ruleset, default, world) or DIRECT

@@ -5,23 +5,31 @@ kernel. Never reads a clock or the network; a fact that is None satisfies nothin
 The semantics are those of docs/rules.md ("Meaning" and "Match fields").
 """
 
-from netpolicy.core.address import BITS, V4, V6, format_address, parse_range
+from netpolicy.core.address import BITS, V4, V6, format_address, format_range, parse_range
+from netpolicy.core.domain import DomainSet, parse_domain
+from netpolicy.core.named_list import NO_LISTS, Lists
+from netpolicy.core.packet import (
+    format_dscp,
+    format_protocol,
+    is_number,
+    parse_device,
+    parse_dscp,
+    parse_family,
+    parse_mac,
+    parse_port,
+    parse_port_range,
+    parse_protocol,
+    split_sign,
+)
 from netpolicy.core.ranges import contains, merge, subtract
-from netpolicy.core.value import Unsupported, ValueProblem
+from netpolicy.core.share import format_share, parse_share
+from netpolicy.core.value import ValueProblem
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# IANA protocol numbers under the names that /etc/protocols and nft use.
-PROTOCOLS = {
-    "icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51,
-    "icmpv6": 58, "ospf": 89, "ipip": 4, "pim": 103, "vrrp": 112, "l2tp": 115, "sctp": 132, "udplite": 136,
-}  # fmt: skip
-PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
-
-# The protocols whose headers begin with source and destination port.
-PORT_PROTOCOLS = (6, 17, 33, 132, 136)
+    from netpolicy.core.domain import DomainPattern
 
 COMPARATOR_LIMIT = 4294967295  # v1 compares unsigned 32-bit numbers; more can never match
 
@@ -31,16 +39,8 @@ MAX_VALUES = 4096  # per field; longer lists belong into a named list
 MAX_TEXT = 256  # per value
 
 
-def split_sign(text: str) -> tuple[bool, str]:
-    """(is_negated, rest) of a value that may begin with "!"."""
-    text = text.strip()
-    if text.startswith("!"):
-        return True, text[1:].strip()
-    return False, text
-
-
 class Field:
-    """One field of a match: its name, the values as written, and what they mean."""
+    """One field of a match: its name, its values in canonical form, and what they mean."""
 
     __slots__ = ("name", "values")
 
@@ -57,7 +57,7 @@ class Field:
 
 
 class Numbers(Field):
-    """Ports or protocol numbers: a set of integers."""
+    """Ports, protocol numbers or DSCP code points: a set of integers."""
 
     __slots__ = ("ranges",)
 
@@ -81,17 +81,19 @@ class Addresses(Field):
 
     __slots__ = ("ranges",)
 
-    def __init__(self, name: str, values: tuple[str, ...]) -> None:
-        super().__init__(name, values)
+    def __init__(self, name: str, values: tuple[str, ...], lists: Lists = NO_LISTS) -> None:
         wanted: dict[int, list[tuple[int, int]]] = {V4: [], V6: []}
         unwanted: dict[int, list[tuple[int, int]]] = {V4: [], V6: []}
+        canonical = []
+        everything = True
         for value in values:
             negated, text = split_sign(value)
-            if text.startswith("@"):
-                raise Unsupported("named lists are not supported yet: {!r}".format(text), "write the addresses here")
-            family, low, high = parse_range(text)
-            (unwanted if negated else wanted)[family].append((low, high))
-        everything = not wanted[V4] and not wanted[V6]
+            found, shown = _ranges_of(text, lists)
+            for family, low, high in found:
+                (unwanted if negated else wanted)[family].append((low, high))
+            everything = everything and negated
+            canonical.append(_signed(negated, shown))
+        super().__init__(name, tuple(canonical))
         self.ranges: dict[int, tuple[tuple[int, int], ...]] = {}
         for family in (V4, V6):
             start = EVERY_ADDRESS[family] if everything else merge(wanted[family])
@@ -101,18 +103,36 @@ class Addresses(Field):
         return isinstance(fact, tuple) and contains(self.ranges[fact[0]], fact[1])
 
 
+def _ranges_of(text: str, lists: Lists) -> tuple[list[tuple[int, int, int]], str]:
+    """The ranges that a value or a named list stands for, and its canonical text."""
+    if text.startswith("@"):
+        named = lists.get(text[1:].strip(), "addresses")
+        return named.ranges, "@" + named.name
+    family, low, high = parse_range(text)
+    return [(family, low, high)], format_range(family, low, high)
+
+
 class Words(Field):
     """Device names, MAC addresses, families: texts that are equal or not."""
 
     __slots__ = ("unwanted", "wanted")
 
-    def __init__(self, name: str, values: tuple[str, ...], normalise: "Callable[[str], object]") -> None:
-        super().__init__(name, values)
+    def __init__(
+        self,
+        name: str,
+        values: tuple[str, ...],
+        normalise: "Callable[[str], object]",
+        show: "Callable[[object], str]" = str,
+    ) -> None:
         wanted: list[object] = []
         unwanted: list[object] = []
+        canonical = []
         for value in values:
             negated, text = split_sign(value)
-            (unwanted if negated else wanted).append(normalise(text))
+            word = normalise(text)
+            (unwanted if negated else wanted).append(word)
+            canonical.append(_signed(negated, show(word)))
+        super().__init__(name, tuple(canonical))
         self.wanted = tuple(wanted)
         self.unwanted = tuple(unwanted)
 
@@ -122,18 +142,32 @@ class Words(Field):
         return not self.wanted or fact in self.wanted
 
 
+class Schedules(Words):
+    """Named schedules; the fact is the tuple of those that are active."""
+
+    __slots__ = ()
+
+    def matches(self, fact: object) -> bool:
+        if not isinstance(fact, tuple) or any(name in fact for name in self.unwanted):
+            return False
+        return not self.wanted or any(name in fact for name in self.wanted)
+
+
 class Names(Field):
     """Patterns on the server name seen in TLS, QUIC or HTTP."""
 
     __slots__ = ("unwanted", "wanted")
 
     def __init__(self, name: str, values: tuple[str, ...]) -> None:
-        super().__init__(name, values)
         wanted: list[str] = []
         unwanted: list[str] = []
+        canonical = []
         for value in values:
             negated, text = split_sign(value)
-            (unwanted if negated else wanted).append(_check_pattern(text))
+            pattern = _check_pattern(text)
+            (unwanted if negated else wanted).append(pattern)
+            canonical.append(_signed(negated, pattern))
+        super().__init__(name, tuple(canonical))
         self.wanted = tuple(wanted)
         self.unwanted = tuple(unwanted)
 
@@ -146,16 +180,54 @@ class Names(Field):
         return not self.wanted or any(name_matches(pattern, seen) for pattern in self.wanted)
 
 
+class Domains(Field):
+    """Names behind an address, learned from DNS or seen in a handshake."""
+
+    __slots__ = ("has_wanted", "unwanted", "wanted")
+
+    def __init__(self, name: str, values: tuple[str, ...], lists: Lists = NO_LISTS) -> None:
+        wanted: list[DomainPattern] = []
+        unwanted: list[DomainPattern] = []
+        canonical = []
+        self.has_wanted = False
+        for value in values:
+            negated, text = split_sign(value)
+            found, shown = _domains_of(text, lists)
+            (unwanted if negated else wanted).extend(found)
+            self.has_wanted = self.has_wanted or not negated
+            canonical.append(_signed(negated, shown))
+        super().__init__(name, tuple(canonical))
+        self.wanted = DomainSet(tuple(wanted))
+        self.unwanted = DomainSet(tuple(unwanted))
+
+    def matches(self, fact: object) -> bool:
+        if not isinstance(fact, str):
+            return False
+        seen = normalise_name(fact)
+        return not self.unwanted.matches(seen) and (not self.has_wanted or self.wanted.matches(seen))
+
+
+def _domains_of(text: str, lists: Lists) -> "tuple[tuple[DomainPattern, ...], str]":
+    """The patterns that a value or a named list stands for, and its canonical text."""
+    if text.startswith("@"):
+        named = lists.get(text[1:].strip(), "names")
+        return named.domains, "@" + named.name
+    pattern = parse_domain(text)
+    return (pattern,), pattern.text
+
+
 class Comparator(Field):
-    """A measured number against a bound: ">120", "<=50", "==5"."""
+    """A measured number against a bound: ">120", "<=50", "==5"; shares also as ">5%"."""
 
     __slots__ = ("bound", "operator")
 
     def __init__(self, name: str, values: tuple[str, ...]) -> None:
-        super().__init__(name, values)
         if len(values) != 1:
             raise ValueProblem("{} takes one comparator".format(name), 'for example ">120"')
-        self.operator, self.bound = _parse_comparator(name, values[0].strip())
+        is_share = name in SHARES
+        self.operator, self.bound = _parse_comparator(name, values[0].strip(), is_share)
+        shown = format_share(self.bound) if is_share else str(self.bound)
+        super().__init__(name, (self.operator + shown,))
 
     def matches(self, fact: object) -> bool:
         if not isinstance(fact, (int, float)):
@@ -172,23 +244,35 @@ class Comparator(Field):
         return fact == self.bound
 
 
-def _parse_comparator(name: str, text: str) -> tuple[str, int]:
+# Measured as a share of all: 0 to 1, also written in percent.
+SHARES = ("error_rate", "loss")
+
+
+def _parse_comparator(name: str, text: str, is_share: bool) -> "tuple[str, float]":
+    example = ">0.05 or >5%" if is_share else ">120"
     for operator in (">=", "<=", "==", ">", "<", "="):
         if text.startswith(operator):
             number = text[len(operator) :].strip()
             if number.startswith("+"):  # the predecessor took it
                 number = number[1:]
-            if not _is_number(number) or int(number) > COMPARATOR_LIMIT:
-                break
-            return ("==" if operator == "=" else operator), int(number)
+            bound = parse_share(number) if is_share else _parse_bound(number)
+            if bound is not None:
+                return ("==" if operator == "=" else operator), bound
+            break
     raise ValueProblem(
         "{}: {!r} is not a comparator and could never match".format(name, text),
-        "an operator (> >= < <= ==) and a whole number, for example >120",
+        "an operator (> >= < <= ==) and a {}, for example {}".format(
+            "share from 0 to 1" if is_share else "whole number", example
+        ),
     )
 
 
-def _is_number(text: str) -> bool:
-    return 0 < len(text) <= 10 and all("0" <= c <= "9" for c in text)
+def _parse_bound(text: str) -> "int | None":
+    return int(text) if is_number(text) and int(text) <= COMPARATOR_LIMIT else None
+
+
+def _signed(negated: bool, text: str) -> str:
+    return "!" + text if negated else text
 
 
 def normalise_name(name: str) -> str:
@@ -232,138 +316,103 @@ def name_matches(pattern: str, name: str) -> bool:
     return name == pattern
 
 
-def parse_port(text: str) -> int:
-    """A port number 0-65535; the predecessor's leading + and zeros are tolerated. Raises ValueProblem."""
-    digits = text[1:] if text.startswith("+") else text
-    if not _is_number(digits) or int(digits) > 65535:
-        raise ValueProblem("invalid port value: {}".format(text))
-    return int(digits)
-
-
-def _port_values(values: tuple[str, ...]) -> list[tuple[bool, tuple[int, int]]]:
-    result = []
+def _ports(name: str, values: tuple[str, ...]) -> Numbers:
+    parsed = []
+    canonical = []
     for value in values:
         for part in value.split(","):
             negated, text = split_sign(part)
             if not text:
                 raise ValueProblem("port pattern must not contain empty entries")
-            if "-" not in text:
-                port = parse_port(text)
-                result.append((negated, (port, port)))
-                continue
-            result.append((negated, _port_range(text)))
-    return result
+            low, high = parse_port_range(text) if "-" in text else (parse_port(text),) * 2
+            parsed.append((negated, (low, high)))
+            canonical.append(_signed(negated, str(low) if low == high else "{}-{}".format(low, high)))
+    return Numbers(name, tuple(canonical), parsed, 65535)
 
 
-def _port_range(text: str) -> tuple[int, int]:
-    first, last = (part.strip() for part in text.split("-", 1))
-    try:
-        low = parse_port(first)
-    except ValueProblem:
-        raise ValueProblem("invalid port range start: {}".format(first))  # noqa: B904 - not in MicroPython
-    try:
-        high = parse_port(last)
-    except ValueProblem:
-        raise ValueProblem("invalid port range end: {}".format(last))  # noqa: B904 - not in MicroPython
-    if low > high:
-        raise ValueProblem("invalid port range (start > end): {}".format(text))
-    return low, high
-
-
-def parse_protocol(text: str) -> int:
-    """The protocol number of a name or a number 0-255. Raises ValueProblem."""
-    name = text.strip().lower()
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    if _is_number(name) and int(name) < 256:
-        return int(name)
-    raise ValueProblem(
-        "unknown protocol {!r}".format(text), "one of {} or a number".format(", ".join(sorted(PROTOCOLS)))
-    )
-
-
-def _protocol_values(values: tuple[str, ...]) -> list[tuple[bool, tuple[int, int]]]:
-    result = []
+def _numbers(
+    name: str, values: tuple[str, ...], parse: "Callable[[str], int]", show: "Callable[[int], str]", limit: int
+) -> Numbers:
+    parsed = []
+    canonical = []
     for value in values:
         negated, text = split_sign(value)
-        number = parse_protocol(text)
-        result.append((negated, (number, number)))
-    return result
+        number = parse(text)
+        parsed.append((negated, (number, number)))
+        canonical.append(_signed(negated, show(number)))
+    return Numbers(name, tuple(canonical), parsed, limit)
 
 
-def parse_mac(text: str) -> str:
-    """A MAC address in lower case with colons. Raises ValueProblem."""
-    parts = text.lower().replace("-", ":").split(":")
-    if len(parts) != 6 or not all(len(p) == 2 and all(c in "0123456789abcdef" for c in p) for p in parts):
-        raise ValueProblem("invalid MAC address {!r}".format(text), "six pairs of hex digits: 02:00:00:00:00:0a")
-    return ":".join(parts)
+def _family_name(family: object) -> str:
+    return "ipv{}".format(family)
 
 
-def parse_device(text: str) -> str:
-    """A netifd interface or device name. Raises ValueProblem."""
-    # IFNAMSIZ allows 15 bytes; the kernel refuses "/", blanks and ":" in device names (dev_valid_name).
-    if not 0 < len(text) <= 15 or text in (".", "..") or any(not _device_character(c) for c in text):
-        raise ValueProblem("invalid interface name {!r}".format(text), "1 to 15 letters, digits, . _ - @")
+def _schedule_name(text: str) -> str:
+    if not text:
+        raise ValueProblem("the name of a schedule is missing")
     return text
 
 
-def _device_character(c: str) -> bool:
-    return "a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" or c in "._-@+"
-
-
-def parse_family(text: str) -> int:
-    """4 or 6 of "ipv4" or "ipv6". Raises ValueProblem."""
-    name = text.strip().lower()
-    if name in ("ipv4", "ipv6"):
-        return 4 if name == "ipv4" else 6
-    raise ValueProblem("unknown family {!r}".format(text), "ipv4 or ipv6")
-
-
 # How each field is read. The keys are the names of the UCI spelling.
-FIELDS = {
+FIELDS: "dict[str, Callable[[str, tuple[str, ...], Lists], Field]]" = {
     "src_addr": Addresses,
     "dest_addr": Addresses,
-    "src_mac": lambda name, values: Words(name, values, parse_mac),
-    "src_iface": lambda name, values: Words(name, values, parse_device),
-    "src_port": lambda name, values: Numbers(name, values, _port_values(values), 65535),
-    "dest_port": lambda name, values: Numbers(name, values, _port_values(values), 65535),
-    "proto": lambda name, values: Numbers(name, values, _protocol_values(values), 255),
-    "family": lambda name, values: Words(name, values, parse_family),
-    "sni": Names,
-    "latency_ms": Comparator,
-    "rtt_ms": Comparator,
+    "src_mac": lambda name, values, lists: Words(name, values, parse_mac),
+    "src_iface": lambda name, values, lists: Words(name, values, parse_device),
+    "src_port": lambda name, values, lists: _ports(name, values),
+    "dest_port": lambda name, values, lists: _ports(name, values),
+    "proto": lambda name, values, lists: _numbers(name, values, parse_protocol, format_protocol, 255),
+    "family": lambda name, values, lists: Words(name, values, parse_family, _family_name),
+    "dscp": lambda name, values, lists: _numbers(name, values, parse_dscp, format_dscp, 63),
+    "domain": Domains,
+    "sni": lambda name, values, lists: Names(name, values),
+    "latency_ms": lambda name, values, lists: Comparator(name, values),
+    "rtt_ms": lambda name, values, lists: Comparator(name, values),
+    "error_rate": lambda name, values, lists: Comparator(name, values),
+    "loss": lambda name, values, lists: Comparator(name, values),
+    "schedule": lambda name, values, lists: Schedules(name, values, _schedule_name),
 }
 
 # In the order in which canonical text lists them.
 FIELD_ORDER = (
-    "src_iface", "src_mac", "src_addr", "src_port", "dest_addr", "dest_port",
-    "proto", "family", "sni", "latency_ms", "rtt_ms",
+    "src_iface", "src_mac", "src_addr", "src_port", "dest_addr", "domain", "sni", "proto", "dest_port", "family",
+    "dscp", "latency_ms", "rtt_ms", "error_rate", "loss", "schedule",
 )  # fmt: skip
 
 FIELD_RANK = {name: rank for rank, name in enumerate(FIELD_ORDER)}
 
 # Known from the first packet, so the kernel can decide by them.
-PACKET_FIELDS = ("src_iface", "src_mac", "src_addr", "src_port", "dest_addr", "dest_port", "proto", "family")
+PACKET_FIELDS = ("src_iface", "src_mac", "src_addr", "src_port", "dest_addr", "dest_port", "proto", "family", "dscp")
+
+# A name behind an address: known before the connection where DNS told it, otherwise for the next one.
+LEARNED_FIELDS = ("domain", "sni")
+
+# Measured on lines and connections: they change the plan, never the fate of one packet.
+MEASURED_FIELDS = ("latency_ms", "rtt_ms", "error_rate", "loss")
 
 
-def parse_field(name: str, values: tuple[str, ...]) -> Field:
+def parse_field(name: str, values: tuple[str, ...], lists: Lists = NO_LISTS) -> Field:
     """The field of that name with those values. Raises ValueProblem; KeyError for an unknown name."""
     if not values:
         raise ValueProblem("{} needs a value".format(name), "an empty list would match everything")
     if len(values) > MAX_VALUES:
-        raise ValueProblem("{} has more than {} values".format(name, MAX_VALUES))
+        raise ValueProblem("{} has more than {} values".format(name, MAX_VALUES), "put them into a named list")
     for value in values:
         if len(value) > MAX_TEXT and not name.endswith("_port"):
             raise ValueProblem("a value of {} is longer than {} characters".format(name, MAX_TEXT))
-    return FIELDS[name](name, values)
+    return FIELDS[name](name, values, lists)
 
 
 def format_fact(name: str, fact: object) -> str:
     """A fact as text, for explanations."""
+    if name == "schedule" and isinstance(fact, tuple):
+        return ",".join(fact) or "none"
     if isinstance(fact, tuple):
         return format_address(fact[0], fact[1])
     if name == "proto" and isinstance(fact, int):
-        return PROTOCOL_NAMES.get(fact, str(fact))
+        return format_protocol(fact)
+    if name == "dscp" and isinstance(fact, int):
+        return format_dscp(fact)
     if name == "family":
         return "ipv{}".format(fact)
     return str(fact)

@@ -4,24 +4,19 @@ What every front end produces and every decision reads. Never parses a file form
 never changes after it was built. Meaning of each field: docs/rules.md.
 """
 
-from netpolicy.core.address import parse_address
-from netpolicy.core.field import (
-    FIELD_ORDER,
-    FIELD_RANK,
-    PACKET_FIELDS,
-    Field,
-    Words,
-    parse_device,
-    parse_family,
-    parse_mac,
-    parse_port,
-    parse_protocol,
-)
-from netpolicy.core.value import ValueProblem
+from netpolicy.core.calendar import Schedule
+from netpolicy.core.field import FIELD_RANK, PACKET_FIELDS, Field, Words
+from netpolicy.core.named_list import NamedList
 
 DIRECT = "direct"  # the main routing table decides
 BLOCK = "block"
 THROTTLE = "throttle"
+ROUTE = "route"
+SWITCH_ROUTE = "switch_route"
+FALLBACK = "fallback"
+
+ROUTES = (ROUTE, SWITCH_ROUTE, FALLBACK)  # the kinds that send by an outbound
+GROUP = "group"
 
 # Names that exist without being defined.
 BUILT_IN_OUTBOUNDS = (DIRECT, BLOCK)
@@ -31,25 +26,39 @@ ROUTER_ITSELF = "lo"
 
 
 class Action:
-    """What the winner does: `kind` is route, switch_route, block or throttle.
+    """What the winner does: `kind` is route, switch_route, fallback, block or throttle.
 
-    `target` is an outbound for the routes, a profile for throttle, "drop" or "reject" for block.
+    `target` is an outbound for the routes (the first one of a fallback), a profile for
+    throttle, "drop" or "reject" for block. `throttle` is the profile, also beside a route.
     """
 
-    __slots__ = ("kind", "log", "on_fail", "target")
+    __slots__ = ("kind", "log", "notify", "on_fail", "target", "targets", "throttle")
 
-    def __init__(self, kind: str, target: str, log: bool = False, on_fail: str = "next") -> None:
+    def __init__(
+        self,
+        kind: str,
+        target: str,
+        log: bool = False,
+        on_fail: str = "next",
+        targets: tuple[str, ...] = (),
+        throttle: str = "",
+        notify: bool = False,
+    ) -> None:
         self.kind = kind
         self.target = target
+        self.targets = targets or ((target,) if kind in ROUTES else ())  # outbounds, in order of preference
+        self.throttle = target if kind == THROTTLE else throttle
         self.log = log
-        self.on_fail = on_fail  # next, direct, block: when the outbound is down
+        self.notify = notify
+        self.on_fail = on_fail  # next, direct, block: when every target is down
 
     @property
     def text(self) -> str:
         """The decision as one phrase: "route fast", "block", "block reject", "throttle slow"."""
         if self.kind == BLOCK:
             return "block" if self.target == "drop" else "block " + self.target
-        return self.kind + " " + self.target
+        phrase = self.kind + " " + (",".join(self.targets) if self.kind == FALLBACK else self.target)
+        return phrase + " throttle " + self.throttle if self.throttle and self.kind != THROTTLE else phrase
 
 
 class Rule:
@@ -112,8 +121,8 @@ class Outbound:
     """A named way out."""
 
     __slots__ = (
-        "gateway", "gateway6", "interface", "ipv6_prefix", "ipv6_source", "masq", "name", "position", "table",
-        "title", "type",
+        "gateway", "gateway6", "interface", "ipv6_prefix", "ipv6_source", "key", "masq", "member", "name", "node",
+        "position", "probe", "server", "strategy", "table", "title", "type", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -129,9 +138,16 @@ class Outbound:
         ipv6_prefix: str = "",
         title: str = "",
         position: str = "",
+        strategy: str = "failover",
+        member: tuple[str, ...] = (),
+        weight: int = 1,
+        probe: tuple[str, ...] = (),
+        node: str = "",
+        server: str = "",
+        key: str = "",
     ) -> None:
         self.name = name
-        self.type = type  # interface, table, direct, block
+        self.type = type  # interface, table, group, direct, block, xray, tunnel
         self.interface = interface  # netifd network or device
         self.table = table
         self.gateway = gateway  # "": learned from the network
@@ -141,13 +157,34 @@ class Outbound:
         self.ipv6_prefix = ipv6_prefix
         self.title = title or name
         self.position = position
+        self.strategy = strategy  # of a group: failover, balance, latency
+        self.member = member  # of a group: outbounds
+        self.weight = weight  # its share as a member of a balancing group
+        self.probe = probe  # active checks, "kind:target"
+        self.node = node  # of type xray: the imported node
+        self.server = server  # of type tunnel: "ssh://user@host:port"
+        self.key = key  # of type tunnel: the name of the key among the secrets
+
+
+class Throttle:
+    """A profile of speeds in bit/s; 0 is not limited."""
+
+    __slots__ = ("down", "name", "position", "title", "up")
+
+    def __init__(self, name: str, down: int = 0, up: int = 0, title: str = "", position: str = "") -> None:
+        self.name = name
+        self.down = down
+        self.up = up
+        self.title = title or name
+        self.position = position
 
 
 class Settings:
     """The options of the main section."""
 
     __slots__ = (
-        "default", "enabled", "fwmark_mask", "mode", "netlink", "primary", "rule_priority", "table_base",
+        "asserts", "confirm", "default", "enabled", "fwmark_mask", "mode", "netlink", "primary", "rule_priority",
+        "ruleset", "table_base",
     )  # fmt: skip
 
     def __init__(
@@ -160,6 +197,9 @@ class Settings:
         table_base: int = 7000,
         rule_priority: int = 7000,
         netlink: str = "auto",
+        confirm: int = 0,
+        ruleset: tuple[str, ...] = (),
+        asserts: tuple[str, ...] = (),
     ) -> None:
         self.enabled = enabled
         self.mode = mode  # enforce, observe
@@ -169,22 +209,34 @@ class Settings:
         self.table_base = table_base
         self.rule_priority = rule_priority
         self.netlink = netlink
+        self.confirm = confirm  # seconds; 0: not needed
+        self.ruleset = ruleset  # further files, as written
+        self.asserts = asserts  # "lan can wan tcp/443"
 
 
 class Ruleset:
     """Everything one configuration says. `rules` are in file order."""
 
-    __slots__ = ("_by_name", "_ranked", "outbounds", "rules", "settings")
+    __slots__ = (
+        "_by_name", "_ranked", "has_main", "lists", "outbounds", "rules", "schedules", "settings", "throttles",
+    )  # fmt: skip
 
     def __init__(
         self,
         rules: tuple[Rule, ...] = (),
         outbounds: tuple[Outbound, ...] = (),
         settings: Settings | None = None,
+        schedules: tuple[Schedule, ...] = (),
+        throttles: tuple[Throttle, ...] = (),
+        lists: tuple[NamedList, ...] = (),
     ) -> None:
         self.rules = rules
         self.outbounds = outbounds
+        self.has_main = settings is not None
         self.settings = settings or Settings()
+        self.schedules = schedules
+        self.throttles = throttles
+        self.lists = lists
         self._by_name = {name: Outbound(name, name) for name in BUILT_IN_OUTBOUNDS}
         self._by_name.update({outbound.name: outbound for outbound in reversed(outbounds)})  # the first wins
         self._ranked: tuple[Rule, ...] | None = None
@@ -201,6 +253,23 @@ class Ruleset:
         """The outbound of that name, or None."""
         return self._by_name.get(name)
 
+    def lines_of(self, name: str) -> tuple[str, ...]:
+        """The outbounds that are no groups and that the name leads to, in order; itself when it is none."""
+        found: list[str] = []
+        seen: set[str] = set()
+        waiting = [name]
+        while waiting:
+            one = waiting.pop()
+            if one in seen:
+                continue  # twice a member, or a circle that lint reports
+            seen.add(one)
+            outbound = self._by_name.get(one)
+            if outbound is not None and outbound.type == GROUP:
+                waiting.extend(reversed(outbound.member))
+            else:
+                found.append(one)
+        return tuple(found)
+
     def blocks(self, rule: Rule) -> bool:
         """Whether the rule cuts what it matches: by its action, or by a route to a blocking outbound."""
         if rule.action.kind == BLOCK:
@@ -209,80 +278,3 @@ class Ruleset:
             return False
         outbound = self.outbound(rule.action.target)
         return outbound is not None and outbound.type == BLOCK
-
-
-class Facts:
-    """What is known of one connection; None is unknown. Addresses are (family, integer)."""
-
-    __slots__ = FIELD_ORDER
-
-    def __init__(self) -> None:
-        self.src_iface: str | None = None
-        self.src_mac: str | None = None
-        self.src_addr: tuple[int, int] | None = None
-        self.src_port: int | None = None
-        self.dest_addr: tuple[int, int] | None = None
-        self.dest_port: int | None = None
-        self.proto: int | None = None
-        self.family: int | None = None
-        self.sni: str | None = None
-        self.latency_ms: float | None = None
-        self.rtt_ms: float | None = None
-
-    def with_family(self) -> "Facts":
-        """Self, with the family taken from an address where it was not given."""
-        if self.family is None:
-            address = self.dest_addr or self.src_addr
-            if address is not None:
-                self.family = address[0]
-        return self
-
-
-def _parse_milliseconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueProblem("{!r} is not a number of milliseconds".format(text))  # noqa: B904 - not in MicroPython
-    if not 0 <= number <= 4294967295:
-        raise ValueProblem("{!r} is not a number of milliseconds".format(text))
-    return number
-
-
-def _parse_name(text: str) -> str:
-    if len(text) > 255:  # RFC 1035, 2.3.4
-        raise ValueProblem("a name has at most 255 characters")
-    return text
-
-
-FACT_PARSERS = {
-    "src_addr": parse_address,
-    "dest_addr": parse_address,
-    "src_mac": parse_mac,
-    "src_iface": parse_device,
-    "src_port": parse_port,
-    "dest_port": parse_port,
-    "proto": parse_protocol,
-    "family": parse_family,
-    "sni": _parse_name,
-    "latency_ms": _parse_milliseconds,
-    "rtt_ms": _parse_milliseconds,
-}
-
-# The predecessor's and other tools' names for the same facts.
-ALIASES = {
-    "protocol": "proto", "port": "dest_port", "src": "src_addr", "dest": "dest_addr", "dst": "dest_addr",
-}  # fmt: skip
-
-
-def parse_facts(texts: dict[str, str]) -> Facts:
-    """The facts written as texts by name (aliases accepted). Raises ValueProblem, naming the fact."""
-    facts = Facts()
-    for key in sorted(texts):
-        name = ALIASES.get(key, key)
-        if name not in FACT_PARSERS:
-            raise ValueProblem("unknown fact {!r}".format(key), "one of {}".format(", ".join(FIELD_ORDER)))
-        try:
-            setattr(facts, name, FACT_PARSERS[name](texts[key].strip()))
-        except ValueProblem as problem:
-            raise ValueProblem("{}: {}".format(key, problem.text), problem.hint)  # noqa: B904 - not in MicroPython
-    return facts.with_family()

@@ -12,7 +12,3 @@ class ValueProblem(Exception):
         super().__init__(text)
         self.text = text
         self.hint = hint
-
-
-class Unsupported(ValueProblem):
-    """A value that the language knows and this version cannot use yet."""

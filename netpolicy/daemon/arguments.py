@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from netpolicy.core.value import ValueProblem
-from netpolicy.service.dry_run import question
+from netpolicy.service.dry_run import moment, question
 
 STATE_DIRECTORY = "/var/run/netpolicy"
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -45,6 +45,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--json is for --dry-run")
     try:
         options.facts, options.state = question(options.given)
+        moment(options.given, (0, 0))  # a time that is none is a mistake of the command line too
     except ValueProblem as problem:
         parser.error(f"{problem.text} ({problem.hint})" if problem.hint else problem.text)
     if not options.config:

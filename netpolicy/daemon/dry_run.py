@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 
 from netpolicy.config.load import load
 from netpolicy.service import dry_run
@@ -21,7 +22,8 @@ def main(given: argparse.Namespace) -> int:
             print(found.text(), file=sys.stderr)
     if loaded.fatal:
         return 1
-    document = dry_run.document(loaded.ruleset, given.facts, given.state)
+    at = dry_run.moment(given.given, dry_run.local_moment(time.localtime()))
+    document = dry_run.document(loaded.ruleset, given.facts, given.state, at=at)
     if given.json:
         print(json.dumps(document))
     else:

@@ -7,8 +7,9 @@ never guesses where the engine and nft could differ. Syntax: nft(8), 1.0.6 and l
 from __future__ import annotations
 
 from netpolicy.core.address import BITS, V4, V6, format_range
-from netpolicy.core.field import PORT_PROTOCOLS, Addresses, Field, Numbers, Words
+from netpolicy.core.field import Addresses, Field, Numbers, Words
 from netpolicy.core.model import ROUTER_ITSELF, Rule
+from netpolicy.core.packet import PORT_PROTOCOLS
 from netpolicy.core.ranges import intersect, merge
 from netpolicy.dataplane.policy import Policy
 

@@ -7,10 +7,11 @@ Never speaks a protocol and never blocks: what needs the kernel is awaited.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netpolicy.config.load import load_text
+from netpolicy.config.spelling import FORMATS, UCI
 from netpolicy.core.evaluate import NOTHING_KNOWN
 from netpolicy.core.model import Ruleset
 from netpolicy.core.value import ValueProblem
@@ -88,14 +89,16 @@ class Service:
         """Which rule a connection with these facts hits. Raises Refused for facts that cannot be read."""
         try:
             facts, state = dry_run.question(given, self._engine.state)
+            at = dry_run.moment(given, dry_run.local_moment(time.localtime()))
         except ValueProblem as problem:
             raise Refused(problem.text + (f" ({problem.hint})" if problem.hint else "")) from None
         ruleset, compiled = self._engine.ruleset, self._engine.compiled
         if compiled is None:
-            return dry_run.document(ruleset, facts, state, NOTHING_KNOWN)
+            return dry_run.document(ruleset, facts, state, NOTHING_KNOWN, at)
         names = dict(compiled.policy.device_names)
-        meant = Ruleset(by_device(ruleset.rules, names), ruleset.outbounds, ruleset.settings)
-        return dry_run.document(meant, facts_by_device(facts, names), state, compiled.world)
+        rules = by_device(ruleset.rules, names)
+        meant = Ruleset(rules, ruleset.outbounds, ruleset.settings, ruleset.schedules)
+        return dry_run.document(meant, facts_by_device(facts, names), state, compiled.world, at)
 
     async def plan(self) -> dict[str, Any]:
         """What would change in the kernel now. Raises Refused when it cannot be worked out."""
@@ -106,12 +109,11 @@ class Service:
         if plan is None:
             return {"changes": [], "hash": "", "conflicts": [], "not_enforced": []}
         compiled = self._engine.compiled
-        standing = compiled.standing if compiled else {}
         return {
             "changes": list(plan.changes),
             "hash": plan.digest,
             "conflicts": [{"message": found.message, "hint": found.hint} for found in plan.conflicts],
-            "not_enforced": [f"{name}: {why}" for name, why in standing.items() if why.startswith("not enforced")],
+            "not_enforced": [f"{name}: {why}" for name, why in compiled.not_enforced] if compiled else [],
         }
 
     async def reload(self) -> dict[str, Any]:
@@ -121,14 +123,28 @@ class Service:
             self._try_later()
         return {"ok": not error, "error": error or None}
 
-    def lint(self, text: str) -> dict[str, Any]:
-        """The diagnostics of a configuration text (UCI). Raises Refused when it is too long."""
-        if len(text) > LINT_LIMIT:
-            raise Refused(f"the text is longer than {LINT_LIMIT} bytes: lint the file with the netpolicy tool")
-        diagnostics = load_text(text).diagnostics
+    def lint(self, text: str, format: str = UCI) -> dict[str, Any]:
+        """The diagnostics of a configuration text. Raises Refused when it is too long or the format is unknown."""
+        from netpolicy.config.linter import lint_text  # not in memory until somebody asks
+
+        _check_text(text, format)
+        diagnostics = lint_text(text, "<text>", format)
         return {
             "ok": not any(found.severity == "error" for found in diagnostics),
             "diagnostics": [found.as_dict() for found in diagnostics],
+        }
+
+    def convert(self, text: str, source: str, target: str) -> dict[str, Any]:
+        """A configuration text in another spelling, with what was wrong or lost. Raises Refused."""
+        from netpolicy.config.convert import convert_text  # not in memory until somebody asks
+
+        for format in (source, target):
+            _check_text(text, format)
+        converted = convert_text(text, "<text>", source, target)
+        return {
+            "ok": converted.text is not None,
+            "text": converted.text,
+            "diagnostics": [found.as_dict() for found in converted.diagnostics],
         }
 
     async def _fresh_counters(self) -> Mapping[str, tuple[int, int]]:
@@ -140,3 +156,10 @@ class Service:
             except (NftError, UnreadableListing) as error:
                 self._engine.log.add("warning", "flow", f"the rule counters cannot be read: {error}")
         return self._counters
+
+
+def _check_text(text: str, format: str) -> None:
+    if format not in FORMATS:
+        raise Refused(f"{format[:32]!r} is not a format: one of {', '.join(FORMATS)}")
+    if len(text) > LINT_LIMIT:
+        raise Refused(f"the text is longer than {LINT_LIMIT} bytes: use the netpolicy tool on the file")

@@ -6,13 +6,13 @@ cannot be enforced is named with the reason: nothing is silently weaker than it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from netpolicy.core.address import V4, parse_address
 from netpolicy.core.evaluate import World, default_outbound, gate, outcome
 from netpolicy.core.field import PACKET_FIELDS
-from netpolicy.core.model import BLOCK, DIRECT, Outbound, Rule, Ruleset
+from netpolicy.core.model import BLOCK, DIRECT, ROUTES, THROTTLE, Outbound, Rule, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Line, Policy, SourceTranslation
 from netpolicy.dataplane.routing import private_subnets
@@ -23,6 +23,7 @@ from netpolicy.service.devices import by_device
 ENFORCED = "kernel"
 
 LINE_TYPES = ("interface", "table")  # outbounds with a class of their own
+LATER_TYPES = ("xray", "tunnel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Compiled:
     standing: Mapping[str, str]
     enforced: Ruleset
     wants_mac: bool
+    not_enforced: tuple[tuple[str, str], ...] = ()  # (rule, what of it the kernel does not do yet)
 
 
 def needs_class(outbounds: Iterable[Outbound]) -> tuple[str, ...]:
@@ -53,7 +55,10 @@ def world_of(ruleset: Ruleset, states: Iterable[LineState], view: View) -> World
         if outbound is not None and outbound.type == "interface" and outbound.interface:
             ingress[outbound.interface] = state.name
             ingress[state.device] = state.name
-    return World(tuple(state.name for state in states if not state.up), ingress, _local(view))
+    down = [state.name for state in states if not state.up]
+    # Proxies and tunnels are not driven yet: what is sent there waits, is blocked, as its rule says.
+    down += [outbound.name for outbound in ruleset.outbounds if outbound.type in LATER_TYPES]
+    return World(tuple(down), ingress, _local(view))
 
 
 def _local(view: View) -> tuple[tuple[int, int], ...]:
@@ -85,9 +90,9 @@ def compile_policy(
     ways_out = _default_devices(view, MAIN_TABLE)
     entries, standing = [], {}
     for rule in ruleset.ranked:
-        standing[rule.name] = why = _why_not(rule, state, world)
+        standing[rule.name] = why = _why_not(ruleset, rule, state, world)
         if why == ENFORCED:
-            number = to_class(outcome(rule, world), rule)
+            number = to_class(outcome(ruleset, rule, world), rule)
             entries.append(Entry(rule, number, rule.action.log and log, ruleset.blocks(rule)))
     policy = Policy(
         marks=marks,
@@ -109,21 +114,66 @@ def compile_policy(
     met = by_device((entry.rule for entry in entries), dict(policy.device_names))
     enforced = Ruleset(met, ruleset.outbounds, settings)
     wants_mac = any(rule.field("src_mac") is not None for rule in enforced.rules)
-    return Compiled(policy, world, standing, enforced, wants_mac)
+    return Compiled(policy, world, standing, enforced, wants_mac, tuple(_not_enforced(ruleset, standing)))
 
 
-def _why_not(rule: Rule, state: str, world: World) -> str:
+def _not_enforced(ruleset: Ruleset, standing: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for rule in ruleset.rules:
+        why = standing[rule.name] if standing[rule.name].startswith("not enforced") else partly(ruleset, rule)
+        if why:
+            yield rule.name, why
+
+
+# Known at the first packet and not written into the kernel's rules yet.
+LATER_FIELDS = ("dscp",)
+KERNEL_FIELDS = tuple(name for name in PACKET_FIELDS if name not in LATER_FIELDS)
+
+
+def _why_not(ruleset: Ruleset, rule: Rule, state: str, world: World) -> str:
     reason = gate(rule, state)
     if reason:
         return reason
-    unknown = [field.name for field in rule.fields if field.name not in PACKET_FIELDS]
-    if unknown:
-        return f"not enforced yet: {', '.join(unknown)} is not known at the first packet"
-    if rule.action.kind == "throttle":
-        return "not enforced yet: throttle"
-    if not outcome(rule, world):
+    later = not_enforced(ruleset, rule)
+    if later:
+        return f"not enforced yet: {later}"
+    if not outcome(ruleset, rule, world):
         return f"waits: outbound {rule.action.target} is down"
     return ENFORCED
+
+
+def not_enforced(ruleset: Ruleset, rule: Rule) -> str:
+    """What the rule asks for that this version cannot do in the kernel, "" where it can do all of it."""
+    later = [field.name for field in rule.fields if field.name in LATER_FIELDS or field.name == "schedule"]
+    unknown = [field.name for field in rule.fields if field.name not in KERNEL_FIELDS and field.name not in later]
+    if unknown:
+        return f"{', '.join(unknown)} is not known at the first packet"
+    if later:
+        return ", ".join(later)
+    if rule.action.kind == THROTTLE:
+        return "throttle"
+    if rule.action.kind in ROUTES:
+        types = {_type(ruleset, line) for target in rule.action.targets for line in ruleset.lines_of(target)}
+        missing = sorted(types - {*LINE_TYPES, DIRECT, BLOCK})
+        # Without one of its lines a kill switch still holds: a line that is not there counts as down.
+        if missing and not types & {*LINE_TYPES, DIRECT, BLOCK} and rule.action.on_fail == "next":
+            return f"outbounds of type {', '.join(missing)}"
+    return ""
+
+
+def partly(ruleset: Ruleset, rule: Rule) -> str:
+    """What an enforced rule asks for beside what the kernel does of it, or ""."""
+    missing = ["throttle"] if rule.action.throttle else []
+    missing += ["notify"] if rule.action.notify else []
+    for target in rule.action.targets:
+        group = ruleset.outbound(target)
+        if group is not None and group.strategy != "failover":
+            missing.append(f"strategy {group.strategy} of {target} (the first member that is up carries all)")
+    return f"not enforced yet: {', '.join(missing)}" if missing else ""
+
+
+def _type(ruleset: Ruleset, name: str) -> str:
+    outbound = ruleset.outbound(name)
+    return outbound.type if outbound is not None else BLOCK
 
 
 class _Classes:
@@ -149,7 +199,13 @@ class _Classes:
 
 def _lines(ruleset: Ruleset, states: tuple[LineState, ...], numbers: Mapping[str, int], view: View) -> tuple[Line, ...]:
     lines = []
-    sealed = {rule.action.target for rule in ruleset.rules if rule.enabled and rule.action.on_fail == BLOCK}
+    sealed = {
+        line
+        for rule in ruleset.rules
+        if rule.enabled and rule.action.on_fail == BLOCK
+        for target in rule.action.targets
+        for line in ruleset.lines_of(target)
+    }
     for state in states:
         outbound = ruleset.outbound(state.name)
         if outbound is None or state.name not in numbers:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from netpolicy.core.evaluate import Decision, decide
-from netpolicy.core.field import PROTOCOL_NAMES
-from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Facts
+from netpolicy.core.facts import Facts
+from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF
+from netpolicy.core.packet import PROTOCOL_NAMES
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.model import Flow, FlowKey

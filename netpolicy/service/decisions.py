@@ -6,8 +6,8 @@ too. Never counts as proof of completeness: the kernel limits how many it tells.
 
 from __future__ import annotations
 
-from netpolicy.core.field import PROTOCOL_NAMES
 from netpolicy.core.model import Rule, Ruleset
+from netpolicy.core.packet import PROTOCOL_NAMES
 from netpolicy.dataplane.names import rule_chain
 from netpolicy.flows.nflog import LoggedPacket
 from netpolicy.service.engine import Engine

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from netpolicy.core.field import Words, parse_device
-from netpolicy.core.model import ROUTER_ITSELF, Facts, Rule
+from netpolicy.core.facts import Facts
+from netpolicy.core.field import Words
+from netpolicy.core.model import ROUTER_ITSELF, Rule
+from netpolicy.core.packet import parse_device
 
 SOURCE = "src_iface"
 

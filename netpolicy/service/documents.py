@@ -136,7 +136,7 @@ def _rule(engine: Engine, rule: Rule, counters: Mapping[str, tuple[int, int]]) -
         "match": _cut(rule.match_text),
         "action": rule.action.text,
         "on_fail": rule.action.on_fail,
-        "outbound": outcome(rule, compiled.world) if compiled else "",
+        "outbound": outcome(engine.ruleset, rule, compiled.world) if compiled else "",
         "hits": packets,
         "bytes": size,
         "enforced": standing if engine.effective_mode == "enforce" else "observe: nothing is enforced",

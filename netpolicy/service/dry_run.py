@@ -7,18 +7,30 @@ all of them answer alike. The keys of the document are a public contract.
 
 from __future__ import annotations
 
+import datetime
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from netpolicy.core.evaluate import NOTHING_KNOWN, Decision, World, decide
+from netpolicy.core.calendar import MIDNIGHT, active, parse_days, parse_time
+from netpolicy.core.evaluate import NOTHING_KNOWN, Decision, World, decide, first_unmet, gate, unmet_text
+from netpolicy.core.facts import ALIASES, Facts, parse_facts
+from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS
 from netpolicy.core.health import NORMAL, STATES
-from netpolicy.core.model import ALIASES, Facts, Ruleset, parse_facts
+from netpolicy.core.model import Rule, Ruleset
 from netpolicy.core.value import ValueProblem
 
 CERTAIN = "certain"
 AFTER_FIRST_CONNECTION = "after first connection"
 
 STATE = "state"  # stands among the facts, but is not one of the connection
+AT = "at"  # so does the time at which the connection begins, for schedules
+
+# A weekday and a minute of the day; Monday is 0.
+Moment = tuple[int, int]
+
+# Not known when the first packet comes: a name has to be learned, a line measured.
+LATE_FIELDS = (*LEARNED_FIELDS, *MEASURED_FIELDS)
 
 # A reason is about 60 bytes and the bus carries 1 MiB; the last ones tell what decided.
 WHY_LIMIT = 500
@@ -32,7 +44,38 @@ def question(given: Mapping[str, object], in_force: str = NORMAL) -> tuple[Facts
     """
     texts = dict(_texts(given))
     state = texts.pop(STATE, None)
+    texts.pop(AT, None)
     return parse_facts(texts), in_force if state is None else parse_state(state)
+
+
+def moment(given: Mapping[str, object], now: Moment) -> Moment:
+    """The time that is asked about: `at=18:30`, `at=fri,18:30` or `at=2026-11-20T18:30`; else now.
+
+    Raises ValueProblem.
+    """
+    text = str(given.get(AT, "")).strip().lower()
+    if not text:
+        return now
+    try:
+        date, _, clock = text.rpartition("t") if text[:1].isdecimal() else text.replace(" ", ",").rpartition(",")
+        minute = parse_time(clock) % MIDNIGHT
+        if not date:
+            return now[0], minute
+        if date[:1].isdecimal():
+            return datetime.date.fromisoformat(date).weekday(), minute
+        days = parse_days((date,))
+        if len(days) == 1:
+            return days[0], minute
+    except ValueError:
+        pass
+    except ValueProblem as problem:
+        raise ValueProblem(f"{AT}: {problem.text}", problem.hint) from None
+    raise ValueProblem(f"{AT}: {text[:64]!r} is not a time", "18:30, fri,18:30 or 2026-11-20T18:30")
+
+
+def local_moment(now: time.struct_time) -> Moment:
+    """The moment of a local time."""
+    return now.tm_wday, now.tm_hour * 60 + now.tm_min
 
 
 def _texts(given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -56,8 +99,12 @@ def parse_state(text: str) -> str:
     return state
 
 
-def document(ruleset: Ruleset, facts: Facts, state: str, world: World = NOTHING_KNOWN) -> dict[str, Any]:
-    """The `decide` document: which rule this connection hits, where it goes, and why."""
+def document(
+    ruleset: Ruleset, facts: Facts, state: str, world: World = NOTHING_KNOWN, at: Moment | None = None
+) -> dict[str, Any]:
+    """The `decide` document: which rule this connection hits, where it goes, why, and why not the others."""
+    if facts.schedule is None and at is not None:
+        facts.schedule = active(ruleset.schedules, *at)
     made = decide(ruleset, facts, state, world)
     return {
         "rule": made.rule.name if made.rule else None,
@@ -67,12 +114,51 @@ def document(ruleset: Ruleset, facts: Facts, state: str, world: World = NOTHING_
         "state": made.state,
         "confidence": confidence(made),
         "why": _why(made),
+        "runners_up": _runners_up(ruleset, made, facts, state),
     }
+
+
+def _runners_up(ruleset: Ruleset, made: Decision, facts: Facts, state: str) -> list[dict[str, Any]]:
+    """The other rules in rank order: the first field that failed, or that it matches and ranks lower."""
+    if made.is_exempt:
+        return []
+    found = []
+    for rule in ruleset.ranked:
+        if rule is made.rule:
+            continue
+        gated = gate(rule, state)
+        unmet = None if gated else first_unmet(rule, facts)
+        if gated:
+            reason = gated
+        elif unmet is not None:
+            reason = unmet_text(unmet, facts)
+        else:
+            reason = _why_it_lost(rule, made.rule)
+        failed = unmet.name if unmet is not None else None
+        found.append({"rule": rule.name, "priority": rule.priority, "failed": failed, "reason": reason})
+        if len(found) == WHY_LIMIT:
+            break
+    return found
+
+
+def _why_it_lost(rule: Rule, winner: Rule | None) -> str:
+    if winner is None:
+        return "matches, but does not decide: see why"
+    if rule.priority > winner.priority:
+        return "matches, but does not decide: see why"
+    if rule.priority < winner.priority:
+        return f"matches too; its priority {rule.priority} is lower than {winner.priority}"
+    if rule.specificity != winner.specificity:
+        return f"matches too; it has {rule.specificity} match fields, {winner.name} has {winner.specificity}"
+    return f"matches too; {winner.name} stands before it"
 
 
 def confidence(made: Decision) -> str:
     """Whether the first packet already shows everything that the rule asks for."""
-    return CERTAIN if made.rule is None or made.rule.is_packet_only else AFTER_FIRST_CONNECTION
+    rule = made.rule
+    if rule is None or all(field.name not in LATE_FIELDS for field in rule.fields):
+        return CERTAIN
+    return AFTER_FIRST_CONNECTION
 
 
 def _why(made: Decision) -> list[str]:
@@ -100,11 +186,16 @@ def text(found: Mapping[str, Any], given: Mapping[str, object], heading: str = "
         lines.append("why:")
     if len(why) > WHY_SHOWN:
         lines.append(f"  ({len(why) - WHY_SHOWN} more before these, all with --json)")
-    return "\n".join([*lines, *(f"  {reason}" for reason in why[-WHY_SHOWN:])])
+    lines += [f"  {reason}" for reason in why[-WHY_SHOWN:]]
+    also = [one for one in found.get("runners_up") or () if one["failed"] is None and "too" in one["reason"]]
+    if also:
+        lines.append("also matching, without effect:")
+    lines += [f"  {one['rule']}: {one['reason']}" for one in also[:WHY_SHOWN]]
+    return "\n".join(lines)
 
 
 def _context(given: Mapping[str, object]) -> str:
-    return " ".join(f"{name}={value}" for name, value in given.items() if name != STATE) or "nothing is known"
+    return " ".join(f"{name}={value}" for name, value in given.items() if name not in (STATE, AT)) or "nothing is known"
 
 
 def _action(found: Mapping[str, Any]) -> str:

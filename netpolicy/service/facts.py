@@ -7,7 +7,8 @@ from the neighbour table. What cannot be known stays None; nothing is guessed.
 from __future__ import annotations
 
 from netpolicy.core.address import BITS, parse_address
-from netpolicy.core.model import ROUTER_ITSELF, Facts
+from netpolicy.core.facts import Facts
+from netpolicy.core.model import ROUTER_ITSELF
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.state import MAIN_TABLE, Neighbour
 from netpolicy.flows.model import Flow

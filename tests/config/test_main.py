@@ -2,7 +2,7 @@
 
 from netpolicy.config.diagnostic import Findings
 from netpolicy.config.main import read_settings
-from netpolicy.config.uci_section import Option, Section
+from netpolicy.config.source import Option, Section
 
 
 def test_settings_and_the_list_of_further_files():

@@ -2,7 +2,7 @@
 
 from netpolicy.config.diagnostic import Findings
 from netpolicy.config.outbound import read_outbound
-from netpolicy.config.uci_section import Option, Section
+from netpolicy.config.source import Option, Section
 
 
 def test_everything_that_an_interface_can_say():

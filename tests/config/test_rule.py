@@ -4,7 +4,7 @@ import pytest
 
 from netpolicy.config.diagnostic import Findings
 from netpolicy.config.rule import is_protective, read_rule
-from netpolicy.config.uci_section import Option, Section
+from netpolicy.config.source import Option, Section
 
 
 def section(**options: str) -> Section:

@@ -1,13 +1,37 @@
 """The table of options."""
 
-from netpolicy.config.schema import MAIN, OUTBOUND, RULE, SECTIONS, nearest
-from netpolicy.core.model import Outbound, Rule, Settings
+from netpolicy.config.schema import RULE, SECTION_TYPES, SECTIONS, nearest
+from netpolicy.core.calendar import Schedule
+from netpolicy.core.model import Action, Outbound, Rule, Settings, Throttle
+from netpolicy.core.named_list import NamedList
+
+RECORDS = {
+    "netpolicy": Settings(),
+    "outbound": Outbound("o", "direct"),
+    "schedule": Schedule("s"),
+    "throttle": Throttle("t"),
+    "list": NamedList("l"),
+}
 
 
-def test_every_setting_and_every_part_of_an_outbound_has_an_option():
-    assert set(Settings.__slots__) <= set(MAIN)
-    assert set(Outbound.__slots__) - {"position", "title"} <= set(OUTBOUND)
-    assert {"enabled", "priority", "disable"} <= set(Rule.__slots__) & set(RULE)
+def test_every_part_of_every_record_has_an_option():
+    own = {"name", "position", "title", "ranges", "domains"}  # of the section itself, or worked out
+    for type, record in RECORDS.items():
+        assert set(record.__slots__) - own == attributes(type) - own, type
+    assert {"enabled", "priority", "disable", "when", "title"} <= set(Rule.__slots__) & attributes("rule")
+    assert set(Action.__slots__) - {"kind", "target", "targets"} <= attributes("rule")
+
+
+def attributes(type):
+    return {option.attribute for option in SECTIONS[type].options.values()}
+
+
+def test_every_section_type_and_option_is_listed_once_and_in_order():
+    assert set(SECTION_TYPES) == set(SECTIONS)
+    for section in SECTIONS.values():
+        assert set(section.order) == set(section.options)
+        assert not set(section.aliases) & set(section.options), "an alias must not hide an option"
+    assert len({section.plural for section in SECTIONS.values()}) == len(SECTIONS)
 
 
 def test_every_default_is_a_value_that_the_option_takes():
@@ -19,14 +43,22 @@ def test_every_default_is_a_value_that_the_option_takes():
 
 
 def test_the_defaults_are_those_of_the_model():
-    settings = Settings()
-    for name in Settings.__slots__:
-        default = MAIN[name].default
-        given = getattr(settings, name)
-        assert (default if MAIN[name].choices else MAIN[name].read(default) if default else "") == given
+    for type, record in RECORDS.items():
+        for option in SECTIONS[type].options.values():
+            if option.default:
+                given = getattr(record, option.attribute)
+                assert (option.default if option.choices else option.read(option.default)) == given, option.name
+
+
+def test_what_is_shown_is_what_is_read():
+    for option in (option for section in SECTIONS.values() for option in section.options.values()):
+        for text in option.examples if not option.is_match else ():
+            if not option.choices:
+                shown = option.show(option.read(text))
+                assert option.read(shown) == option.read(text)
 
 
 def test_suggestions_know_slips_and_the_words_of_other_packages():
-    assert nearest("priorty", tuple(RULE)) == "did you mean 'priority'?"
-    assert nearest("dest_ip", tuple(RULE)) == "did you mean 'dest_addr'?"
-    assert nearest("qqqqqq", tuple(RULE)) == ""
+    assert nearest("priorty", tuple(one.name for one in RULE)) == "did you mean 'priority'?"
+    assert nearest("dest_ip", tuple(one.name for one in RULE)) == "did you mean 'dest_addr'?"
+    assert nearest("qqqqqq", tuple(one.name for one in RULE)) == ""

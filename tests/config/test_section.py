@@ -3,7 +3,7 @@
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.schema import SECTIONS
 from netpolicy.config.section import read_section
-from netpolicy.config.uci_section import Option, Section
+from netpolicy.config.source import Option, Section
 
 
 def read(*options: Option, kind: str = "rule"):

@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netpolicy.config import uci
-from netpolicy.config.uci import MAX_BYTES, BuiltinReader, read_carefully, read_data, read_text
+from netpolicy.config.text_file import MAX_BYTES
+from netpolicy.config.uci import BuiltinReader, read_data, read_text
+from netpolicy.config.uci_text import read_carefully
 
 
 def places(text: str) -> list[tuple[str, int, int]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from netpolicy.config.diagnostic import ERROR
 from netpolicy.config.reader import Reader, ReaderUnavailable, open_reader
-from netpolicy.config.uci import UciFile
+from netpolicy.config.source import SourceFile
 from netpolicy.config.uci_library import load_module
 
 
@@ -29,7 +29,7 @@ def reader(request) -> Reader:
     return reader_or_skip(request.param)
 
 
-def shape(file: UciFile) -> list[tuple]:
+def shape(file: SourceFile) -> list[tuple]:
     """What a file says, without places."""
     return [
         (one.type, one.name, one.anonymous, {option.name: (option.values, option.is_list) for option in one.options})
@@ -37,11 +37,11 @@ def shape(file: UciFile) -> list[tuple]:
     ]
 
 
-def is_refused(file: UciFile) -> bool:
+def is_refused(file: SourceFile) -> bool:
     return any(item.severity == ERROR for item in file.diagnostics)
 
 
-def read(reader: Reader, folder, text: str | bytes) -> UciFile:
+def read(reader: Reader, folder, text: str | bytes) -> SourceFile:
     path = folder / "netpolicy"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return reader.read(str(path))

@@ -1,7 +1,8 @@
 """What libuci makes of commands, once their words are known."""
 
 from netpolicy.config.diagnostic import Findings
-from netpolicy.config.uci_section import Option, Section, Sections
+from netpolicy.config.source import Option, Section
+from netpolicy.config.uci_section import Sections
 
 
 def opened() -> tuple[Sections, Findings]:

@@ -1,8 +1,9 @@
 """The parts of a decision that the predecessor had no word for."""
 
 from netpolicy.core.evaluate import World, decide
+from netpolicy.core.facts import parse_facts
 from netpolicy.core.field import parse_field
-from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Settings, parse_facts
+from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Settings
 
 OUTBOUNDS = (Outbound("fast", "interface", "wanb"), Outbound("pit", "block"))
 

@@ -11,12 +11,11 @@ from netpolicy.core.field import (
     Numbers,
     format_fact,
     name_matches,
-    parse_device,
     parse_field,
-    parse_mac,
-    parse_protocol,
 )
-from netpolicy.core.value import Unsupported, ValueProblem
+from netpolicy.core.named_list import Lists, NamedList, UnknownList
+from netpolicy.core.packet import parse_device, parse_mac, parse_protocol
+from netpolicy.core.value import ValueProblem
 
 PORTS = st.integers(0, 65535)
 
@@ -90,6 +89,7 @@ def test_no_field_is_satisfied_by_an_unknown_fact_or_takes_no_value(name):
     value = {
         "src_iface": "lan", "src_mac": "02:00:00:00:00:0a", "family": "ipv4", "proto": "tcp", "sni": "*",
         "src_port": "0-65535", "dest_port": "!1", "latency_ms": "<5", "rtt_ms": "<5",
+        "error_rate": "<5%", "loss": "<0.1", "dscp": "!ef", "schedule": "!evening", "domain": "!example.com",
     }.get(name, "!10.0.0.0/8")  # fmt: skip
     assert not parse_field(name, (value,)).matches(None)
     with pytest.raises(ValueProblem):
@@ -111,9 +111,61 @@ def test_words_exclude_and_include():
     assert not parse_field("family", ("!ipv6",)).matches(6)
 
 
-def test_named_lists_are_refused_as_not_supported_yet():
-    with pytest.raises(Unsupported):
+def test_a_named_list_stands_for_its_entries():
+    lists = Lists((NamedList("net", ("10.0.0.0/8", "2001:db8::/32", "example.com")),))
+    field = parse_field("dest_addr", ("@net", "!10.1.0.0/16"), lists)
+    assert field.values == ("@net", "!10.1.0.0/16")
+    assert field.matches((4, 0x0A000001))
+    assert not field.matches((4, 0x0A010001))
+    assert field.matches((6, 0x20010DB8 << 96))
+    assert parse_field("domain", ("@net",), lists).matches("a.example.com")
+
+
+def test_a_list_that_does_not_exist_or_has_nothing_of_the_kind_is_refused():
+    with pytest.raises(UnknownList):
         parse_field("dest_addr", ("@video",))
+    with pytest.raises(ValueProblem, match="has no names"):
+        parse_field("domain", ("@net",), Lists((NamedList("net", ("10.0.0.0/8",)),)))
+    later = Lists((NamedList("later", (), url="https://lists.example/video"),))
+    assert not parse_field("domain", ("@later",), later).matches("example.com")
+
+
+def test_values_are_kept_in_canonical_form():
+    written = {
+        "dest_port": (" 0443 , 80-80", "! 1000-2000"), "proto": ("6", "UDP"), "dest_addr": ("10.0.0.0-10.255.255.255",),
+        "src_mac": ("02-00-00-00-00-0A",), "family": ("IPv4",), "dscp": ("46", "7", "be"), "sni": ("*.Zoom.US.",),
+        "latency_ms": ("= +80",), "loss": (">= 2.5%",), "schedule": ("! evening",), "domain": ("=Example.com.",),
+    }  # fmt: skip
+    assert {name: parse_field(name, values).values for name, values in written.items()} == {
+        "dest_port": ("443", "80", "!1000-2000"), "proto": ("tcp", "udp"), "dest_addr": ("10.0.0.0/8",),
+        "src_mac": ("02:00:00:00:00:0a",), "family": ("ipv4",), "dscp": ("ef", "7", "cs0"), "sni": ("*.zoom.us",),
+        "latency_ms": ("==80",), "loss": (">=0.025",), "schedule": ("!evening",), "domain": ("=example.com",),
+    }  # fmt: skip
+
+
+def test_a_schedule_is_met_by_the_names_that_are_active():
+    field = parse_field("schedule", ("evening", "!holiday"))
+    assert field.matches(("evening", "school"))
+    assert not field.matches(("evening", "holiday"))
+    assert not field.matches(())
+
+
+def test_shares_compare_alike_in_percent_and_as_decimals():
+    for text in (">5%", ">0.05", "> 0.050"):
+        field = parse_field("error_rate", (text,))
+        assert field.matches(0.051)
+        assert not field.matches(0.05)
+    for text in (">1.1", ">101%", ">5", ">0.00000001", ">%", "5%"):
+        with pytest.raises(ValueProblem):
+            parse_field("loss", (text,))
+
+
+def test_dscp_knows_classes_and_numbers():
+    field = parse_field("dscp", ("ef", "cs1", "!8"))
+    assert field.matches(46)
+    assert not field.matches(8)
+    with pytest.raises(ValueProblem):
+        parse_field("dscp", ("64",))
 
 
 def test_limits_on_count_and_length():

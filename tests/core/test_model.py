@@ -2,8 +2,9 @@
 
 import pytest
 
+from netpolicy.core.facts import Facts, parse_facts
 from netpolicy.core.field import FIELD_ORDER, parse_field
-from netpolicy.core.model import Action, Facts, Outbound, Rule, Ruleset, parse_facts
+from netpolicy.core.model import Action, Outbound, Rule, Ruleset
 from netpolicy.core.value import ValueProblem
 
 
@@ -11,7 +12,7 @@ def test_fields_have_one_order_however_they_were_given():
     fields = tuple(
         parse_field(name, (value,)) for name, value in (("proto", "tcp"), ("src_iface", "lan"), ("dest_port", "1"))
     )
-    assert Rule("r", 0, fields, Action("route", "x")).match_text == "src_iface=lan dest_port=1 proto=tcp"
+    assert Rule("r", 0, fields, Action("route", "x")).match_text == "src_iface=lan proto=tcp dest_port=1"
     assert Rule("r", 0, (), Action("route", "x")).match_text == "any"
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from netpolicy.config.plain import rules_from_plain
 from netpolicy.core.evaluate import decide
+from netpolicy.core.facts import parse_facts
 from netpolicy.core.health import step
-from netpolicy.core.model import Ruleset, parse_facts
+from tests.spellings import NotExpressible, load_plain
 
 VECTORS = json.loads((Path(__file__).parent.parent / "data" / "vectors.json").read_text())
 
@@ -20,21 +20,25 @@ def by_id(section: str) -> list:
     return [pytest.param(vector, id=f"{vector['id']} {vector['title']}") for vector in VECTORS[section]]
 
 
+@pytest.mark.parametrize("format", ["uci", "dsl", "yaml"])
 @pytest.mark.parametrize("vector", by_id("evaluate"))
-def test_the_engine_decides_as_the_vector_says(vector):
-    rules, diagnostics = rules_from_plain(vector["rules"])
-    errors = [item for item in diagnostics if item.severity == "error"]
+def test_the_engine_decides_as_the_vector_says_in_every_spelling(vector, format):
+    try:
+        loaded = load_plain(vector["rules"], format)
+    except NotExpressible as reason:
+        pytest.skip(str(reason))
+    errors = [item for item in loaded.diagnostics if item.severity == "error"]
     if vector["expect"].get("lint_error"):
         assert errors
         return
     assert not errors
     facts = parse_facts({name: str(value) for name, value in vector["context"].items()})
-    decision = decide(Ruleset(rules), facts, vector["state"])
+    decision = decide(loaded.ruleset, facts, vector["state"])
     if vector["expect"]["rule"] is None:
         assert decision.rule is None
         return
     assert decision.rule is not None
-    found = {"rule": decision.rule.name, "action": decision.action, "log": decision.log}
+    found = {"rule": decision.rule.title, "action": decision.action, "log": decision.log}
     assert found == {key: vector["expect"][key] for key in found}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netpolicy.core.model import parse_facts
+from netpolicy.core.facts import parse_facts
 from netpolicy.daemon.arguments import parse
 
 CONFIG = ["--config", "/etc/config/netpolicy"]

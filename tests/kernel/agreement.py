@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 from netpolicy.core.address import format_address
 from netpolicy.core.evaluate import decide
+from netpolicy.core.facts import Facts
 from netpolicy.core.field import parse_field
-from netpolicy.core.model import Action, Facts, Outbound, Rule, Ruleset, Settings
+from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Settings
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.names import counter

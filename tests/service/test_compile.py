@@ -9,7 +9,7 @@ import pytest
 
 from netpolicy.config.load import load_text
 from netpolicy.core.evaluate import decide
-from netpolicy.core.model import parse_facts
+from netpolicy.core.facts import parse_facts
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.state import Address, Link, Route

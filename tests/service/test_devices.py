@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from netpolicy.core.facts import Facts
 from netpolicy.core.field import parse_field
-from netpolicy.core.model import Action, Facts, Rule
+from netpolicy.core.model import Action, Rule
 from netpolicy.flows.model import Flow, FlowEvent
 from netpolicy.flows.watch import FlowWatch
 from netpolicy.outbounds.lines import LogicalInterface

@@ -31,6 +31,12 @@ def test_the_document_has_exactly_the_promised_keys() -> None:
         "rule": "web", "action": "route fast", "log": True, "outbound": "fast", "state": "NORMAL",
         "confidence": "certain",
         "why": ["calls: sni is not known, the rule wants *.zoom.us", "web: matches"],
+        "runners_up": [
+            {
+                "rule": "calls", "priority": 9, "failed": "sni",
+                "reason": "sni is not known, the rule wants *.zoom.us",
+            },
+        ],
     }  # fmt: skip
 
 

@@ -1,0 +1,97 @@
+"""From one spelling to another, and to the canonical form of the same.
+
+Writes no file. Gives no text when anything would be left out: a converted file that lost a
+rule is worse than none. What cannot be carried over (comments) is said as a finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netpolicy.config.assemble import Loaded, assemble
+from netpolicy.config.diagnostic import ERROR, Diagnostic, Findings, Place
+from netpolicy.config.load import read_source
+from netpolicy.config.source import SourceFile
+from netpolicy.config.spelling import DSL, UCI
+from netpolicy.config.unload import as_key, to_sections, with_titles_as_names
+from netpolicy.core.model import Ruleset
+
+OPENS_QUOTE_AFTER = " \t\n[{,(=:-"
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The text in the new spelling, None where the source has errors; what was wrong or is not kept."""
+
+    text: str | None
+    diagnostics: tuple[Diagnostic, ...]
+    lost_comments: int = 0
+
+
+def convert_text(text: str, file: str, source: str, target: str) -> Converted:
+    """The configuration of one text in the other spelling. Further files that it lists stay a list."""
+    read = read_source(text, file, source)
+    loaded = assemble((read,))
+    if any(item.severity == ERROR for item in loaded.diagnostics):
+        return Converted(None, loaded.diagnostics)
+    if source == target == DSL:
+        return _formatted(text, read, loaded)
+    printed = print_ruleset(loaded.ruleset, target)
+    findings = Findings()
+    findings.take(loaded.diagnostics)
+    lost = 0
+    if not (source == DSL and target == DSL):
+        lost = count_comments(text)
+    if lost:
+        place = Place(file)
+        findings.warning("NP301", place, f"{lost} comments are not kept", "the DSL formatter alone keeps comments")
+    again = assemble((read_source(printed, file, target),))
+    if as_key(again.ruleset) != as_key(loaded.ruleset):
+        raise AssertionError("the printed text does not say the same")  # a defect: nobody gets that text
+    return Converted(printed, findings.all, lost)
+
+
+def _formatted(text: str, read: SourceFile, loaded: Loaded) -> Converted:
+    from netpolicy.config.format_dsl import format_text
+
+    sections = with_titles_as_names(to_sections(loaded.ruleset))
+    return Converted(format_text(text, sections), loaded.diagnostics)
+
+
+def print_ruleset(ruleset: Ruleset, format: str) -> str:
+    """A rule set as canonical text."""
+    sections = to_sections(ruleset)
+    if format == UCI:
+        from netpolicy.config.print_uci import to_uci
+
+        return to_uci(sections)
+    if format == DSL:
+        from netpolicy.config.print_dsl import to_dsl
+
+        return to_dsl(with_titles_as_names(sections))
+    from netpolicy.config.yaml_sections import to_plain
+    from netpolicy.config.yaml_text import to_yaml
+
+    return to_yaml(to_plain(with_titles_as_names(sections)))
+
+
+def count_comments(text: str) -> int:
+    """How many comments a UCI or YAML text has: a # outside quotes, at the start of a word. Linear."""
+    found = 0
+    quote = ""
+    before = "\n"
+    in_comment = False
+    for c in text:
+        if c == "\n":
+            in_comment = False
+        elif in_comment:
+            pass
+        elif quote:
+            quote = "" if c == quote and before != "\\" else quote
+        elif c in "'\"" and before in OPENS_QUOTE_AFTER:
+            quote = c
+        elif c == "#" and before in " \t\n":
+            found += 1
+            in_comment = True
+        before = c
+    return found

@@ -1,0 +1,31 @@
+"""Everything that is wrong or suspicious about a configuration: what loading finds, and a closer look.
+
+Changes nothing and applies nothing. The closer look (analysis.py) is for people and CI; loading
+for the daemon does without it.
+"""
+
+from __future__ import annotations
+
+from netpolicy.config.analysis import analyse
+from netpolicy.config.assemble import Loaded
+from netpolicy.config.diagnostic import Diagnostic, Findings
+from netpolicy.config.load import load, load_text
+from netpolicy.config.spelling import UCI
+
+
+def lint_file(path: str, reader: str = "auto") -> tuple[Diagnostic, ...]:
+    """All findings of a file and of those that it lists."""
+    return _with_analysis(load(path, reader, needs_main=False, keeps_sources=True))
+
+
+def lint_text(text: str, file: str = "<text>", format: str = UCI) -> tuple[Diagnostic, ...]:
+    """All findings of a text."""
+    return _with_analysis(load_text(text, file, format, keeps_sources=True))
+
+
+def _with_analysis(loaded: Loaded) -> tuple[Diagnostic, ...]:
+    findings = Findings()
+    findings.take(loaded.diagnostics)
+    if not loaded.fatal:
+        analyse(loaded, findings)
+    return findings.all

@@ -1,0 +1,187 @@
+"""Whether the names that settings, groups and rules use exist, and lead somewhere.
+
+Looks at a finished rule set and says what is wrong; drops rules that lead nowhere, never
+changes one. Runs on MicroPython.
+"""
+
+from netpolicy.config.diagnostic import Place
+from netpolicy.config.schema import nearest, suggestion
+from netpolicy.config.section import place_of
+from netpolicy.config.source import Section
+from netpolicy.core.field import Field, Words
+from netpolicy.core.model import BLOCK, BUILT_IN_OUTBOUNDS, GROUP, ROUTES, Outbound, Rule, Ruleset
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from netpolicy.config.assemble import Assembly
+
+
+class References:
+    """One check of one rule set; `dropped` are the names of rules that cannot be used."""
+
+    def __init__(self, assembly: "Assembly", ruleset: Ruleset) -> None:
+        self._assembly = assembly
+        self._findings = assembly.findings
+        self._ruleset = ruleset
+        self._broken = assembly.broken["outbound"]
+        self._sections: dict[tuple[str, int], Section] = {}
+        self.dropped: list[str] = []
+        self._known = tuple(sorted([outbound.name for outbound in ruleset.outbounds] + list(BUILT_IN_OUTBOUNDS)))
+        self._is_full = bool(ruleset.outbounds or self._broken)  # else it is a file of rules alone
+
+    def check(self) -> None:
+        """Report everything that is named and does not exist."""
+        self._check_groups()
+        if self._ruleset.has_main:
+            for option in ("primary", "default"):
+                self._check_setting(option, getattr(self._ruleset.settings, option))
+            self._check_primary()
+            self._check_default()
+        for rule in self._ruleset.rules:
+            if not self._is_usable(rule):
+                self.dropped.append(rule.name)
+
+    def _exists(self, name: str) -> bool:
+        if name in self._broken:
+            return False
+        return self._ruleset.outbound(name) is not None
+
+    def _what_is_wrong(self, name: str) -> str:
+        return "names an outbound that has errors" if name in self._broken else "is not an outbound"
+
+    def _main_place(self, option: str) -> Place:
+        main = self._assembly.main
+        place = Place(self._assembly.files[0].file, main.line if main is not None else 0, 1)
+        written = main.option(option) if main is not None else None
+        return place if written is None else place_of(written, place, written.values[0])
+
+    def _check_setting(self, option: str, name: str) -> None:
+        if name and not self._exists(name):
+            text = f"{option} {name!r} {self._what_is_wrong(name)}"
+            self._assembly.break_off("NP205", self._main_place(option), text, nearest(name, self._known))
+
+    def _check_primary(self) -> None:
+        primary = self._ruleset.outbound(self._ruleset.settings.primary)
+        if primary is not None and primary.type == GROUP:
+            text = f"primary {primary.name!r} is a group: only a line has a health of its own"
+            self._assembly.break_off("NP205", self._main_place("primary"), text, "name one of its members")
+
+    def _check_default(self) -> None:
+        """A default has no on_fail: who means it as a tunnel that must not leak has to know."""
+        name = self._ruleset.settings.default
+        outbound = self._ruleset.outbound(name)
+        if outbound is None or outbound.type in BUILT_IN_OUTBOUNDS:
+            return
+        text = f"default {name!r}: while it is down, traffic without a rule goes by the main table"
+        hint = f"where that must not be, add a last rule: any '1', route {name!r}, on_fail 'block'"
+        self._findings.warning("NP211", self._main_place("default"), text, hint)
+
+    def _check_groups(self) -> None:
+        for outbound in self._ruleset.outbounds:
+            if outbound.type == GROUP and not self._members_exist(outbound):
+                self._broken.add(outbound.name)
+        for outbound in self._ruleset.outbounds:
+            if outbound.type == GROUP and self._contains_itself(outbound):
+                text = f"the group {outbound.name!r} contains itself"
+                self._findings.error("NP213", _position(outbound.position), text, "take it out of its members")
+                self._broken.add(outbound.name)
+
+    def _members_exist(self, group: Outbound) -> bool:
+        good = True
+        for name in group.member:
+            if not self._exists(name):
+                good = False
+                text = f"group {group.name!r}: member {name!r} {self._what_is_wrong(name)}"
+                fix = suggestion(name, self._known)
+                place = self._place("outbound", group.position, "", "member", name)
+                self._findings.error("NP214", place, text, f"did you mean {fix!r}?" if fix else "", fix)
+        return good
+
+    def _contains_itself(self, group: Outbound) -> bool:
+        seen: set[str] = set()
+        waiting = list(group.member)
+        while waiting:
+            name = waiting.pop()
+            if name == group.name:
+                return True
+            found = self._ruleset.outbound(name)
+            if name not in seen and found is not None:
+                seen.add(name)
+                waiting.extend(found.member)
+        return False
+
+    def _is_usable(self, rule: Rule) -> bool:
+        usable = True
+        if rule.action.kind in ROUTES:
+            for target in rule.action.targets:
+                usable = self._check_route(rule, target) and usable
+        if rule.action.throttle:
+            usable = self._check_throttle(rule, rule.action.throttle) and usable
+        field = rule.field("schedule")
+        if field is not None:
+            usable = self._check_schedules(rule, field) and usable
+        return usable
+
+    def _check_route(self, rule: Rule, name: str) -> bool:
+        if self._exists(name):
+            return True
+        text = f"{rule.action.kind} {name!r} {self._what_is_wrong(name)}"
+        place = self._place("rule", rule.position, rule.name, rule.action.kind, name)
+        if not self._is_full:
+            self._findings.warning("NP204", place, text, "the file can be tried with `decide`, not applied")
+            return True
+        fix = suggestion(name, self._known)
+        self._findings.error("NP204", place, text, f"did you mean {fix!r}?" if fix else "", fix)
+        self._assembly.fatal = self._assembly.fatal or name in self._broken
+        self._skip(rule, text)
+        return False
+
+    def _check_throttle(self, rule: Rule, name: str) -> bool:
+        known = tuple([one.name for one in self._ruleset.throttles])
+        if name in known:
+            return True
+        text = f"throttle {name!r} is not defined"
+        place = self._place("rule", rule.position, rule.name, "throttle", name)
+        if not self._is_full and not known and not self._assembly.broken["throttle"]:
+            self._findings.warning("NP215", place, text, "the file can be tried with `decide`, not applied")
+            return True
+        fix = suggestion(name, known)
+        hint = f"did you mean {fix!r}?" if fix else f"define it: config throttle '{name}'"
+        self._findings.error("NP215", place, text, hint, fix)
+        self._skip(rule, text)
+        return False
+
+    def _check_schedules(self, rule: Rule, field: Field) -> bool:
+        assert isinstance(field, Words)
+        known = tuple([one.name for one in self._ruleset.schedules])
+        missing = [str(name) for name in field.wanted + field.unwanted if name not in known]
+        for name in missing:
+            text = f"schedule {name!r} is not defined"
+            place = self._place("rule", rule.position, rule.name, "schedule", name)
+            fix = suggestion(name, known)
+            hint = f"did you mean {fix!r}?" if fix else f"define it: config schedule '{name}'"
+            self._findings.error("NP216", place, text, hint, fix)
+            self._skip(rule, text)
+        return not missing
+
+    def _skip(self, rule: Rule, why: str) -> None:
+        self._assembly.skipped.append((rule.name, why))
+        protects = rule.enabled and (rule.action.on_fail == BLOCK or rule.action.kind == BLOCK)
+        self._assembly.blocked_skip = self._assembly.blocked_skip or protects
+
+    def _place(self, type: str, position: str, rule: str, option: str, value: str) -> Place:
+        """Where a value stands, found again by the line of its section."""
+        if not self._sections:
+            for source in self._assembly.files:
+                for section in source.sections:
+                    self._sections[(source.file, section.line)] = section
+        place = _position(position, rule)
+        found = self._sections.get((place.file, place.line))
+        written = None if found is None or found.type != type else found.option(option)
+        return place if written is None else place_of(written, place, value)
+
+
+def _position(position: str, rule: str = "") -> Place:
+    """The place of "file:line"."""
+    file, _, line = position.rpartition(":")
+    return Place(file, int(line), 1, rule)

@@ -1,0 +1,120 @@
+"""Patterns on the names behind an address: `example.com`, `=…`, `*.…`, `keyword:…`, `regex:…`.
+
+Texts in, matchers out. Never resolves a name. Unlike an sni pattern, a bare name means the name
+and everything under it. Names: RFC 1035 labels, with the underscore that real names have.
+"""
+
+from netpolicy.core.pattern import compile_pattern
+from netpolicy.core.value import ValueProblem
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from netpolicy.core.pattern import Pattern
+
+SUFFIX = "suffix"  # the name and everything under it
+EXACT = "exact"
+UNDER = "under"  # only what is under it
+KEYWORD = "keyword"
+REGEX = "regex"
+
+MAX_NAME = 253
+MAX_LABEL = 63
+LABEL_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+class DomainPattern:
+    """One pattern; `text` is its canonical form, `word` the name, keyword or expression in it."""
+
+    __slots__ = ("_compiled", "kind", "text", "word")
+
+    def __init__(self, kind: str, text: str, word: str, compiled: "Pattern | None" = None) -> None:
+        self.kind = kind
+        self.text = text
+        self.word = word
+        self._compiled = compiled
+
+    def matches(self, name: str) -> bool:
+        """Whether a name in lower case without a final dot is meant."""
+        word = self.word
+        if self.kind == EXACT:
+            return name == word
+        if self.kind == KEYWORD:
+            return word in name
+        if self.kind == REGEX:
+            return self._compiled is not None and self._compiled.search(name)
+        is_under = len(name) > len(word) and name.endswith("." + word)
+        return is_under or (self.kind == SUFFIX and name == word)
+
+
+def parse_domain(text: str) -> DomainPattern:
+    """The pattern of a value. Raises ValueProblem."""
+    text = text.strip()
+    if text.startswith("regex:"):
+        return DomainPattern(REGEX, text, text[6:], compile_pattern(text[6:]))
+    lowered = text.lower()
+    if lowered.startswith("keyword:"):
+        return _keyword(lowered[8:], text)
+    if lowered.startswith("*."):
+        name = _name(lowered[2:], text)
+        return DomainPattern(UNDER, "*." + name, name)
+    if lowered.startswith("="):
+        name = _name(lowered[1:].strip(), text)
+        return DomainPattern(EXACT, "=" + name, name)
+    name = _name(lowered, text)
+    return DomainPattern(SUFFIX, name, name)
+
+
+def _keyword(word: str, text: str) -> DomainPattern:
+    if not word or len(word) > MAX_LABEL or not all(c in LABEL_CHARACTERS or c == "." for c in word):
+        raise ValueProblem("{!r} has no keyword".format(text), "letters, digits, - and . as in keyword:tracker")
+    return DomainPattern(KEYWORD, "keyword:" + word, word)
+
+
+def _name(name: str, text: str) -> str:
+    """The name, checked; `text` is what was written."""
+    if name.endswith("."):
+        name = name[:-1]
+    if any(c > "~" for c in name):
+        raise ValueProblem("{!r}: names are seen in their ASCII form only".format(text), "write the xn-- form")
+    if "://" in name or "/" in name:
+        raise ValueProblem("{!r} is not a domain".format(text), "write only the name of the host, without http://")
+    if "*" in name:
+        raise ValueProblem(
+            "{!r}: a * stands only at the beginning, before a dot".format(text), "*.example.com, or keyword:…"
+        )
+    labels = name.split(".")
+    if all(label and all("0" <= c <= "9" for c in label) for label in labels[-1:]):
+        raise ValueProblem("{!r} is not a domain".format(text), "write addresses as dest_addr")
+    if len(name) > MAX_NAME or not all(_is_label(label) for label in labels):
+        raise ValueProblem("{!r} is not a domain".format(text), "for example example.com")
+    return name
+
+
+def _is_label(label: str) -> bool:
+    if not 0 < len(label) <= MAX_LABEL or label[0] == "-" or label[-1] == "-":
+        return False
+    return all(c in LABEL_CHARACTERS for c in label)
+
+
+class DomainSet:
+    """Many patterns at once: names by a table, O(labels), keywords and expressions one by one."""
+
+    __slots__ = ("_exact", "_others", "_suffix", "_under")
+
+    def __init__(self, patterns: tuple[DomainPattern, ...] = ()) -> None:
+        self._suffix = {one.word for one in patterns if one.kind == SUFFIX}
+        self._exact = {one.word for one in patterns if one.kind == EXACT}
+        self._under = {one.word for one in patterns if one.kind == UNDER}
+        self._others = tuple([one for one in patterns if one.kind in (KEYWORD, REGEX)])
+
+    def matches(self, name: str) -> bool:
+        """Whether one of the patterns means the name."""
+        if name in self._exact or name in self._suffix:
+            return True
+        dot = name.find(".") if self._suffix or self._under else -1
+        while dot >= 0:
+            parent = name[dot + 1 :]
+            if parent in self._suffix or (parent in self._under and dot > 0):
+                return True
+            dot = name.find(".", dot + 1)
+        return any(one.matches(name) for one in self._others)
