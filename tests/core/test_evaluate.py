@@ -94,3 +94,45 @@ def test_reasons_are_put_into_words_when_somebody_reads_them():
         "b: dest_port is not known, the rule wants 443",
         "no rule matches: the default decides",
     )
+
+
+GROUPS = (
+    Outbound("a", "interface", "wana"),
+    Outbound("b", "interface", "wanb"),
+    Outbound("both", "group", member=("a", "b")),
+    Outbound("outer", "group", member=("both", "c")),
+    Outbound("c", "interface", "wanc"),
+    Outbound("ring", "group", member=("ring", "a")),
+)
+
+
+def carried(action: Action, down: tuple[str, ...]) -> str:
+    ruleset = Ruleset((rule("r", action),), GROUPS)
+    return decide(ruleset, parse_facts({"dest_addr": "192.0.2.1"}), world=World(down)).outbound
+
+
+def test_a_group_is_carried_by_its_first_member_that_is_up():
+    for target in ("both", "outer", "ring"):
+        assert carried(Action("route", target), ()) == "a"
+    assert carried(Action("route", "both"), ("a",)) == "b"
+    assert carried(Action("route", "outer"), ("a", "b")) == "c"
+    assert carried(Action("route", "both", on_fail="block"), ("a", "b")) == "block"
+    assert carried(Action("route", "both"), ("both",)) == "direct", "a group that is down as a whole"
+
+
+def test_a_fallback_takes_the_first_that_is_up_and_on_fail_when_none_is():
+    action = Action("fallback", "a", on_fail="block", targets=("a", "both", "c"))
+    assert [carried(action, down) for down in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == ["a", "b", "c", "block"]
+
+
+def test_the_way_that_a_route_took_is_explained():
+    ruleset = Ruleset((rule("r", Action("route", "both")),), GROUPS)
+    made = decide(ruleset, parse_facts({}), world=World(("a",)))
+    assert made.why == ("r: matches", "r: b is the first that is up of both")
+
+
+def test_a_thousand_values_are_not_all_shown():
+    wide = rule("wide", Action("block", "drop"))
+    wide.fields = (parse_field("dest_port", tuple(str(port) for port in range(2000, 3000))),)
+    made = decide(Ruleset((wide,)), parse_facts({"port": "1"}))
+    assert made.why[0].endswith("2007,… (1000 in all)")

@@ -20,6 +20,7 @@ from netpolicy.core.evaluate import decide
 from netpolicy.core.facts import Facts
 from netpolicy.core.field import parse_field
 from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Settings
+from netpolicy.core.named_list import Lists, NamedList
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.names import counter
@@ -99,6 +100,12 @@ class Disagreement(AssertionError):
     """Engine and kernel differ; the text holds what is needed to repeat it."""
 
 
+LISTS = Lists((
+    NamedList("near", ("192.168.1.0/25", "fd00:1::/64", "example.com")),
+    NamedList("far", ("192.0.2.0/28", "198.51.100.0/24", "2001:db8::/32")),
+))  # fmt: skip
+
+
 def random_rule(rng: random.Random, index: int) -> Rule:
     """A rule with some packet fields, negations and overlaps included."""
     choices = {
@@ -117,11 +124,16 @@ def random_rule(rng: random.Random, index: int) -> Rule:
     fields = []
     for name in sorted(wanted):
         values = tuple(rng.sample(choices[name], rng.choice((1, 1, 2, 3)) if name != "family" else 1))
-        fields.append(parse_field(name, values))
+        if name.endswith("_addr") and rng.random() < 0.2:
+            values = (rng.choice(("@near", "!@near", "@far")), *values[1:])
+        fields.append(parse_field(name, values, LISTS))
     action = rng.choice((
         Action("route", "wan_b"), Action("route", "wan_c", on_fail=rng.choice(("next", "direct", "block"))),
         Action("route", "direct"), Action("switch_route", "wan_b"), Action("block", "drop"), Action("block", "reject"),
-        Action("route", "wan_d"), Action("route", "closed"),
+        Action("route", "wan_d"), Action("route", "closed"), Action("route", "pair"),
+        Action("route", "dead", on_fail=rng.choice(("next", "direct", "block"))), Action("route", "nested"),
+        Action("fallback", "wan_c", targets=("wan_c", "wan_b")),
+        Action("fallback", "dead", on_fail=rng.choice(("next", "block")), targets=("dead", "wan_c")),
     ))  # fmt: skip
     states = rng.choice(((), (), (), ("NORMAL",), ("FAILOVER",)))
     return Rule(f"r{index}", rng.choice((0, 10, 10, 50)), tuple(fields), action, when=states,
@@ -135,9 +147,13 @@ def random_ruleset(rng: random.Random) -> Ruleset:
         Outbound("wan_c", "interface", interface="missing0", gateway="198.51.100.1"),
         Outbound("wan_d", "table", table=123),
         Outbound("closed", "block"),
+        Outbound("pair", "group", member=("wan_c", "wan_b")),
+        Outbound("dead", "group", member=("wan_c", "proxy")),
+        Outbound("nested", "group", member=("dead", "wan_d", "pair")),
+        Outbound("proxy", "xray", node="far"),
     )
     rules = tuple(random_rule(rng, index) for index in range(rng.randint(0, 12)))
-    default = rng.choice(("direct", "direct", "wan_b", "wan_c", "block"))
+    default = rng.choice(("direct", "direct", "wan_b", "wan_c", "block", "pair", "dead"))
     return Ruleset(rules, outbounds, Settings(enabled=True, default=default))
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from netpolicy.lab import keeper
 from netpolicy.lab.bench import Lab
-from tests.kernel.steering import A4, B4, B6, LINES, SERVER4, SERVER6, SERVERS, foreign, ours, reload, rule
+from tests.kernel.steering import A4, A6, B4, B6, LINES, SERVER4, SERVER6, SERVERS, foreign, ours, reload, rule
 
 pytestmark = pytest.mark.kernel
 
@@ -153,6 +153,41 @@ def test_when_line_b_loses_its_carrier_new_connections_do_what_on_fail_says(
     assert answer["seen"] == expected
     steered.link("b", "up")
     steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000, timeout=0.3)["seen"] == B4, what="back on line B")
+
+
+GROUP = """
+config outbound 'both'
+	option type 'group'
+	list member 'wan_b'
+	list member 'wan_a'
+"""
+
+
+@pytest.mark.parametrize("action", ["route=both", "+fallback=wan_b"])
+def test_when_the_first_of_several_lines_is_lost_new_connections_go_by_the_next(steered: Lab, action: str) -> None:
+    then = ["+fallback=wan_a"] if "fallback" in action else []
+    config = LINES + GROUP + rule("to_both", "+dest_port=31000", action, *then, "on_fail=block")
+    reload(steered, config)
+    assert steered.tcp("desk", SERVER4, 31000)["seen"] == B4
+    steered.link("b", "down")
+    steered.wait_for(lambda: "wan_b" not in _up(steered), what="wan_b is down")
+    steered.wait_for(lambda: steered.call("status")["kernel"]["in_sync"], what="the kernel follows")
+    assert steered.tcp("desk", SERVER4, 31000)["seen"] == A4
+    assert steered.tcp("desk", SERVER6, 31000)["seen"] == A6
+    decided = steered.call("decide", {"facts": {"dest_addr": SERVER4, "dest_port": "31000"}})
+    assert decided["outbound"] == "wan_a"
+    assert any("wan_a is the first that is up" in why for why in decided["why"])
+    steered.link("b", "up")
+    steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000, timeout=0.3)["seen"] == B4, what="back on line B")
+
+
+def test_a_proxy_that_nobody_drives_yet_counts_as_down_and_its_kill_switch_holds(steered: Lab) -> None:
+    proxy = "\nconfig outbound 'proxy'\n\toption type 'xray'\n\toption node 'far'\n"
+    reload(steered, LINES + proxy + rule("films", "+dest_port=31000", "route=proxy", "on_fail=block"))
+    assert steered.tcp("desk", SERVER4, 31000, timeout=0.5)["seen"] is None
+    reload(steered, LINES + proxy + rule("films", "+dest_port=31000", "route=proxy"))
+    assert steered.tcp("desk", SERVER4, 31000)["seen"] == A4
+    assert any("not enforced yet: outbounds of type xray" in one for one in steered.call("plan")["not_enforced"])
 
 
 @pytest.mark.parametrize(("server", "by_b"), [(SERVER4, B4), (SERVER6, B6)])
