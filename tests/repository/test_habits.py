@@ -166,3 +166,14 @@ def test_every_package_that_setup_installs_has_its_reason() -> None:
     reasons = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
     assert "nftables" in packages
     assert not [name for name in packages if f"`{name}`" not in reasons]
+
+
+def test_every_npm_package_is_pinned_and_has_its_reason() -> None:
+    lines = (ROOT / "scripts/npm-packages.txt").read_text(encoding="utf-8").splitlines()
+    packages = [line.split() for line in lines if line and not line.startswith("#")]
+    reasons = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
+    assert packages
+    for name, version, integrity in packages:
+        assert f"| `{name}` |" in reasons
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+        assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", integrity)
