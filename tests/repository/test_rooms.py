@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from .dialect import DIALECT_FILES, DIALECT_MAY_IMPORT, dialect, module_name
 from .tree import Import, imports, modules, parsed, room_of
 
 # From the ground up. Rooms of one floor do not know each other.
@@ -35,14 +36,12 @@ LAZY_EXCEPTIONS = {
     ("cli", "lab"): "`netpolicy lab` exists on development machines only",
 }
 
-# What MicroPython's standard library also has, and what a room without I/O may use of it.
-CORE_MAY_IMPORT = {"array", "binascii", "collections", "hashlib", "json", "math", "struct"}
-
 # A third-party package belongs to the adapters that give it a twin, and is loaded when it is used.
 ADAPTERS = {
     "pyroute2": ("netpolicy/dataplane/netlink_pyroute2.py",),
     "ubus": ("netpolicy/bus/library.py",),
     "uci": ("netpolicy/config/uci_library.py",),
+    "yaml": ("netpolicy/config/yaml_library.py",),
     "rich": ("netpolicy/lab/",),  # the lab has no twin: it prints plain lines instead
 }
 
@@ -96,28 +95,47 @@ def test_the_rule_can_fail() -> None:
     assert not bad("netpolicy/service/engine.py", "netpolicy.core.model")
 
 
-def test_core_imports_nothing_that_micropython_lacks() -> None:
-    faults = [
-        f"{found.where}: {found.module}"
-        for path in modules()
-        if room_of(path) == "core"
-        for found in imports(path)
-        if found.runs and not found.module.startswith("netpolicy.core") and found.module not in CORE_MAY_IMPORT
-    ]
+def dialect_fault(found: Import) -> str:
+    """Why a file in dialect must not have that import, or ""."""
+    if not found.runs or found.module in DIALECT_MAY_IMPORT:
+        return ""
+    if found.module in {module_name(path) for path in dialect()}:
+        return ""
+    return f"{found.module} is not in dialect"
+
+
+def test_dialect_imports_nothing_that_micropython_lacks() -> None:
+    found = [found for path in dialect() for found in imports(path)]
+    faults = [f"{one.where}: {dialect_fault(one)}" for one in found if dialect_fault(one)]
     assert not faults, "\n".join(faults)
 
 
-def test_core_has_no_dataclass_and_no_enum() -> None:
+def test_dialect_has_no_dataclass_and_no_enum() -> None:
     """MicroPython has neither; the import test alone would miss a decorator by another name."""
     faults = [
         f"{path}:{node.lineno}: {ast.unparse(decorator)}"
-        for path in modules()
-        if room_of(path) == "core"
+        for path in dialect()
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.ClassDef)
         for decorator in node.decorator_list
     ]
     assert not faults, "\n".join(faults)
+
+
+def test_the_list_of_the_dialect_names_files_that_exist() -> None:
+    assert set(DIALECT_FILES) <= set(modules())
+    assert "netpolicy/core/model.py" in dialect()
+
+
+def test_the_rule_of_the_dialect_can_fail() -> None:
+    def bad(module: str, runs: bool = True) -> str:
+        return dialect_fault(Import("netpolicy/core/model.py", 1, module, False, runs))
+
+    assert bad("dataclasses")
+    assert bad("netpolicy.service.engine")
+    assert bad("__future__")
+    assert not bad("collections.abc", runs=False)
+    assert not bad("netpolicy.core.value")
 
 
 def is_third_party(module: str) -> bool:

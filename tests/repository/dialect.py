@@ -1,0 +1,28 @@
+"""The files that are written in the MicroPython dialect, and what such a file may import.
+
+One list for the tests that read the sources and for those that run them on a real MicroPython.
+It only grows. Data: names of rooms and files of the package.
+"""
+
+from __future__ import annotations
+
+from .tree import modules, room_of
+
+# Every file of these rooms.
+DIALECT_ROOMS = ("core",)
+
+# The rest of the package, file by file.
+DIALECT_FILES: tuple[str, ...] = ("netpolicy/__init__.py",)
+
+# What MicroPython's standard library also has, and what code without I/O may use of it.
+DIALECT_MAY_IMPORT = {"array", "binascii", "collections", "hashlib", "json", "math", "struct"}
+
+
+def dialect() -> tuple[str, ...]:
+    """The paths of the files in dialect."""
+    return tuple(path for path in modules() if room_of(path) in DIALECT_ROOMS or path in DIALECT_FILES)
+
+
+def module_name(path: str) -> str:
+    """netpolicy.core.model for netpolicy/core/model.py, netpolicy.core for its __init__.py."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
