@@ -88,6 +88,8 @@ def _dsl_rule(rule: Rule) -> str:
 def _dsl(key: str, value: Any) -> str:
     if value is True:
         return key
+    if value is False and key in ("any", "block"):
+        raise NotExpressible(f"{key}=false is an unknown key in the DSL (D34, D35)")
     if value is False:
         return f"{key}=false"
     quoted = '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

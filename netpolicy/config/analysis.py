@@ -2,6 +2,7 @@
 
 placeholder until the analysis is written in this same change
 """
+
 from netpolicy.config.assemble import Loaded
 from netpolicy.config.diagnostic import Findings
 

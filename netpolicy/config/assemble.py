@@ -106,6 +106,7 @@ class Assembly:
         self.findings = Findings()
         self.settings: Settings | None = None
         self.main: Section | None = None
+        self.has_main = False
         self.fatal = False
         self.blocked_skip = False
         self.files: list[SourceFile] = []
@@ -143,6 +144,7 @@ class Assembly:
             return None
         self._remember("netpolicy", self.main, file.file)
         self.settings, includes = read_settings(self.main, file.file, self.findings)
+        self.has_main = not _only_asserts(self.main)
         self.fatal = self.fatal or self.settings is None or self.main.broken
         return includes
 
@@ -150,9 +152,16 @@ class Assembly:
         """Take a further file: it holds no settings."""
         self._take_form(file)
         for section in file.sections:
-            if section.type == "netpolicy":
+            if section.type == "netpolicy" and _only_asserts(section):
+                self._add_asserts(section, file.file)
+            elif section.type == "netpolicy":
                 text = "further files hold no netpolicy section: the settings are in the main file"
                 self.break_off("NP007", Place(file.file, section.line, 1), text, "move it there")
+
+    def _add_asserts(self, section: Section, file: str) -> None:
+        found, _ = read_settings(section, file, self.findings)
+        if found is not None and self.settings is not None:
+            self.settings.asserts = self.settings.asserts + found.asserts
 
     def finish(self) -> Loaded:
         """Make everything and check what it refers to."""
@@ -187,6 +196,7 @@ class Assembly:
             made("schedule", self._schedules),  # type: ignore[arg-type]
             made("throttle", self._throttles),  # type: ignore[arg-type]
             made("list", self._lists),  # type: ignore[arg-type]
+            self.has_main,
         )
 
     def _take_form(self, file: SourceFile) -> None:
@@ -345,6 +355,11 @@ class Assembly:
         shown = f" {section.type!r}" if is_name(section.type) else ""
         self.findings.error("NP102", Place(file, section.line, 1), "unknown section type" + shown, hint)
         self._skip(section, section.name, blocking)
+
+
+def _only_asserts(section: Section) -> bool:
+    """A file of rules may say what must hold; that makes it no main file."""
+    return bool(section.options) and all(option.name == "assert" for option in section.options)
 
 
 def _with_title(section: Section, title: str) -> Section:

@@ -35,7 +35,8 @@ def convert_text(text: str, file: str, source: str, target: str) -> Converted:
     if any(item.severity == ERROR for item in loaded.diagnostics):
         return Converted(None, loaded.diagnostics)
     if source == target == DSL:
-        return _formatted(text, read, loaded)
+        # Comments are kept, that the rules are is checked as for the others.
+        return _formatted(read, loaded)
     printed = print_ruleset(loaded.ruleset, target)
     findings = Findings()
     findings.take(loaded.diagnostics)
@@ -51,11 +52,13 @@ def convert_text(text: str, file: str, source: str, target: str) -> Converted:
     return Converted(printed, findings.all, lost)
 
 
-def _formatted(text: str, read: SourceFile, loaded: Loaded) -> Converted:
+def _formatted(read: SourceFile, loaded: Loaded) -> Converted:
+    from netpolicy.config.dsl import DslFile
     from netpolicy.config.format_dsl import format_text
 
+    assert isinstance(read, DslFile)
     sections = with_titles_as_names(to_sections(loaded.ruleset))
-    return Converted(format_text(text, sections), loaded.diagnostics)
+    return Converted(format_text(read, sections), loaded.diagnostics)
 
 
 def print_ruleset(ruleset: Ruleset, format: str) -> str:

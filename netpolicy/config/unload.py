@@ -22,7 +22,7 @@ ALWAYS = {"netpolicy": ("enabled",), "outbound": ("type",), "rule": ("priority",
 
 def to_sections(ruleset: Ruleset) -> tuple[Section, ...]:
     """The sections of a rule set, in the order of canonical text."""
-    found = [_settings(ruleset.settings)] if ruleset.has_main else []
+    found = [_settings(ruleset)] if ruleset.has_main or ruleset.settings.asserts else []
     found.extend(_outbound(one) for one in ruleset.outbounds)
     found.extend(_schedule(one) for one in ruleset.schedules)
     found.extend(_throttle(one) for one in ruleset.throttles)
@@ -86,8 +86,12 @@ def _title(record: "Settings | Outbound | Schedule | Profile | NamedList | Rule"
     return (title,) if title and title != getattr(record, "name", "") else ()
 
 
-def _settings(settings: Settings) -> Section:
-    return _section("netpolicy", "main", settings, {})
+def _settings(ruleset: Ruleset) -> Section:
+    section = _section("netpolicy", "main", ruleset.settings, {})
+    if ruleset.has_main:
+        return section
+    asserts = tuple([option for option in section.options if option.name == "assert"])
+    return Section("netpolicy", "main", False, 0, asserts)
 
 
 def _outbound(outbound: Outbound) -> Section:

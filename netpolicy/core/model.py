@@ -229,10 +229,11 @@ class Ruleset:
         schedules: tuple[Schedule, ...] = (),
         throttles: tuple[Throttle, ...] = (),
         lists: tuple[NamedList, ...] = (),
+        has_main: bool = True,
     ) -> None:
         self.rules = rules
         self.outbounds = outbounds
-        self.has_main = settings is not None
+        self.has_main = settings is not None and has_main  # assertions alone are no main section
         self.settings = settings or Settings()
         self.schedules = schedules
         self.throttles = throttles

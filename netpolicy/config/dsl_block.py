@@ -1,0 +1,161 @@
+"""What the blocks of DSL text have in common: a header, options by name, findings with their place.
+
+Never decides what a line means: the kinds of blocks do. Runs on MicroPython.
+"""
+
+from netpolicy.config.diagnostic import Findings, Place
+from netpolicy.config.dsl_word import BLANKS, Line, Piece, WordFault, quoted_name, split
+from netpolicy.config.schema import SECTIONS, OptionSpec, suggestion
+from netpolicy.config.source import Option, Section, spot
+
+
+class Growing:
+    """An option that is being read: a hostile line may have a hundred thousand values."""
+
+    __slots__ = ("column", "line", "spots", "texts")
+
+    def __init__(self, line: int, column: int) -> None:
+        self.texts: list[str] = []
+        self.spots: list[int] = []
+        self.line = line
+        self.column = column
+
+    def extend(self, texts: "list[str]", pieces: "list[Piece]", line: int) -> None:
+        """Take more values."""
+        self.texts.extend(texts)
+        self.spots.extend(spot(line, piece.column) for piece in pieces)
+
+
+class Block:
+    """One section that is being read; `number` is its place among those of the file."""
+
+    __slots__ = (
+        "_column",
+        "_file",
+        "_findings",
+        "_line",
+        "_options",
+        "_order",
+        "broken",
+        "name",
+        "number",
+        "spec",
+        "type",
+    )
+
+    def __init__(self, type: str, name: str, file: str, line: int, column: int, findings: Findings) -> None:
+        self.type = type
+        self.name = name
+        self.spec = SECTIONS[type]
+        self.broken = False
+        self._file = file
+        self._line = line
+        self._column = column
+        self._findings = findings
+        self.number = -1
+        self._options: dict[str, Growing] = {}
+        self._order: list[str] = []  # no dict has an order everywhere
+
+    def begin(self, line: str, number: int, rest: int) -> str:
+        """Take what follows the name in the header line, from offset `rest` on; the comment behind it."""
+        raise NotImplementedError
+
+    def take(self, word: str, line: str, number: int, start: int, end: int) -> "tuple[str, str]":
+        """Take a line of the block, whose first word ends at offset `end`; its directive and comment."""
+        raise NotImplementedError
+
+    def section(self) -> Section:
+        """Everything that was taken."""
+        options = tuple([self._option(name) for name in self._order])
+        return Section(self.type, self.name, False, self._line, options, self._column, self.broken)
+
+    def _option(self, name: str) -> Option:
+        found = self._options[name]
+        is_list = self.spec.options[name].is_list and len(found.texts) != 1
+        return Option(name, tuple(found.texts), is_list, found.line, found.column, tuple(found.spots))
+
+    def count(self, name: str) -> int:
+        """How many values of an option were taken."""
+        return len(self._options[name].texts) if name in self._options else 0
+
+    def fault(
+        self, code: str, text: str, line: int, column: int, hint: str = "", length: int = 0, fix: str = ""
+    ) -> None:
+        """Report a mistake: the section cannot be used."""
+        self.broken = True
+        self._findings.error(code, Place(self._file, line, column, self.name, length), text, hint, fix)
+
+    def unknown(self, text: str, word: str, known: tuple[str, ...], line: int, column: int) -> None:
+        """Report a word that is not known, with the one that was probably meant."""
+        meant = suggestion(word, known)
+        hint = f"did you mean {meant!r}?" if meant else ""
+        self.fault("NP101", text, line, column, hint, len(word), meant)
+
+    def keep(self, spec: OptionSpec, texts: "list[str]", pieces: "list[Piece]", line: int, column: int) -> None:
+        """Remember an option; one of an earlier line is replaced, one of the same line is joined."""
+        old = self._options.get(spec.name)
+        if old is not None and old.line == line and spec.is_list:
+            old.extend(texts, pieces, line)
+            return
+        if old is None:
+            self._order.append(spec.name)
+        else:
+            place = Place(self._file, line, column, self.name)
+            text = f"{spec.word} replaces what line {old.line} says"
+            self._findings.warning("NP005", place, text, "write it once")
+        self._options[spec.name] = Growing(line, column)
+        self._options[spec.name].extend(texts, pieces, line)
+
+    def add(self, spec: OptionSpec, texts: "list[str]", pieces: "list[Piece]", line: int, column: int) -> None:
+        """Remember more values of a list option, whatever line they stand in."""
+        old = self._options.get(spec.name)
+        if old is None or not spec.is_list:
+            self.keep(spec, texts, pieces, line, column)
+        else:
+            old.extend(texts, pieces, line)
+
+
+def read_name(line: str, end: int, word: str) -> "tuple[str, int, int]":
+    """The name behind a header word that ends at `end`, its column, and the offset of what follows.
+
+    The name of a rule is the rest of the line; others end at a blank or colon. Raises WordFault.
+    """
+    start = end
+    while start < len(line) and line[start] in BLANKS:
+        start += 1
+    if line[start : start + 1] in ("'", '"') and line[start : start + 1]:
+        name, after = quoted_name(line, start)
+        return name.strip(), start + 2, after
+    if word == "netpolicy" and line[start:].split(":")[0].split("#")[0].strip() != "main":
+        return "", start + 1, end  # there is one such section, its name may be left out
+    if word == "rule":
+        text = line[start:]
+        for blank in " \t":
+            text = text.split(blank + "#", 1)[0]
+        if text.startswith("#"):
+            text = ""
+        return text.strip().rstrip(":").strip(), start + 1, start + len(text)
+    after = start
+    while after < len(line) and line[after] not in BLANKS and line[after] not in ":#":
+        after += 1
+    return line[start:after], start + 1, after
+
+
+def after_colon(line: str, rest: int) -> "tuple[bool, int]":
+    """Whether the header ends with colons, and the offset behind them."""
+    position = rest
+    while position < len(line) and line[position] in BLANKS:
+        position += 1
+    if line[position : position + 1] != ":":
+        return False, rest
+    while position < len(line) and line[position] == ":":
+        position += 1
+    return True, position
+
+
+def rest_of(line: str, rest: int) -> Line:
+    """The words behind the colon of a header, of which there should be none. Raises WordFault."""
+    found = split(line, rest)
+    if found.words:
+        raise WordFault("nothing may follow the name", "put it into a line of its own", found.words[0].column)
+    return found

@@ -1,0 +1,54 @@
+"""Format DSL text: the canonical form of the same rules, with every comment at its place.
+
+A comment stays with its section and line. Where a line is not printed any more (two match
+lines became one, a default went), its comment stands before the nearest one. Never loses or
+changes a comment. Runs on MicroPython.
+"""
+
+from netpolicy.config.dsl import HEADER, TAIL, Comment, DslFile
+from netpolicy.config.print_dsl import block_of, in_order
+from netpolicy.config.source import Section
+
+
+def format_text(parsed: DslFile, sections: tuple[Section, ...]) -> str:
+    """The text of the canonical sections of a file, with the file's comments."""
+    owners = _owners(parsed, sections)
+    texts = []
+    for section in in_order(sections):
+        comments = [one for one in parsed.comments if one.owner >= 0 and owners[one.owner] is section]
+        texts.append(_with_comments(section, comments))
+    tail = [one.text for one in parsed.comments if one.owner < 0]
+    if tail:
+        texts.append("\n".join(tail) + "\n")
+    return "\n".join(texts)
+
+
+def _owners(parsed: DslFile, sections: tuple[Section, ...]) -> "list[Section]":
+    """For every section of the file its canonical one: the nth of a type is the nth of that type."""
+    waiting: dict[str, list[Section]] = {}
+    for section in sections:
+        waiting.setdefault(section.type, []).append(section)
+    return [waiting[section.type].pop(0) for section in parsed.sections]
+
+
+def _with_comments(section: Section, comments: "list[Comment]") -> str:
+    is_inner = any(one.directive != HEADER for one in comments)
+    block = block_of(section, is_inner)
+    shown = [directive for directive, _ in block.lines]
+    lines: list[str] = []
+    done: set[str] = set()
+    waiting = [one for one in comments if one.directive not in shown and one.directive != TAIL]
+    for directive, text in block.lines:
+        here = [one for one in comments if one.directive == directive] if directive not in done else []
+        done.add(directive)
+        indent = "" if directive == HEADER or not block.is_open else "  "
+        inline = [one for one in here if one.is_inline]
+        before = [one for one in here if not one.is_inline] + inline[:-1]
+        if directive != HEADER or not block.is_open:
+            before = before + waiting  # their own line is gone
+            waiting = []
+        lines.extend(indent + one.text for one in before)
+        lines.append(text + "  " + inline[-1].text if inline else text)
+    rest = waiting + [one for one in comments if one.directive == TAIL]
+    lines.extend(("  " if block.is_open else "") + one.text for one in rest)
+    return "".join([line + "\n" for line in lines])
