@@ -22,7 +22,7 @@ HEADERS = SECTION_TYPES + (ASSERT,)  # noqa: RUF005 - not in MicroPython
 
 
 class Comment:
-    """A comment with its #. `owner` is the section that it belongs to, -1 for the end of the file.
+    """A comment with its #. `owner` is the section that it belongs to, or HEAD or END of the file.
 
     `directive` is the line of the section that it is at or before: a directive or option, HEADER, or
     TAIL for the end of the section. `is_inline`: it stood behind that line.
@@ -36,6 +36,9 @@ class Comment:
         self.directive = directive
         self.is_inline = is_inline
 
+
+HEAD = -2  # comments at the beginning, with an empty line behind them
+END = -1
 
 HEADER = "<header>"
 TAIL = "<tail>"
@@ -100,6 +103,7 @@ class _Reader:
         while start < len(line) and line[start] in BLANKS:
             start += 1
         if start == len(line):
+            self._end_head()
             return
         if line[start] == "#":
             inner = start > 0 and self._block is not None
@@ -118,6 +122,12 @@ class _Reader:
         else:
             directive, comment = self._block.take(word, line, number, start, end)
             self._keep_comments(self._block, directive, comment)
+
+    def _end_head(self) -> None:
+        """An empty line behind the first comments: they are about the whole file."""
+        if not self._blocks:
+            self.comments.extend(Comment(text, HEAD, HEADER, False) for text in self._waiting_inner + self._waiting)
+            self._waiting, self._waiting_inner = [], []
 
     def _header(self, word: str, line: str, number: int, start: int, end: int) -> None:
         self._close()
@@ -181,7 +191,7 @@ class _Reader:
 
     def finish(self) -> DslFile:
         self._close()
-        self.comments.extend(Comment(text, -1, TAIL, False) for text in self._waiting)
+        self.comments.extend(Comment(text, END, TAIL, False) for text in self._waiting)
         if not self._blocks and not self.findings.errors:
             self.findings.error("NP208", Place(self._file), "no rules defined", "begin with `rule NAME:`")
         sections = tuple([block.section() for block in self._blocks])

@@ -5,7 +5,7 @@ lines became one, a default went), its comment stands before the nearest one. Ne
 changes a comment. Runs on MicroPython.
 """
 
-from netpolicy.config.dsl import HEADER, TAIL, Comment, DslFile
+from netpolicy.config.dsl import END, HEAD, HEADER, TAIL, Comment, DslFile
 from netpolicy.config.print_dsl import block_of, in_order
 from netpolicy.config.source import Section
 
@@ -13,11 +13,12 @@ from netpolicy.config.source import Section
 def format_text(parsed: DslFile, sections: tuple[Section, ...]) -> str:
     """The text of the canonical sections of a file, with the file's comments."""
     owners = _owners(parsed, sections)
-    texts = []
+    head = [one.text + "\n" for one in parsed.comments if one.owner == HEAD]
+    texts = ["".join(head)] if head else []
     for section in in_order(sections):
         comments = [one for one in parsed.comments if one.owner >= 0 and owners[one.owner] is section]
         texts.append(_with_comments(section, comments))
-    tail = [one.text for one in parsed.comments if one.owner < 0]
+    tail = [one.text for one in parsed.comments if one.owner == END]
     if tail:
         texts.append("\n".join(tail) + "\n")
     return "\n".join(texts)

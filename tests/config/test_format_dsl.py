@@ -11,7 +11,7 @@ from netpolicy.config.unload import as_key
 UNTIDY = """\
 # head of the file
 
-#second line
+# second line
    rule  a :    # why a
 # before the match, at the margin
   action log route=x # by x
@@ -30,7 +30,8 @@ rule b
 
 TIDY = """\
 # head of the file
-#second line
+
+# second line
 rule a:  # why a
   priority 7
   # before the match
