@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .exit_code import FINDINGS, FINE
-from .files import errors_of, is_unreadable, load, place, show
+from .files import errors_of, is_unreadable, place, show
 from .terminal import Terminal, clean
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """1 when a file has an error."""
-    found = {path: by_place(path, load(path).diagnostics) for path in options.files}
+    from netpolicy.config.linter import lint_file
+
+    found = {path: by_place(path, lint_file(path)) for path in options.files}
     failures = {path: failure(path, diagnostics) for path, diagnostics in found.items()}
     is_fine = not any(failures.values())
     if terminal.as_json:

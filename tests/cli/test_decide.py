@@ -39,7 +39,7 @@ config rule 'no_mail'
 	option block 'reject'
 """
 
-KEYS = {"rule", "action", "log", "outbound", "state", "confidence", "why"}
+KEYS = {"rule", "action", "log", "outbound", "state", "confidence", "why", "runners_up"}
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_the_state_gates_rules(tool: Tool, rules: str) -> None:
         (["proto=tpc"], "unknown protocol"),
         (["src_addr=300.1.1.1"], "invalid address"),
         (["state=GOOD"], "invalid state value"),
-        (["at=12:00"], "unknown fact 'at'"),
+        (["at=25:00"], "is not a time of day"),
         (["latency_ms=nan"], "milliseconds"),
         (["sni=a\x1bb"], "cannot be printed"),
         (["sni=\udcff"], "cannot be printed"),
@@ -136,8 +136,8 @@ def test_a_broken_rule_is_left_out_and_named(tool: Tool, tmp_path: Path) -> None
     [
         ("none", None, "failed to read"),
         ("netpolicy", "confg rule\n", "netpolicy:1:1: invalid command"),
-        ("rules.yaml", "rules: []\n", "not supported yet"),
-        ("rules.np", "rule x:\n", "not supported yet"),
+        ("rules.yaml", "rules: [\n", "rules.yaml:1:8: "),
+        ("rules.np", 'rule x:\n  match sni="\n', "rules.np:2:13: unterminated quote"),
     ],
 )
 def test_a_file_that_cannot_be_used_ends_with_1(
@@ -155,3 +155,43 @@ def test_without_a_daemon_the_hint_is_a_file(tool: Tool, tmp_path: Path) -> None
     result = tool("decide", "port=1", "--socket", str(tmp_path / "none"))
     assert result.code == 1
     assert "--rules FILE" in result.err
+
+
+SCHEDULED = """\
+schedule evening days=mon-fri from=18:00 to=23:00
+outbound fast interface wana
+rule films:
+  priority 5
+  match domain=example.com schedule=evening
+  action route=fast
+rule rest:
+  match port=443
+  action block
+rule last:
+  match any
+  action route=direct
+"""
+
+
+def test_the_hour_that_is_asked_about_decides(tool: Tool, tmp_path: Path) -> None:
+    path = tmp_path / "rules.np"
+    path.write_text(SCHEDULED)
+    asked = ["decide", "--rules", str(path), "domain=a.example.com", "port=443"]
+    for at, rule in (
+        ("fri,18:00", "films"), ("fri,23:00", "rest"), ("sat,18:30", "rest"), ("2026-11-20T22:59", "films"),
+        ("2026-11-21T22:59", "rest"),
+    ):  # fmt: skip
+        assert tool(*asked, f"at={at}", "--json").json["rule"] == rule, at
+
+
+def test_every_other_rule_says_what_failed_or_why_it_lost(tool: Tool, tmp_path: Path) -> None:
+    path = tmp_path / "rules.np"
+    path.write_text(SCHEDULED)
+    asked = ["decide", "--rules", str(path), "port=443", "at=mon,09:00"]
+    assert tool(*asked, "--json").json["runners_up"] == [
+        {"rule": "films", "priority": 5, "failed": "domain",
+         "reason": "domain is not known, the rule wants example.com"},
+        {"rule": "last", "priority": 0, "failed": None, "reason": "matches too; it has 0 match fields, rest has 1"},
+    ]  # fmt: skip
+    shown = tool(*asked).out
+    assert "also matching, without effect:\n  last: matches too" in shown
