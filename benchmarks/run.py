@@ -23,10 +23,10 @@ import netpolicy
 from netpolicy.config.load import load_text
 from netpolicy.core.address import parse_address
 from netpolicy.core.evaluate import decide
-from netpolicy.core.field import FIELDS
 from netpolicy.core.facts import Facts
+from netpolicy.core.field import FIELDS
 from netpolicy.core.model import Action, Rule, Ruleset
-from netpolicy.dataplane import listing, staging
+from netpolicy.dataplane import listing, script, staging
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.nft import Nft
@@ -232,7 +232,7 @@ def _render(count: int) -> Case:
 
     def render() -> str:
         table = build(policy)
-        return staging.full_text(table, staging.all_at(table, 1))
+        return script.full_text(table, script.all_at(table, 1))
 
     return Case(f"render-{count}", _repeated(render), _repeated(_loop), "a loop of 10 000 additions")
 
@@ -294,7 +294,7 @@ class _Swap:
 
 async def _loaded(table: Table) -> listing.Listing:
     nft = Nft()
-    await nft.load(staging.rebuild_text(table, 1))
+    await nft.load(script.rebuild_text(table, 1))
     found = await nft.list_table()
     if found is None:
         raise SystemExit("bench: the table did not load")

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 from dataclasses import dataclass
 
-from netpolicy.dataplane import conflicts, listing, routing, staging
+from netpolicy.dataplane import conflicts, listing, routing, script, staging
 from netpolicy.dataplane.listing import Listing
 from netpolicy.dataplane.names import next_generation
 from netpolicy.dataplane.netlink import Netlink
@@ -54,7 +54,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """Names this plan: the same differences to the same table have the same digest."""
-        text = "\n".join(self.changes) + staging.full_text(self.table, {})
+        text = "\n".join(self.changes) + script.full_text(self.table, {})
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -81,7 +81,7 @@ class Prepared:
 def _written(policy: Policy) -> tuple[Table, str, bytes]:
     """The table of a policy, its text, and the digest of that."""
     table = build(policy)
-    text = staging.full_text(table, staging.all_at(table, 1))
+    text = script.full_text(table, script.all_at(table, 1))
     return table, text, hashlib.sha256(text.encode()).digest()
 
 
@@ -125,10 +125,10 @@ class Kernel:
 
     def include_text(self, plan: Plan) -> str:
         """The table in force as a text that a firewall restart can load: it changes nothing when loaded again."""
-        generations = staging.all_at(plan.table, plan.generation)
+        generations = script.all_at(plan.table, plan.generation)
         if not plan.nft.rebuild:
             generations = staging.after(plan.table, plan.nft, plan.generation)
-        return staging.full_text(plan.table, generations)
+        return script.full_text(plan.table, generations)
 
     async def counters(self) -> dict[str, tuple[int, int]]:
         """Packets and bytes of first packets, by counter name. Empty without our table."""
@@ -142,7 +142,7 @@ class Kernel:
             table = await self._nft.list_table()
             had_table = table is not None and table.is_ours
             if had_table:
-                await self._nft.load(staging.removal_text())
+                await self._nft.load(script.removal_text())
         except (NftError, listing.UnreadableListing) as error:
             refused = error  # marks that lead nowhere do no harm: the rules and routes go all the same
         try:
@@ -172,15 +172,15 @@ class Kernel:
         except NoRehearsal:
             # The hooks are only checked, not loaded; with a deletion before it, so that a table of
             # another shape that is in force now does not count as a reason to refuse.
-            await self._nft.check(staging.rebuild_text(table, 1))
+            await self._nft.check(script.rebuild_text(table, 1))
             plain = staging.unhooked(table)
-            found = await self._nft.rehearse_beside(staging.full_text(plain, staging.all_at(plain, 1)))
+            found = await self._nft.rehearse_beside(script.full_text(plain, script.all_at(plain, 1)))
             self.rehearsal = "beside"
         return found
 
     async def _change_table(self, plan: Plan) -> None:
         if plan.nft.rebuild:
-            await self._nft.load(staging.rebuild_text(plan.table, plan.generation))
+            await self._nft.load(script.rebuild_text(plan.table, plan.generation))
             return
         if plan.nft.is_empty:
             return

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from netpolicy.dataplane import names
-from netpolicy.dataplane.staging import Difference, is_staged
+from netpolicy.dataplane.script import is_staged
+from netpolicy.dataplane.staging import Difference
 
 # Longest listing that is parsed: ten thousand rules need about 30 MB, ours must stay far below.
 LIMIT = 64 << 20

@@ -4,9 +4,7 @@ The highest bit of the mask says "this flow was classified" (conntrack mark only
 others number the class. Never touches a bit outside the mask. Layout: docs/dataplane.md.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from netpolicy.dataplane.record import Record
 
 MINIMUM_BITS = 4  # done, and three bits of class: direct, the three reserved ones, four outbounds
 
@@ -14,20 +12,23 @@ MINIMUM_BITS = 4  # done, and three bits of class: direct, the three reserved on
 MOST_OUTBOUNDS = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Record):
     """The bits under one mask, for example 0x77000000."""
 
-    mask: int
+    __slots__ = ("mask",)
 
-    def __post_init__(self) -> None:
-        if not 0 < self.mask <= 0xFFFFFFFF or bin(self.mask).count("1") < MINIMUM_BITS:
-            raise ValueError(f"a mark mask needs at least {MINIMUM_BITS} of 32 bits, not {self.mask:#x}")
+    def __init__(self, mask: int) -> None:
+        if not 0 < mask <= 0xFFFFFFFF or bin(mask).count("1") < MINIMUM_BITS:
+            raise ValueError(f"a mark mask needs at least {MINIMUM_BITS} of 32 bits, not {mask:#x}")
+        self.mask = mask
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.mask,)
 
     @property
     def done(self) -> int:
         """The bit that says the flow was classified."""
-        return 1 << (self.mask.bit_length() - 1)
+        return 1 << (len(bin(self.mask)) - 3)
 
     @property
     def class_mask(self) -> int:

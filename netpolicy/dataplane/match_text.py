@@ -4,23 +4,26 @@ Every field arrives as disjoint ranges or as words, so negation is already worke
 never guesses where the engine and nft could differ. Syntax: nft(8), 1.0.6 and later.
 """
 
-from __future__ import annotations
-
 from netpolicy.core.address import BITS, V4, V6, format_range
-from netpolicy.core.field import Addresses, Field, Numbers, Words
-from netpolicy.core.model import ROUTER_ITSELF, Rule
+from netpolicy.core.field import Addresses, Numbers, Words
+from netpolicy.core.model import ROUTER_ITSELF
 from netpolicy.core.packet import PORT_PROTOCOLS
 from netpolicy.core.ranges import intersect, merge
-from netpolicy.dataplane.policy import Policy
 
-Range = tuple[int, int]
-Matches = tuple[str, ...]
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from netpolicy.core.field import Field
+    from netpolicy.core.model import Rule
+    from netpolicy.dataplane.policy import Policy
+
+    Ranges = tuple[tuple[int, int], ...]
+    Matches = tuple[str, ...]
 
 FAMILY_WORD = {V4: "ip", V6: "ip6"}
 WITH_PORTS = merge([(number, number) for number in PORT_PROTOCOLS])
 
 
-def forwarded_matches(rule: Rule, policy: Policy) -> Matches:
+def forwarded_matches(rule: "Rule", policy: "Policy") -> "Matches":
     """The expressions, one per nft rule, for packets that come in by a device. Empty: it can match none."""
     devices = rule.field("src_iface")
     if devices is None:
@@ -29,7 +32,7 @@ def forwarded_matches(rule: Rule, policy: Policy) -> Matches:
     return () if head is None else _by_family(rule, policy, head)
 
 
-def own_matches(rule: Rule, policy: Policy) -> Matches:
+def own_matches(rule: "Rule", policy: "Policy") -> "Matches":
     """The same for packets of the router itself, whose only known interface is `lo`."""
     devices = rule.field("src_iface")
     if (devices and not devices.matches(ROUTER_ITSELF)) or rule.field("src_mac"):
@@ -37,7 +40,7 @@ def own_matches(rule: Rule, policy: Policy) -> Matches:
     return _by_family(rule, policy, "")
 
 
-def _by_family(rule: Rule, policy: Policy, head: str) -> Matches:
+def _by_family(rule: "Rule", policy: "Policy", head: str) -> "Matches":
     tail = _tail(rule)
     if tail is None:
         return ()
@@ -59,7 +62,7 @@ def _by_family(rule: Rule, policy: Policy, head: str) -> Matches:
     return tuple(result)
 
 
-def _addresses(rule: Rule, family: int) -> str | None:
+def _addresses(rule: "Rule", family: int) -> str | None:
     """The address expressions of one family; "" when any address does, None when none can."""
     parts = []
     for name, direction in (("dest_addr", "daddr"), ("src_addr", "saddr")):
@@ -76,7 +79,7 @@ def _addresses(rule: Rule, family: int) -> str | None:
     return " ".join(parts)
 
 
-def _tail(rule: Rule) -> str | None:
+def _tail(rule: "Rule") -> str | None:
     """Protocol and ports; None when no packet can satisfy them."""
     protocols = _numbers(rule.field("proto"))
     ports = [(_numbers(rule.field(name)), word) for name, word in (("src_port", "sport"), ("dest_port", "dport"))]
@@ -99,18 +102,18 @@ def _tail(rule: Rule) -> str | None:
     return " ".join(parts)
 
 
-def _numbers(field: Field | None) -> tuple[Range, ...] | None:
+def _numbers(field: "Field | None") -> "Ranges | None":
     if field is None:
         return None
     assert isinstance(field, Numbers)
     return field.ranges
 
 
-def _spans(ranges: tuple[Range, ...]) -> list[str]:
+def _spans(ranges: "Ranges") -> list[str]:
     return [str(low) if low == high else f"{low}-{high}" for low, high in ranges]
 
 
-def _words(expression: str, field: Field, policy: Policy, quoted: bool) -> str | None:
+def _words(expression: str, field: "Field", policy: "Policy", quoted: bool) -> str | None:
     """Equality with one of the words; None when no word can be met by an incoming packet."""
     assert isinstance(field, Words)
 

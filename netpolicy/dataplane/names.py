@@ -4,10 +4,8 @@ The same input gives the same name on every machine. Never a bare word: short ge
 names such as "fwd" are nft keywords. Prefixes: docs/dataplane.md.
 """
 
-from __future__ import annotations
-
+import binascii
 import hashlib
-import re
 
 TABLE = "netpolicy"
 FAMILY = "inet"
@@ -19,11 +17,8 @@ LONGEST = 31  # nft's oldest limit on names, and dnsmasq's
 
 GENERATIONS = 999
 
-_GENERATION = re.compile(r"^g[0-9]{1,3}_")
-
 # 40 bits: among the most rules that a configuration may have, two equal ones are not to be expected.
 _DIGITS = 10
-_LOOKS_CUT = re.compile(r"_[0-9a-f]{10}$")
 
 
 def kernel_name(prefix: str, name: str) -> str:
@@ -32,10 +27,15 @@ def kernel_name(prefix: str, name: str) -> str:
     A name that looks like the result of a cut is cut too, so that no name can take another's.
     """
     plain = f"{prefix}_{name}"
-    if len(plain) <= LONGEST and plain == plain.lower() and not _LOOKS_CUT.search(plain):
+    if len(plain) <= LONGEST and plain == plain.lower() and not _looks_cut(plain):
         return plain
-    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
+    digest = binascii.hexlify(hashlib.sha256(name.encode()).digest()).decode()[:_DIGITS]
     return f"{plain.lower()[: LONGEST - _DIGITS - 1]}_{digest}"
+
+
+def _looks_cut(name: str) -> bool:
+    end = name[-_DIGITS:]
+    return name[-_DIGITS - 1 : -_DIGITS] == "_" and all(c in "0123456789abcdef" for c in end)
 
 
 def rule_chain(name: str) -> str:
@@ -65,13 +65,22 @@ def marking_chain(number: int) -> str:
 
 def without_generation(name: str) -> str:
     """`g12_forwarded` as `g_forwarded`: the same object whatever its generation."""
-    return _GENERATION.sub("g_", name)
+    digits = _digits_after_g(name)
+    return "g" + name[1 + digits :] if digits else name
 
 
 def generation_of(name: str) -> int:
     """The generation number in a name, 0 when it has none."""
-    found = _GENERATION.match(name)
-    return int(found.group()[1:-1]) if found else 0
+    digits = _digits_after_g(name)
+    return int(name[1 : 1 + digits]) if digits else 0
+
+
+def _digits_after_g(name: str) -> int:
+    """How many digits stand in a name between its `g` and a `_`: 1 to 3, 0 when it has no generation."""
+    if not name.startswith("g"):
+        return 0
+    digits = name.find("_") - 1
+    return digits if 1 <= digits <= 3 and all("0" <= c <= "9" for c in name[1 : 1 + digits]) else 0
 
 
 def next_generation(current: int) -> int:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import replace
 
 from netpolicy.dataplane import netlink_records as records
 from netpolicy.dataplane import netlink_wire as wire
+from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.state import Address, Link, Neighbour, Route, RoutingRule
 
 NEWLINK, DELLINK, GETLINK = 16, 17, 18

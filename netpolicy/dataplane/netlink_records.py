@@ -10,8 +10,8 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
+from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.state import IPV4, IPV6, Link, NetlinkError, Route, RoutingRule
 
 FAMILIES = {IPV4: socket.AF_INET.value, IPV6: socket.AF_INET6.value}

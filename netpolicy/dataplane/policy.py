@@ -4,26 +4,32 @@ What the renderer and the router planner read. Never knows where a rule came fro
 does I/O; built by the service from rules, network and health.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, field
-
-from netpolicy.core.model import Rule
 from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.record import Record
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from netpolicy.core.model import Rule
 
 DIRECT_CLASS = 0
 
+USUAL_MARKS = Marks(0x77000000)
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+
+class Hop(Record):
     """The way to the next router in one family: a gateway, or "" for straight on to the device."""
 
-    family: int
-    gateway: str
+    __slots__ = ("family", "gateway")
+
+    def __init__(self, family: int, gateway: str) -> None:
+        self.family = family
+        self.gateway = gateway
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.family, self.gateway)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Record):
     """An outbound as the kernel sees it: a class, a table, and what is in it.
 
     Its table is ours and holds the connected routes, one default per hop and an unreachable
@@ -31,73 +37,130 @@ class Line:
     outbound of type `table`) somebody else's table takes the place of the defaults.
     """
 
-    name: str
-    number: int  # the class, 1 to Marks.capacity
-    device: str = ""
-    hops: tuple[Hop, ...] = ()
-    foreign_table: int = 0
-    leaves_by: tuple[str, ...] = ()  # every device that its packets may leave by, of those that lead out
-    sealed: bool = False  # a rule says `on_fail block`: its packets must never leave by another device
+    __slots__ = ("name", "number", "device", "hops", "foreign_table", "leaves_by", "sealed")
+
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        device: str = "",
+        hops: "tuple[Hop, ...]" = (),
+        foreign_table: int = 0,
+        leaves_by: "tuple[str, ...]" = (),
+        sealed: bool = False,
+    ) -> None:
+        self.name = name
+        self.number = number  # the class, 1 to Marks.capacity
+        self.device = device
+        self.hops = hops
+        self.foreign_table = foreign_table
+        self.leaves_by = leaves_by  # every device that its packets may leave by, of those that lead out
+        self.sealed = sealed  # a rule says `on_fail block`: its packets must never leave by another device
+
+    def values(self) -> "tuple[object, ...]":
+        return (
+            self.name, self.number, self.device, self.hops, self.foreign_table, self.leaves_by, self.sealed,
+        )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class SourceTranslation:
+class SourceTranslation(Record):
     """What leaves by this device gets an address of this device."""
 
-    device: str
-    ipv4: bool = False
-    ipv6: bool = False
-    ipv6_prefix: str = ""  # NPTv6: the source prefix is exchanged for this one
+    __slots__ = ("device", "ipv4", "ipv6", "ipv6_prefix")
+
+    def __init__(self, device: str, ipv4: bool = False, ipv6: bool = False, ipv6_prefix: str = "") -> None:
+        self.device = device
+        self.ipv4 = ipv4
+        self.ipv6 = ipv6
+        self.ipv6_prefix = ipv6_prefix  # NPTv6: the source prefix is exchanged for this one
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.device, self.ipv4, self.ipv6, self.ipv6_prefix)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Record):
     """A rule that stands now, and the class that its flows get."""
 
-    rule: Rule
-    number: int
-    log: bool = False
-    blocks: bool = False  # it was written to block; a route whose line is down and refuses was not
+    __slots__ = ("rule", "number", "log", "blocks")
+
+    def __init__(self, rule: "Rule", number: int, log: bool = False, blocks: bool = False) -> None:
+        self.rule = rule
+        self.number = number
+        self.log = log
+        self.blocks = blocks  # it was written to block; a route whose line is down and refuses was not
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.rule, self.number, self.log, self.blocks)
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Record):
     """Everything the kernel should do for us."""
 
-    marks: Marks = field(default_factory=lambda: Marks(0x77000000))
-    lines: tuple[Line, ...] = ()
-    entries: tuple[Entry, ...] = ()  # in rank order
-    counted: tuple[str, ...] = ()  # rules that keep their counter though they do not stand now
-    ingress: tuple[tuple[str, int], ...] = ()  # (device, class): what comes in here goes back here
-    default_forwarded: int = DIRECT_CLASS
-    default_own: int = DIRECT_CLASS  # the router's own traffic
-    translations: tuple[SourceTranslation, ...] = ()
-    ways_out: tuple[str, ...] = ()  # devices with a default route in main, whoever set it
-    near: tuple[str, ...] = ()  # private subnets on devices that lead out (a modem's): every class may go there
-    skip_marks: tuple[int, ...] = ()  # exact marks of others: their packets are left alone
-    device_names: tuple[tuple[str, str], ...] = ()  # logical interface → device
-    table_base: int = 7000
-    rule_priority: int = 7000
+    __slots__ = (
+        "marks", "lines", "entries", "counted", "ingress", "default_forwarded", "default_own", "translations",
+        "ways_out", "near", "skip_marks", "device_names", "table_base", "rule_priority",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        marks: Marks = USUAL_MARKS,
+        lines: "tuple[Line, ...]" = (),
+        entries: "tuple[Entry, ...]" = (),
+        counted: "tuple[str, ...]" = (),
+        ingress: "tuple[tuple[str, int], ...]" = (),
+        default_forwarded: int = DIRECT_CLASS,
+        default_own: int = DIRECT_CLASS,
+        translations: "tuple[SourceTranslation, ...]" = (),
+        ways_out: "tuple[str, ...]" = (),
+        near: "tuple[str, ...]" = (),
+        skip_marks: "tuple[int, ...]" = (),
+        device_names: "tuple[tuple[str, str], ...]" = (),
+        table_base: int = 7000,
+        rule_priority: int = 7000,
+    ) -> None:
+        self.marks = marks
+        self.lines = lines
+        self.entries = entries  # in rank order
+        self.counted = counted  # rules that keep their counter though they do not stand now
+        self.ingress = ingress  # (device, class): what comes in here goes back here
+        self.default_forwarded = default_forwarded
+        self.default_own = default_own  # the router's own traffic
+        self.translations = translations
+        self.ways_out = ways_out  # devices with a default route in main, whoever set it
+        self.near = near  # private subnets on devices that lead out (a modem's): every class may go there
+        self.skip_marks = skip_marks  # exact marks of others: their packets are left alone
+        self.device_names = device_names  # logical interface → device
+        self.table_base = table_base
+        self.rule_priority = rule_priority
+
+    def values(self) -> "tuple[object, ...]":
+        return (
+            self.marks, self.lines, self.entries, self.counted, self.ingress, self.default_forwarded,
+            self.default_own, self.translations, self.ways_out, self.near, self.skip_marks, self.device_names,
+            self.table_base, self.rule_priority,
+        )  # fmt: skip
 
     @property
-    def classes(self) -> tuple[int, ...]:
+    def classes(self) -> "tuple[int, ...]":
         """Every class in use, direct and blocks included, ascending."""
         used = {DIRECT_CLASS, self.default_forwarded, self.default_own}
-        used.update(line.number for line in self.lines)
-        used.update(entry.number for entry in self.entries)
-        used.update(number for _, number in self.ingress)
+        used.update([line.number for line in self.lines])
+        used.update([entry.number for entry in self.entries])
+        used.update([number for _, number in self.ingress])
         return tuple(sorted(used))
 
     @property
-    def forbidden(self) -> tuple[tuple[int, str], ...]:
+    def forbidden(self) -> "tuple[tuple[int, str], ...]":
         """(class, device) pairs that no packet may show when it leaves: another line than that of a sealed class."""
-        leading_out = set(self.ways_out).union(*(line.leaves_by for line in self.lines))
-        return tuple(
+        leading_out = set(self.ways_out)
+        for line in self.lines:
+            leading_out.update(line.leaves_by)
+        return tuple([
             (line.number, device)
             for line in self.lines
             if line.sealed
             for device in sorted(leading_out - set(line.leaves_by))
-        )
+        ])  # fmt: skip
 
     def devices(self, name: str) -> str:
         """The device behind a logical interface name; the name itself when it is one already."""

@@ -4,15 +4,17 @@ Values in, values out. Only objects with our protocol number are ever compared o
 Priorities and tables: docs/dataplane.md; metrics and kinds: ip-route(8), ip-rule(8).
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 from netpolicy.core.address import BITS, V4, V6, parse_address
 from netpolicy.core.ranges import contains
-from netpolicy.dataplane.policy import Line, Policy
-from netpolicy.dataplane.state import IPV4, IPV6, MAIN_TABLE, PROTOCOL, Address, Route, RoutingRule
+from netpolicy.dataplane.record import Record
+from netpolicy.dataplane.state import IPV4, IPV6, MAIN_TABLE, PROTOCOL, Route, RoutingRule
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from netpolicy.dataplane.policy import Line, Policy
+    from netpolicy.dataplane.state import Address
 
 # The highest metric below the kernel's 32-bit limit that `ip` prints back unchanged: any real
 # default wins over the unreachable one, and that one stays when the device goes.
@@ -34,15 +36,24 @@ PRIVATE = {
 SPAN = 200  # priorities and tables from the base that we call ours
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(Record):
     """Routes and rules, as sets that can be compared."""
 
-    routes: frozenset[Route] = frozenset()
-    rules: frozenset[RoutingRule] = frozenset()
+    __slots__ = ("routes", "rules")
+
+    def __init__(
+        self,
+        routes: "frozenset[Route]" = frozenset(),
+        rules: "frozenset[RoutingRule]" = frozenset(),
+    ) -> None:
+        self.routes = routes
+        self.rules = rules
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.routes, self.rules)
 
 
-def desired(policy: Policy, main: Iterable[Route], addresses: Iterable[Address] = ()) -> Routing:
+def desired(policy: "Policy", main: "Iterable[Route]", addresses: "Iterable[Address]" = ()) -> Routing:
     """The routing that the policy's lines need, given the routes and addresses that exist (for the connected ones)."""
     main = list(main)
     subnets = connected(main, addresses)
@@ -58,13 +69,15 @@ def desired(policy: Policy, main: Iterable[Route], addresses: Iterable[Address] 
     return Routing(frozenset(routes), frozenset(rules))
 
 
-def connected(main: Iterable[Route], addresses: Iterable[Address]) -> list[Route]:
+def connected(main: "Iterable[Route]", addresses: "Iterable[Address]") -> "list[Route]":
     """The routes of main to subnets that the router itself is in."""
-    own = [(address.device, *_span(address.address, address.prefixlen)) for address in addresses]
+    own = [(address.device,) + _span(address.address, address.prefixlen) for address in addresses]
     return [route for route in main if _is_connected(route, own)]
 
 
-def private_subnets(main: Iterable[Route], addresses: Iterable[Address], devices: Iterable[str]) -> tuple[str, ...]:
+def private_subnets(
+    main: "Iterable[Route]", addresses: "Iterable[Address]", devices: "Iterable[str]"
+) -> "tuple[str, ...]":
     """The private ones of the connected subnets on these devices, sorted."""
     chosen = set(devices)
     found = connected(main, addresses)
@@ -77,7 +90,7 @@ def _is_private(destination: str) -> bool:
     return contains(PRIVATE[family], low)
 
 
-def _is_link_local(route: Route, line: Line) -> bool:
+def _is_link_local(route: Route, line: "Line") -> bool:
     """Whether a route of main is the link-local subnet of the line's own device.
 
     Sockets bound to the device ask the line's table (`_bound`): without it a DHCPv6 client's
@@ -93,7 +106,7 @@ def _is_link_local(route: Route, line: Line) -> bool:
     )
 
 
-def _is_connected(route: Route, own: list[tuple[str, int, int, int]]) -> bool:
+def _is_connected(route: Route, own: "list[tuple[str, int, int, int]]") -> bool:
     """Whether a route of main is a subnet that the router itself is in.
 
     A route to a device says that as little as its length does: VPN clients cover the whole
@@ -114,14 +127,14 @@ def _is_connected(route: Route, own: list[tuple[str, int, int, int]]) -> bool:
     )
 
 
-def _span(address: str, length: int) -> tuple[int, int, int]:
+def _span(address: str, length: int) -> "tuple[int, int, int]":
     """Family, first and last address of the network that an address with this prefix length is in."""
     family, number = parse_address(address)
     host = (1 << (BITS[family] - length)) - 1
     return family, number & ~host, number | host
 
 
-def _routes(policy: Policy, line: Line, connected: list[Route]) -> set[Route]:
+def _routes(policy: "Policy", line: "Line", connected: "list[Route]") -> "set[Route]":
     table = policy.table_base + line.number
     routes = {
         Route(
@@ -149,15 +162,17 @@ def _routes(policy: Policy, line: Line, connected: list[Route]) -> set[Route]:
     return routes
 
 
-def _without_twins(connected: list[Route], device: str) -> Iterable[Route]:
+def _without_twins(connected: "list[Route]", device: str) -> "list[Route]":
     """One route per subnet and metric: two modems often have the same subnet, the line's own device is meant then."""
     chosen: dict[tuple[int, str, int], Route] = {}
-    for route in sorted(connected, key=lambda route: (route.device != device, route.device)):
+    # With the place in the list: MicroPython's sort is not stable.
+    for _, _, place in sorted([(one.device != device, one.device, place) for place, one in enumerate(connected)]):
+        route = connected[place]
         chosen.setdefault((route.family, route.destination, route.metric), route)
-    return chosen.values()
+    return list(chosen.values())
 
 
-def _bound(policy: Policy) -> Iterable[RoutingRule]:
+def _bound(policy: "Policy") -> "list[RoutingRule]":
     """What a socket of the router follows that is bound to the device of a line (SO_BINDTODEVICE).
 
     It has said which line it wants: a rule of ours must not send it to the table of another, where
@@ -168,14 +183,16 @@ def _bound(policy: Policy) -> Iterable[RoutingRule]:
     for line in policy.lines:
         if line.device and not line.foreign_table:
             found.setdefault(line.device, line)
+    rules = []
     for device, line in found.items():
         led = {hop.family for hop in line.hops}
         for family in (IPV4, IPV6):
             table = policy.table_base + line.number if family in led else MAIN_TABLE
-            yield RoutingRule(family, policy.rule_priority, table, oif=device)
+            rules.append(RoutingRule(family, policy.rule_priority, table, oif=device))
+    return rules
 
 
-def _rules(policy: Policy, line: Line) -> set[RoutingRule]:
+def _rules(policy: "Policy", line: "Line") -> "set[RoutingRule]":
     mark, mask = policy.marks.bits(line.number), policy.marks.class_mask
     priority = policy.rule_priority + line.number
     rules = set()
@@ -187,7 +204,7 @@ def _rules(policy: Policy, line: Line) -> set[RoutingRule]:
     return rules
 
 
-def ours(routes: Iterable[Route], rules: Iterable[RoutingRule]) -> Routing:
+def ours(routes: "Iterable[Route]", rules: "Iterable[RoutingRule]") -> Routing:
     """What of the observed state carries our protocol number, in comparable form."""
     return Routing(
         frozenset(_comparable(route) for route in routes if route.protocol == PROTOCOL),
@@ -212,14 +229,25 @@ def _comparable(route: Route) -> Route:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingChange:
+class RoutingChange(Record):
     """What to add before the swap and what to remove after it, each in order."""
 
-    add_routes: tuple[Route, ...]
-    add_rules: tuple[RoutingRule, ...]
-    delete_rules: tuple[RoutingRule, ...]
-    delete_routes: tuple[Route, ...]
+    __slots__ = ("add_routes", "add_rules", "delete_rules", "delete_routes")
+
+    def __init__(
+        self,
+        add_routes: "tuple[Route, ...]",
+        add_rules: "tuple[RoutingRule, ...]",
+        delete_rules: "tuple[RoutingRule, ...]",
+        delete_routes: "tuple[Route, ...]",
+    ) -> None:
+        self.add_routes = add_routes
+        self.add_rules = add_rules
+        self.delete_rules = delete_rules
+        self.delete_routes = delete_routes
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.add_routes, self.add_rules, self.delete_rules, self.delete_routes)
 
     @property
     def is_empty(self) -> bool:
@@ -227,7 +255,7 @@ class RoutingChange:
         return not (self.add_routes or self.add_rules or self.delete_rules or self.delete_routes)
 
     @property
-    def changes(self) -> tuple[str, ...]:
+    def changes(self) -> "tuple[str, ...]":
         """One line per change, in the words of `ip`."""
         lines = [f"+ {describe_route(route)}" for route in self.add_routes]
         lines += [f"+ {describe_rule(rule)}" for rule in self.add_rules]
@@ -242,12 +270,21 @@ def change(wanted: Routing, loaded: Routing) -> RoutingChange:
     add = [route for key, route in want.items() if key not in loaded.routes]
     delete = [route for route in loaded.routes if route not in want]
     return RoutingChange(
-        # Subnets first, so that a gateway is reachable when its default is added; unreachable last.
-        tuple(sorted(add, key=lambda r: (r.destination == "default", r.kind != "unicast", r.table, str(r)))),
-        tuple(sorted(wanted.rules - loaded.rules, key=lambda rule: (rule.priority, rule.family))),
-        tuple(sorted(loaded.rules - wanted.rules, key=lambda rule: (rule.priority, rule.family))),
+        in_order(add),
+        rules_in_order(wanted.rules - loaded.rules),
+        rules_in_order(loaded.rules - wanted.rules),
         tuple(sorted(delete, key=lambda r: (r.kind != "unicast", r.table, str(r)))),
     )
+
+
+def in_order(routes: "Iterable[Route]") -> "tuple[Route, ...]":
+    """Subnets first, so that a gateway is reachable when its default is added; unreachable last."""
+    return tuple(sorted(routes, key=lambda r: (r.destination == "default", r.kind != "unicast", r.table, str(r))))
+
+
+def rules_in_order(rules: "Iterable[RoutingRule]") -> "tuple[RoutingRule, ...]":
+    """As the kernel asks them; of one priority (bound sockets) always in the same order."""
+    return tuple(sorted(rules, key=lambda rule: (rule.priority, rule.family, rule.oif, str(rule))))
 
 
 def describe_route(route: Route) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from netpolicy.dataplane import names
+from netpolicy.dataplane.script import TABLE, declare, fill, is_staged, restore_map, spelled
 from netpolicy.dataplane.table import Chain, Table
-
-TABLE = f"{names.FAMILY} {names.TABLE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,58 +46,25 @@ class Difference:
         return (*lines, "+ map restore") if self.no_map else tuple(lines)
 
 
-def is_staged(name: str) -> bool:
-    """Whether chains of this name carry a generation."""
-    return name.startswith("g_")
-
-
-def full_text(table: Table, generations: dict[str, int]) -> str:
-    """The whole table, for an empty kernel, a rehearsal, or the fw4 include. Loading it twice changes nothing."""
-    lines = [f"add table {TABLE}"]
-    lines += [f"add counter {TABLE} {name}" for name in table.counters]
-    for name, chain in table.chains.items():
-        lines += _declare(_spelled(name, generations.get(name, 0)), chain)
-    lines += _map(table)
-    for name, chain in table.chains.items():
-        if chain.rules:
-            lines += _fill(_spelled(name, generations.get(name, 0)), chain, generations)
-    return "\n".join(lines) + "\n"
-
-
 def unhooked(table: Table) -> Table:
     """The same table with its base chains off their hooks: it can be loaded beside the real one to be read back."""
-    chains = {name: Chain(chain.rules) for name, chain in table.chains.items()}
+    chains = [(name, Chain(table.chains[name].rules)) for name in table.order]
     return Table(table.counters, table.restore, chains)
-
-
-def all_at(table: Table, generation: int) -> dict[str, int]:
-    """Every staged chain at one generation."""
-    return {name: generation for name in table.chains if is_staged(name)}
-
-
-def rebuild_text(table: Table, generation: int) -> str:
-    """Delete and load in one transaction: loses counters, and a few packets pass unmarked meanwhile."""
-    return f"add table {TABLE}\ndelete table {TABLE}\n{full_text(table, all_at(table, generation))}"
-
-
-def removal_text() -> str:
-    """Removes the table whether or not it is there."""
-    return f"add table {TABLE}\ndelete table {TABLE}\n"
 
 
 def stage_text(table: Table, difference: Difference, generation: int) -> str:
     """Loads what is new under names that nothing refers to yet; "" when there is nothing."""
     generations = after(table, difference, generation)
-    fresh = [name for name in table.chains if name in difference.missing_chains or _restaged(name, difference)]
+    fresh = [name for name in table.order if name in difference.missing_chains or _restaged(name, difference)]
     regular = [name for name in fresh if not table.chains[name].header]
     lines = [f"add counter {TABLE} {name}" for name in difference.missing_counters]
     for name in regular:
-        lines += _declare(_spelled(name, generation), table.chains[name])
+        lines += declare(spelled(name, generation), table.chains[name])
     if difference.no_map:
-        lines += _map(table)
+        lines += restore_map(table)
     for name in regular:
         if table.chains[name].rules:
-            lines += _fill(_spelled(name, generation), table.chains[name], generations)
+            lines += fill(spelled(name, generation), table.chains[name], generations)
     elements = [f"{key} : {verdict}" for key, verdict in table.restore if key in difference.missing_elements]
     if elements and not difference.no_map:
         lines.append(f"add element {TABLE} restore {{ {', '.join(elements)} }}")
@@ -116,10 +81,10 @@ def swap_text(table: Table, difference: Difference, generation: int) -> str:
     lines = []
     for name in difference.missing_chains:
         if table.chains[name].header:
-            lines += _declare(name, table.chains[name]) + _fill(name, table.chains[name], generations)
+            lines += declare(name, table.chains[name]) + fill(name, table.chains[name], generations)
     for name in refill:
         if name in table.chains:
-            lines += _fill(name, table.chains[name], generations)
+            lines += fill(name, table.chains[name], generations)
     if difference.stale_elements:
         lines.append(f"delete element {TABLE} restore {{ {', '.join(difference.stale_elements)} }}")
     lines += _delete_chains(table, difference)
@@ -129,8 +94,8 @@ def swap_text(table: Table, difference: Difference, generation: int) -> str:
 
 def unstage_text(table: Table, difference: Difference, generation: int) -> str:
     """Removes what stage_text loaded, after a swap that failed."""
-    fresh = [name for name in table.chains if name in difference.missing_chains or _restaged(name, difference)]
-    regular = [_spelled(name, generation) for name in fresh if not table.chains[name].header]
+    fresh = [name for name in table.order if name in difference.missing_chains or _restaged(name, difference)]
+    regular = [spelled(name, generation) for name in fresh if not table.chains[name].header]
     lines = [f"flush chain {TABLE} {name}" for name in regular]
     if difference.missing_elements and not difference.no_map:
         lines.append(f"delete element {TABLE} restore {{ {', '.join(difference.missing_elements)} }}")
@@ -146,35 +111,8 @@ def _restaged(name: str, difference: Difference) -> bool:
 def after(table: Table, difference: Difference, generation: int) -> dict[str, int]:
     """The generation of every staged chain once the swap is done."""
     after = dict(difference.generations)
-    after.update({name: generation for name in table.chains if _restaged(name, difference)})
+    after.update({name: generation for name in table.order if _restaged(name, difference)})
     return after
-
-
-def _spelled(name: str, generation: int) -> str:
-    return f"g{generation}_{name[2:]}" if is_staged(name) else name
-
-
-def _declare(name: str, chain: Chain) -> list[str]:
-    hook = f" {{ {chain.header} }}" if chain.header else ""
-    return [f"add chain {TABLE} {name}{hook}"]
-
-
-def _fill(name: str, chain: Chain, generations: dict[str, int]) -> list[str]:
-    lines = [f"flush chain {TABLE} {name}"]
-    for rule in chain.rules:
-        for staged, generation in generations.items():
-            if rule == f"goto {staged}":
-                rule = f"goto {_spelled(staged, generation)}"
-        lines.append(f"add rule {TABLE} {name} {rule}")
-    return lines
-
-
-def _map(table: Table) -> list[str]:
-    elements = ", ".join(f"{key} : {verdict}" for key, verdict in table.restore)
-    return [
-        f"add map {TABLE} restore {{ type mark : verdict; }}",
-        f"add element {TABLE} restore {{ {elements} }}",
-    ]
 
 
 def _delete_chains(table: Table, difference: Difference) -> list[str]:

@@ -4,9 +4,7 @@ Plain values, the same for what should be and for what is read back. Never does 
 Field meanings follow rtnetlink(7) and the kernel header <linux/rtnetlink.h>.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from netpolicy.dataplane.record import Record
 
 IPV4 = 4
 IPV6 = 6
@@ -18,74 +16,132 @@ PROTOCOL = 78
 MAIN_TABLE = 254
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Record):
     """A network device as RTM_GETLINK tells it."""
 
-    index: int
-    name: str
-    up: bool  # IFF_UP: administratively up
-    carrier: bool  # IFF_LOWER_UP
-    mac: str = ""  # "" where the device has none
-    kind: str = ""  # IFLA_INFO_KIND: "veth", "bridge", …; "" when not told
+    __slots__ = ("index", "name", "up", "carrier", "mac", "kind")
+
+    def __init__(self, index: int, name: str, up: bool, carrier: bool, mac: str = "", kind: str = "") -> None:
+        self.index = index
+        self.name = name
+        self.up = up  # IFF_UP: administratively up
+        self.carrier = carrier  # IFF_LOWER_UP
+        self.mac = mac  # "" where the device has none
+        self.kind = kind  # IFLA_INFO_KIND: "veth", "bridge", …; "" when not told
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.index, self.name, self.up, self.carrier, self.mac, self.kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Record):
     """An address on a device."""
 
-    family: int  # 4 or 6
-    device: str
-    address: str  # without prefix length
-    prefixlen: int
-    scope: str = "global"  # global, link, host
-    tentative: bool = False  # IPv6 duplicate address detection is still running
+    __slots__ = ("family", "device", "address", "prefixlen", "scope", "tentative")
+
+    def __init__(
+        self, family: int, device: str, address: str, prefixlen: int, scope: str = "global", tentative: bool = False
+    ) -> None:
+        self.family = family  # 4 or 6
+        self.device = device
+        self.address = address  # without prefix length
+        self.prefixlen = prefixlen
+        self.scope = scope  # global, link, host
+        self.tentative = tentative  # IPv6 duplicate address detection is still running
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.family, self.device, self.address, self.prefixlen, self.scope, self.tentative)
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(Record):
     """An entry of the neighbour table with a known link-layer address."""
 
-    family: int
-    device: str
-    address: str
-    mac: str
+    __slots__ = ("family", "device", "address", "mac")
+
+    def __init__(self, family: int, device: str, address: str, mac: str) -> None:
+        self.family = family
+        self.device = device
+        self.address = address
+        self.mac = mac
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.family, self.device, self.address, self.mac)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Record):
     """A route. `destination` is a CIDR text, "default" for 0.0.0.0/0 and ::/0."""
 
-    family: int
-    table: int
-    destination: str
-    kind: str = "unicast"  # unicast, unreachable, blackhole, prohibit, local, broadcast, …
-    gateway: str = ""
-    device: str = ""
-    metric: int = 0
-    protocol: int = PROTOCOL
-    scope: str = "global"  # global, link, host
-    source: str = ""  # preferred source address
+    __slots__ = (
+        "family", "table", "destination", "kind", "gateway", "device", "metric", "protocol", "scope", "source",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        family: int,
+        table: int,
+        destination: str,
+        kind: str = "unicast",
+        gateway: str = "",
+        device: str = "",
+        metric: int = 0,
+        protocol: int = PROTOCOL,
+        scope: str = "global",
+        source: str = "",
+    ) -> None:
+        self.family = family
+        self.table = table
+        self.destination = destination
+        self.kind = kind  # unicast, unreachable, blackhole, prohibit, local, broadcast, …
+        self.gateway = gateway
+        self.device = device
+        self.metric = metric
+        self.protocol = protocol
+        self.scope = scope  # global, link, host
+        self.source = source  # preferred source address
+
+    def values(self) -> "tuple[object, ...]":
+        return (
+            self.family, self.table, self.destination, self.kind, self.gateway, self.device, self.metric,
+            self.protocol, self.scope, self.source,
+        )  # fmt: skip
 
     @property
-    def key(self) -> tuple[int, int, str, int]:
+    def key(self) -> "tuple[int, int, str, int]":
         """What the kernel allows once per table: a second route with the same key replaces the first."""
         return self.family, self.table, self.destination, self.metric
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingRule:
+class RoutingRule(Record):
     """A policy rule of `ip rule`; `action` is "lookup" or "unreachable"."""
 
-    family: int
-    priority: int
-    table: int = 0
-    mark: int = 0
-    mask: int = 0
-    action: str = "lookup"
-    protocol: int = PROTOCOL
-    selectors: str = ""  # what else a foreign rule tests, "from 10.0.0.0/8 iif br-lan"; ours have none
-    oif: str = ""  # the device that a socket is bound to; the name stands also while there is no such device
+    __slots__ = ("family", "priority", "table", "mark", "mask", "action", "protocol", "selectors", "oif")
+
+    def __init__(
+        self,
+        family: int,
+        priority: int,
+        table: int = 0,
+        mark: int = 0,
+        mask: int = 0,
+        action: str = "lookup",
+        protocol: int = PROTOCOL,
+        selectors: str = "",
+        oif: str = "",
+    ) -> None:
+        self.family = family
+        self.priority = priority
+        self.table = table
+        self.mark = mark
+        self.mask = mask
+        self.action = action
+        self.protocol = protocol
+        self.selectors = selectors  # what else a foreign rule tests, "from 10.0.0.0/8 iif br-lan"; ours have none
+        self.oif = oif  # the device that a socket is bound to; the name stands also while there is no such device
+
+    def values(self) -> "tuple[object, ...]":
+        return (
+            self.family, self.priority, self.table, self.mark, self.mask, self.action, self.protocol,
+            self.selectors, self.oif,
+        )  # fmt: skip
 
 
 class NetlinkError(Exception):

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_watch import Watch
 from netpolicy.dataplane.nft import Nft, NftError
 from netpolicy.dataplane.policy import Entry, Hop, Policy, SourceTranslation
+from netpolicy.dataplane.record import replace
 from tests.netns import needs_root, run
 from tests.router import WAN_A, WAN_B, chain, everything, of_others, ours, policy, router, rule
 

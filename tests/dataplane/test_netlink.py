@@ -11,11 +11,11 @@ import re
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 
 import pytest
 
 from netpolicy.dataplane.netlink import Netlink, is_absent, is_present, open_netlink
+from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.state import Address, Link, Neighbour, NetlinkError, Route, RoutingRule
 from tests.netns import needs_root, private_netns, run
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netpolicy.dataplane import routing
 from netpolicy.dataplane.marks import MOST_OUTBOUNDS, Marks
 from netpolicy.dataplane.policy import Hop, Line, Policy
+from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.state import PROTOCOL, Route, RoutingRule
 
 LINE = Line("b", 2, "wanb", (Hop(4, "198.51.100.1"),))

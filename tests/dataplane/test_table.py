@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Entry, Policy, SourceTranslation
+from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.table import build
 from tests.router import WAN_A, WAN_B, policy, rule
 

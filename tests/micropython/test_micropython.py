@@ -39,13 +39,17 @@ def test_a_module_in_dialect_is_imported_by_micropython(path: str) -> None:
     assert imported()[module_name(path)] == "imported"
 
 
-def test_the_same_program_prints_the_same_text_under_both_interpreters() -> None:
-    there = on_micropython(HERE / "on_micropython.py")
+@pytest.mark.parametrize(
+    ("program", "word"),
+    [("on_micropython.py", "decision"), ("text_on_micropython.py", "ip -6 rule add")],
+)
+def test_the_same_program_prints_the_same_text_under_both_interpreters(program: str, word: str) -> None:
+    there = on_micropython(HERE / program)
     assert (there.returncode, there.stderr) == (0, "")
-    here = on_cpython(HERE / "on_micropython.py")
+    here = on_cpython(HERE / program)
     assert (here.returncode, here.stderr) == (0, "")
     assert there.stdout == here.stdout
-    assert "decision" in there.stdout
+    assert word in there.stdout
 
 
 def test_every_vector_is_decided_as_it_says() -> None:

@@ -12,7 +12,19 @@ from .tree import modules, room_of
 DIALECT_ROOMS = ("core",)
 
 # The rest of the package, file by file.
-DIALECT_FILES: tuple[str, ...] = ("netpolicy/__init__.py",)
+DIALECT_FILES = (
+    "netpolicy/__init__.py",
+    "netpolicy/dataplane/__init__.py",
+    "netpolicy/dataplane/marks.py",
+    "netpolicy/dataplane/match_text.py",
+    "netpolicy/dataplane/names.py",
+    "netpolicy/dataplane/policy.py",
+    "netpolicy/dataplane/record.py",
+    "netpolicy/dataplane/routing.py",
+    "netpolicy/dataplane/script.py",
+    "netpolicy/dataplane/state.py",
+    "netpolicy/dataplane/table.py",
+)
 
 # What MicroPython's standard library also has, and what code without I/O may use of it.
 DIALECT_MAY_IMPORT = {"array", "binascii", "collections", "hashlib", "json", "math", "struct"}

@@ -1,0 +1,144 @@
+"""The whole data plane as text that `nft -f` and `ip -batch` take: no listing, no difference.
+
+What the daemon loads into an empty kernel, and all that a box without it needs. Never reads the
+kernel and never starts a program. Syntax: nft(8) 1.0.6, ip(8), ip-route(8), ip-rule(8).
+"""
+
+from netpolicy.dataplane import names
+from netpolicy.dataplane.routing import in_order, rules_in_order
+from netpolicy.dataplane.state import IPV4, IPV6, PROTOCOL
+from netpolicy.dataplane.table import Chain, Table, build
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from netpolicy.dataplane.policy import Policy
+    from netpolicy.dataplane.routing import Routing
+    from netpolicy.dataplane.state import Route, RoutingRule
+
+TABLE = f"{names.FAMILY} {names.TABLE}"
+
+# What a device name may hold beyond letters and digits to be one word, for `ip -batch` as for a shell.
+IN_WORDS = "._-@+:"
+
+
+def nft_script(policy: "Policy") -> str:
+    """A text for `nft -f`: in one transaction our table is what the policy says, whatever it was before."""
+    return rebuild_text(build(policy), 1)
+
+
+def ip_commands(routing: "Routing") -> "tuple[str, ...]":
+    """Command lines after which our routes and rules are these, whatever they were before.
+
+    Ours goes first, so for some milliseconds the main table decides; of a sealed line nothing leaves
+    meanwhile, the nft table sees to it. Raises ValueError for a device name that is not one word.
+    """
+    lines = []
+    for family in (IPV4, IPV6):
+        lines.extend([f"ip -{family} {line}" for line in ip_batch(routing, family)])
+    return tuple(lines)
+
+
+def ip_batch(routing: "Routing", family: int) -> "tuple[str, ...]":
+    """The same for one family as lines for `ip -4 -batch` or `ip -6 -batch`."""
+    lines = [f"rule flush protocol {PROTOCOL}", f"route flush table all protocol {PROTOCOL}"]
+    lines.extend([_route_line(route) for route in in_order(routing.routes) if route.family == family])
+    lines.extend([_rule_line(rule) for rule in rules_in_order(routing.rules) if rule.family == family])
+    return tuple(lines)
+
+
+def _route_line(route: "Route") -> str:
+    words = ["route replace"]
+    if route.kind != "unicast":
+        words.append(route.kind)
+    words.append(route.destination)
+    if route.gateway:
+        words.append(f"via {route.gateway}")
+    if route.device:
+        words.append(f"dev {_word(route.device)}")
+    words.append(f"table {route.table}")
+    if route.metric:
+        words.append(f"metric {route.metric}")
+    if route.scope != "global" and route.family == IPV4:
+        words.append(f"scope {route.scope}")
+    words.append(f"protocol {PROTOCOL}")
+    return " ".join(words)
+
+
+def _rule_line(rule: "RoutingRule") -> str:
+    words = [f"rule add priority {rule.priority}"]
+    if rule.oif:
+        words.append(f"oif {_word(rule.oif)}")
+    if rule.mark or rule.mask:
+        words.append(f"fwmark {rule.mark:#x}/{rule.mask:#x}")
+    words.append(f"table {rule.table}" if rule.action == "lookup" else f"type {rule.action}")
+    words.append(f"protocol {PROTOCOL}")
+    return " ".join(words)
+
+
+def _word(device: str) -> str:
+    if not all("a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" or c in IN_WORDS for c in device):
+        raise ValueError(f"the device name {device!r} cannot be written in a command line")
+    return device
+
+
+def is_staged(name: str) -> bool:
+    """Whether chains of this name carry a generation."""
+    return name.startswith("g_")
+
+
+def all_at(table: Table, generation: int) -> "dict[str, int]":
+    """Every staged chain at one generation."""
+    return {name: generation for name in table.order if is_staged(name)}
+
+
+def full_text(table: Table, generations: "dict[str, int]") -> str:
+    """The whole table, for an empty kernel, a rehearsal, or the fw4 include. Loading it twice changes nothing."""
+    lines = [f"add table {TABLE}"]
+    lines += [f"add counter {TABLE} {name}" for name in table.counters]
+    for name in table.order:
+        lines += declare(spelled(name, generations.get(name, 0)), table.chains[name])
+    lines += restore_map(table)
+    for name in table.order:
+        if table.chains[name].rules:
+            lines += fill(spelled(name, generations.get(name, 0)), table.chains[name], generations)
+    return "\n".join(lines) + "\n"
+
+
+def rebuild_text(table: Table, generation: int) -> str:
+    """Delete and load in one transaction: loses counters, and a few packets pass unmarked meanwhile."""
+    return removal_text() + full_text(table, all_at(table, generation))
+
+
+def removal_text() -> str:
+    """Removes the table whether or not it is there."""
+    return f"add table {TABLE}\ndelete table {TABLE}\n"
+
+
+def spelled(name: str, generation: int) -> str:
+    """The name of a chain as loaded."""
+    return f"g{generation}_{name[2:]}" if is_staged(name) else name
+
+
+def declare(name: str, chain: Chain) -> "list[str]":
+    """The lines that make the chain, empty."""
+    hook = f" {{ {chain.header} }}" if chain.header else ""
+    return [f"add chain {TABLE} {name}{hook}"]
+
+
+def fill(name: str, chain: Chain, generations: "dict[str, int]") -> "list[str]":
+    """The lines that put the chain's rules into it, in place of those it has."""
+    lines = [f"flush chain {TABLE} {name}"]
+    for rule in chain.rules:
+        if rule.startswith("goto g_") and rule[5:] in generations:
+            rule = f"goto {spelled(rule[5:], generations[rule[5:]])}"
+        lines.append(f"add rule {TABLE} {name} {rule}")
+    return lines
+
+
+def restore_map(table: Table) -> "list[str]":
+    """The lines that make the map from a conntrack mark's class to what is done with its packets."""
+    elements = ", ".join([f"{key} : {verdict}" for key, verdict in table.restore])
+    return [
+        f"add map {TABLE} restore {{ type mark : verdict; }}",
+        f"add element {TABLE} restore {{ {elements} }}",
+    ]

@@ -1,0 +1,136 @@
+"""The text of the data plane for policies drawn from a seed: nft script and ip command lines, printed.
+
+Under two interpreters the same program has to print the same text, whatever the order of their
+dicts and sets. The draws come from a small generator of our own: the interpreters' differ.
+"""
+
+from netpolicy.core.field import parse_field
+from netpolicy.core.model import Action, Rule
+from netpolicy.dataplane import names
+from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslation
+from netpolicy.dataplane.record import replace
+from netpolicy.dataplane.routing import change, desired, ours
+from netpolicy.dataplane.script import ip_commands, nft_script
+from netpolicy.dataplane.state import Address, Route, RoutingRule
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netpolicy.core.field import Field
+
+POLICIES = 60
+
+DEVICES = ("wana", "wanb", "tun0", "ppp0")
+
+VALUES = (
+    ("dest_addr", ("192.0.2.0/24", "!192.0.2.7", "10.0.0.1-10.0.0.9", "2001:db8::/32", "::/0", "198.51.100.3")),
+    ("src_addr", ("192.168.1.0/24", "!192.168.1.9", "fd00::/8")),
+    ("dest_port", ("443", "80", "1000-2000", "!1500", "0-65535")),
+    ("src_port", ("53", "!99")),
+    ("proto", ("tcp", "udp", "icmp", "!gre", "58")),
+    ("src_iface", ("lan", "guest", "lo", "!wan", "home")),
+    ("src_mac", ("02:00:00:00:00:0b", "!02:00:00:00:00:0a")),
+    ("family", ("ipv4",)),
+)
+
+RULE_NAMES = ("r", "Rule", "a_rule_with_a_name_of_more_than_31_letters", "r_0123456789")
+
+MAIN = (
+    Route(4, 254, "default", gateway="192.0.2.1", device="wana", protocol=3),
+    Route(4, 254, "192.0.2.0/24", device="wana", protocol=2, scope="link"),
+    Route(4, 254, "192.168.1.0/24", device="br-lan", protocol=2, scope="link", source="192.168.1.1"),
+    Route(4, 254, "192.168.1.0/24", device="tun0", protocol=2, scope="link"),
+    Route(4, 254, "10.0.0.0/8", device="ppp0", protocol=4),
+    Route(6, 254, "fd00:1::/64", device="br-lan", protocol=2, metric=256),
+    Route(6, 254, "fe80::/64", device="wana", protocol=2, metric=256),
+)
+
+ADDRESSES = (Address(4, "ppp0", "10.1.2.3", 8), Address(4, "wana", "192.0.2.2", 24))
+
+
+class Draw:
+    """Numbers from a seed (the constants of Numerical Recipes), the same on every interpreter."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed
+
+    def below(self, limit: int) -> int:
+        self._state = (self._state * 1664525 + 1013904223) & 0xFFFFFFFF
+        return (self._state >> 8) % limit
+
+    def some(self, values: "tuple[str, ...]", most: int) -> "tuple[str, ...]":
+        """Up to `most` of the values, at least one unless `most` is 0."""
+        left = list(values)
+        count = 1 + self.below(min(most, len(left))) if most else 0
+        return tuple([left.pop(self.below(len(left))) for _ in range(count)])
+
+
+def fields(draw: Draw) -> "tuple[Field, ...]":
+    return tuple([parse_field(name, draw.some(values, 3)) for name, values in VALUES if draw.below(3) == 0])
+
+
+def line(draw: Draw, number: int) -> Line:
+    hops = [Hop(4, "192.0.2.1"), Hop(4, ""), Hop(6, "fe80::1")][draw.below(3) :]
+    return Line(
+        f"line{number}",
+        number,
+        DEVICES[draw.below(4)],
+        tuple(hops[:2]),
+        100 if draw.below(5) == 0 else 0,
+        draw.some(DEVICES, 2),
+        draw.below(3) == 0,
+    )
+
+
+def entry(draw: Draw, place: int, marks: Marks, lines: int) -> Entry:
+    name = RULE_NAMES[draw.below(4)] + str(place)
+    if draw.below(3) == 0:
+        number = marks.drop if draw.below(2) else marks.reject
+        return Entry(Rule(name, 50, fields(draw), Action("block", "drop")), number, blocks=True)
+    return Entry(Rule(name, 50, fields(draw), Action("route", "x")), draw.below(lines + 1), draw.below(4) == 0)
+
+
+def policy(seed: int) -> Policy:
+    draw = Draw(seed)
+    marks = Marks((0x77000000, 0xFF, 0x7E000000, 0xF0F0F0F0)[draw.below(4)])
+    lines = [line(draw, number + 1) for number in range(draw.below(5))]
+    translated = draw.some(("wana", "wanb"), draw.below(3))
+    return Policy(
+        marks,
+        tuple(lines),
+        tuple([entry(draw, place, marks, len(lines)) for place in range(draw.below(12))]),
+        ("gone", "Gone2"),
+        tuple([(one.device, one.number) for one in lines]) if draw.below(2) else (),
+        draw.below(len(lines) + 1),
+        marks.drop if draw.below(4) == 0 else 0,
+        tuple([SourceTranslation(name, True, False, ("", "2001:db8:1::/48")[draw.below(2)]) for name in translated]),
+        ("wana", "wanb"),
+        ("192.168.100.0/24", "fd01::/64"),
+        (1, 5) if draw.below(3) == 0 else (),
+        (("home", "br-lan"), ("guest", "br-guest")),
+    )
+
+
+def show(seed: int) -> None:
+    wanted = policy(seed)
+    print(f"-- policy {seed} --")
+    print(nft_script(wanted), end="")
+    routing = desired(wanted, MAIN, ADDRESSES)
+    for command in ip_commands(routing):
+        print(command)
+    loaded = ours([replace(route, source="192.0.2.2") for route in routing.routes], ())
+    for text in change(routing, loaded).changes:
+        print(text)
+
+
+def records() -> None:
+    rule = RoutingRule(4, 7000, 7001, oif="wana")
+    assert rule == RoutingRule(4, 7000, 7001, oif="wana") and rule != replace(rule, oif="wanb")
+    assert len({rule, replace(rule), replace(rule, family=6)}) == 2
+    assert rule != Hop(4, "") and rule != (4, 7000, 7001, 0, 0, "lookup", 78, "", "wana")
+    print(rule, names.without_generation("g12_own"), names.generation_of("g1234_own"), names.rule_chain("X"))
+
+
+for number in range(POLICIES):
+    show(number)
+records()
