@@ -12,24 +12,29 @@ from netpolicy.config.source import Section
 
 def format_text(parsed: DslFile, sections: tuple[Section, ...]) -> str:
     """The text of the canonical sections of a file, with the file's comments."""
-    owners = _owners(parsed, sections)
+    kept = _comments_by_section(parsed, sections)
     head = [one.text + "\n" for one in parsed.comments if one.owner == HEAD]
     texts = ["".join(head)] if head else []
     for section in in_order(sections):
-        comments = [one for one in parsed.comments if one.owner >= 0 and owners[one.owner] is section]
-        texts.append(_with_comments(section, comments))
+        texts.append(_with_comments(section, kept.get((section.type, section.name), [])))
     tail = [one.text for one in parsed.comments if one.owner == END]
     if tail:
         texts.append("\n".join(tail) + "\n")
     return "\n".join(texts)
 
 
-def _owners(parsed: DslFile, sections: tuple[Section, ...]) -> "list[Section]":
-    """For every section of the file its canonical one: the nth of a type is the nth of that type."""
+def _comments_by_section(parsed: DslFile, sections: tuple[Section, ...]) -> "dict[tuple[str, str], list[Comment]]":
+    """The comments of each canonical section: the nth of a type in the file is the nth of that type."""
     waiting: dict[str, list[Section]] = {}
-    for section in sections:
+    for section in reversed(sections):
         waiting.setdefault(section.type, []).append(section)
-    return [waiting[section.type].pop(0) for section in parsed.sections]
+    owners = [waiting[section.type].pop() for section in parsed.sections]
+    found: dict[tuple[str, str], list[Comment]] = {}
+    for comment in parsed.comments:
+        if comment.owner >= 0:
+            owner = owners[comment.owner]
+            found.setdefault((owner.type, owner.name), []).append(comment)
+    return found
 
 
 def _with_comments(section: Section, comments: "list[Comment]") -> str:

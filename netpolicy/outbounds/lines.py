@@ -2,38 +2,57 @@
 
 Decides from what the kernel and netifd show; never probes, never changes anything. A
 family without a usable way is left out: the data plane then refuses it instead of leaking.
+Runs on MicroPython.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-
 from netpolicy.core.address import parse_address
-from netpolicy.core.model import Outbound
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.policy import Hop
-from netpolicy.dataplane.state import IPV4, IPV6, PROTOCOL, Address, Link, Route
+from netpolicy.dataplane.record import Record
+from netpolicy.dataplane.state import IPV4, IPV6, PROTOCOL
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from netpolicy.core.model import Outbound
+    from netpolicy.dataplane.state import Address, Link, Route
 
 
-@dataclass(frozen=True, slots=True)
-class LogicalInterface:
+class LogicalInterface(Record):
     """A netifd interface: the device that carries layer 3, and the gateways netifd learned."""
 
-    device: str
-    up: bool
-    gateways: Mapping[int, str] = field(default_factory=dict)  # family → gateway
-    error: str = ""
+    __slots__ = ("device", "up", "gateways", "error")  # noqa: RUF023 - the order of the arguments
+
+    def __init__(self, device: str, up: bool, gateways: "Mapping[int, str] | None" = None, error: str = "") -> None:
+        self.device = device
+        self.up = up
+        self.gateways = gateways or {}  # family → gateway
+        self.error = error
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.device, self.up, self.gateways, self.error)
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Record):
     """What the network looks like now."""
 
-    links: Mapping[str, Link]
-    addresses: tuple[Address, ...]
-    routes: tuple[Route, ...]
-    logical: Mapping[str, LogicalInterface] = field(default_factory=dict)
+    __slots__ = ("links", "addresses", "routes", "logical")  # noqa: RUF023 - the order of the arguments
+
+    def __init__(
+        self,
+        links: "Mapping[str, Link]",
+        addresses: "tuple[Address, ...]",
+        routes: "tuple[Route, ...]",
+        logical: "Mapping[str, LogicalInterface] | None" = None,
+    ) -> None:
+        self.links = links
+        self.addresses = addresses
+        self.routes = routes
+        self.logical = logical or {}
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.links, self.addresses, self.routes, self.logical)
 
     def device_of(self, interface: str) -> str:
         """The device behind a netifd interface; the name itself where netifd does not know it."""
@@ -41,28 +60,38 @@ class View:
         return known.device if known and known.device else interface
 
 
-@dataclass(frozen=True, slots=True)
-class LineState:
+class LineState(Record):
     """One outbound as it is now. `reason` says in words why it is up or down."""
 
-    name: str
-    type: str
-    up: bool
-    reason: str
-    device: str = ""
-    hops: tuple[Hop, ...] = ()
+    __slots__ = ("name", "type", "up", "reason", "device", "hops")  # noqa: RUF023 - the order of the arguments
+
+    def __init__(
+        self, name: str, type: str, up: bool, reason: str, device: str = "", hops: "tuple[Hop, ...]" = ()
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.up = up
+        self.reason = reason
+        self.device = device
+        self.hops = hops
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.name, self.type, self.up, self.reason, self.device, self.hops)
 
     def gateway(self, family: int) -> str:
         """The gateway of a family, "" when there is none (or none is needed)."""
-        return next((hop.gateway for hop in self.hops if hop.family == family), "")
+        for hop in self.hops:
+            if hop.family == family:
+                return hop.gateway
+        return ""
 
 
-def line_states(outbounds: Iterable[Outbound], view: View) -> tuple[LineState, ...]:
+def line_states(outbounds: "Iterable[Outbound]", view: View) -> "tuple[LineState, ...]":
     """The state of every outbound."""
-    return tuple(_state(outbound, view) for outbound in outbounds)
+    return tuple([_state(outbound, view) for outbound in outbounds])
 
 
-def _state(outbound: Outbound, view: View) -> LineState:
+def _state(outbound: "Outbound", view: View) -> LineState:
     if outbound.type == "table":
         return _table_state(outbound, view)
     if outbound.type == "interface":
@@ -70,13 +99,13 @@ def _state(outbound: Outbound, view: View) -> LineState:
     return LineState(outbound.name, outbound.type, True, "always usable")
 
 
-def _table_state(outbound: Outbound, view: View) -> LineState:
+def _table_state(outbound: "Outbound", view: View) -> LineState:
     filled = any(route.table == outbound.table for route in view.routes)
     reason = f"table {outbound.table} has routes" if filled else f"table {outbound.table} is empty"
     return LineState(outbound.name, outbound.type, filled, reason)
 
 
-def _interface_state(outbound: Outbound, view: View) -> LineState:
+def _interface_state(outbound: "Outbound", view: View) -> LineState:
     device = view.device_of(outbound.interface)
 
     def down(reason: str) -> LineState:
@@ -92,21 +121,21 @@ def _interface_state(outbound: Outbound, view: View) -> LineState:
         return down(f"{device} is switched off")
     if not link.carrier:
         return down(f"{device} has no carrier")
-    hops = tuple(hop for family in (IPV4, IPV6) for hop in _hop(outbound, view, link, family))
+    hops = tuple([hop for family in (IPV4, IPV6) for hop in _hop(outbound, view, link, family)])
     if not hops:
         return down(_no_way(outbound, device))
     families = " and ".join(f"IPv{hop.family}" for hop in hops)
     return LineState(outbound.name, outbound.type, True, f"{device} has a way out for {families}", device, hops)
 
 
-def _no_way(outbound: Outbound, device: str) -> str:
+def _no_way(outbound: "Outbound", device: str) -> str:
     wanted = ", ".join(gateway for gateway in (outbound.gateway, outbound.gateway6) if gateway)
     if wanted:
         return f"gateway {wanted} is not on a subnet of {device}"
     return f"no gateway is known on {device}: set option gateway or gateway6"
 
 
-def _hop(outbound: Outbound, view: View, link: Link, family: int) -> tuple[Hop, ...]:
+def _hop(outbound: "Outbound", view: View, link: "Link", family: int) -> "tuple[Hop, ...]":
     """The way out in one family: as configured, as netifd says, as main has it, or straight on."""
     configured = outbound.gateway if family == IPV4 else outbound.gateway6
     logical = view.logical.get(outbound.interface)
@@ -122,7 +151,7 @@ def _hop(outbound: Outbound, view: View, link: Link, family: int) -> tuple[Hop, 
     return ()
 
 
-def _learned_default(view: View, device: str, family: int) -> Route | None:
+def _learned_default(view: View, device: str, family: int) -> "Route | None":
     """The best default route that somebody else set over this device."""
     found = [
         route
@@ -133,7 +162,7 @@ def _learned_default(view: View, device: str, family: int) -> Route | None:
         and route.kind == "unicast"
         and route.protocol != PROTOCOL
     ]
-    return min(found, key=lambda route: (route.metric, route.table), default=None)
+    return min(found, key=lambda route: (route.metric, route.table)) if found else None
 
 
 def _has_address(view: View, device: str, family: int) -> bool:
@@ -162,16 +191,16 @@ def _is_near(gateway: str, view: View, device: str, family: int) -> bool:
     )
 
 
-def _covers(route: Route, number: int, bits: int) -> bool:
+def _covers(route: "Route", number: int, bits: int) -> bool:
     network, _, length_text = route.destination.partition("/")
     own = _number(network, route.family)
     if own is None or route.kind != "unicast" or route.protocol == PROTOCOL:
         return False
-    length = int(length_text) if length_text.isdigit() else bits
+    length = int(length_text) if length_text else bits
     return own >> (bits - length) == number >> (bits - length)
 
 
-def _number(text: str, family: int) -> int | None:
+def _number(text: str, family: int) -> "int | None":
     try:
         found, number = parse_address(text)
     except ValueProblem:

@@ -2,23 +2,25 @@
 
 The only place where an outbound's name becomes a class. Never does I/O. A rule that
 cannot be enforced is named with the reason: nothing is silently weaker than it looks.
+Runs on MicroPython.
 """
-
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from netpolicy.core.address import V4, parse_address
 from netpolicy.core.evaluate import World, default_outbound, gate, outcome
 from netpolicy.core.field import PACKET_FIELDS
-from netpolicy.core.model import BLOCK, DIRECT, ROUTES, THROTTLE, Outbound, Rule, Ruleset
+from netpolicy.core.model import BLOCK, DIRECT, ROUTES, THROTTLE, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Line, Policy, SourceTranslation
 from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
-from netpolicy.outbounds.lines import LineState, View
 from netpolicy.service.devices import by_device
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from netpolicy.core.model import Outbound, Rule
+    from netpolicy.outbounds.lines import LineState, View
 
 ENFORCED = "kernel"
 
@@ -26,28 +28,39 @@ LINE_TYPES = ("interface", "table")  # outbounds with a class of their own
 LATER_TYPES = ("xray", "tunnel")
 
 
-@dataclass(frozen=True, slots=True)
 class Compiled:
     """The policy, and per rule how it stands: "kernel", or why not.
 
     `enforced` has the rules that the kernel follows, for judging what it did; `wants_mac`
-    says whether one of them asks for the sender's MAC address.
+    says whether one of them asks for the sender's MAC address; `not_enforced` is (rule, what of
+    it the kernel does not do yet).
     """
 
-    policy: Policy
-    world: World
-    standing: Mapping[str, str]
-    enforced: Ruleset
-    wants_mac: bool
-    not_enforced: tuple[tuple[str, str], ...] = ()  # (rule, what of it the kernel does not do yet)
+    __slots__ = ("enforced", "not_enforced", "policy", "standing", "wants_mac", "world")
+
+    def __init__(
+        self,
+        policy: Policy,
+        world: World,
+        standing: "Mapping[str, str]",
+        enforced: Ruleset,
+        wants_mac: bool,
+        not_enforced: "tuple[tuple[str, str], ...]" = (),
+    ) -> None:
+        self.policy = policy
+        self.world = world
+        self.standing = standing
+        self.enforced = enforced
+        self.wants_mac = wants_mac
+        self.not_enforced = not_enforced
 
 
-def needs_class(outbounds: Iterable[Outbound]) -> tuple[str, ...]:
+def needs_class(outbounds: "Iterable[Outbound]") -> tuple[str, ...]:
     """The outbounds that need a class number."""
-    return tuple(outbound.name for outbound in outbounds if outbound.type in LINE_TYPES)
+    return tuple([outbound.name for outbound in outbounds if outbound.type in LINE_TYPES])
 
 
-def world_of(ruleset: Ruleset, states: Iterable[LineState], view: View) -> World:
+def world_of(ruleset: Ruleset, states: "Iterable[LineState]", view: "View") -> World:
     """What the rules need to know of the network."""
     ingress = {}
     for state in states:
@@ -61,7 +74,7 @@ def world_of(ruleset: Ruleset, states: Iterable[LineState], view: View) -> World
     return World(tuple(down), ingress, _local(view))
 
 
-def _local(view: View) -> tuple[tuple[int, int], ...]:
+def _local(view: "View") -> tuple[tuple[int, int], ...]:
     """The router's own addresses and the broadcast addresses of its IPv4 subnets."""
     found = set()
     for address in view.addresses:
@@ -76,9 +89,9 @@ def _local(view: View) -> tuple[tuple[int, int], ...]:
 def compile_policy(
     ruleset: Ruleset,
     state: str,
-    states: tuple[LineState, ...],
-    view: View,
-    numbers: Mapping[str, int],
+    states: "tuple[LineState, ...]",
+    view: "View",
+    numbers: "Mapping[str, int]",
     skip_marks: tuple[int, ...] = (),
     log: bool = True,
 ) -> Compiled:
@@ -98,15 +111,15 @@ def compile_policy(
         marks=marks,
         lines=_lines(ruleset, states, numbers, view),
         entries=tuple(entries),
-        counted=tuple(rule.name for rule in ruleset.rules),
+        counted=tuple([rule.name for rule in ruleset.rules]),
         ingress=_ingress(states, numbers),
         default_forwarded=to_class(default_outbound(ruleset, world, False), None),
         default_own=to_class(default_outbound(ruleset, world, True), None),
         translations=_translations(ruleset, states),
         ways_out=ways_out,
-        near=private_subnets(view.routes, view.addresses, {*ways_out, *(state.device for state in states)}),
+        near=private_subnets(view.routes, view.addresses, set(ways_out) | {state.device for state in states}),
         skip_marks=skip_marks,
-        device_names=tuple(sorted((name, found.device) for name, found in view.logical.items() if found.device)),
+        device_names=tuple(sorted([(name, found.device) for name, found in view.logical.items() if found.device])),
         table_base=settings.table_base,
         rule_priority=settings.rule_priority,
     )
@@ -117,7 +130,7 @@ def compile_policy(
     return Compiled(policy, world, standing, enforced, wants_mac, tuple(_not_enforced(ruleset, standing)))
 
 
-def _not_enforced(ruleset: Ruleset, standing: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _not_enforced(ruleset: Ruleset, standing: "Mapping[str, str]") -> "Iterator[tuple[str, str]]":
     for rule in ruleset.rules:
         why = standing[rule.name] if standing[rule.name].startswith("not enforced") else partly(ruleset, rule)
         if why:
@@ -126,10 +139,10 @@ def _not_enforced(ruleset: Ruleset, standing: Mapping[str, str]) -> Iterator[tup
 
 # Known at the first packet and not written into the kernel's rules yet.
 LATER_FIELDS = ("dscp",)
-KERNEL_FIELDS = tuple(name for name in PACKET_FIELDS if name not in LATER_FIELDS)
+KERNEL_FIELDS = tuple([name for name in PACKET_FIELDS if name not in LATER_FIELDS])
 
 
-def _why_not(ruleset: Ruleset, rule: Rule, state: str, world: World) -> str:
+def _why_not(ruleset: Ruleset, rule: "Rule", state: str, world: World) -> str:
     reason = gate(rule, state)
     if reason:
         return reason
@@ -141,7 +154,7 @@ def _why_not(ruleset: Ruleset, rule: Rule, state: str, world: World) -> str:
     return ENFORCED
 
 
-def not_enforced(ruleset: Ruleset, rule: Rule) -> str:
+def not_enforced(ruleset: Ruleset, rule: "Rule") -> str:
     """What the rule asks for that this version cannot do in the kernel, "" where it can do all of it."""
     later = [field.name for field in rule.fields if field.name in LATER_FIELDS or field.name == "schedule"]
     unknown = [field.name for field in rule.fields if field.name not in KERNEL_FIELDS and field.name not in later]
@@ -153,14 +166,15 @@ def not_enforced(ruleset: Ruleset, rule: Rule) -> str:
         return "throttle"
     if rule.action.kind in ROUTES:
         types = {_type(ruleset, line) for target in rule.action.targets for line in ruleset.lines_of(target)}
-        missing = sorted(types - {*LINE_TYPES, DIRECT, BLOCK})
+        usable = set(LINE_TYPES) | {DIRECT, BLOCK}
+        missing = sorted(types - usable)
         # Without one of its lines a kill switch still holds: a line that is not there counts as down.
-        if missing and not types & {*LINE_TYPES, DIRECT, BLOCK} and rule.action.on_fail == "next":
+        if missing and not types & usable and rule.action.on_fail == "next":
             return f"outbounds of type {', '.join(missing)}"
     return ""
 
 
-def partly(ruleset: Ruleset, rule: Rule) -> str:
+def partly(ruleset: Ruleset, rule: "Rule") -> str:
     """What an enforced rule asks for beside what the kernel does of it, or ""."""
     missing = ["throttle"] if rule.action.throttle else []
     missing += ["notify"] if rule.action.notify else []
@@ -179,12 +193,12 @@ def _type(ruleset: Ruleset, name: str) -> str:
 class _Classes:
     """Outbound names to class numbers."""
 
-    def __init__(self, ruleset: Ruleset, marks: Marks, numbers: Mapping[str, int]) -> None:
+    def __init__(self, ruleset: Ruleset, marks: Marks, numbers: "Mapping[str, int]") -> None:
         self._ruleset = ruleset
         self._marks = marks
         self._numbers = numbers
 
-    def __call__(self, name: str, rule: Rule | None) -> int:
+    def __call__(self, name: str, rule: "Rule | None") -> int:
         """The class for an outcome; a block by rule says itself whether it drops or refuses."""
         if rule is not None and rule.action.kind == BLOCK:
             return self._marks.reject if rule.action.target == "reject" else self._marks.drop
@@ -197,7 +211,9 @@ class _Classes:
         return DIRECT_CLASS if outbound.type == DIRECT else self._numbers[name]
 
 
-def _lines(ruleset: Ruleset, states: tuple[LineState, ...], numbers: Mapping[str, int], view: View) -> tuple[Line, ...]:
+def _lines(
+    ruleset: Ruleset, states: "tuple[LineState, ...]", numbers: "Mapping[str, int]", view: "View"
+) -> tuple[Line, ...]:
     lines = []
     sealed = {
         line
@@ -210,7 +226,9 @@ def _lines(ruleset: Ruleset, states: tuple[LineState, ...], numbers: Mapping[str
         outbound = ruleset.outbound(state.name)
         if outbound is None or state.name not in numbers:
             continue
-        leaves_by = _default_devices(view, outbound.table) if outbound.table else tuple(filter(None, (state.device,)))
+        leaves_by = (
+            _default_devices(view, outbound.table) if outbound.table else (state.device,) if state.device else ()
+        )
         lines.append(
             Line(
                 state.name,
@@ -225,7 +243,7 @@ def _lines(ruleset: Ruleset, states: tuple[LineState, ...], numbers: Mapping[str
     return tuple(lines)
 
 
-def _default_devices(view: View, table: int) -> tuple[str, ...]:
+def _default_devices(view: "View", table: int) -> tuple[str, ...]:
     """The devices that the default routes of a table lead to."""
     found = {
         route.device
@@ -235,7 +253,7 @@ def _default_devices(view: View, table: int) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _ingress(states: tuple[LineState, ...], numbers: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+def _ingress(states: "tuple[LineState, ...]", numbers: "Mapping[str, int]") -> tuple[tuple[str, int], ...]:
     """The first outbound of a device answers for it."""
     found: dict[str, int] = {}
     for state in states:
@@ -244,7 +262,7 @@ def _ingress(states: tuple[LineState, ...], numbers: Mapping[str, int]) -> tuple
     return tuple(sorted(found.items()))
 
 
-def _translations(ruleset: Ruleset, states: tuple[LineState, ...]) -> tuple[SourceTranslation, ...]:
+def _translations(ruleset: Ruleset, states: "tuple[LineState, ...]") -> tuple[SourceTranslation, ...]:
     found: dict[str, SourceTranslation] = {}
     for state in states:
         outbound = ruleset.outbound(state.name)
@@ -254,4 +272,4 @@ def _translations(ruleset: Ruleset, states: tuple[LineState, ...]) -> tuple[Sour
         translation = SourceTranslation(state.device, outbound.masq, outbound.ipv6_source == "masq", prefix)
         if translation.ipv4 or translation.ipv6 or prefix:
             found.setdefault(state.device, translation)
-    return tuple(found[device] for device in sorted(found))
+    return tuple([found[device] for device in sorted(found)])

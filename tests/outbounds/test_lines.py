@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from netpolicy.core.model import Outbound
 from netpolicy.dataplane.policy import Hop
-from netpolicy.dataplane.record import replace as with_values
+from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.state import Address, Link, Route
 from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
 
@@ -35,7 +33,7 @@ def test_gateways_are_learned_from_the_routes_of_others():
 
 
 def test_our_own_routes_teach_nothing():
-    routes = tuple(with_values(route, protocol=78) for route in VIEW.routes)
+    routes = tuple(replace(route, protocol=78) for route in VIEW.routes)
     assert not state(replace(VIEW, routes=routes)).up
 
 
@@ -56,8 +54,8 @@ def test_netifd_knows_device_and_gateway():
     ("view", "reason"),
     [
         (replace(VIEW, links={}), "there is no device wan0"),
-        (replace(VIEW, links={"wan0": with_values(WAN, up=False)}), "wan0 is switched off"),
-        (replace(VIEW, links={"wan0": with_values(WAN, carrier=False)}), "wan0 has no carrier"),
+        (replace(VIEW, links={"wan0": replace(WAN, up=False)}), "wan0 is switched off"),
+        (replace(VIEW, links={"wan0": replace(WAN, carrier=False)}), "wan0 has no carrier"),
         (replace(VIEW, routes=()), "no gateway is known on wan0: set option gateway or gateway6"),
         (replace(VIEW, logical={"wan0": LogicalInterface("wan0", False, {}, "NO_DEVICE")}), "wan0 is down: NO_DEVICE"),
     ],

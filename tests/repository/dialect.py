@@ -9,11 +9,38 @@ from __future__ import annotations
 from .tree import modules, room_of
 
 # Every file of these rooms.
-DIALECT_ROOMS = ("core",)
+DIALECT_ROOMS = ("core", "lite")
 
 # The rest of the package, file by file.
 DIALECT_FILES = (
     "netpolicy/__init__.py",
+    "netpolicy/config/__init__.py",
+    "netpolicy/config/assemble.py",
+    "netpolicy/config/diagnostic.py",
+    "netpolicy/config/dsl.py",
+    "netpolicy/config/dsl_block.py",
+    "netpolicy/config/dsl_rule.py",
+    "netpolicy/config/dsl_section.py",
+    "netpolicy/config/dsl_word.py",
+    "netpolicy/config/format_dsl.py",
+    "netpolicy/config/lint.py",
+    "netpolicy/config/main.py",
+    "netpolicy/config/nearest.py",
+    "netpolicy/config/outbound.py",
+    "netpolicy/config/parts.py",
+    "netpolicy/config/print_dsl.py",
+    "netpolicy/config/print_uci.py",
+    "netpolicy/config/references.py",
+    "netpolicy/config/rule.py",
+    "netpolicy/config/schema.py",
+    "netpolicy/config/section.py",
+    "netpolicy/config/source.py",
+    "netpolicy/config/spelling.py",
+    "netpolicy/config/uci_section.py",
+    "netpolicy/config/uci_text.py",
+    "netpolicy/config/uci_word.py",
+    "netpolicy/config/unload.py",
+    "netpolicy/config/value.py",
     "netpolicy/dataplane/__init__.py",
     "netpolicy/dataplane/marks.py",
     "netpolicy/dataplane/match_text.py",
@@ -24,10 +51,18 @@ DIALECT_FILES = (
     "netpolicy/dataplane/script.py",
     "netpolicy/dataplane/state.py",
     "netpolicy/dataplane/table.py",
+    "netpolicy/outbounds/__init__.py",
+    "netpolicy/outbounds/lines.py",
+    "netpolicy/service/__init__.py",
+    "netpolicy/service/compile.py",
+    "netpolicy/service/devices.py",
 )
 
 # What MicroPython's standard library also has, and what code without I/O may use of it.
 DIALECT_MAY_IMPORT = {"array", "binascii", "collections", "hashlib", "json", "math", "struct"}
+
+# What only the program itself may use: it meets files, a clock and arguments.
+LITE_MAY_IMPORT = {"sys", "time"}
 
 
 def dialect() -> tuple[str, ...]:

@@ -1,0 +1,207 @@
+"""`netpolicy-lite`: lint, decide, and the data plane as text, with nothing but MicroPython.
+
+Reads /etc/config/netpolicy, prints, changes nothing: a shell line hands the text to nft and ip
+(docs/lite.md). No daemon: what it prints holds until the network changes.
+"""
+
+import sys
+import time
+
+from netpolicy.config.assemble import Assembly, Loaded
+from netpolicy.config.diagnostic import ERROR, Place
+from netpolicy.config.source import SourceFile
+from netpolicy.config.spelling import DSL, YAML, format_of
+from netpolicy.config.uci_text import read_carefully
+from netpolicy.core.calendar import active
+from netpolicy.core.evaluate import decide
+from netpolicy.core.facts import parse_facts
+from netpolicy.core.health import NORMAL, STATES
+from netpolicy.core.value import ValueProblem
+from netpolicy.dataplane.routing import desired
+from netpolicy.dataplane.script import ip_batch, ip_commands, nft_script
+from netpolicy.dataplane.state import IPV4, IPV6
+from netpolicy.lite.network import MAX_FILE, read_view
+from netpolicy.outbounds.lines import line_states
+from netpolicy.service.compile import compile_policy, needs_class
+from netpolicy.service.devices import by_device
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from netpolicy.outbounds.lines import View
+    from netpolicy.service.compile import Compiled
+
+USAGE = """\
+usage: netpolicy-lite [--config FILE] [--root DIR] COMMAND
+  lint                 everything that is wrong with the configuration
+  decide [FACT=VALUE]  which rule a connection hits, where it goes, and why
+  nft                  our nft table as text for `nft -f -`
+  ip                   our routes and rules as command lines
+  ip4, ip6             the same as text for `ip -4 -batch -` and `ip -6 -batch -`
+"""
+
+CONFIG = "/etc/config/netpolicy"
+
+FINE, FINDINGS, WRONG_USAGE = 0, 1, 64
+
+
+class Refused(Exception):
+    """The command cannot be done; the text says why."""
+
+
+def main(argv: "list[str]") -> int:
+    """The exit code: 0 fine, 1 something is wrong with the configuration, 64 with the command line."""
+    words = list(argv)
+    config, root = CONFIG, ""
+    while len(words) > 1 and words[0] in ("--config", "--root"):
+        if words[0] == "--config":
+            config = words[1]
+        else:
+            root = words[1]
+        words = words[2:]
+    if not words or words[0] not in COMMANDS:
+        sys.stderr.write(USAGE)
+        return WRONG_USAGE
+    try:
+        return COMMANDS[words[0]](root + config, root, words[1:])
+    except Refused as problem:
+        sys.stderr.write(f"netpolicy-lite: {problem}\n")
+        return FINDINGS
+    except ValueProblem as problem:
+        sys.stderr.write(f"netpolicy-lite: {problem.text}\n  hint: {problem.hint}\n")
+        return WRONG_USAGE
+
+
+def load(path: str) -> Loaded:
+    """The configuration and the files that it lists beside itself. Raises Refused for no file at all."""
+    assembly = Assembly()
+    includes = assembly.begin(_source(path))
+    folder = path[: path.rfind("/") + 1]
+    for name in includes.values if includes is not None else ():
+        if "/" in name and not name.startswith("/etc/netpolicy/"):
+            assembly.break_off("NP007", Place(path), name + ": only files beside this one and in /etc/netpolicy")
+        else:
+            assembly.add(_source(name if name.startswith("/") else folder + name))
+    return assembly.finish()
+
+
+def _source(path: str) -> SourceFile:
+    try:
+        with open(path) as stream:
+            text = stream.read(MAX_FILE + 1)
+    except (OSError, ValueError) as problem:
+        raise Refused(f"failed to read {path}: {_reason(problem)}")  # noqa: B904 - not in MicroPython
+    if len(text) > MAX_FILE:
+        raise Refused(f"{path} is larger than 1 MiB")
+    format = format_of(path)
+    if format == YAML:
+        raise Refused(f"{path}: YAML needs the full netpolicy; convert it: netpolicy convert {path} --to dsl")
+    if format == DSL:
+        from netpolicy.config.dsl import read_dsl
+
+        return read_dsl(text, path)
+    return read_carefully(text, path)
+
+
+def _reason(problem: Exception) -> str:
+    """MicroPython tells a number only, and 2 is all that people meet."""
+    number = problem.args[0] if problem.args else 0
+    return "no such file" if number == 2 else f"error {number}" if isinstance(number, int) else "not UTF-8 text"
+
+
+def _usable(path: str) -> Loaded:
+    """The configuration, when it may be used. Raises Refused."""
+    loaded = load(path)
+    errors = [item for item in loaded.diagnostics if item.severity == ERROR]
+    for item in errors:
+        sys.stderr.write(item.text() + "\n")
+    if loaded.fatal or loaded.blocked_skip:
+        raise Refused("the configuration is not used: correct it first")
+    return loaded
+
+
+def _lint(path: str, root: str, words: "list[str]") -> int:
+    loaded = load(path)
+    for item in loaded.diagnostics:
+        sys.stderr.write(item.text() + "\n")
+    failed = any(item.severity == ERROR for item in loaded.diagnostics)
+    sys.stderr.write("lint failed: " + path + "\n") if failed else print("lint ok: " + path)
+    return FINDINGS if failed else FINE
+
+
+def _compiled(path: str, root: str, state: str = NORMAL) -> "tuple[Loaded, View, Compiled]":
+    loaded = _usable(path)
+    view = read_view(root)
+    states = line_states(loaded.ruleset.outbounds, view)
+    names = needs_class(loaded.ruleset.outbounds)
+    numbers = {name: number for number, name in enumerate(names, 1)}
+    return loaded, view, compile_policy(loaded.ruleset, state, states, view, numbers)
+
+
+def _decide(path: str, root: str, words: "list[str]") -> int:
+    given = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise ValueProblem(f"{word!r} is not FACT=VALUE", "for example proto=tcp dest_port=443")
+        given[name] = value
+    state = given.pop("state", NORMAL).upper()
+    if state not in STATES:
+        raise ValueProblem("invalid state value: " + state, "one of " + ", ".join(STATES))
+    facts = parse_facts(given)
+    loaded, _, compiled = _compiled(path, root, state)
+    if facts.schedule is None:
+        now = time.localtime()
+        facts.schedule = active(loaded.ruleset.schedules, now[6], now[3] * 60 + now[4])
+    names = dict(compiled.policy.device_names)
+    if facts.src_iface is not None:
+        facts.src_iface = names.get(facts.src_iface, facts.src_iface)
+    ruleset = loaded.ruleset
+    ruleset = type(ruleset)(by_device(ruleset.rules, names), ruleset.outbounds, ruleset.settings, ruleset.schedules)
+    made = decide(ruleset, facts, state, compiled.world)
+    print("decision: state={} {}".format(state, "rule=" + made.rule.name if made.rule else "no match"))
+    print("action: " + (made.action or "none") + (", log" if made.log else ""))
+    print("outbound: " + made.outbound)
+    for reason in made.why:
+        print("  " + reason)
+    return FINE
+
+
+def _nft(path: str, root: str, words: "list[str]") -> int:
+    _, _, compiled = _compiled(path, root)
+    _say_what_waits(compiled)
+    sys.stdout.write(nft_script(compiled.policy))
+    return FINE
+
+
+def _say_what_waits(compiled: "Compiled") -> None:
+    for name, why in compiled.not_enforced:
+        sys.stderr.write(f"{name}: {why}\n")
+
+
+def _ip(path: str, root: str, words: "list[str]") -> int:
+    _, view, compiled = _compiled(path, root)
+    for line in ip_commands(desired(compiled.policy, view.routes, view.addresses)):
+        print(line)
+    return FINE
+
+
+def _ip4(path: str, root: str, words: "list[str]") -> int:
+    return _batch(path, root, IPV4)
+
+
+def _ip6(path: str, root: str, words: "list[str]") -> int:
+    return _batch(path, root, IPV6)
+
+
+def _batch(path: str, root: str, family: int) -> int:
+    _, view, compiled = _compiled(path, root)
+    for line in ip_batch(desired(compiled.policy, view.routes, view.addresses), family):
+        print(line)
+    return FINE
+
+
+COMMANDS = {"lint": _lint, "decide": _decide, "nft": _nft, "ip": _ip, "ip4": _ip4, "ip6": _ip6}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
