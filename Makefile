@@ -16,7 +16,7 @@ PRIVILEGED := scripts/privileged
 # Suites that run one set of cases over several adapters or programs.
 CONTRACTS = tests/bus/test_contract.py tests/dataplane/test_netlink.py $(wildcard tests/*/test_*contract*.py)
 
-.PHONY: help run test check lint fmt test-unit test-kernel test-contract prove bench ipk venv clean
+.PHONY: help run test check lint fmt generated test-unit test-kernel test-contract prove bench ipk venv clean
 
 help: ## print this list
 	@echo "NetPolicy. Start with: make run, make test"
@@ -48,6 +48,10 @@ fmt: ## put Python files into the canonical form
 	@scripts/setup test
 	@$(PYTHON) -m ruff check --fix --quiet . || true
 	@$(PYTHON) -m ruff format .
+
+generated: ## files that are made of the code: the JSON Schema for editors
+	@scripts/setup test
+	@$(PYTHON) -m netpolicy.config.json_schema > editors/netpolicy.schema.json
 
 test-unit: ## tests without namespaces
 	@scripts/setup test
