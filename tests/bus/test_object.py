@@ -48,7 +48,8 @@ async def call(name: str, refusal: str = "", **given: Any) -> Any:
         ("connections", {}, [100, 0, ""]),
         ("connections", {"limit": 5, "offset": 2, "filter": "x"}, [5, 2, "x"]),
         ("decide", {"facts": {"port": 1}}, [{"port": 1}]),
-        ("lint", {"text": "x"}, ["x"]),
+        ("lint", {"text": "x"}, ["x", "uci"]),
+        ("convert", {"text": "x", "from": "yaml", "to": "uci"}, ["x", "yaml", "uci"]),
         ("logs", {"since": 7, "level": "error"}, [7, 100, "error"]),
         ("status", {"ubus_rpc_session": "0" * 32}, []),
     ],
@@ -66,7 +67,7 @@ async def test_what_is_not_declared_is_refused(name, given):
     assert status == INVALID_ARGUMENT and reply["error"]
 
 
-@pytest.mark.parametrize("name", ["decide", "lint"])
+@pytest.mark.parametrize("name", ["decide", "lint", "convert"])
 async def test_a_refusal_is_a_status_with_words(name):
     assert await call(name, refusal="no such fact") == (INVALID_ARGUMENT, {"error": "no such fact"})
 
@@ -86,6 +87,7 @@ def test_the_documented_methods_are_there():
         "plan",
         "reload",
         "lint",
+        "convert",
         "logs",
     }
     assert check(methods(Service())["logs"], {"limit": None}) == {}  # type: ignore[arg-type]

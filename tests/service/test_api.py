@@ -81,6 +81,35 @@ async def test_a_text_is_linted_without_touching_anything(service):
         service.lint("#" * (LINT_LIMIT + 1))
 
 
+RULE = "rule video calls:\n  priority 5\n  match port=5060\n  action block\n"
+
+
+async def test_a_text_is_linted_in_its_format_and_converted(service):
+    assert service.lint(RULE, "dsl")["ok"]
+    assert not service.lint(RULE)["ok"]
+    made = service.convert(RULE, "dsl", "uci")
+    assert made["ok"] and "config rule 'video_calls'" in made["text"]
+    assert service.convert(made["text"], "uci", "dsl")["text"] == RULE.replace("video calls", '"video calls"')
+    broken = service.convert("rule a:\n  match prot=1\n", "dsl", "yaml")
+    assert (broken["ok"], broken["text"], bool(broken["diagnostics"])) == (False, None, True)
+    for wrong in (("x", "json", "dsl"), ("x", "uci", "xml"), ("#" * (LINT_LIMIT + 1), "uci", "dsl")):
+        with pytest.raises(Refused):
+            service.convert(*wrong)
+
+
+async def test_a_decision_on_paper_knows_the_hour(service, house):
+    hours = "config schedule 'late'\n\toption from '22:00'\n\toption to '23:00'\n"
+    house.write(
+        CONFIG + hours + "config rule 'l'\n\toption schedule 'late'\n\toption priority '99'\n\toption block '1'\n"
+    )
+    await service.reload()
+    assert service.decide({"at": "22:30"})["rule"] == "l"
+    assert service.decide({"at": "21:30"})["rule"] != "l"
+    assert any("l: not enforced yet: schedule" in one for one in (await service.plan())["not_enforced"])
+    with pytest.raises(Refused, match="at"):
+        service.decide({"at": "late"})
+
+
 async def test_a_reload_says_how_it_went(service, house):
     assert await service.reload() == {"ok": True, "error": None}
     house.write("config rule 'x")
