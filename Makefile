@@ -69,6 +69,11 @@ prove: ## engine and kernel agree on 10 000 random packets (SEEDS="0 100": a hun
 	@scripts/setup test
 	@$(PRIVILEGED) $(PYTHON) -m tests.kernel.test_agreement $(or $(SEEDS),0 100)
 
+fuzz: ## a million inputs per parser (FUZZ_COUNT=1000 FUZZ_PARSER=dsl FUZZ_SEED=2 FUZZ_ENGINE=own)
+	@scripts/setup test
+	@$(PYTHON) -m tests.fuzz --count $(or $(FUZZ_COUNT),1000000) --seed $(or $(FUZZ_SEED),1) \
+		--engine $(or $(FUZZ_ENGINE),auto) $(addprefix --parser ,$(FUZZ_PARSER))
+
 bench: ## ratios to a calibration loop, as JSON on stdout
 	@scripts/setup run
 	@$(PRIVILEGED) $(PYTHON) benchmarks/run.py $(ARGS)
