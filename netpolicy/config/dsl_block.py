@@ -71,8 +71,10 @@ class Block:
 
     def _option(self, name: str) -> Option:
         found = self._options[name]
-        is_list = self.spec.options[name].is_list and len(found.texts) != 1
-        return Option(name, tuple(found.texts), is_list, found.line, found.column, tuple(found.spots))
+        spec = self.spec.options[name]
+        is_list = spec.is_list and len(found.texts) != 1
+        spots = tuple(found.spots)
+        return Option(name, tuple(found.texts), is_list, found.line, found.column, spots, spec.word)
 
     def count(self, name: str) -> int:
         """How many values of an option were taken."""

@@ -41,7 +41,7 @@ class Reading:
         """A value was refused."""
         self.ok = False
         written = self.written.get(option)
-        word = written.name if written is not None else option
+        word = written.word if written is not None else option
         hint = problem.hint
         if written is not None and not option.endswith("_port") and _holds_several(written):
             hint = f"write one `list {word}` line per value; in DSL and YAML a list"

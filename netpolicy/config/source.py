@@ -25,10 +25,11 @@ def line_and_column(number: int) -> tuple[int, int]:
 class Option:
     """One option. A plain option has one value; "" is one that UCI treats as absent.
 
-    `line` and `column` are of the option's name or keyword, `spots` those of its values.
+    `line` and `column` are of the option's name or keyword, `spots` those of its values; `word`
+    is what the author calls it, where the spelling has another word than UCI.
     """
 
-    __slots__ = ("column", "is_list", "line", "name", "spots", "values")
+    __slots__ = ("column", "is_list", "line", "name", "spots", "values", "word")
 
     def __init__(
         self,
@@ -38,8 +39,10 @@ class Option:
         line: int = 0,
         column: int = 0,
         spots: tuple[int, ...] = (),
+        word: str = "",
     ) -> None:
         self.name = name
+        self.word = word or name
         self.values = values
         self.is_list = is_list
         self.line = line

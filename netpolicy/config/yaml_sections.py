@@ -186,7 +186,8 @@ class _Reader:
                 return []
             texts.append(text)
             spots.append(spot(item.line, item.column + item.quoted))
-        return [Option(known.name, tuple(texts), value.kind == "list", key.line, key.column, tuple(spots))]
+        is_list = value.kind == "list"
+        return [Option(known.name, tuple(texts), is_list, key.line, key.column, tuple(spots), key.text)]
 
     def _text(self, spec: OptionSpec, key: Node, item: Node, where: str) -> str | None:
         if item.kind in ("map", "list", "null"):
