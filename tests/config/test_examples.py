@@ -15,6 +15,7 @@ from netpolicy.config.spelling import DSL, FORMATS, format_of
 from netpolicy.config.unload import as_key
 from netpolicy.core.evaluate import World
 from netpolicy.core.model import Ruleset
+from netpolicy.service.compile import not_enforced, partly
 from netpolicy.service.dry_run import document, moment, question
 
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -31,9 +32,13 @@ def sidecar(path: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def expected_warnings(path: Path) -> set[str]:
-    """The codes of the sidecar's `lint:` lines."""
-    return {code for line in sidecar(path) if line.startswith("lint:") for code in line[5:].split()}
+def words(path: Path, label: str) -> set[str]:
+    """What stands behind a label such as `lint:` in the sidecar."""
+    return {word for line in sidecar(path) if line.startswith(label) for word in line[len(label) :].split()}
+
+
+def decisions(path: Path) -> list[str]:
+    return [line for line in sidecar(path) if " -> " in line]
 
 
 def ruleset_of(path: Path) -> Ruleset:
@@ -69,7 +74,7 @@ def test_the_index_names_every_example() -> None:
 def test_an_example_has_no_errors_and_only_the_warnings_that_it_announces(path: Path) -> None:
     found = lint_file(str(path))
     assert [item.text() for item in found if item.severity == ERROR] == []
-    assert {item.code for item in found if item.severity == WARNING} == expected_warnings(path)
+    assert {item.code for item in found if item.severity == WARNING} == words(path, "lint:")
     loaded = load(str(path))
     assert not loaded.fatal
     assert loaded.ruleset.settings.enabled
@@ -81,6 +86,14 @@ def test_an_example_says_for_whom_it_is_and_what_is_missing(path: Path) -> None:
     assert all(line.startswith("#") for line in header.splitlines())
     for part in ("# For whom:", "# What it does:", "# What it does not do yet:"):
         assert part in header
+
+
+@by_name
+def test_an_example_says_which_of_its_rules_the_kernel_does_not_follow_yet(path: Path) -> None:
+    """The same question as `netpolicy plan` asks."""
+    ruleset = ruleset_of(path)
+    found = {rule.name for rule in ruleset.rules if not_enforced(ruleset, rule) or partly(ruleset, rule)}
+    assert found == words(path, "not enforced:")
 
 
 @by_name
@@ -105,8 +118,9 @@ def test_an_example_says_the_same_in_the_other_spellings_and_back(path: Path, ta
 
 @by_name
 def test_an_example_decides_as_it_says(path: Path) -> None:
-    lines = [line for line in sidecar(path) if not line.startswith("lint:")]
+    lines = decisions(path)
     ruleset = ruleset_of(path)
+    assert len(lines) == len([line for line in sidecar(path) if not line.startswith(("lint:", "not enforced:"))])
     assert len(lines) >= 5
     wrong = []
     for line in lines:
@@ -120,6 +134,6 @@ def test_an_example_decides_as_it_says(path: Path) -> None:
 @by_name
 def test_every_rule_of_an_example_decides_something(path: Path) -> None:
     """A rule that the sidecar never sees win could be wrong without a test noticing."""
-    seen = {line.partition(" -> ")[2].split(",")[0] for line in sidecar(path)}
+    seen = {line.partition(" -> ")[2].split(",")[0] for line in decisions(path)}
     rules = [rule.name for rule in ruleset_of(path).rules if rule.enabled]
     assert [name for name in rules if name not in seen] == []
