@@ -19,6 +19,7 @@ REGEX = "regex"
 
 MAX_NAME = 253
 MAX_LABEL = 63
+MAX_TEXT = 300  # no pattern is longer; more is not even shown
 LABEL_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -42,16 +43,18 @@ class DomainPattern:
             return word in name
         if self.kind == REGEX:
             return self._compiled is not None and self._compiled.search(name)
-        is_under = len(name) > len(word) and name.endswith("." + word)
+        is_under = len(name) > len(word) + 1 and name.endswith("." + word)
         return is_under or (self.kind == SUFFIX and name == word)
 
 
 def parse_domain(text: str) -> DomainPattern:
     """The pattern of a value. Raises ValueProblem."""
     text = text.strip()
-    if text.startswith("regex:"):
-        return DomainPattern(REGEX, text, text[6:], compile_pattern(text[6:]))
+    if len(text) > MAX_TEXT:
+        raise ValueProblem("a domain of {} characters is too long".format(len(text)), "for example example.com")
     lowered = text.lower()
+    if lowered.startswith("regex:"):
+        return DomainPattern(REGEX, "regex:" + text[6:], text[6:], compile_pattern(text[6:]))
     if lowered.startswith("keyword:"):
         return _keyword(lowered[8:], text)
     if lowered.startswith("*."):
@@ -76,18 +79,29 @@ def _name(name: str, text: str) -> str:
         name = name[:-1]
     if any(c > "~" for c in name):
         raise ValueProblem("{!r}: names are seen in their ASCII form only".format(text), "write the xn-- form")
-    if "://" in name or "/" in name:
-        raise ValueProblem("{!r} is not a domain".format(text), "write only the name of the host, without http://")
+    if _looks_like_address(name):
+        raise ValueProblem("{!r} is an address, not a domain".format(text), "write addresses as dest_addr")
+    if "/" in name or ":" in name:
+        raise ValueProblem(
+            "{!r} is not a domain".format(text), "write only the name of the host, without http://, path and port"
+        )
     if "*" in name:
         raise ValueProblem(
             "{!r}: a * stands only at the beginning, before a dot".format(text), "*.example.com, or keyword:…"
         )
     labels = name.split(".")
-    if all(label and all("0" <= c <= "9" for c in label) for label in labels[-1:]):
-        raise ValueProblem("{!r} is not a domain".format(text), "write addresses as dest_addr")
     if len(name) > MAX_NAME or not all(_is_label(label) for label in labels):
         raise ValueProblem("{!r} is not a domain".format(text), "for example example.com")
     return name
+
+
+def _looks_like_address(name: str) -> bool:
+    """Whether somebody meant an address or a network: a last label of digits, or colons between hexadecimal ones."""
+    head = name.split("/")[0].split("%")[0].strip("[]")
+    if head.count(":") > 1:
+        return all(c in "0123456789abcdef:." for c in head)
+    last = head.split(".")[-1]
+    return last != "" and all("0" <= c <= "9" for c in last)
 
 
 def _is_label(label: str) -> bool:
@@ -111,10 +125,12 @@ class DomainSet:
         """Whether one of the patterns means the name."""
         if name in self._exact or name in self._suffix:
             return True
-        dot = name.find(".") if self._suffix or self._under else -1
+        # Not the first character (no label before it), and not what is longer than any name of a table.
+        first = max(1, len(name) - MAX_NAME - 1)
+        dot = name.find(".", first) if self._suffix or self._under else -1
         while dot >= 0:
             parent = name[dot + 1 :]
-            if parent in self._suffix or (parent in self._under and dot > 0):
+            if parent in self._suffix or parent in self._under:
                 return True
             dot = name.find(".", dot + 1)
         return any(one.matches(name) for one in self._others)

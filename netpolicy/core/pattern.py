@@ -1,11 +1,15 @@
 """Regular expressions of the `regex:` values: a subset of RE2's, matched in linear time.
 
 Simulates all ways at once (Thompson 1968), so that no pattern and no name can make it slow:
-CPython's `re` goes back and tries again, MicroPython's lacks most of the syntax. Never matches
-across anything but one name; names are in lower case.
+CPython's `re` goes back and tries again, MicroPython's lacks most of the syntax. Never calls
+itself: a pattern chooses how deep its groups are, and MicroPython's stack is small.
 """
 
 from netpolicy.core.value import ValueProblem
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    State = tuple[int, tuple[bool, str], int, int]
 
 MAX_PATTERN = 256
 MAX_STATES = 1000  # after {m,n} is written out
@@ -18,8 +22,10 @@ SPACE = " \t\n\r\f\v"
 CLASSES = {"d": DIGITS, "w": WORD, "s": SPACE}
 PUNCTUATION = "\\.[](){}*+?|^$-/:_@!#%&=~<>,;'\""
 
-# A state is a tuple: what it takes and where it goes on. SPLIT goes on in two places.
-SPLIT, CHARACTERS, BEGIN, END, FOUND = range(5)
+# A state is a tuple: its kind, what it takes, and how far from itself it goes on; SPLIT goes on in
+# two places. The end of a part is just behind its last state, so that parts are put together and
+# repeated as lists are. What is behind the last state of all is the match.
+SPLIT, JUMP, CHARACTERS, BEGIN, END = range(5)
 
 # What a state takes: (is_negated, characters). Only CHARACTERS takes something.
 NOTHING = (False, "")
@@ -28,123 +34,198 @@ NOTHING = (False, "")
 class Pattern:
     """A compiled pattern. `steps` counts the work of the last search: states looked at."""
 
-    __slots__ = ("_start", "_states", "steps", "text")
+    __slots__ = ("_states", "steps", "text")
 
-    def __init__(self, text: str, states: "list[tuple[int, tuple[bool, str], int, int]]", start: int) -> None:
+    def __init__(self, text: str, states: "list[State]") -> None:
         self.text = text
         self._states = states
-        self._start = start
         self.steps = 0
 
     def search(self, text: str) -> bool:
         """Whether the pattern occurs anywhere in the text. O(states x characters)."""
         self.steps = 0
-        text = text.lower()
-        current: list[int] = []
-        for position in range(len(text) + 1):
-            seen: set[int] = set()
-            ready: list[int] = []
-            for one in current:
-                self._follow(one, position, len(text), seen, ready)
-            self._follow(self._start, position, len(text), seen, ready)
-            if -1 in seen:
+        current = [0]
+        is_begin = True
+        for character in text.lower():  # an index costs MicroPython the way to it
+            ready = self._ready(current, is_begin, False)
+            if ready is None:
                 return True
-            if position == len(text):
-                break
-            character = text[position]
-            current = []
-            for number in ready:
-                state = self._states[number]
-                if (character in state[1][1]) != state[1][0]:
-                    current.append(state[2])
-        return False
+            current = self._after(character, ready)
+            current.append(0)  # a match may begin anywhere
+            is_begin = False
+        return self._ready(current, is_begin, True) is None
 
-    def _follow(self, state: int, position: int, length: int, seen: "set[int]", ready: "list[int]") -> None:
-        """Everything that is reached from a state without a character; -1 in `seen` is the end of the pattern."""
-        waiting = [state]
-        while waiting:
-            number = waiting.pop()
+    def _ready(self, current: "list[int]", is_begin: bool, is_end: bool) -> "list[int] | None":
+        """The states reached without a character that wait for one; None if the match is reached."""
+        seen: set[int] = set()
+        ready = []
+        while current:
+            number = current.pop()
+            if number == len(self._states):
+                return None
             if number in seen:
                 continue
             seen.add(number)
             self.steps += 1
             kind, _, follow, other = self._states[number]
-            if kind == FOUND:
-                seen.add(-1)
-            elif kind == CHARACTERS:
+            if kind == CHARACTERS:
                 ready.append(number)
-            elif kind == SPLIT:
-                waiting.append(other)
-                waiting.append(follow)
-            elif (kind == BEGIN and position == 0) or (kind == END and position == length):
-                waiting.append(follow)
+            elif (kind != BEGIN or is_begin) and (kind != END or is_end):
+                current.append(number + follow)
+                if kind == SPLIT:
+                    current.append(number + other)
+        return ready
+
+    def _after(self, character: str, ready: "list[int]") -> "list[int]":
+        found = []
+        for number in ready:
+            is_negated, characters = self._states[number][1]
+            if (character in characters) != is_negated:
+                found.append(number + 1)
+        return found
 
 
 def compile_pattern(text: str) -> Pattern:
     """The pattern of a text. Raises ValueProblem for what is not in the subset, with the character's number."""
     if len(text) > MAX_PATTERN:
-        raise ValueProblem("a pattern has at most {} characters".format(MAX_PATTERN))
+        raise ValueProblem(
+            "a regex has at most {} characters, not {}".format(MAX_PATTERN, len(text)), "write two or more of them"
+        )
     if not text:
-        raise ValueProblem("an empty pattern would match every name")
-    if any(c < " " or c > "~" for c in text):
-        raise ValueProblem("{!r}: names are seen in their ASCII form only".format(text), "write the xn-- form")
-    parser = _Parser(text)
-    tree = parser.alternatives(0)
-    if parser.position < len(text):
-        raise parser.fault("unbalanced )")
-    builder = _Builder()
-    return Pattern(text, builder.states, builder.build(tree, builder.add(FOUND)))
+        raise ValueProblem("an empty regex would match every name", "for example regex:^ad[0-9]+\\.")
+    for position, character in enumerate(text):
+        if character < " " or character > "~":
+            raise ValueProblem(
+                "a regex is of printable ASCII, as names are: another character at character {}".format(position + 1),
+                "write the xn-- form of a name",
+            )
+    return Pattern(text, _Parser(text).states())
+
+
+def _state(kind: int, what: tuple[bool, str] = NOTHING, follow: int = 1, other: int = 0) -> "list[State]":
+    """A part of one state."""
+    return [(kind, what, follow, other)]
+
+
+def _either(branches: "list[list[State]]") -> "list[State]":
+    """One of the parts."""
+    found = branches[-1]
+    for branch in reversed(branches[:-1]):
+        split = _state(SPLIT, NOTHING, 1, len(branch) + 2)
+        found = split + branch + _state(JUMP, NOTHING, len(found) + 1) + found
+    return found
+
+
+def _repeat(part: "list[State]", least: int, most: int) -> "list[State]":
+    """The part from `least` to `most` times; without a limit if `most` is -1."""
+    if not part:
+        return part
+    if most >= 0:
+        return part * least + (_state(SPLIT, NOTHING, 1, len(part) + 1) + part) * (most - least)
+    # The part that loops is also the last one needed: a copy of it would double with each group around.
+    loop = part + _state(SPLIT, NOTHING, -len(part), 1)
+    if least == 0:
+        return _state(SPLIT, NOTHING, 1, len(loop) + 1) + loop
+    return part * (least - 1) + loop
 
 
 class _Parser:
-    """Text to a tree of tuples: ("any of", branches), ("row", parts), ("repeat", part, least, most), a leaf."""
+    """Reads the text once, from left to right, and puts states together as it goes."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self.position = 0
+        self._position = 0
+        # What is being read: finished branches, and the one that grows. The groups around it wait, outermost first.
+        self._branches: list[list[State]] = []
+        self._row: list[State] = []
+        self._waiting: list[tuple[int, list[list[State]], list[State]]] = []
 
-    def fault(self, what: str) -> ValueProblem:
+    def states(self) -> "list[State]":
+        """The states of the whole text. Raises ValueProblem."""
+        while self._position < len(self._text):
+            at = self._position
+            character = self._take()
+            if character == "(":
+                self._open(at)
+            elif character == "|":
+                self._branches.append(self._row)
+                self._row = []
+            else:
+                part = self._close(at) if character == ")" else self._atom(character, at)
+                self._row = self._row + self._repeated(part)
+            self._limit(sum([len(branch) + 2 for branch in self._branches]) + len(self._row), at)
+        if self._waiting:
+            raise self._fault("a ( without its )", self._waiting[-1][0])
+        return _either(self._branches + [self._row])
+
+    def _fault(self, what: str, at: int) -> ValueProblem:
         return ValueProblem(
-            "regex {!r}: {} at character {}".format(self._text, what, self.position + 1),
-            "the subset of RE2 in docs/rules.md: . [] () | * + ? {m,n} ^ $ and \\d \\w \\s",
+            "regex {!r}: {} at character {}".format(self._text, what, at + 1),
+            "possible: a subset of RE2: . [] () (?:) | * + ? {m,n} ^ $ \\d \\w \\s \\D \\W \\S, \\ before punctuation",
         )
 
+    def _limit(self, states: int, at: int) -> None:
+        if states > MAX_STATES:
+            limit = "more than {} states (a repetition counts as often as it says)".format(MAX_STATES)
+            raise self._fault(limit, at)
+
     def _peek(self) -> str:
-        return self._text[self.position : self.position + 1]
+        return self._text[self._position : self._position + 1]
 
     def _take(self) -> str:
-        self.position += 1
-        return self._text[self.position - 1]
+        self._position += 1
+        return self._text[self._position - 1]
 
-    def alternatives(self, depth: int) -> "tuple[object, ...]":
-        if depth > MAX_DEPTH:
-            raise self.fault("more than {} groups in each other".format(MAX_DEPTH))
-        branches = [self._row(depth)]
-        while self._peek() == "|":
+    def _open(self, at: int) -> None:
+        if len(self._waiting) == MAX_DEPTH:
+            raise self._fault("more than {} groups in each other".format(MAX_DEPTH), at)
+        if self._peek() == "?":
             self._take()
-            branches.append(self._row(depth))
-        return ("any of", branches)
+            if self._peek() != ":":
+                raise self._fault("a group other than (…) and (?:…)", at)
+            self._take()
+        self._waiting.append((at, self._branches, self._row))
+        self._branches = []
+        self._row = []
 
-    def _row(self, depth: int) -> "tuple[object, ...]":
-        parts = []
-        while self._peek() and self._peek() not in "|)":
-            parts.append(self._repeated(depth))
-        return ("row", parts)
-
-    def _repeated(self, depth: int) -> "tuple[object, ...]":
-        part = self._atom(depth)
-        if self._peek() in ("*", "+", "?", "{"):
-            if part[0] in (BEGIN, END):
-                raise self.fault("nothing to repeat")
-            least, most = self._times()
-            part = ("repeat", part, least, most)
-            if self._peek() == "?":
-                self._take()  # lazy: whether it matches stays the same
-            if self._peek() in ("*", "+", "{"):
-                raise self.fault("a repetition of a repetition")
+    def _close(self, at: int) -> "list[State]":
+        if not self._waiting:
+            raise self._fault("a ) without its (", at)
+        part = _either(self._branches + [self._row])
+        _, self._branches, self._row = self._waiting.pop()
         return part
 
-    def _times(self) -> tuple[int, int]:
+    def _atom(self, character: str, at: int) -> "list[State]":
+        if character in "*+?{":
+            raise self._fault("nothing to repeat", at)
+        if character in "]}":
+            raise self._fault("a {} that is not written as \\{}".format(character, character), at)
+        if character in "^$":
+            if self._peek() in ("*", "+", "?", "{"):
+                raise self._fault("nothing to repeat", self._position)
+            return _state(BEGIN if character == "^" else END)
+        if character == "[":
+            return _state(CHARACTERS, self._set(at))
+        if character == ".":
+            return _state(CHARACTERS, (True, ""))
+        if character == "\\":
+            return _state(CHARACTERS, self._escape(at))
+        return _state(CHARACTERS, (False, character.lower()))
+
+    def _repeated(self, part: "list[State]") -> "list[State]":
+        """The part, as often as what follows it says."""
+        at = self._position
+        if self._peek() not in ("*", "+", "?", "{"):
+            return part
+        least, most = self._times(at)
+        if self._peek() == "?":
+            self._take()  # lazy: whether it matches stays the same
+        if self._peek() in ("*", "+", "?", "{"):
+            raise self._fault("a repetition of a repetition", self._position)
+        self._limit(len(part) * max(least, most), at)
+        return _repeat(part, least, most)
+
+    def _times(self, at: int) -> tuple[int, int]:
         """Least and most; most is -1 without a limit."""
         character = self._take()
         if character != "{":
@@ -155,62 +236,30 @@ class _Parser:
             self._take()
             most = -1 if self._peek() == "}" else self._number()
         if self._peek() != "}" or (most >= 0 and most < least):
-            raise self.fault("a repetition is {m}, {m,} or {m,n}")
+            raise self._fault("a repetition other than {m}, {m,} and {m,n}", at)
         self._take()
         return least, most
 
     def _number(self) -> int:
+        at = self._position
         digits = ""
         while self._peek() and self._peek() in DIGITS and len(digits) < 4:
             digits += self._take()
         if not digits or int(digits) > MAX_REPEAT:
-            raise self.fault("a number from 0 to {} is needed".format(MAX_REPEAT))
+            raise self._fault("no number from 0 to {}".format(MAX_REPEAT), at)
         return int(digits)
 
-    def _atom(self, depth: int) -> "tuple[object, ...]":
-        character = self._peek()
-        if character in "*+?{":
-            raise self.fault("nothing to repeat")
-        if character == "]" or character == "}":
-            raise self.fault("{} must be written as \\{}".format(character, character))
-        self._take()
-        if character == "(":
-            return self._group(depth)
-        if character == "[":
-            return (CHARACTERS, self._set())
-        if character == ".":
-            return (CHARACTERS, (True, ""))
-        if character == "^":
-            return (BEGIN,)
-        if character == "$":
-            return (END,)
-        if character == "\\":
-            return (CHARACTERS, self._escape())
-        return (CHARACTERS, (False, character.lower()))
-
-    def _group(self, depth: int) -> "tuple[object, ...]":
-        if self._peek() == "?":
-            self._take()
-            if self._peek() != ":":
-                raise self.fault("only (…) and (?:…) groups are possible")
-            self._take()
-        inner = self.alternatives(depth + 1)
-        if self._peek() != ")":
-            raise self.fault("a ( without its )")
-        self._take()
-        return inner
-
-    def _escape(self) -> tuple[bool, str]:
+    def _escape(self, at: int) -> tuple[bool, str]:
         """(is_negated, characters) of what follows a backslash."""
         character = self._peek()
         if character and character.lower() in CLASSES:
             self._take()
             return character != character.lower(), CLASSES[character.lower()]
         if not character or character not in PUNCTUATION:
-            raise self.fault("an escape that is not known")
+            raise self._fault("\\{}, which has no meaning here,".format(character), at)
         return False, self._take()
 
-    def _set(self) -> tuple[bool, str]:
+    def _set(self, at: int) -> tuple[bool, str]:
         negated = self._peek() == "^"
         if negated:
             self._take()
@@ -218,75 +267,33 @@ class _Parser:
         is_first = True
         while self._peek() != "]" or is_first:
             if not self._peek():
-                raise self.fault("a [ without its ]")
+                raise self._fault("a [ without its ]", at)
             found += self._range()
             is_first = False
         self._take()
-        return negated, found
+        # Each character once: what a search costs must not depend on how often a set says the same.
+        return negated, "".join(sorted(set(found.lower())))
 
     def _range(self) -> str:
+        at = self._position
         first = self._member()
-        if self._peek() != "-" or self._text[self.position + 1 : self.position + 2] in ("]", ""):
+        if self._peek() != "-" or self._text[self._position + 1 : self._position + 2] in ("]", ""):
             return first
         self._take()
         last = self._member()
         if len(first) != 1 or len(last) != 1 or last < first:
-            raise self.fault("a range goes from a character to a later one")
-        return "".join([chr(code) for code in range(ord(first), ord(last) + 1)]).lower()
+            raise self._fault("a range that does not go from a character to a later one", at)
+        return "".join([chr(code) for code in range(ord(first), ord(last) + 1)])
 
     def _member(self) -> str:
+        """As it is written: a range from 0 to Z ends before the small letters, whatever becomes of it then."""
+        at = self._position
         character = self._take()
         if character == "[" and self._peek() in (":", ".", "="):
-            raise self.fault("named classes are not possible")
+            raise self._fault("a named class like [:alpha:]", at)
         if character != "\\":
-            return character.lower()
-        negated, characters = self._escape()
+            return character
+        negated, characters = self._escape(at)
         if negated:
-            raise self.fault("a negated class inside []")
+            raise self._fault("a negated class inside []", at)
         return characters
-
-
-class _Builder:
-    """A tree to states, from its end to its beginning."""
-
-    def __init__(self) -> None:
-        self.states: list[tuple[int, tuple[bool, str], int, int]] = []
-
-    def add(self, kind: int, what: tuple[bool, str] = NOTHING, follow: int = 0, other: int = 0) -> int:
-        if len(self.states) >= MAX_STATES:
-            raise ValueProblem("the pattern is too large: repetitions count as often as they are written out")
-        self.states.append((kind, what, follow, other))
-        return len(self.states) - 1
-
-    def build(self, tree: "tuple[object, ...]", follow: int) -> int:
-        """The state in which the tree begins that goes on at `follow`."""
-        kind = tree[0]
-        if kind == "row":
-            for part in reversed(tree[1]):  # type: ignore[call-overload]
-                follow = self.build(part, follow)
-            return follow
-        if kind == "any of":
-            return self._any_of(tree[1], follow)  # type: ignore[arg-type]
-        if kind == "repeat":
-            return self._repeat(tree[1], tree[2], tree[3], follow)  # type: ignore[arg-type]
-        return self.add(kind, tree[1] if len(tree) > 1 else NOTHING, follow)  # type: ignore[arg-type]
-
-    def _any_of(self, branches: "list[tuple[object, ...]]", follow: int) -> int:
-        start = self.build(branches[-1], follow)
-        for branch in reversed(branches[:-1]):
-            start = self.add(SPLIT, NOTHING, self.build(branch, follow), start)
-        return start
-
-    def _repeat(self, part: "tuple[object, ...]", least: int, most: int, follow: int) -> int:
-        if most < 0:
-            loop = self.add(SPLIT, NOTHING, 0, follow)
-            start = self.build(part, loop)
-            self.states[loop] = (SPLIT, NOTHING, start, follow)
-            follow = loop
-        else:
-            out = follow
-            for _ in range(most - least):
-                follow = self.add(SPLIT, NOTHING, self.build(part, follow), out)
-        for _ in range(least):
-            follow = self.build(part, follow)
-        return follow
