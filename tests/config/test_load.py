@@ -569,3 +569,54 @@ def test_equal_fields_of_one_load_are_parsed_once_and_a_mistake_is_reported_for_
     first, second = load_text(text.format(1, "tcp") + text.format(2, "tcp")).ruleset.rules
     assert first.field("dest_port") is second.field("dest_port")
     assert found(load_text(text.format(1, "tpc") + text.format(2, "tpc"))) == [("NP105", 2), ("NP105", 6)]
+
+
+def test_further_files_may_be_in_any_spelling(tmp_path):
+    write(tmp_path, "a.np", "# mine\nrule films:\n  match domain=@video\n  action route=wan\nassert lan can wan\n")
+    write(tmp_path, "b.yaml", "rules: [{name: last one, priority: 0, match: {any: true}, action: {block: true}}]\n")
+    write(tmp_path, "c", "config list 'video'\n\tlist entry 'example.com'\n")
+    main = "config netpolicy 'main'\n\tlist ruleset 'a.np'\n\tlist ruleset 'b.yaml'\n\tlist ruleset 'c'\n"
+    wan = "config outbound 'wan'\n\toption type 'direct'\n"
+    loaded = load(write(tmp_path, "netpolicy", main + wan))
+    assert not found(loaded)
+    assert [one.name for one in loaded.ruleset.rules] == ["films", "last_one"]
+    assert loaded.ruleset.settings.asserts == ("lan can wan",)
+    write(tmp_path, "a.np", "netpolicy:\n  enabled true\n")
+    assert "hold no netpolicy section" in only("NP007", load(str(tmp_path / "netpolicy")))
+
+
+def test_a_list_takes_the_entries_of_its_file_and_says_what_is_none(tmp_path):
+    text = (
+        "config list 'video'\n\toption file 'video.txt'\nconfig rule 'r'\n\tlist domain '@video'\n\toption block '1'\n"
+    )
+    path = write(tmp_path, "netpolicy", "config netpolicy 'main'\n" + text)
+    missing = load(path)
+    assert ("NP217", 3) in found(missing, "warning")
+    assert len(missing.ruleset.rules) == 1, "it may not have been fetched yet"
+    write(tmp_path, "video.txt", "# films\nexample.com\n\n192.0.2.0/24  # net\nnot a name\n*.example.org\n")
+    loaded = load(path)
+    assert [item.line for item in loaded.diagnostics if item.code == "NP217"] == [5]
+    field = loaded.ruleset.rules[0].field("domain")
+    assert field.matches("a.example.com") and field.matches("b.example.org") and not field.matches("example.org")
+    assert loaded.ruleset.lists[0].entries == (), "what the file holds is not printed into the configuration"
+    outside = text.replace("video.txt", "../video.txt")
+    assert "must be in the folder" in only(
+        "NP007", load(write(tmp_path, "other", "config netpolicy 'main'\n" + outside))
+    )
+
+
+RULE = "config rule 'r'\n\toption block '1'\n"
+REFERENCES = {
+    "NP212": RULE + "\tlist domain '@vidoe'\nconfig list 'video'\n\tlist entry 'a.example'\n",
+    "NP213": "config outbound 'g'\n\toption type 'group'\n\tlist member 'g'\n",
+    "NP214": "config outbound 'g'\n\toption type 'group'\n\tlist member 'wann'\n",
+    "NP215": "config rule 'r'\n\toption any '1'\n\toption throttle 'slw'\nconfig throttle 'slow'\n\toption up '1mbit'\n",
+    "NP216": RULE + "\toption schedule 'evning'\nconfig schedule 'evening'\n\toption to '5:00'\n",
+}
+
+
+@pytest.mark.parametrize("code", REFERENCES)
+def test_a_name_that_leads_nowhere_is_said_with_the_one_that_was_meant(code):
+    message = only(code, load_text(REFERENCES[code]))
+    if code in ("NP212", "NP215", "NP216"):
+        assert "did you mean" in message
