@@ -610,7 +610,8 @@ REFERENCES = {
     "NP212": RULE + "\tlist domain '@vidoe'\nconfig list 'video'\n\tlist entry 'a.example'\n",
     "NP213": "config outbound 'g'\n\toption type 'group'\n\tlist member 'g'\n",
     "NP214": "config outbound 'g'\n\toption type 'group'\n\tlist member 'wann'\n",
-    "NP215": "config rule 'r'\n\toption any '1'\n\toption throttle 'slw'\nconfig throttle 'slow'\n\toption up '1mbit'\n",
+    "NP215": "config rule 'r'\n\toption any '1'\n\toption throttle 'slw'\n"
+    "config throttle 'slow'\n\toption up '1mbit'\n",
     "NP216": RULE + "\toption schedule 'evning'\nconfig schedule 'evening'\n\toption to '5:00'\n",
 }
 
