@@ -67,15 +67,18 @@ def parse_entry(text: str) -> "tuple[int, int, int] | DomainPattern":
     return parse_domain(text)
 
 
+HEX = "0123456789abcdef"
+
+
 def looks_like_address(text: str) -> bool:
     """Whether the text is meant as an address: what follows decides whether it is one.
 
-    A colon without a word before it (as in keyword:) is IPv6; a last label of digits is no domain.
+    Hex digits and colons are IPv6; digits and dots IPv4, because the last label of no domain is a number.
     """
-    head = text.split("/")[0].split("-")[0]
+    head = text.lower().split("/")[0].split("-")[0]
     if ":" in head:
-        return head.split(":")[0] not in ("keyword", "regex")
-    return all("0" <= c <= "9" or c == "." for c in head) and "." in head
+        return "." not in head.split(":")[0] and all(c in HEX or c in ":." for c in head)
+    return "." in head and all("0" <= c <= "9" or c == "." for c in head)
 
 
 class Lists:
