@@ -93,7 +93,7 @@ def with_mistake(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
 
 
 def schema_takes(document: Any) -> bool:
-    return VALIDATOR.is_valid(document)
+    return bool(VALIDATOR.is_valid(document))
 
 
 def reader_complaints(document: Any) -> list[str]:
@@ -203,7 +203,7 @@ def test_other_names_are_deprecated() -> None:
 
 
 WRONG_KEYS = ("name", "title", "route", "protcol", "rules", "state", "match", "priority", "port", "dest_port", "")
-ODD = st.sampled_from(
+ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, False, 0, 7, -1, 2.5, "text", "", "NORMAL", [], ["a"], [1, "b"], [None], [True], [[]], {}, {"a": 1}]
 )
 
