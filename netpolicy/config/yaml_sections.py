@@ -197,8 +197,8 @@ class _Reader:
             return self._flag(key, item, where)
         if spec.kind == NUMBER:
             return self._number(key, item, where)
-        if spec.name == "block" and item.kind == "text" and (item.value in TRUE or item.value in FALSE):
-            return self._flag(key, item, where)  # "yes" is not a truth value
+        if spec.name == "block" and (item.kind != "text" or item.value in TRUE or item.value in FALSE):
+            return self._flag(key, item, where)  # neither 1 nor "yes" is a truth value
         if item.kind == "boolean":
             return "true" if item.value else "false"
         return str(item.value) if item.kind == "text" else item.raw
