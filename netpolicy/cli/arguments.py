@@ -31,6 +31,7 @@ COMMANDS = {
     "fmt": ("rewrite:fmt", "rewrite rule files in canonical form"),
     "convert": ("rewrite:convert", "print rules in another spelling: dsl, yaml or uci"),
     "migrate": ("rewrite:migrate", "print the predecessor's YAML in the DSL, and say what remains to do"),
+    "xray-gen": ("xray_gen:run", "write a configuration of Xray for share links (vless://, ss://, …)"),
     "reload": ("live:reload", "read the configuration again and bring it into force"),
     "logs": ("logs:run", "what the daemon did lately"),
     "events": ("events:run", "what the daemon announces, as it happens"),
@@ -148,6 +149,14 @@ def _call(command: argparse.ArgumentParser) -> None:
     command.add_argument("arguments", nargs="?", default="{}", metavar="JSON", help="an object (default: {})")
 
 
+def _xray_gen(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", default="config.json", metavar="FILE", help="default: %(default)s; mode 0600")
+    visible = "a share link; everybody on this machine can read command lines: --url-file keeps its password private"
+    command.add_argument("--url", action="append", default=[], metavar="URL", help=visible)
+    lines = "links, one a line, # begins a comment; - reads standard input"
+    command.add_argument("--url-file", action="append", default=[], metavar="FILE", help=lines)
+
+
 OPTIONS = {
     "connections": _connections,
     "decide": _decide,
@@ -156,6 +165,7 @@ OPTIONS = {
     "fmt": _fmt,
     "convert": _convert,
     "migrate": _migrate,
+    "xray-gen": _xray_gen,
     "logs": _logs,
     "events": _events,
     "call": _call,
