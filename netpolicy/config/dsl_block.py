@@ -7,6 +7,7 @@ from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.dsl_word import BLANKS, Line, Piece, WordFault, quoted_name, split
 from netpolicy.config.schema import SECTIONS, OptionSpec, suggestion
 from netpolicy.config.source import Option, Section, spot
+from netpolicy.config.value import MAX_NAME
 
 
 class Growing:
@@ -40,6 +41,7 @@ class Block:
         "name",
         "number",
         "spec",
+        "taken",
         "type",
     )
 
@@ -53,6 +55,7 @@ class Block:
         self._column = column
         self._findings = findings
         self.number = -1
+        self.taken = 0  # how many values so far, also those that were replaced
         self._options: dict[str, Growing] = {}
         self._order: list[str] = []  # no dict has an order everywhere
 
@@ -63,6 +66,11 @@ class Block:
     def take(self, word: str, line: str, number: int, start: int, end: int) -> "tuple[str, str]":
         """Take a line of the block, whose first word ends at offset `end`; its directive and comment."""
         raise NotImplementedError
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that may begin a line of the block."""
+        return self.spec.words
 
     def section(self) -> Section:
         """Everything that was taken."""
@@ -95,6 +103,7 @@ class Block:
 
     def keep(self, spec: OptionSpec, texts: "list[str]", pieces: "list[Piece]", line: int, column: int) -> None:
         """Remember an option; one of an earlier line is replaced, one of the same line is joined."""
+        self.taken += len(texts)
         old = self._options.get(spec.name)
         if old is not None and old.line == line and spec.is_list:
             old.extend(texts, pieces, line)
@@ -114,7 +123,13 @@ class Block:
         if old is None or not spec.is_list:
             self.keep(spec, texts, pieces, line, column)
         else:
+            self.taken += len(texts)
             old.extend(texts, pieces, line)
+
+
+def filled(pieces: "list[Piece]") -> "list[Piece]":
+    """The pieces without the empty ones of "a, b" and "a ,b"."""
+    return [piece for piece in pieces if piece.text or piece.quoted]
 
 
 def read_name(line: str, end: int, word: str) -> "tuple[str, int, int]":
@@ -128,8 +143,6 @@ def read_name(line: str, end: int, word: str) -> "tuple[str, int, int]":
     if line[start : start + 1] in ("'", '"') and line[start : start + 1]:
         name, after = quoted_name(line, start)
         return name.strip(), start + 2, after
-    if word == "netpolicy" and line[start:].split(":")[0].split("#")[0].strip() != "main":
-        return "", start + 1, end  # there is one such section, its name may be left out
     if word == "rule":
         text = line[start:]
         for blank in " \t":
@@ -140,7 +153,15 @@ def read_name(line: str, end: int, word: str) -> "tuple[str, int, int]":
     after = start
     while after < len(line) and line[after] not in BLANKS and line[after] not in ":#":
         after += 1
+    if word == "netpolicy" and line[start:after] != "main":
+        return "", start + 1, end  # there is one such section, its name may be left out
     return line[start:after], start + 1, after
+
+
+def name_of_broken(line: str, end: int) -> str:
+    """What the name in a header is likely to be whose quotes are wrong."""
+    text = line[end:].strip().strip("\"':").strip()
+    return text[:MAX_NAME]
 
 
 def after_colon(line: str, rest: int) -> "tuple[bool, int]":

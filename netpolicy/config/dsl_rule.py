@@ -6,10 +6,11 @@ spellings. Runs on MicroPython.
 
 from netpolicy.config.diagnostic import Findings
 from netpolicy.config.dsl_block import Block, after_colon, rest_of
-from netpolicy.config.dsl_word import Word, split
-from netpolicy.config.schema import ACTION, FLAG, MATCH, OptionSpec
+from netpolicy.config.dsl_word import Piece, Word, split
+from netpolicy.config.schema import ACTION, FLAG, MATCH, SECTION_TYPES, WHEN, OptionSpec
 from netpolicy.config.value import DIGITS, FALSE, TRUE
 
+WITH_KEYS = (MATCH, ACTION, "when", "disable")
 DIRECTIVES = ("action", "disable", "enabled", "match", "priority", "title", "when")
 
 
@@ -21,16 +22,20 @@ class RuleBlock(Block):
     def __init__(self, name: str, file: str, line: int, column: int, findings: Findings) -> None:
         super().__init__("rule", name, file, line, column, findings)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        return DIRECTIVES
+
     def begin(self, line: str, number: int, rest: int) -> str:
         return rest_of(line, after_colon(line, rest)[1]).comment
 
     def take(self, word: str, line: str, number: int, start: int, end: int) -> "tuple[str, str]":
-        found = split(line, end, word in (MATCH, ACTION))
+        found = split(line, end, word in WITH_KEYS)
         if word in DIRECTIVES and not found.words:
             text = f"unknown directive: {word!r} alone"  # the predecessor's phrase
             self.fault("NP101", text, number, start + 1, f"{word} needs a value", len(word))
         elif word not in DIRECTIVES:
-            self.unknown(f"unknown directive {word[:64]!r}", word, DIRECTIVES, number, start + 1)
+            self._unknown_line(word, number, start + 1)
         elif word in (MATCH, ACTION):
             for one in found.words:
                 self._take_pair(word, one, number)
@@ -39,6 +44,24 @@ class RuleBlock(Block):
         else:
             self._take_value(word, found.words, number, start + 1)
         return word, found.comment
+
+    def _unknown_line(self, word: str, line: int, column: int) -> None:
+        """A line that is an option, but not written as one, is the likeliest mistake."""
+        text = f"unknown directive {word[:64]!r}"
+        name = word.split("=", 1)[0]
+        option = self.spec.option(name)
+        if name != word and name in DIRECTIVES:
+            hint = f"write `{name} VALUE`, without ="
+        elif option is not None and option.group in (MATCH, ACTION):
+            hint = f"write `{option.group} {option.word}=VALUE`"
+        elif option is not None and option.group == WHEN:
+            hint = "write `when state=VALUE`"
+        elif word in SECTION_TYPES:
+            hint = "a section begins at the margin"
+        else:
+            self.unknown(text, word, DIRECTIVES, line, column)
+            return
+        self.fault("NP101", text, line, column, hint, len(word))
 
     def _take_value(self, word: str, words: "list[Word]", line: int, column: int) -> None:
         """`priority`, `title`, `enabled`: one value."""
@@ -64,7 +87,10 @@ class RuleBlock(Block):
         if not word.key and not can_stand_alone:
             text = f"invalid {directive} token"
             self.fault("NP105", text, line, word.column, "write it as key=value", len(word.pieces[0].text))
-        elif spec is None or self._is_refused(spec, word):
+        elif spec is not None and self._is_refused(spec, word):
+            hint = f"leave it out, or write `{spec.word}` alone"
+            self.fault("NP101", f"unknown {directive} key {key}", line, word.column, hint, len(key))
+        elif spec is None:
             known = tuple([one.word for one in self.spec.options.values() if one.group == directive])
             self.unknown(f"unknown {directive} key {key}", key, known, line, word.column)
         elif not word.key:
@@ -89,29 +115,36 @@ class RuleBlock(Block):
     def _take_states(self, directive: str, words: "list[Word]", line: int, column: int) -> None:
         """`[state=]A,B`, with blanks wherever somebody likes them."""
         spec = self.spec.options["state" if directive == "when" else "disable"]
-        pieces = []
-        for word in words:
-            pieces.extend(word.pieces)
-        first = pieces[0]
-        if not first.quoted and first.text.startswith("state"):
-            tail = first.text[5:]
-            if tail.startswith("="):
-                first.text = tail[1:]
-                first.column += 6
-            elif not tail and len(pieces) > 1 and pieces[1].text.startswith("="):
-                pieces = pieces[1:]
-                pieces[0].text = pieces[0].text[1:]
-            if not any(piece.text for piece in pieces):
-                self.fault("NP203", "state value is required", line, column, "for example NORMAL")
-                return
+        pieces, has_key = _states(words)
+        if has_key and not any(piece.text for piece in pieces):
+            self.fault("NP203", "state value is required", line, column, "for example NORMAL")
+            return
         named = [piece for piece in _split_commas(pieces) if piece.text]
         self.keep(spec, [piece.text for piece in named], named, line, column)
 
 
-def _split_commas(pieces: "list[object]") -> "list[object]":
-    """Quoted states may have commas too: `when state="NORMAL,DEGRADED"`."""
-    from netpolicy.config.dsl_word import Piece
+def _states(words: "list[Word]") -> "tuple[list[Piece], bool]":
+    """The values, and whether `state` was written before them."""
+    pieces: list[Piece] = []
+    has_key = False
+    for word in words:
+        if word.key == "state":
+            has_key = True
+        elif word.key:  # no such key: a value that is refused as the predecessor did
+            first = word.pieces[0]
+            pieces.append(Piece(word.key + "=" + first.text, word.column, False))
+            pieces.extend(word.pieces[1:])
+            continue
+        pieces.extend(word.pieces)
+    if len(words) > 1 and words[0].bare == "state" and pieces[1].text.startswith("="):
+        pieces = pieces[1:]  # state =NORMAL
+        pieces[0] = Piece(pieces[0].text[1:], pieces[0].column + 1, False)
+        has_key = True
+    return pieces, has_key
 
+
+def _split_commas(pieces: "list[Piece]") -> "list[Piece]":
+    """Quoted states may have commas too: `when state="NORMAL,DEGRADED"`."""
     found = []
     for piece in pieces:
         offset = piece.column

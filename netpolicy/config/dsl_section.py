@@ -4,9 +4,9 @@ One line (`outbound wan interface wan probe=ping:9.9.9.9`) or a block of `option
 Driven by the table in schema.py. Never checks values. Runs on MicroPython.
 """
 
-from netpolicy.config.dsl_block import Block, after_colon, rest_of
+from netpolicy.config.dsl_block import Block, after_colon, filled, rest_of
 from netpolicy.config.dsl_word import Piece, Word, split
-from netpolicy.config.schema import FLAG, OUTBOUND_POSITIONAL, OptionSpec
+from netpolicy.config.schema import FLAG, OUTBOUND_POSITIONAL, SECTION_TYPES, OptionSpec
 
 
 def list_directive(option: str, index: int) -> str:
@@ -54,7 +54,9 @@ class SectionBlock(Block):
         spec = self.spec.options[positions[0]]
         if spec.name == "strategy" and word.bare not in spec.choices:
             return self._take_position(word, positions[1:], line)  # it may be left out
-        self._keep(spec, word.pieces, line, word.column)
+        pieces = filled(word.pieces) if spec.is_list else word.pieces
+        if pieces:  # a comma alone is none
+            self._keep(spec, pieces, line, word.column)
         if spec.name == "type":
             return list(OUTBOUND_POSITIONAL.get(word.bare, ()))
         return positions if spec.is_list else positions[1:]
@@ -63,15 +65,14 @@ class SectionBlock(Block):
         found = split(line, end, False)
         spec = self.spec.option(word)
         if spec is None:
-            text = f"unknown option {word} of {self.type}"
-            self.unknown(text, word, self.spec.words, number, start + 1)
+            self._unknown_line(word, number, start + 1)
             return word, found.comment
         words = found.words
         if len(words) > 1 and words[0].bare == "=":
             words = words[1:]  # option = value
         pieces: list[Piece] = []
         for one in words:
-            pieces.extend(piece for piece in one.pieces if piece.text or piece.quoted)  # "a, b" has a comma too many
+            pieces.extend(filled(one.pieces))
         directive = spec.name
         if spec.is_list:
             directive = list_directive(spec.name, self.count(spec.name))
@@ -87,6 +88,16 @@ class SectionBlock(Block):
         else:
             self.add(spec, [piece.text for piece in pieces], pieces, number, start + 1)
         return directive, found.comment
+
+    def _unknown_line(self, word: str, line: int, column: int) -> None:
+        text = f"unknown option {word[:64]} of {self.type}"
+        option = word.split("=", 1)[0]
+        if word in SECTION_TYPES:
+            self.fault("NP101", text, line, column, "a section begins at the margin", len(word))
+        elif option != word and self.spec.option(option) is not None:
+            self.fault("NP101", text, line, column, f"write `{option} VALUE`, without =", len(word))
+        else:
+            self.unknown(text, word, self.spec.words, line, column)
 
     def _keep(self, spec: OptionSpec, pieces: "list[Piece]", line: int, column: int) -> None:
         if not spec.is_list and len(pieces) > 1:

@@ -4,15 +4,20 @@ Knows characters and columns, not directives. Linear in the line. Runs on MicroP
 """
 
 BLANKS = " \t\r\v\f"
+# Nobody writes such a line; a hostile one would fill the memory of a router with small objects.
+MAX_WORDS = 10_000
+MAX_PIECES = 200_000  # a rule that names its addresses one by one: as many as UCI has lines
+
 KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 
 class WordFault(Exception):
     """The line cannot be taken apart; `column` counts from 1."""
 
-    def __init__(self, text: str, hint: str, column: int) -> None:
+    def __init__(self, text: str, hint: str, column: int, code: str = "NP003") -> None:
         super().__init__(text)
         self.text = text
+        self.code = code
         self.hint = hint
         self.column = column
 
@@ -59,13 +64,15 @@ class Line:
 def split(line: str, start: int = 0, keys: bool = True) -> Line:
     """The words from offset `start` on; without `keys` a = is a character like others. Raises WordFault."""
     scanner = _Scanner(line, start)
-    words = []
+    words: list[Word] = []
     while True:
         scanner.skip_blanks()
         if scanner.at_end:
             return Line(words, "")
         if scanner.peek == "#":
             return Line(words, line[scanner.position :].rstrip())
+        if len(words) == MAX_WORDS:
+            raise _too_long(f"more than {MAX_WORDS} words", scanner.position)
         words.append(scanner.word(keys))
 
 
@@ -76,10 +83,15 @@ def quoted_name(line: str, start: int) -> "tuple[str, int]":
     return piece.text, scanner.position
 
 
+def _too_long(what: str, position: int) -> WordFault:
+    return WordFault(what + " in one line", "name them in a list, in several lines", position + 1, "NP004")
+
+
 class _Scanner:
     def __init__(self, line: str, position: int) -> None:
         self._line = line
         self.position = position
+        self._pieces = 0
 
     @property
     def at_end(self) -> bool:
@@ -124,6 +136,9 @@ class _Scanner:
         return key
 
     def _piece(self) -> Piece:
+        self._pieces += 1
+        if self._pieces > MAX_PIECES:
+            raise _too_long(f"more than {MAX_PIECES} values", self.position)
         if self.peek and self.peek in "'\"":
             return self.quoted()
         start = self.position

@@ -1,6 +1,7 @@
 """The DSL: the predecessor's grammar and phrases, the newer sections, every mistake of a file in one run."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,7 @@ throttle slow dwn=2mbit
         (16, "unknown option dwn of throttle"),
         (16, "throttle 'slow' limits nothing"),
         (9, "rule name is required"),
+        (15, "route 'x' is not an outbound"),
     ]
     hints = [item.hint for item in errors_of(loaded)]
     assert "did you mean 'priority'?" in hints
@@ -182,10 +184,63 @@ def test_names_of_rules(line, name):
     assert read_dsl(line + "\n").sections[0].name == name
 
 
+def types_of(text):
+    return [(section.type, section.name) for section in read_dsl(text).sections]
+
+
+def test_an_indented_header_word_in_a_rule_is_a_forgotten_directive_and_no_section():
+    text = "rule a:\n  match any\n  schedule evening\n  throttle slow\n  action block\n"
+    loaded = load(text)
+    assert [(item.line, item.hint) for item in errors_of(loaded)] == [
+        (3, "write `match schedule=VALUE`"),
+        (4, "write `action throttle=VALUE`"),
+    ]
+    assert types_of(text) == [("rule", "a")]
+    assert loaded.blocked_skip
+
+
+def test_a_rule_begins_wherever_it_stands_and_others_not_deeper_than_the_header_before():
+    assert types_of("rule a:\n  rule b:\n      rule c:\n") == [("rule", "a"), ("rule", "b"), ("rule", "c")]
+    indented = "    list l x.example\n    schedule s:\n      days mon\n    throttle t down=1mbit\n    assert a can b\n"
+    expected = [("list", "l"), ("schedule", "s"), ("throttle", "t"), ("netpolicy", "main")]
+    assert types_of(indented) == expected
+    assert not read_dsl(indented).diagnostics
+    assert types_of("".join([line.strip() + "\n" for line in indented.splitlines()])) == expected
+
+
+def test_a_mistyped_header_begins_the_section_that_was_meant_and_it_is_broken():
+    good = "rule a:\n  match any\n  action route=wan\n"
+    text = "outbond wan interface eth0\n" + good + "rul b:\n  match proto=udp\n  action block\n"
+    loaded = load(text)
+    assert [(item.code, item.line, item.column, item.length, item.fix) for item in loaded.diagnostics][:2] == [
+        ("NP102", 1, 1, 7, "outbound"),
+        ("NP102", 5, 1, 3, "rule"),
+    ]
+    assert types_of(text) == [("outbound", "wan"), ("rule", "a"), ("rule", "b")]
+    assert [section.broken for section in read_dsl(text).sections] == [True, False, True]
+    assert loaded.blocked_skip  # b would have blocked
+
+
+def test_a_mistyped_directive_at_the_margin_is_no_header():
+    found = read_dsl("rule a\nmatch any\nacton block\npriorty 5\n").diagnostics
+    assert [(item.code, item.hint) for item in found] == [
+        ("NP101", "did you mean 'action'?"),
+        ("NP101", "did you mean 'priority'?"),
+    ]
+
+
+def test_a_header_with_an_open_quote_takes_its_lines_along():
+    text = 'outbound "wan\n  type interface\n  interface eth0\nrule a:\n  match any\n  action block\n'
+    assert [(item.line, item.message) for item in errors_of(load(text))] == [(1, "unterminated quote")]
+    assert types_of(text) == [("outbound", "wan"), ("rule", "a")]
+
+
 def test_line_ends_of_other_systems_are_fine_and_strange_characters_are_not():
     assert not errors_of(load("rule a:\r\n  match any\r\n  action block\r\n"))
     assert [item.code for item in errors_of(load("\ufeffrule a:\n  match any\n  action block\n"))][:1] == ["NP002"]
     assert load("rule a:\n  match any\n  action block\x00\n").fatal
+    assert [(item.line, item.column) for item in errors_of(load("rule a\rb:\n"))] == [(1, 7)]
+    assert len(errors_of(load("\ufeffrule a:\n  match any\n  action block\n"))) == 1
 
 
 @given(st.text("rule:match acton=\"'\\,# \t\nportsniaswhe0*.>@{}", max_size=200))
@@ -201,3 +256,17 @@ def test_no_text_makes_the_reader_raise(text):
 def test_hostile_text_is_read_in_bounded_time(text):
     read_dsl(text)
     assert MAX_LINES == 200_000
+
+
+@pytest.mark.parametrize(
+    "text", ["rule a:\n match port=" + "," * (4 << 20), "list a " + "x " * (2 << 20), "rule x\n" * (4 << 17),
+             "ab\n" * (14 << 17), "rule a:\n" + (" match port=" + "1," * 90_000 + "\n") * 4,
+             "rule a:\n match " + "zz=1 " * (4 << 17), '"' * (1 << 18)],
+)  # fmt: skip
+def test_hostile_text_fills_no_memory(text):
+    tracemalloc.start()
+    found = read_dsl(text[: 4 << 20])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.diagnostics[-1].severity == "error"
+    assert peak < 64 << 20

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netpolicy.config.dsl_word import WordFault, quoted_name, split
+from netpolicy.config.dsl_word import MAX_PIECES, MAX_WORDS, WordFault, quoted_name, split
 
 
 def words(line, keys=True):
@@ -66,3 +66,24 @@ def test_every_line_is_taken_apart_or_refused(line):
         split(line)
     except WordFault as fault:
         assert 1 <= fault.column <= len(line) + 1  # noqa: PT017
+
+
+def test_columns_are_those_of_the_first_character_of_a_value():
+    line = "  port=80, x 'y',\"z\""
+    for word in split(line).words:
+        for piece in word.pieces:
+            assert line[piece.column - 1 :].startswith(piece.text)
+
+
+def test_a_line_of_more_words_or_values_than_anybody_writes_is_refused():
+    assert len(split("a " * MAX_WORDS).words) == MAX_WORDS
+    for line in ("a " * (MAX_WORDS + 1), "a" + "," * MAX_PIECES):
+        with pytest.raises(WordFault) as fault:
+            split(line)
+        assert fault.value.code == "NP004"
+
+
+@given(st.lists(st.text("ab=,\"'\\# \té", max_size=8), min_size=1, max_size=4))
+def test_whatever_is_quoted_comes_back(texts):
+    quoted = ['"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' for text in texts]
+    assert [piece.text for piece in split("k=" + ",".join(quoted) + " # end").words[0].pieces] == texts
