@@ -40,13 +40,14 @@ def _comments_by_section(parsed: DslFile, sections: tuple[Section, ...]) -> "dic
 def _with_comments(section: Section, comments: "list[Comment]") -> str:
     is_inner = any(one.directive != HEADER for one in comments)
     block = block_of(section, is_inner)
-    shown = [directive for directive, _ in block.lines]
+    shown = {directive for directive, _ in block.lines}
+    by_line: dict[str, list[Comment]] = {}
+    for one in comments:
+        by_line.setdefault(one.directive, []).append(one)
     lines: list[str] = []
-    done: set[str] = set()
     waiting = [one for one in comments if one.directive not in shown and one.directive != TAIL]
     for directive, text in block.lines:
-        here = [one for one in comments if one.directive == directive] if directive not in done else []
-        done.add(directive)
+        here = by_line.pop(directive, [])
         indent = "" if directive == HEADER or not block.is_open else "  "
         inline = [one for one in here if one.is_inline]
         before = [one for one in here if not one.is_inline] + inline[:-1]
@@ -55,6 +56,6 @@ def _with_comments(section: Section, comments: "list[Comment]") -> str:
             waiting = []
         lines.extend(indent + one.text for one in before)
         lines.append(text + "  " + inline[-1].text if inline else text)
-    rest = waiting + [one for one in comments if one.directive == TAIL]
+    rest = waiting + by_line.get(TAIL, [])
     lines.extend(("  " if block.is_open else "") + one.text for one in rest)
     return "".join([line + "\n" for line in lines])

@@ -1,10 +1,13 @@
 """The formatter: the same rules, every comment at its place, nothing to do the second time."""
 
 import random
+import time
 
 import pytest
 
 from netpolicy.config.convert import convert_text
+from netpolicy.config.dsl import read_dsl
+from netpolicy.config.format_dsl import format_text
 from netpolicy.config.load import load_text
 from netpolicy.config.unload import as_key
 
@@ -61,6 +64,30 @@ def test_comments_stay_with_their_rule_and_line():
         "  priority 7\n", "  # last words of a\n  priority 7\n"
     )
     assert formatted(TIDY) == TIDY
+
+
+def test_comments_before_one_line_keep_their_order_however_they_are_indented():
+    text = "rule a:\n  match any\n# one\n  # two\n\t# three\n# four\n  action block\n"
+    assert "  # one\n  # two\n  # three\n  # four\n  action block\n" in formatted(text)
+
+
+def test_indented_comments_end_a_block_up_to_the_first_at_its_margin():
+    text = "rule a:\n  match any\n  action block\n  # a\n# b\n  # still b\nrule b:\n  match any\n  action block\n"
+    assert "  # a\n\n# b\n# still b\nrule b:\n" in formatted(text)
+
+
+def test_the_margin_of_a_text_that_is_indented_as_a_whole_is_its_own():
+    text = "rule a:\n  match any\n  action block\n# of b\nrule b:\n  # in b\n  match any\n  action block\n"
+    indented = "".join(["    " + line + "\n" for line in text.splitlines()])
+    assert formatted(indented) == formatted(text)
+
+
+def test_many_comments_are_placed_in_linear_time():
+    text = "list l:\n" + "".join([f"  # about {i}\n  entry h{i}.example  # c{i}\n" for i in range(20_000)])
+    parsed = read_dsl(text)
+    start = time.process_time()
+    assert format_text(parsed, parsed.sections) == text
+    assert time.process_time() - start < 5  # quadratic takes half a minute
 
 
 def test_a_section_of_one_line_opens_for_its_comments():
