@@ -34,14 +34,13 @@ def convert_text(text: str, file: str, source: str, target: str) -> Converted:
     loaded = assemble((read,))
     if any(item.severity == ERROR for item in loaded.diagnostics):
         return Converted(None, loaded.diagnostics)
-    if source == target == DSL:
-        # Comments are kept, that the rules are is checked as for the others.
-        return _formatted(read, loaded)
-    printed = print_ruleset(loaded.ruleset, target)
     findings = Findings()
     findings.take(loaded.diagnostics)
     lost = 0
-    if not (source == DSL and target == DSL):
+    if source == target == DSL:
+        printed = _formatted(read, loaded)
+    else:
+        printed = print_ruleset(loaded.ruleset, target)
         lost = count_comments(text)
     if lost:
         place = Place(file)
@@ -52,13 +51,12 @@ def convert_text(text: str, file: str, source: str, target: str) -> Converted:
     return Converted(printed, findings.all, lost)
 
 
-def _formatted(read: SourceFile, loaded: Loaded) -> Converted:
+def _formatted(read: SourceFile, loaded: Loaded) -> str:
     from netpolicy.config.dsl import DslFile
     from netpolicy.config.format_dsl import format_text
 
     assert isinstance(read, DslFile)
-    sections = with_titles_as_names(to_sections(loaded.ruleset))
-    return Converted(format_text(read, sections), loaded.diagnostics)
+    return format_text(read, with_titles_as_names(to_sections(loaded.ruleset)))
 
 
 def print_ruleset(ruleset: Ruleset, format: str) -> str:

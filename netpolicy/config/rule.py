@@ -34,9 +34,9 @@ def read_rule(
     """The rule, or None after an error was reported. `parse` may share the fields of rules."""
     place = Place(file, section.line, section.column if section.line else 0, name, len(section.name))
     reading = read_section(section, SECTIONS["rule"], place, findings)
-    fields = _fields(reading, parse, lists)
+    fields = _fields(reading, parse, lists, section.broken)
     _check_states(reading)
-    action = _action(reading)
+    action = _action(reading, section.broken)
     if not reading.ok or action is None:
         return None
     return Rule(
@@ -67,7 +67,7 @@ def is_protective(section: Section, blocking: tuple[str, ...] = (BLOCK,)) -> boo
     return any(value in blocking for values in named for value in values)
 
 
-def _fields(reading: Reading, parse: "FieldParser", lists: Lists) -> tuple[Field, ...]:
+def _fields(reading: Reading, parse: "FieldParser", lists: Lists, is_broken: bool) -> tuple[Field, ...]:
     fields = []
     written = [name for name in MATCH_OPTIONS if name in reading.written]
     for name in written:
@@ -85,7 +85,7 @@ def _fields(reading: Reading, parse: "FieldParser", lists: Lists) -> tuple[Field
             text = "the other match fields have no effect beside any"
             reading.findings.warning("NP109", reading.at("any"), text, "remove any, or the fields")
         return ()
-    if not written and reading.ok:
+    if not written and reading.ok and not is_broken:
         reading.error("NP201", "match must contain at least one field or any: true", "write `option any '1'`")
     return tuple(fields)
 
@@ -114,12 +114,15 @@ def _check_states(reading: Reading) -> None:
             reading.error("NP203", "state list must not be empty", option=name)
 
 
-def _action(reading: Reading) -> Action | None:
+def _action(reading: Reading, is_broken: bool) -> Action | None:
+    """The action; of a section that the front end broke nobody can say what is missing in it."""
     values = reading.values
     given = [name for name in PRIMARY_ACTIONS if values.get(name)]
     refused = [name for name in PRIMARY_ACTIONS if name in reading.written and name not in values]
     if refused:
         return None  # reported already
+    if not given and is_broken:
+        return None
     if not given:
         reading.error("NP202", "action must include one primary action", "one of " + ", ".join(PRIMARY_ACTIONS))
         return None
