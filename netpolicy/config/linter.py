@@ -6,26 +6,31 @@ for the daemon does without it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netpolicy.config.analysis import analyse
+from netpolicy.config.analysis_name_server import Dnsmasq
 from netpolicy.config.assemble import Loaded
 from netpolicy.config.diagnostic import Diagnostic, Findings
 from netpolicy.config.load import load, load_text
 from netpolicy.config.spelling import UCI
 
 
-def lint_file(path: str, reader: str = "auto") -> tuple[Diagnostic, ...]:
-    """All findings of a file and of those that it lists."""
-    return _with_analysis(load(path, reader, needs_main=False, keeps_sources=True))
+def lint_file(
+    path: str, reader: str = "auto", dnsmasq: Callable[[], Dnsmasq | None] | None = None
+) -> tuple[Diagnostic, ...]:
+    """All findings of a file and of those that it lists. `dnsmasq`: what this machine's can do, where that matters."""
+    return _with_analysis(load(path, reader, needs_main=False, keeps_sources=True), dnsmasq)
 
 
 def lint_text(text: str, file: str = "<text>", format: str = UCI) -> tuple[Diagnostic, ...]:
     """All findings of a text."""
-    return _with_analysis(load_text(text, file, format, keeps_sources=True))
+    return _with_analysis(load_text(text, file, format, keeps_sources=True), None)
 
 
-def _with_analysis(loaded: Loaded) -> tuple[Diagnostic, ...]:
+def _with_analysis(loaded: Loaded, dnsmasq: Callable[[], Dnsmasq | None] | None) -> tuple[Diagnostic, ...]:
     findings = Findings()
     findings.take(loaded.diagnostics)
     if not loaded.fatal:
-        analyse(loaded, findings)
+        analyse(loaded, findings, dnsmasq)
     return findings.all
