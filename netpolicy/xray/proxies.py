@@ -27,7 +27,8 @@ def http(link: Link) -> Settings:
     server, port = link.server()
     outbound: Settings = {"protocol": "http", "settings": {"servers": [_target(link, server, port)]}}
     if link.scheme == "https":
-        options = {"sni": server, **link.options, "security": "tls"}
+        # Xray would offer HTTP/2 as well, and some proxies, its own among them, agree and then do not speak it.
+        options = {"sni": server, "alpn": "http/1.1", **link.options, "security": "tls"}
         outbound["streamSettings"] = {"network": "raw", **security(options)}
     return outbound
 

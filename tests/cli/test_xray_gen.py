@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.xray.node_links import LINKS
+from tests.xray.real_xray import judge
+
 from .conftest import Tool
 
 GOOD = "socks://192.0.2.7:1080#far\n"
@@ -30,6 +33,13 @@ def test_vector_k06(tool: Tool, here: Path) -> None:
     assert found == (0, "xray config generated: o.json\n", "")
     config = json.loads((here / "o.json").read_text())
     assert [one["tag"] for one in config["outbounds"]] == ["far", "near", "direct", "reject"]
+
+
+def test_the_real_xray_takes_the_file(tool: Tool, here: Path) -> None:
+    (here / "u.txt").write_text("".join(f"{link}#{name}\n" for name, link in LINKS.items()))
+    assert tool("xray-gen", "--output", "o.json", "--url-file", "u.txt").code == 0
+    verdict = judge((here / "o.json").read_text())
+    assert verdict.accepted, verdict.log
 
 
 def test_the_default_file_is_config_json(tool: Tool, here: Path) -> None:

@@ -17,6 +17,9 @@ from functools import cache
 
 import pytest
 
+from netpolicy.xray.config import build_config, text_of
+from netpolicy.xray.node import Node
+
 REFUSED = 23
 PATIENCE_S = 20.0  # it takes 0.1 s where nothing else runs
 
@@ -60,6 +63,8 @@ def judge(config: str) -> Verdict:
         code = child.wait()
     if "] core: Xray " in log and "started" in log:
         return Verdict(True, log)
+    if "panic: " in log:  # a crash is a refusal with worse manners
+        return Verdict(False, log)
     assert code == REFUSED, f"the shim failed with {code}, which says nothing about the configuration: {log}"
     return Verdict(False, log)
 
@@ -75,3 +80,13 @@ def _read_until_started(child: subprocess.Popen[bytes]) -> str:
             break
         log += block
     return log.decode(errors="replace")
+
+
+def culprits(nodes: list[Node]) -> list[Node]:
+    """The nodes that Xray refuses, found by halving."""
+    if judge(text_of(build_config(nodes))).accepted:
+        return []
+    if len(nodes) == 1:
+        return nodes
+    middle = len(nodes) // 2
+    return culprits(nodes[:middle]) + culprits(nodes[middle:])

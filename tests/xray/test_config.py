@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from netpolicy.xray.links import parse_links
 from netpolicy.xray.node import Node
 
 from .node_links import LINKS
-from .real_xray import judge
+from .real_xray import culprits, judge
 
 DATA = Path(__file__).parents[1] / "data" / "share_links.json"
 VECTORS = {one["id"]: one for one in json.loads(DATA.read_text())["xray_config"]}
@@ -98,13 +99,12 @@ def test_without_nodes_there_is_no_configuration() -> None:
         build_config([])
 
 
-@pytest.mark.parametrize("name", LINKS)
-def test_the_real_xray_takes_every_kind_of_node(name: str) -> None:
-    verdict = judge(text_of(build_config(nodes_of(LINKS[name]))))
-    assert verdict.accepted, verdict.log
+def test_the_real_xray_takes_every_kind_of_node() -> None:
+    """In one start; the names of those that it refuses are searched for only when there are any."""
+    assert [node.label for node in culprits(nodes_of(*(f"{link}#{name}" for name, link in LINKS.items())))] == []
 
 
-def test_the_real_xray_takes_all_of_them_together_with_awkward_names() -> None:
+def test_the_real_xray_takes_awkward_names() -> None:
     labels = ["", "d", "dir", "reject", "api", "A", "A", "A2", ".*", "(", "\\", "🎉 Tokyo", '"', "日本", "$^"]
     links = [f"{link}#{labels[number % len(labels)]}" for number, link in enumerate(LINKS.values())]
     config = build_config(nodes_of(*links))
@@ -131,3 +131,14 @@ def test_the_real_xray_takes_another_address_and_level() -> None:
 def test_the_judge_can_say_no(broken: dict[str, Any]) -> None:
     config = {**build_config(nodes_of(LINKS["socks"])), **broken}
     assert not judge(json.dumps({key: value for key, value in config.items() if value is not None})).accepted
+
+
+def test_the_order_of_the_fallback_does_not_overflow() -> None:
+    """Xray multiplies nanoseconds in 64 bits: the slowest of the last step must still fit, the fastest not vanish."""
+    nodes = nodes_of(*[LINKS["socks"]] * 20)
+    (balancer,) = [one for one in build_config(nodes)["routing"]["balancers"] if one["tag"] == "fallback"]
+    roots = [cost["value"] ** 0.5 for cost in balancer["strategy"]["settings"]["costs"]]
+    fastest, slowest = 1e6, 3e9
+    assert fastest * roots[0] >= 1 and slowest * roots[-1] < 2**63
+    assert all(slowest * one <= fastest * other * 1.001 for one, other in pairwise(roots[:5]))
+    assert roots[4:] == [roots[4]] * 16

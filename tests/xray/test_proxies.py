@@ -45,7 +45,7 @@ def test_an_https_proxy_is_reached_over_tls_under_its_name() -> None:
     assert made["streamSettings"] == {
         "network": "raw",
         "security": "tls",
-        "tlsSettings": {"serverName": "proxy.example"},
+        "tlsSettings": {"serverName": "proxy.example", "alpn": ["http/1.1"]},
     }
     assert "streamSettings" not in http(take_apart("http://proxy.example:80/"))
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 from urllib.parse import quote
 
-from netpolicy.xray.config import build_config, text_of
 from netpolicy.xray.links import parse_links
 from netpolicy.xray.node import Node
 
 from .node_links import EXTRA, KEY, PIN, UUID, in_base64
-from .real_xray import judge
+from .real_xray import culprits
 
 HOW_MANY = 700  # below the limit of links, in one start of Xray
 SEED = 20
@@ -81,16 +80,6 @@ def accepted_nodes() -> list[Node]:
     return [
         Node(f"n{number}.", "", {**node.outbound, "tag": f"n{number}."}) for number, node in enumerate(found[:HOW_MANY])
     ]
-
-
-def culprits(nodes: list[Node]) -> list[Node]:
-    """The nodes that Xray refuses, found by halving."""
-    if judge(text_of(build_config(nodes))).accepted:
-        return []
-    if len(nodes) == 1:
-        return nodes
-    middle = len(nodes) // 2
-    return culprits(nodes[:middle]) + culprits(nodes[middle:])
 
 
 def test_xray_accepts_every_node_that_we_accept() -> None:
