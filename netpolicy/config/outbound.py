@@ -39,7 +39,7 @@ def _check_type(reading: Reading, name: str) -> None:
         text = f"{name!r} is built in and can only be of type {name}"
         reading.error("NP106", text, "choose another name")
     needed = NEEDED.get(kind)
-    if needed and needed not in reading.written:
+    if needed and needed not in reading.values and (reading.ok or needed not in reading.written):
         reading.error("NP109", f"outbound {name!r} of type {kind} needs option {needed}")
     for spec in OUTBOUND:
         if spec.name in reading.values and spec.types and kind not in spec.types:

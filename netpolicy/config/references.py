@@ -5,6 +5,7 @@ changes one. Runs on MicroPython.
 """
 
 from netpolicy.config.diagnostic import Place
+from netpolicy.config.rule import SUGGESTING
 from netpolicy.config.schema import nearest, suggestion
 from netpolicy.config.section import place_of
 from netpolicy.config.source import Section
@@ -28,6 +29,10 @@ class References:
         self.dropped: list[str] = []
         self._known = tuple(sorted([outbound.name for outbound in ruleset.outbounds] + list(BUILT_IN_OUTBOUNDS)))
         self._is_full = bool(ruleset.outbounds or self._broken)  # else it is a file of rules alone
+        self._throttles = tuple([one.name for one in ruleset.throttles])
+        self._schedules = tuple([one.name for one in ruleset.schedules])
+        self._defined = {("throttle", name) for name in self._throttles}
+        self._defined.update(("schedule", name) for name in self._schedules)
 
     def check(self) -> None:
         """Report everything that is named and does not exist."""
@@ -76,39 +81,43 @@ class References:
         hint = f"where that must not be, add a last rule: any '1', route {name!r}, on_fail 'block'"
         self._findings.warning("NP211", self._main_place("default"), text, hint)
 
+    def _meant(self, name: str, known: tuple[str, ...]) -> str:
+        """The known name that was probably meant; after many mistakes nobody reads it, and it is dear."""
+        return suggestion(name, known) if self._findings.errors < SUGGESTING else ""
+
     def _check_groups(self) -> None:
-        for outbound in self._ruleset.outbounds:
-            if outbound.type == GROUP and not self._members_exist(outbound):
-                self._broken.add(outbound.name)
-        for outbound in self._ruleset.outbounds:
-            if outbound.type == GROUP and self._contains_itself(outbound):
-                text = f"the group {outbound.name!r} contains itself"
-                self._findings.error("NP213", _position(outbound.position), text, "take it out of its members")
-                self._broken.add(outbound.name)
+        """Members that do not exist, circles, and what leads to either. O(groups + members)."""
+        groups = [outbound for outbound in self._ruleset.outbounds if outbound.type == GROUP]
+        for group in groups:
+            for name in group.member:
+                if not self._exists(name):
+                    self._report_member(group, name)
+                    self._broken.add(group.name)
+        for group in _in_circles(groups):
+            text = f"the group {group.name!r} contains itself"
+            self._findings.error("NP213", _position(group.position), text, "take it out of its members")
+            self._broken.add(group.name)
+        self._break_what_leads_there(groups)
 
-    def _members_exist(self, group: Outbound) -> bool:
-        good = True
-        for name in group.member:
-            if not self._exists(name):
-                good = False
-                text = f"group {group.name!r}: member {name!r} {self._what_is_wrong(name)}"
-                fix = suggestion(name, self._known)
-                place = self._place("outbound", group.position, "", "member", name)
-                self._findings.error("NP214", place, text, f"did you mean {fix!r}?" if fix else "", fix)
-        return good
-
-    def _contains_itself(self, group: Outbound) -> bool:
-        seen: set[str] = set()
-        waiting = list(group.member)
+    def _break_what_leads_there(self, groups: "list[Outbound]") -> None:
+        above: dict[str, list[Outbound]] = {}
+        for group in groups:
+            for name in group.member:
+                above.setdefault(name, []).append(group)
+        waiting = sorted(self._broken)
         while waiting:
             name = waiting.pop()
-            if name == group.name:
-                return True
-            found = self._ruleset.outbound(name)
-            if name not in seen and found is not None:
-                seen.add(name)
-                waiting.extend(found.member)
-        return False
+            for group in above.get(name, ()):
+                if group.name not in self._broken:
+                    self._report_member(group, name)
+                    self._broken.add(group.name)
+                    waiting.append(group.name)
+
+    def _report_member(self, group: Outbound, name: str) -> None:
+        text = f"group {group.name!r}: member {name!r} {self._what_is_wrong(name)}"
+        fix = self._meant(name, self._known) if name not in self._broken else ""
+        place = self._place("outbound", group.position, "", "member", name)
+        self._findings.error("NP214", place, text, f"did you mean {fix!r}?" if fix else "", fix)
 
     def _is_usable(self, rule: Rule) -> bool:
         usable = True
@@ -130,22 +139,21 @@ class References:
         if not self._is_full:
             self._findings.warning("NP204", place, text, "the file can be tried with `decide`, not applied")
             return True
-        fix = suggestion(name, self._known)
+        fix = self._meant(name, self._known) if name not in self._broken else ""
         self._findings.error("NP204", place, text, f"did you mean {fix!r}?" if fix else "", fix)
         self._assembly.fatal = self._assembly.fatal or name in self._broken
         self._skip(rule, text)
         return False
 
     def _check_throttle(self, rule: Rule, name: str) -> bool:
-        known = tuple([one.name for one in self._ruleset.throttles])
-        if name in known:
+        if ("throttle", name) in self._defined:
             return True
         text = f"throttle {name!r} is not defined"
         place = self._place("rule", rule.position, rule.name, "throttle", name)
-        if not self._is_full and not known and not self._assembly.broken["throttle"]:
+        if not self._is_full and not self._throttles and not self._assembly.broken["throttle"]:
             self._findings.warning("NP215", place, text, "the file can be tried with `decide`, not applied")
             return True
-        fix = suggestion(name, known)
+        fix = self._meant(name, self._throttles)
         hint = f"did you mean {fix!r}?" if fix else f"define it: config throttle '{name}'"
         self._findings.error("NP215", place, text, hint, fix)
         self._skip(rule, text)
@@ -153,12 +161,12 @@ class References:
 
     def _check_schedules(self, rule: Rule, field: Field) -> bool:
         assert isinstance(field, Words)
-        known = tuple([one.name for one in self._ruleset.schedules])
-        missing = [str(name) for name in field.wanted + field.unwanted if name not in known]
+        named = [str(name) for name in field.wanted + field.unwanted]
+        missing = [name for name in named if ("schedule", name) not in self._defined]
         for name in missing:
             text = f"schedule {name!r} is not defined"
             place = self._place("rule", rule.position, rule.name, "schedule", name)
-            fix = suggestion(name, known)
+            fix = self._meant(name, self._schedules)
             hint = f"did you mean {fix!r}?" if fix else f"define it: config schedule '{name}'"
             self._findings.error("NP216", place, text, hint, fix)
             self._skip(rule, text)
@@ -179,6 +187,26 @@ class References:
         found = self._sections.get((place.file, place.line))
         written = None if found is None or found.type != type else found.option(option)
         return place if written is None else place_of(written, place, value)
+
+
+def _in_circles(groups: "list[Outbound]") -> "list[Outbound]":
+    """The groups that lead to themselves: what is left when everything else was taken away from both ends."""
+    by_name = {group.name: group for group in groups}
+    below = {name: {one for one in by_name[name].member if one in by_name} for name in by_name}
+    above: dict[str, set[str]] = {name: set() for name in by_name}
+    for name in by_name:
+        for member in below[name]:
+            above[member].add(name)
+    for ends, others in ((below, above), (above, below)):
+        waiting = sorted([name for name in ends if not ends[name]])
+        while waiting:
+            name = waiting.pop()
+            for other in others.pop(name):
+                ends[other].discard(name)
+                if not ends[other]:
+                    waiting.append(other)
+            del ends[name]
+    return [group for group in groups if group.name in below]
 
 
 def _position(position: str, rule: str = "") -> Place:

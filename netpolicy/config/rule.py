@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     FieldParser = Callable[[str, tuple[str, ...], Lists], Field]
 
+# So many errors may come with a suggestion: each is compared with every name there is.
+SUGGESTING = 100
+
 PRIMARY_ACTIONS = (ROUTE, SWITCH_ROUTE, FALLBACK, THROTTLE, BLOCK)
 
 
@@ -93,7 +96,8 @@ def _fields(reading: Reading, parse: "FieldParser", lists: Lists, is_broken: boo
 def _report_list(reading: Reading, name: str, problem: UnknownList, lists: Lists) -> None:
     reading.ok = False
     place = reading.at(name, "@" + problem.name)
-    reading.findings.error("NP212", place, problem.text, nearest(problem.name, lists.names) or "define it as a list")
+    hint = nearest(problem.name, lists.names) if reading.findings.errors < SUGGESTING else ""
+    reading.findings.error("NP212", place, problem.text, hint or "define it as a list")
 
 
 def _culprit(name: str, values: tuple[str, ...], parse: "FieldParser", lists: Lists) -> str:

@@ -106,6 +106,9 @@ def _read_option(reading: Reading, spec: OptionSpec, option: Option) -> None:
         hint = f"write `option {option.name}`"
         reading.error("NP105", f"{option.name} takes one value", hint, spec.name)
         return
+    if not option.values and spec.name not in ("state", "disable") and not spec.is_match:
+        reading.error("NP105", f"{option.word} needs a value", "", spec.name)
+        return
     if spec.is_match:
         reading.values[spec.name] = option.values
         return

@@ -27,8 +27,10 @@ class Schedule:
         title: str = "",
         position: str = "",
     ) -> None:
-        if start == stop:
+        if start % MIDNIGHT == stop % MIDNIGHT and (start, stop) != (0, MIDNIGHT):
             raise ValueProblem("from and to are the same time: the schedule is never active", "24:00 ends a whole day")
+        if start == MIDNIGHT:
+            raise ValueProblem("a schedule cannot begin at 24:00", "write 00:00, which is of the day named")
         self.name = name
         self.days = days
         self.start = start

@@ -156,7 +156,6 @@ EMPTY = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="taken without an error, and then not printed")
 @pytest.mark.parametrize("case", EMPTY)
 def test_what_is_empty_is_refused_and_no_defect_of_ours(case):
     assert convert_text(EMPTY[case], "f", "yaml", "uci").text is None

@@ -106,13 +106,11 @@ def test_a_list_that_is_refused(pairs, code):
     assert codes(findings) == [code]
 
 
-@pytest.mark.xfail(strict=True, reason="an option with an empty list is taken as written, and printed as absent")
 @pytest.mark.parametrize(("type", "option"), [("schedule", "days"), ("list", "entry")])
 def test_an_empty_list_of_values_is_refused(type, option):
     found = READERS[type](Section(type, "x", False, 1, (Option(option, (), True),)), "f", Findings())
     assert found is None
 
 
-@pytest.mark.xfail(strict=True, reason="24:00 and 0:00 are not taken for the same time")
 def test_from_midnight_to_midnight_of_the_same_day_is_refused():
     assert read("schedule", ("from", "24:00"), ("to", "0:00"))[0] is None

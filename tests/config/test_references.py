@@ -152,7 +152,6 @@ BROKEN_INSIDE = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="groups are checked in one pass, in the order of the file")
 @pytest.mark.parametrize("case", ["the outer one first", "a circle inside"])
 def test_a_group_of_a_group_that_is_broken_later_is_broken_too(case):
     loaded = load(BROKEN_INSIDE[case] + rule("route=outer"))
