@@ -199,7 +199,7 @@ class Generator:
     def _schedule(self) -> Section:
         name, writer = self._name(), self._writer()
         writer.some("days", DAYS, 0.7)
-        start, stop = self.random.choice((("18:00", "22:30"), ("22:00", "06:00"), ("0:00", "24:00"), ("24:00", "1:05")))
+        start, stop = self.random.choice((("18:00", "22:30"), ("22:00", "06:00"), ("0:00", "24:00"), ("23:59", "0:00")))
         if self.random.random() < 0.8:
             writer.put("from", start)
             writer.put("to", stop)
