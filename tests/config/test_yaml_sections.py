@@ -66,7 +66,8 @@ def test_numbers_and_truth_values_as_texts_are_those_texts():
     [
         rule(match={"any": "yes"}), rule(action={"block": "yes"}), rule(match=[]), rule(priority=True),
         rule(when="NORMAL"), rule(action={"route": {}}), rule(priority=2147483648), rule(action={"route": " "}),
-        rule(match={"any": 1}), rule(action={"block": 1}), 5, None, rule(name=5), rule(action={"log": 1}), rule(priority=1.5),
+        rule(match={"any": 1}), rule(action={"block": 1}), 5, None, rule(name=5),
+        rule(action={"log": 1}), rule(priority=1.5),
         rule(match={"port": ["1", {}]}), rule(match={"protocol": "tcp", "proto": "udp"}), rule(enabled="true"),
     ],
 )  # fmt: skip

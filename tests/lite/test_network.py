@@ -59,7 +59,8 @@ for one in read_view().routes:
 def test_the_files_say_what_netlink_says() -> None:
     with private_netns() as here:
         for line in (
-            "link add wan0 type veth peer name far0", "link set wan0 up", "link set far0 up", "link set lo up", "address add 198.51.100.2/24 dev wan0",
+            "link add wan0 type veth peer name far0", "link set wan0 up", "link set far0 up",
+            "link set lo up", "address add 198.51.100.2/24 dev wan0",
             "address add 2001:db8:b::2/64 dev wan0 nodad", "route add default via 198.51.100.1 metric 7",
             "route add 10.8.0.0/16 via 198.51.100.9", "-6 route add default via 2001:db8:b::1",
         ):  # fmt: skip
