@@ -49,9 +49,10 @@ fmt: ## put Python files into the canonical form
 	@$(PYTHON) -m ruff check --fix --quiet . || true
 	@$(PYTHON) -m ruff format .
 
-generated: ## files that are made of the code: the JSON Schema for editors
+generated: ## files that are made of the code: the JSON Schema for editors, docs/lints.md
 	@scripts/setup test
 	@$(PYTHON) -m netpolicy.config.json_schema > editors/netpolicy.schema.json
+	@$(PYTHON) -m netpolicy.config.lint_page > docs/lints.md
 
 test-unit: ## tests without namespaces
 	@scripts/setup test

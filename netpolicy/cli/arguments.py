@@ -111,7 +111,14 @@ def _decide(command: argparse.ArgumentParser) -> None:
 
 
 def _lint(command: argparse.ArgumentParser) -> None:
-    command.add_argument("files", nargs="+", metavar="FILE")
+    command.add_argument(
+        "--format", choices=("text", "short", "json", "sarif"), default="text",
+        help="with the lines they are about, one line each, or for programs (default: %(default)s)",
+    )  # fmt: skip
+    command.add_argument("--sarif", action="store_true", help="the same as --format sarif")
+    command.add_argument("--strict", action="store_true", help="warnings fail too")
+    command.add_argument("--explain", metavar="CODE", default="", help="what a code such as NP204 means")
+    command.add_argument("files", nargs="*", metavar="FILE")
 
 
 def _fmt(command: argparse.ArgumentParser) -> None:

@@ -39,11 +39,12 @@ def _check_installed(rule: Rule, count: int, places: Places, findings: Findings,
     place = places.field(rule, "domain")
     rules = "the rule matches" if count == 1 else f"{count} rules match"
     text = f"{rules} by domain: addresses become known by dnsmasq with nftset (dnsmasq-full), or by the inspector"
-    if installed is None:
-        findings.info("NP440", place, text, "on OpenWrt: replace the package dnsmasq by dnsmasq-full")
-    elif not installed.has_nftset:
+    hint = "on OpenWrt: replace the package dnsmasq by dnsmasq-full"
+    if installed is not None and not installed.has_nftset:
         text = f"{rules} by domain, and the dnsmasq {installed.version} of this machine was built without nftset"
-        findings.warning("NP441", place, text, "on OpenWrt: replace the package dnsmasq by dnsmasq-full")
+        findings.warning("NP441", place, text, hint)
+    else:  # said on a machine that has it too: the configuration may be for another one
+        findings.info("NP440", place, text, hint)
 
 
 def _check_patterns(ruleset: Ruleset, rule: Rule, field: Field, places: Places, findings: Findings) -> None:

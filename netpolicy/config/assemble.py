@@ -316,7 +316,7 @@ class Assembly:
         if rule is not None and not section.broken and self.findings.errors == before:
             self._rules[name] = rule
             self._order["rule"].append(name)
-            check_rule(rule, place, self.findings)
+            check_rule(rule, place, self.findings, section)
             if self._keeps_sources:
                 self.sources[("rule", name)] = (file, section)
         else:

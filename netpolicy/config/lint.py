@@ -5,22 +5,27 @@ still used. Runs on MicroPython.
 """
 
 from netpolicy.config.diagnostic import Findings, Place
+from netpolicy.config.section import place_of
 from netpolicy.core.address import V4, V6
 from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS, Addresses, Comparator, Field, Names, Numbers, Words
 from netpolicy.core.model import Rule
-from netpolicy.core.packet import PORT_PROTOCOLS
+from netpolicy.core.packet import PORT_PROTOCOLS, split_sign
 from netpolicy.core.ranges import contains
 
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from netpolicy.config.source import Section
 
-def check_rule(rule: Rule, place: Place, findings: Findings) -> None:
-    """Report what is suspicious."""
+
+def check_rule(rule: Rule, place: Place, findings: Findings, section: "Section | None" = None) -> None:
+    """Report what is suspicious. `section`: what the rule was read from, for places inside it."""
     reason = never_matches(rule)
     if reason:
         findings.warning("NP206", place, f"the rule can never match: {reason}")
     _check_enforced(rule, place, findings)
     for field in rule.fields:
         if isinstance(field, Names):
-            _check_patterns(field, place, findings)
+            _check_patterns(field, place, findings, section)
 
 
 def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
@@ -74,8 +79,19 @@ def _families(rule: Rule) -> set[int]:
     return possible
 
 
-def _check_patterns(field: Names, place: Place, findings: Findings) -> None:
+def _check_patterns(field: Names, place: Place, findings: Findings, section: "Section | None") -> None:
     for pattern in field.wanted + field.unwanted:
         if len(pattern) > 1 and pattern[0] == "*" and pattern[1] not in ".*" and not pattern.endswith("*"):
             text = "{!r} also matches names that merely end like it, such as {!r}".format(pattern, "evil" + pattern[1:])
-            findings.warning("NP209", place, text, "write {!r}".format("*." + pattern[1:]), "*." + pattern[1:])
+            at, sign = _pattern_place(pattern, place, section)
+            findings.warning("NP209", at, text, "write {!r}".format("*." + pattern[1:]), sign + "*." + pattern[1:])
+
+
+def _pattern_place(pattern: str, place: Place, section: "Section | None") -> tuple[Place, str]:
+    """Where the pattern stands, and the sign before it."""
+    option = section.option("sni") if section is not None else None
+    for value in option.values if option is not None else ():
+        negated, text = split_sign(value)
+        if option is not None and text.lower() == pattern:
+            return place_of(option, place, value), "!" if negated else ""
+    return place, ""
