@@ -114,8 +114,7 @@ def minutes_of(schedule: Schedule) -> Side:
         if schedule.start < schedule.stop:
             pairs.append((start + schedule.start, start + schedule.stop - 1))
             continue
-        if schedule.start < MIDNIGHT:
-            pairs.append((start + schedule.start, start + MIDNIGHT - 1))
+        pairs.append((start + schedule.start, start + MIDNIGHT - 1))
         if schedule.stop:
             tomorrow = (day + 1) % len(DAYS) * MIDNIGHT
             pairs.append((tomorrow, tomorrow + schedule.stop - 1))

@@ -83,6 +83,22 @@ def test_what_a_field_covers_it_matches(case) -> None:
         assert not any(inner.matches(one) for one in SAMPLE)
 
 
+@pytest.mark.parametrize(
+    ("mine", "others", "covered"),
+    [
+        (("*.a.b",), ("*.b", "!x.a.b"), False),
+        (("*.a.b", "!x.a.b"), ("*.b", "!x.a.b"), True),
+        (("*.a.b", "!*.x.a.b"), ("*.b", "!x.a.b"), True),
+        (("=a.b",), ("*.b", "!x.a.b"), True),
+        (("*.a.b",), ("!c.d",), True),
+        (("*.a.b",), ("!keyword:x",), False),
+    ],
+)
+def test_what_the_wider_set_excludes_must_be_excluded_too(mine, others, covered) -> None:
+    inner, outer = (name_set(parse_field("domain", values), {}) for values in (mine, others))
+    assert all(outer.covers(atom, inner) for atom in inner.wanted) == covered
+
+
 def test_a_list_counts_as_its_entries_unless_it_may_change() -> None:
     closed, grown = NamedList("c", ("a.b",)), NamedList("g", ("a.b",), url="https://lists.example/g")
     lists = {"c": closed, "g": grown}

@@ -84,7 +84,7 @@ def test_schedules_are_minutes_of_the_week(values: tuple[str, ...]) -> None:
 
 def test_the_minutes_of_a_schedule_stay_in_the_week() -> None:
     assert minutes_of(Schedule("n", (6,), 23 * 60, 60)) == ((0, 59), (6 * MIDNIGHT + 23 * 60, WEEK - 1))
-    assert minutes_of(Schedule("n", (0,), MIDNIGHT, 60)) == ((MIDNIGHT, MIDNIGHT + 59),)
+    assert minutes_of(Schedule("n", (0,), 23 * 60, 0)) == ((23 * 60, MIDNIGHT - 1),)
 
 
 def test_names_and_unknown_schedules_are_no_side() -> None:
