@@ -34,7 +34,7 @@ REGEXES = (
     "regex:.*",
 )
 DOMAINS = ("example.com", "=example.com", "*.example.com", "keyword:tracker", "xn--bcher-kva.example", "_dns.example")
-NAMES = ("*.zoom.us", "*", "x*", "*x", "*x*", "a#b", "#a", "a:b", "\\n", "{a}", "[a]", "a=b", "&a", "`", "null", "1.5")
+NAMES = ("*.zoom.us", "*", "x*", "*x", "*x*", "a#b", "#a", "a=b.", "\\n", "{a}", "[a]", "a=b", "&a", "`", "null", "1.5")
 PORTS = ("443", "80,443", "1000-2000", "!25", "0", "65535", "+443", "0443", " 80 , 1000 - 2000 ", "!1-1024")
 MATCHES = {
     "src_iface": ("lan", "lo", "!br-guest", "eth0.10", "wl0-1@x"),

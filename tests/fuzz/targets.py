@@ -6,16 +6,19 @@ must agree, that they do not is one too.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from netpolicy.cli.excerpt import render
 from netpolicy.config import load as loading
 from netpolicy.config.convert import convert_text
-from netpolicy.config.diagnostic import Findings
+from netpolicy.config.diagnostic import Diagnostic, Findings
 from netpolicy.config.dsl import read_dsl
 from netpolicy.config.linter import lint_text
 from netpolicy.config.node import Node
+from netpolicy.config.sarif import to_sarif
 from netpolicy.config.schema import SECTIONS
 from netpolicy.config.spelling import DSL, FORMATS, UCI, YAML
 from netpolicy.config.uci import read_data, read_text
@@ -133,11 +136,19 @@ def list_file(data: bytes) -> None:
 
 
 def lint(data: bytes) -> None:
-    """Everything that lint says of a text; the first byte chooses the spelling."""
+    """Everything that lint says of a text, in each of its forms; the first byte chooses the spelling."""
     format, text = _spelled(data)
-    for item in lint_text(text, "<fuzz>", format):
+    found = lint_text(text, "<fuzz>", format)
+    lines = ["", *text.split("\n")]
+
+    def line_of(item: Diagnostic) -> str:
+        return lines[item.line] if item.line < len(lines) else ""
+
+    for item in found:
         item.text()
-        item.as_dict()
+        render(item, line_of(item))
+    if len(data) % 8 == 0:  # most of that document is always the same, and it is large
+        json.dumps(to_sarif(found, line_of))
 
 
 def convert(data: bytes) -> None:
