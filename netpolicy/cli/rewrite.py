@@ -58,8 +58,8 @@ def _format(path: str, options: argparse.Namespace, terminal: Terminal) -> dict[
             _say(terminal, f"not in canonical form: {path}")
     elif not answer["changed"]:
         _say(terminal, f"unchanged: {path}")
-    elif made.lost_comments and not options.drop_comments:
-        text = f"{path}: {made.lost_comments} comments would be lost: only the DSL keeps them"
+    elif made.loses_comments and not options.drop_comments:
+        text = f"{path}: its comments would be lost: only the DSL keeps them"
         raise Failure(text, "fmt --drop-comments FILE, or keep the rules in the DSL: netpolicy convert FILE --to dsl")
     else:
         write(path, made.text)
@@ -116,9 +116,26 @@ def _remains(path: str) -> Iterator[str]:
         yield f"  hint: for example: throttle {sorted(profiles)[0]} down=2mbit up=512kbit"
 
 
+def _check_output(options: argparse.Namespace, source: str, target: str) -> None:
+    """What is written must be found again as what it is. Raises Failure."""
+    from netpolicy.config.spelling import UCI, format_of
+
+    if not options.output:
+        return
+    told = format_of(options.output)
+    if told != target and (told != UCI or target != UCI):
+        raise Failure(
+            f"{options.output} would be read as {told}, by its name, and is to hold {target}",
+            "the DSL has the ending .np, YAML .yaml, UCI none of them", USAGE,
+        )  # fmt: skip
+    if os.path.exists(options.output) and source != target and os.path.samefile(options.output, options.file):
+        raise Failure(f"{options.output} is the file that is read", "name another one", USAGE)
+
+
 def _convert(options: argparse.Namespace, terminal: Terminal, source: str, target: str) -> int:
     from netpolicy.config.convert import convert_text
 
+    _check_output(options, source, target)
     made = convert_text(read_text(options.file), options.file, source, target)
     if terminal.as_json:
         diagnostics = [item.as_dict() for item in made.diagnostics]
@@ -136,7 +153,7 @@ def _convert(options: argparse.Namespace, terminal: Terminal, source: str, targe
         write(options.output, made.text)
         terminal.line(clean(f"written: {options.output}"))
     else:
-        for line in made.text.splitlines():
+        for line in made.text.rstrip("\n").split("\n"):
             terminal.line(line)
     return FINE
 
@@ -155,13 +172,19 @@ def write(path: str, text: str) -> None:
     from netpolicy.service.files import replace
 
     target = os.path.realpath(path)  # a link stays a link
+    mode, owner = 0o644, None
     try:
         found = os.stat(target)
+        if not stat.S_ISREG(found.st_mode):
+            raise Failure(f"{path} is not a plain file", "name a file, or leave --output out and redirect")
         mode, owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
     except FileNotFoundError:
-        mode, owner = 0o644, None
+        if not os.path.isdir(os.path.dirname(target)):
+            raise Failure(f"{path} cannot be written: there is no such folder") from None
+    except OSError as problem:
+        raise Failure(f"{path} cannot be written: {problem.strerror or problem}") from None
     try:
-        replace(target, text, mode)
+        replace(target, text, mode, f".{os.getpid()}.tmp")  # of its own: two runs must not share it
         if owner is not None and (os.stat(target).st_uid, os.stat(target).st_gid) != owner:
             os.chown(target, *owner)
     except OSError as problem:

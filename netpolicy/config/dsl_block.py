@@ -149,7 +149,12 @@ def read_name(line: str, end: int, word: str) -> "tuple[str, int, int]":
             text = text.split(blank + "#", 1)[0]
         if text.startswith("#"):
             text = ""
-        return text.strip().rstrip(":").strip(), start + 1, start + len(text)
+        name = text.strip().rstrip(":").strip()
+        for blank in (": ", ":\t"):
+            if blank in name:
+                hint = "put what follows the colon into a line of its own, or the whole name between quotes"
+                raise WordFault("a colon inside a name", hint, start + 1 + text.find(blank))
+        return name, start + 1, start + len(text)
     after = start
     while after < len(line) and line[after] not in BLANKS and line[after] not in ":#":
         after += 1

@@ -4,11 +4,11 @@ Looks at one rule at a time and never changes it; a rule with findings from here
 still used. Runs on MicroPython.
 """
 
-from netpolicy.config.diagnostic import Findings, Place
+from netpolicy.config.diagnostic import INFO, WARNING, Findings, Place
 from netpolicy.config.section import place_of
 from netpolicy.core.address import V4, V6
 from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS, Addresses, Comparator, Field, Names, Numbers, Words
-from netpolicy.core.model import Rule
+from netpolicy.core.model import BLOCK, Rule
 from netpolicy.core.packet import PORT_PROTOCOLS, split_sign
 from netpolicy.core.ranges import contains
 
@@ -32,12 +32,15 @@ def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
     """What the kernel does not do yet; the service names it in its plan too."""
     waits = [field.name for field in rule.fields if field.name in LEARNED_FIELDS or field.name in MEASURED_FIELDS]
     later = [field.name for field in rule.fields if field.name in ("dscp", "schedule")]
+    # Whoever blocks relies on it; any other rule that waits is one preference less.
+    protects = rule.action.kind == BLOCK or rule.action.on_fail == BLOCK
+    severity = WARNING if protects and rule.enabled else INFO
+    hint = "until then what it is to stop passes" if protects else "`netpolicy decide` follows the rule"
     if waits:
         text = "{}: not known at the first packet and not enforced in the kernel yet".format(", ".join(waits))
-        findings.info("NP207", place, text, "`netpolicy decide` follows the rule")
+        findings.add("NP207", severity, place, text, hint)
     if later:
-        text = "{}: not enforced in the kernel yet".format(", ".join(later))
-        findings.info("NP207", place, text, "`netpolicy decide` follows the rule")
+        findings.add("NP207", severity, place, "{}: not enforced in the kernel yet".format(", ".join(later)), hint)
     if rule.action.throttle:
         findings.warning("NP207", place, "throttle is not enforced in the kernel yet: nothing is slowed down")
 

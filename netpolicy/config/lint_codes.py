@@ -80,8 +80,8 @@ NP206 warning
 Its parts exclude each other, so the rule has no effect. What it was to stop passes.
 
 NP207 info
-The rule is read, checked and explained, and the kernel does not do it yet. `netpolicy plan` lists the same. A
-throttle is a warning, because somebody waits for it to be slow.
+The rule is read, checked and explained, and the kernel does not do it yet. `netpolicy plan` lists the same. It is a
+warning for a throttle and for a rule that blocks or has on_fail block: until then what it is to stop passes.
 
 NP208 info
 All traffic goes where the default leads. That may be meant; an empty DSL or YAML file is an error.

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from netpolicy.config.assemble import Assembly
 
 
+MAX_DEPTH = 8  # groups in groups; every decision about one walks what is below it
+
+LATER_TYPES = ("xray", "tunnel")  # not driven by this version
+
+
 class References:
     """One check of one rule set; `dropped` are the names of rules that cannot be used."""
 
@@ -37,6 +42,7 @@ class References:
     def check(self) -> None:
         """Report everything that is named and does not exist."""
         self._check_groups()
+        self._check_types()
         if self._ruleset.has_main:
             for option in ("primary", "default"):
                 self._check_setting(option, getattr(self._ruleset.settings, option))
@@ -98,6 +104,17 @@ class References:
             self._findings.error("NP213", _position(group.position), text, "take it out of its members")
             self._broken.add(group.name)
         self._break_what_leads_there(groups)
+        for group in _too_deep([one for one in groups if one.name not in self._broken]):
+            text = f"groups are nested in group {group.name!r} more than {MAX_DEPTH} deep"
+            self._findings.error("NP213", _position(group.position), text, "name the outbounds themselves")
+            self._broken.add(group.name)
+
+    def _check_types(self) -> None:
+        for outbound in self._ruleset.outbounds:
+            if outbound.type in LATER_TYPES:
+                text = f"outbound {outbound.name!r}: type {outbound.type} is not driven yet"
+                hint = "it counts as down: groups pass it over, a rule does what its on_fail says"
+                self._findings.warning("NP207", _position(outbound.position), text, hint)
 
     def _break_what_leads_there(self, groups: "list[Outbound]") -> None:
         above: dict[str, list[Outbound]] = {}
@@ -174,8 +191,10 @@ class References:
 
     def _skip(self, rule: Rule, why: str) -> None:
         self._assembly.skipped.append((rule.name, why))
-        protects = rule.enabled and (rule.action.on_fail == BLOCK or rule.action.kind == BLOCK)
-        self._assembly.blocked_skip = self._assembly.blocked_skip or protects
+        targets = [self._ruleset.outbound(line) for one in rule.action.targets for line in self._ruleset.lines_of(one)]
+        ends_there = any(outbound is not None and outbound.type == BLOCK for outbound in targets)
+        blocks = rule.action.kind == BLOCK or rule.action.on_fail == BLOCK or ends_there
+        self._assembly.blocked_skip = self._assembly.blocked_skip or (rule.enabled and blocks)
 
     def _place(self, type: str, position: str, rule: str, option: str, value: str) -> Place:
         """Where a value stands, found again by the line of its section."""
@@ -207,6 +226,16 @@ def _in_circles(groups: "list[Outbound]") -> "list[Outbound]":
                     waiting.append(other)
             del ends[name]
     return [group for group in groups if group.name in below]
+
+
+def _too_deep(groups: "list[Outbound]") -> "list[Outbound]":
+    """The groups with more than MAX_DEPTH groups below each other; there are no circles among them."""
+    by_name = {group.name: group for group in groups}
+    level = [group for group in groups if any(member in by_name for member in group.member)]
+    for _ in range(MAX_DEPTH - 1):
+        names = {group.name for group in level}
+        level = [group for group in level if any(member in names for member in group.member)]
+    return level
 
 
 def _position(position: str, rule: str = "") -> Place:

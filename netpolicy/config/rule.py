@@ -5,7 +5,8 @@ looks at other rules or at outbounds: that is assemble.py. Runs on MicroPython.
 """
 
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.schema import MATCH_OPTIONS, SECTIONS, nearest
+from netpolicy.config.nearest import closest
+from netpolicy.config.schema import MATCH_OPTIONS, SECTIONS, nearest, suggestion
 from netpolicy.config.section import Reading, read_section
 from netpolicy.config.source import Section
 from netpolicy.config.value import FALSE
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # So many errors may come with a suggestion: each is compared with every name there is.
 SUGGESTING = 100
+
+BLOCKING_WORDS = ("block", "drop", "reject")
 
 PRIMARY_ACTIONS = (ROUTE, SWITCH_ROUTE, FALLBACK, THROTTLE, BLOCK)
 
@@ -58,16 +61,26 @@ def read_rule(
 def is_protective(section: Section, blocking: tuple[str, ...] = (BLOCK,)) -> bool:
     """Whether losing this section lets pass what it meant to stop; `blocking` are outbounds that block.
 
-    Judged by the texts, because the section may be broken; in doubt it is protective.
+    Judged by the texts, because the section may be broken; in doubt it is protective: also when the
+    front end dropped a part of it, and for an option or value that is nearly a word for blocking.
     """
     enabled = section.option("enabled")
-    if enabled is not None and enabled.values[-1:] and enabled.values[-1] in FALSE:
+    if enabled is not None and enabled.values[-1:] and enabled.values[-1].lower() in FALSE:
         return False
-    block = section.option("block")
-    if block is not None and any(value not in FALSE for value in block.values):
+    if section.broken:
         return True
-    named = [option.values for option in section.options if option.name in ROUTES or option.name == "on_fail"]
-    return any(value in blocking for values in named for value in values)
+    return any(_may_block(option.name, option.values, blocking) for option in section.options)
+
+
+def _may_block(name: str, values: tuple[str, ...], blocking: tuple[str, ...]) -> bool:
+    known = SECTIONS["rule"].option(name)
+    meant = name if known is not None else suggestion(name, SECTIONS["rule"].words)
+    if meant == BLOCK:
+        return any(value.lower() not in FALSE for value in values)
+    if known is not None and meant not in ROUTES and meant != "on_fail":
+        return False
+    words = [word.lower() for value in values for word in value.replace(",", " ").split()]
+    return any(word in BLOCKING_WORDS or word in blocking or closest(word, BLOCKING_WORDS) for word in words)
 
 
 def _fields(reading: Reading, parse: "FieldParser", lists: Lists, is_broken: bool) -> tuple[Field, ...]:

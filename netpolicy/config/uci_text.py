@@ -56,17 +56,26 @@ def read_with(text: str, file: str, read_ahead: "Callable[[Cursor, Sections], No
     return SourceFile(file, sections.all(), findings.all)
 
 
+# Neither text nor line end to a person, and to some programs one of them: C1 controls, line and
+# paragraph separators, and what turns the direction of text round, so that a reviewer reads other rules.
+MISLEADING = ((0x7F, 0x9F), (0x61C, 0x61C), (0x200E, 0x200F), (0x2028, 0x202E), (0x2066, 0x2069))
+
+
 def check_characters(text: str, file: str, findings: Findings) -> None:
-    """Report a byte order mark and the first control character."""
+    """Report a byte order mark and the first character that is no text."""
     if text.startswith("\ufeff"):
         findings.error("NP002", Place(file, 1, 1), "the file begins with a byte order mark", "save it without one")
-    found = [text.find(c) for c in set(text) if c == "\x7f" or (c < " " and c not in "\t\n\r")]
+    found = [text.find(c) for c in set(text) if (c < " " and c not in "\t\n\r") or (c > "~" and _misleads(ord(c)))]
     if found:
         start = min(found)
         line = text.count("\n", 0, start) + 1
         column = start - text.rfind("\n", 0, start)
         message = f"control character 0x{ord(text[start]):02x}"
-        findings.error("NP002", Place(file, line, column), message, "remove it; UCI loses what follows it")
+        findings.error("NP002", Place(file, line, column), message, "remove it; UCI loses what follows some of them")
+
+
+def _misleads(code: int) -> bool:
+    return any(first <= code <= last for first, last in MISLEADING)
 
 
 def _read_line(cursor: Cursor, sections: Sections) -> None:

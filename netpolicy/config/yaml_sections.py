@@ -170,6 +170,10 @@ class _Reader:
         """The option, none for null, none after an error."""
         known = spec.option(key.text)
         assert known is not None
+        if value.kind == "null" and (known.is_match or known.name in ("state", "disable")):
+            text = f"{key.text} has no value: without it the rule would match more"
+            self._findings.error("NP105", self._place(key, where), text, "write the value, or leave the key out")
+            return []
         if value.kind == "null":
             return []
         if value.kind == "map":

@@ -236,8 +236,6 @@ def default_outbound(ruleset: Ruleset, world: World, own_traffic: bool) -> str:
     A default that is down falls back to the main table; a blocking default spares the
     router's own traffic, or it could neither resolve names nor be administered.
     """
-    default = ruleset.settings.default
-    outbound = ruleset.outbound(default)
-    if outbound is not None and outbound.type == BLOCK and own_traffic:
-        return DIRECT
-    return carrier(ruleset, default, world) or DIRECT
+    goes = carrier(ruleset, ruleset.settings.default, world) or DIRECT
+    outbound = ruleset.outbound(goes)
+    return DIRECT if own_traffic and outbound is not None and outbound.type == BLOCK else goes

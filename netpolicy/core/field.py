@@ -225,7 +225,7 @@ class Comparator(Field):
         if len(values) != 1:
             raise ValueProblem("{} takes one comparator".format(name), 'for example ">120"')
         is_share = name in SHARES
-        self.operator, self.bound = _parse_comparator(name, values[0].strip(), is_share)
+        self.operator, self.bound = _parse_comparator(values[0].strip(), is_share)
         shown = format_share(self.bound) if is_share else str(self.bound)
         super().__init__(name, (self.operator + shown,))
 
@@ -248,7 +248,7 @@ class Comparator(Field):
 SHARES = ("error_rate", "loss")
 
 
-def _parse_comparator(name: str, text: str, is_share: bool) -> "tuple[str, float]":
+def _parse_comparator(text: str, is_share: bool) -> "tuple[str, float]":
     example = ">0.05 or >5%" if is_share else ">120"
     for operator in (">=", "<=", "==", ">", "<", "="):
         if text.startswith(operator):
@@ -260,7 +260,7 @@ def _parse_comparator(name: str, text: str, is_share: bool) -> "tuple[str, float
                 return ("==" if operator == "=" else operator), bound
             break
     raise ValueProblem(
-        "{}: {!r} is not a comparator and could never match".format(name, text),
+        "{!r} is not a comparator and could never match".format(text),
         "an operator (> >= < <= ==) and a {}, for example {}".format(
             "share from 0 to 1" if is_share else "whole number", example
         ),
@@ -296,8 +296,10 @@ def _check_pattern(text: str) -> str:
         raise ValueProblem(
             "{!r}: names are seen in their ASCII form only".format(text), "write the xn-- form of the name"
         )
-    if any(c <= " " or c in ",;\"'" for c in pattern):
-        raise ValueProblem("{!r} is not a name pattern".format(text))
+    if any(c <= " " or c in ",;\"'/" for c in pattern):
+        raise ValueProblem(
+            "{!r} is not a name pattern".format(text), "only the name of the host, without http://, path and port"
+        )
     return pattern
 
 

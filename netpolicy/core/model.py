@@ -218,7 +218,8 @@ class Ruleset:
     """Everything one configuration says. `rules` are in file order."""
 
     __slots__ = (
-        "_by_name", "_ranked", "has_main", "lists", "outbounds", "rules", "schedules", "settings", "throttles",
+        "_by_name", "_lines", "_ranked", "has_main", "lists", "outbounds", "rules", "schedules", "settings",
+        "throttles",
     )  # fmt: skip
 
     def __init__(
@@ -241,6 +242,7 @@ class Ruleset:
         self._by_name = {name: Outbound(name, name) for name in BUILT_IN_OUTBOUNDS}
         self._by_name.update({outbound.name: outbound for outbound in reversed(outbounds)})  # the first wins
         self._ranked: tuple[Rule, ...] | None = None
+        self._lines: dict[str, tuple[str, ...]] = {}  # by name, for groups: many rules lead to the same ones
 
     @property
     def ranked(self) -> tuple[Rule, ...]:
@@ -256,6 +258,14 @@ class Ruleset:
 
     def lines_of(self, name: str) -> tuple[str, ...]:
         """The outbounds that are no groups and that the name leads to, in order; itself when it is none."""
+        first = self._by_name.get(name)
+        if first is None or first.type != GROUP:
+            return (name,)
+        if name not in self._lines:
+            self._lines[name] = self._lines_below(name)
+        return self._lines[name]
+
+    def _lines_below(self, name: str) -> tuple[str, ...]:
         found: list[str] = []
         seen: set[str] = set()
         waiting = [name]

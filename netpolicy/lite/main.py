@@ -4,11 +4,12 @@ Reads /etc/config/netpolicy, prints, changes nothing: a shell line hands the tex
 (docs/lite.md). No daemon: what it prints holds until the network changes.
 """
 
+import os
 import sys
 import time
 
 from netpolicy.config.assemble import Assembly, Loaded
-from netpolicy.config.diagnostic import ERROR, Place
+from netpolicy.config.diagnostic import ERROR, Findings, Place
 from netpolicy.config.source import SourceFile
 from netpolicy.config.spelling import DSL, YAML, format_of
 from netpolicy.config.uci_text import read_carefully
@@ -16,11 +17,12 @@ from netpolicy.core.calendar import active
 from netpolicy.core.evaluate import decide
 from netpolicy.core.facts import parse_facts
 from netpolicy.core.health import NORMAL, STATES
+from netpolicy.core.named_list import parse_entry
 from netpolicy.core.value import ValueProblem
-from netpolicy.dataplane.routing import desired
-from netpolicy.dataplane.script import ip_batch, ip_commands, nft_script
+from netpolicy.dataplane.routing import Routing, desired
+from netpolicy.dataplane.script import ip_batch, ip_commands, nft_script, removal_text
 from netpolicy.dataplane.state import IPV4, IPV6
-from netpolicy.lite.network import MAX_FILE, read_view
+from netpolicy.lite.network import MAX_FILE, read_text, read_view
 from netpolicy.outbounds.lines import line_states
 from netpolicy.service.compile import compile_policy, needs_class
 from netpolicy.service.devices import by_device
@@ -41,7 +43,12 @@ usage: netpolicy-lite [--config FILE] [--root DIR] COMMAND
 
 CONFIG = "/etc/config/netpolicy"
 
-FINE, FINDINGS, WRONG_USAGE = 0, 1, 64
+FURTHER_FILES = "/etc/netpolicy/"
+
+S_IFMT, S_IFREG = 0o170000, 0o100000  # stat(2)
+EPIPE = 32
+
+FINE, FINDINGS, WRONG_USAGE, READER_LEFT = 0, 1, 64, 141
 
 
 class Refused(Exception):
@@ -63,6 +70,10 @@ def main(argv: "list[str]") -> int:
         return WRONG_USAGE
     try:
         return COMMANDS[words[0]](root + config, root, words[1:])
+    except OSError as problem:
+        if problem.args and problem.args[0] == EPIPE:
+            return READER_LEFT  # `| head`
+        raise
     except Refused as problem:
         sys.stderr.write(f"netpolicy-lite: {problem}\n")
         return FINDINGS
@@ -71,20 +82,67 @@ def main(argv: "list[str]") -> int:
         return WRONG_USAGE
 
 
-def load(path: str) -> Loaded:
-    """The configuration and the files that it lists beside itself. Raises Refused for no file at all."""
-    assembly = Assembly()
-    includes = assembly.begin(_source(path))
+def load(path: str, root: str = "") -> Loaded:
+    """The configuration, the files that it lists and those of its lists. Raises Refused for no file at all."""
     folder = path[: path.rfind("/") + 1]
+    assembly = Assembly(lambda name, place: _entries(_place(folder, root, name), name, place, assembly.findings))
+    includes = assembly.begin(_source(path))
     for name in includes.values if includes is not None else ():
-        if "/" in name and not name.startswith("/etc/netpolicy/"):
+        found = _place(folder, root, name)
+        if not found:
             assembly.break_off("NP007", Place(path), name + ": only files beside this one and in /etc/netpolicy")
         else:
-            assembly.add(_source(name if name.startswith("/") else folder + name))
-    return assembly.finish()
+            assembly.add(_source(found))
+    loaded = assembly.finish()
+    if not loaded.fatal and not loaded.ruleset.has_main:
+        text = "there is no main section: config netpolicy 'main'"
+        hint = "to switch off write one with option enabled '0'; an empty or cut file is not taken for that"
+        assembly.break_off("NP210", Place(path), text, hint)
+        loaded.fatal = True
+        loaded.diagnostics = assembly.findings.all
+    return loaded
+
+
+def _place(folder: str, root: str, name: str) -> str:
+    """The path of a file beside the configuration or in /etc/netpolicy, "" for any other."""
+    if ".." in name.split("/") or name in ("", "."):
+        return ""
+    if name.startswith(FURTHER_FILES):
+        return root + name
+    return "" if "/" in name else folder + name
+
+
+def _entries(path: str, name: str, place: Place, findings: Findings) -> "tuple[str, ...]":
+    """The good entries of a list's file; the others, and a missing file, are a warning."""
+    text = read_text(path) if path and _is_plain(path) else ""
+    if not text:
+        findings.warning("NP217", place, "the list has no entries from " + name)
+    good, bad = [], 0
+    for line in text.split("\n"):
+        entry = line.split("#", 1)[0].strip()
+        if not entry:
+            continue
+        try:
+            parse_entry(entry)
+            good.append(entry)
+        except ValueProblem:
+            bad += 1
+    if bad:
+        findings.warning("NP217", place, f"{bad} lines of {name} are no entries of a list and are left out")
+    return tuple(good)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether it is a plain file: opening a FIFO would wait for ever."""
+    try:
+        return os.stat(path)[0] & S_IFMT == S_IFREG
+    except OSError:
+        return True  # opening it says why
 
 
 def _source(path: str) -> SourceFile:
+    if not _is_plain(path):
+        raise Refused(f"{path} is not a plain file")
     try:
         with open(path) as stream:
             text = stream.read(MAX_FILE + 1)
@@ -108,9 +166,9 @@ def _reason(problem: Exception) -> str:
     return "no such file" if number == 2 else f"error {number}" if isinstance(number, int) else "not UTF-8 text"
 
 
-def _usable(path: str) -> Loaded:
+def _usable(path: str, root: str) -> Loaded:
     """The configuration, when it may be used. Raises Refused."""
-    loaded = load(path)
+    loaded = load(path, root)
     errors = [item for item in loaded.diagnostics if item.severity == ERROR]
     for item in errors:
         sys.stderr.write(item.text() + "\n")
@@ -120,7 +178,7 @@ def _usable(path: str) -> Loaded:
 
 
 def _lint(path: str, root: str, words: "list[str]") -> int:
-    loaded = load(path)
+    loaded = load(path, root)
     for item in loaded.diagnostics:
         sys.stderr.write(item.text() + "\n")
     failed = any(item.severity == ERROR for item in loaded.diagnostics)
@@ -129,7 +187,7 @@ def _lint(path: str, root: str, words: "list[str]") -> int:
 
 
 def _compiled(path: str, root: str, state: str = NORMAL) -> "tuple[Loaded, View, Compiled]":
-    loaded = _usable(path)
+    loaded = _usable(path, root)
     view = read_view(root)
     states = line_states(loaded.ruleset.outbounds, view)
     names = needs_class(loaded.ruleset.outbounds)
@@ -167,10 +225,23 @@ def _decide(path: str, root: str, words: "list[str]") -> int:
 
 
 def _nft(path: str, root: str, words: "list[str]") -> int:
-    _, _, compiled = _compiled(path, root)
+    loaded, _, compiled = _compiled(path, root)
+    if not _is_in_force(loaded):
+        sys.stdout.write(removal_text())
+        return FINE
     _say_what_waits(compiled)
     sys.stdout.write(nft_script(compiled.policy))
     return FINE
+
+
+def _is_in_force(loaded: Loaded) -> bool:
+    """Whether the rules are to be in the kernel; else what is printed takes ours away."""
+    settings = loaded.ruleset.settings
+    if settings.enabled and settings.mode == "enforce":
+        return True
+    why = "mode is " + settings.mode if settings.enabled else "enabled is 0"
+    sys.stderr.write(f"netpolicy-lite: {why}: what is printed removes ours from the kernel\n")
+    return False
 
 
 def _say_what_waits(compiled: "Compiled") -> None:
@@ -178,9 +249,13 @@ def _say_what_waits(compiled: "Compiled") -> None:
         sys.stderr.write(f"{name}: {why}\n")
 
 
+def _routing(path: str, root: str) -> Routing:
+    loaded, view, compiled = _compiled(path, root)
+    return desired(compiled.policy, view.routes, view.addresses) if _is_in_force(loaded) else NOTHING
+
+
 def _ip(path: str, root: str, words: "list[str]") -> int:
-    _, view, compiled = _compiled(path, root)
-    for line in ip_commands(desired(compiled.policy, view.routes, view.addresses)):
+    for line in ip_commands(_routing(path, root)):
         print(line)
     return FINE
 
@@ -194,11 +269,12 @@ def _ip6(path: str, root: str, words: "list[str]") -> int:
 
 
 def _batch(path: str, root: str, family: int) -> int:
-    _, view, compiled = _compiled(path, root)
-    for line in ip_batch(desired(compiled.policy, view.routes, view.addresses), family):
+    for line in ip_batch(_routing(path, root), family):
         print(line)
     return FINE
 
+
+NOTHING = Routing()
 
 COMMANDS = {"lint": _lint, "decide": _decide, "nft": _nft, "ip": _ip, "ip4": _ip4, "ip6": _ip6}
 

@@ -135,6 +135,24 @@ def _not_enforced(ruleset: Ruleset, standing: "Mapping[str, str]") -> "Iterator[
         why = standing[rule.name] if standing[rule.name].startswith("not enforced") else partly(ruleset, rule)
         if why:
             yield rule.name, why
+    yield from _parts_without_effect(ruleset)
+
+
+def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":
+    """What the configuration says beside its rules that nothing follows yet."""
+    settings = ruleset.settings
+    found = [("main", [name for name, value in (("confirm", settings.confirm), ("assert", settings.asserts)) if value])]
+    for outbound in ruleset.outbounds:
+        missing = ["type " + outbound.type] if outbound.type in LATER_TYPES else []
+        missing += ["probe"] if outbound.probe else []
+        missing += ["weight"] if outbound.weight != 1 else []
+        missing += ["strategy " + outbound.strategy] if outbound.strategy != "failover" else []
+        found.append(("outbound " + outbound.name, missing))
+    for named in ruleset.lists:
+        found.append(("list " + named.name, [name for name in ("url", "refresh") if getattr(named, name)]))
+    for what, missing in found:
+        if missing:
+            yield what, "not enforced yet: {}".format(", ".join(missing))
 
 
 # Known at the first packet and not written into the kernel's rules yet.
@@ -178,6 +196,12 @@ def partly(ruleset: Ruleset, rule: "Rule") -> str:
     """What an enforced rule asks for beside what the kernel does of it, or ""."""
     missing = ["throttle"] if rule.action.throttle else []
     missing += ["notify"] if rule.action.notify else []
+    lines = {line for target in rule.action.targets for line in ruleset.lines_of(target)}
+    missing += [
+        f"outbound {line} of type {_type(ruleset, line)} (it counts as down)"
+        for line in sorted(lines)
+        if _type(ruleset, line) in LATER_TYPES
+    ]
     for target in rule.action.targets:
         group = ruleset.outbound(target)
         if group is not None and group.strategy != "failover":
@@ -215,13 +239,7 @@ def _lines(
     ruleset: Ruleset, states: "tuple[LineState, ...]", numbers: "Mapping[str, int]", view: "View"
 ) -> tuple[Line, ...]:
     lines = []
-    sealed = {
-        line
-        for rule in ruleset.rules
-        if rule.enabled and rule.action.on_fail == BLOCK
-        for target in rule.action.targets
-        for line in ruleset.lines_of(target)
-    }
+    sealed = {line for rule in ruleset.rules if rule.enabled for line in _sealed_by(ruleset, rule)}
     for state in states:
         outbound = ruleset.outbound(state.name)
         if outbound is None or state.name not in numbers:
@@ -241,6 +259,15 @@ def _lines(
             )
         )
     return tuple(lines)
+
+
+def _sealed_by(ruleset: Ruleset, rule: "Rule") -> "tuple[str, ...]":
+    """The lines that the rule's packets must never leave past: it blocks where they are down."""
+    if rule.action.kind not in ROUTES:
+        return ()
+    lines = [line for target in rule.action.targets for line in ruleset.lines_of(target)]
+    ends_there = any(_type(ruleset, line) == BLOCK for line in lines)
+    return tuple(lines) if rule.action.on_fail == BLOCK or ends_there else ()
 
 
 def _default_devices(view: "View", table: int) -> tuple[str, ...]:

@@ -17,15 +17,19 @@ INCLUDE = "fw4/netpolicy.nft"
 LIMIT = 1 << 20  # a state file of ours is far smaller
 
 
-def replace(path: str, text: str, mode: int = 0o600) -> None:
-    """The file holds `text` afterwards; after an OSError it holds what it held before."""
+def replace(path: str, text: str, mode: int = 0o600, suffix: str = ".tmp") -> None:
+    """The file holds `text` afterwards; after an OSError it holds what it held before.
+
+    Where several may write one file at once, each needs a `suffix` of its own for the temporary name.
+    """
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
-    temporary = f"{path}.tmp"
+    temporary = path + suffix
     remove(temporary)  # left by a process that was killed
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(handle, mode)  # whatever the umask is
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -96,7 +96,7 @@ def test_comments_of_a_uci_file_are_not_dropped_without_being_asked(tool: Tool, 
     path = file("netpolicy", text)
     found = tool("fmt", str(path))
     assert found.code == 1
-    assert "1 comments would be lost" in found.err
+    assert "its comments would be lost" in found.err
     assert path.read_text() == text
     assert tool("fmt", "--drop-comments", str(path)).code == 0
     assert "#" not in path.read_text()
@@ -117,8 +117,30 @@ def test_convert_writes_to_a_file_and_says_what_is_not_kept(tool: Tool, file, tm
     target = tmp_path / "out.yaml"
     done = tool("convert", str(source), "--to", "yaml", "--output", str(target))
     assert (done.code, done.out) == (0, f"written: {target}\n")
-    assert "1 comments are not kept" in done.err
+    assert "comments are not kept" in done.err
     assert "zoom_calls" in target.read_text()
+
+
+def test_what_is_written_must_be_readable_as_what_it_is(tool: Tool, file, tmp_path: Path) -> None:
+    source = file("source.np", CANONICAL)
+    os.mkfifo(tmp_path / "pipe")
+    for output, code, says in (
+        (str(tmp_path / "out.np"), 64, "would be read as dsl"), (str(source), 64, "would be read as dsl"),
+        (str(tmp_path / "pipe"), 1, "not a plain file"), ("/dev/null", 1, "not a plain file"),
+        (str(tmp_path / "none" / "out"), 1, "no such folder"),
+    ):  # fmt: skip
+        found = tool("convert", str(source), "--to", "uci", "--output", output)
+        assert (found.code, found.out) == (code, "")
+        assert says in found.err
+    assert source.read_text() == CANONICAL
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_a_line_separator_of_unicode_never_makes_a_line(tool: Tool, file) -> None:
+    path = file("x.np", "rule a:\n  match any  # x\u2028rule b:\u2028  match any\n  action block\n")
+    found = tool("convert", str(path), "--to", "dsl")
+    assert (found.code, found.out) == (1, "")
+    assert "control character 0x2028" in found.err
 
 
 def test_convert_of_a_broken_file_gives_no_text(tool: Tool, file, tmp_path: Path) -> None:

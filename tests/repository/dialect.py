@@ -62,7 +62,7 @@ DIALECT_FILES = (
 DIALECT_MAY_IMPORT = {"array", "binascii", "collections", "hashlib", "json", "math", "struct"}
 
 # What only the program itself may use: it meets files, a clock and arguments.
-LITE_MAY_IMPORT = {"sys", "time"}
+LITE_MAY_IMPORT = {"os", "sys", "time"}
 
 
 def dialect() -> tuple[str, ...]:
