@@ -27,7 +27,7 @@ FOUND = ROOT / "build/fuzz"
 SHOWN = 400  # bytes of an input
 LAST_LINES = 60  # of Atheris, when it found something
 EVERY = 15  # seconds between two lines of progress
-MOST_FINDINGS = 5  # of a parser in one run
+MOST_FINDINGS = 50  # of a parser in one run; the same place is reported once
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,13 +57,16 @@ def _own(name: str, count: int, seed: int) -> bool:
     texts, words = corpus(name), tokens()
     begun = shown = time.monotonic()
     done = findings = 0
+    reported: set[str] = set()
     while done < count and findings < MOST_FINDINGS:
         size = min(BATCH, count - done)
         mutator = Mutator(Random(f"{seed} {done}"), texts, words)
         found = run(TARGETS[name], mutator.next, size)
         if found is not None:
             findings += 1
-            _report(name, smaller(TARGETS[name], found, Limits()))
+            if found.where not in reported:
+                reported.add(found.where)
+                _report(name, smaller(TARGETS[name], found, Limits()))
         done += size if found is None else found.number
         if time.monotonic() - shown > EVERY or done >= count:
             shown = time.monotonic()

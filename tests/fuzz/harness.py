@@ -47,6 +47,12 @@ class Finding:
     detail: str
     number: int = 1
 
+    @property
+    def where(self) -> str:
+        """The kind and the innermost line of the program: the same for inputs that show one defect."""
+        places = [line for line in self.detail.splitlines() if line.startswith("  File ")]
+        return self.what + (places[-1] if places else "")
+
 
 class TooSlow(BaseException):
     """The budget of processor time is used up. No handler of a parser catches it by accident."""

@@ -11,6 +11,8 @@ USUAL = 2_000  # bytes; nearly all inputs are that short, so that a million are 
 LONG = 60_000
 LONG_ONE_IN = 200
 
+CLOSED_BY = {ord("'"): b"'", ord('"'): b'"', ord("["): b"]", ord("{"): b"}", ord("="): b" ", ord(":"): b"\n"}
+
 
 class Mutator:
     """An endless row of inputs."""
@@ -21,7 +23,7 @@ class Mutator:
         self._tokens = tokens
         self._steps = (
             self._put_word, self._put_word, self._replace_word, self._take_out, self._double, self._splice,
-            self._change_bytes, self._repeat, self._cut, self._swap,
+            self._change_bytes, self._repeat, self._cut, self._swap, self._empty, self._give_up,
         )  # fmt: skip
 
     def next(self) -> bytes:
@@ -87,6 +89,21 @@ class Mutator:
 
     def _cut(self, data: bytes) -> bytes:
         return data[: self._random.randint(0, len(data))] if self._random.randrange(3) == 0 else self._take_out(data)
+
+    def _empty(self, data: bytes) -> bytes:
+        """Nothing between two quotes, brackets, or behind the sign that announces a value."""
+        at = self._random.randrange(len(data)) if data else 0
+        for start in range(at, min(at + 200, len(data))):
+            if data[start] in CLOSED_BY:
+                end = data.find(CLOSED_BY[data[start]], start + 1)
+                return data[: start + 1] + data[end:] if end >= 0 else data[: start + 1]
+        return data
+
+    def _give_up(self, data: bytes) -> bytes:
+        """A line that is not there."""
+        lines = data.split(b"\n")
+        del lines[self._random.randrange(len(lines))]
+        return b"\n".join(lines)
 
     def _swap(self, data: bytes) -> bytes:
         """Two neighbouring lines."""

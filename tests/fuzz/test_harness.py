@@ -12,7 +12,7 @@ import pytest
 
 from netpolicy.config.spelling import UCI
 
-from . import targets
+from . import __main__, targets
 from .harness import Finding, Limits, run, smaller
 from .mutation import Mutator
 from .seeds import corpus, documents, tokens
@@ -127,3 +127,16 @@ def test_every_target_takes_what_its_inputs_begin_with(name):
         pytest.skip("PyYAML is not installed")
     for data in itertools.islice(corpus(name), 20):
         targets.TARGETS[name](data)
+
+
+def test_one_defect_is_reported_once_and_another_beside_it(monkeypatch, capsys):
+    def two(data: bytes) -> None:
+        raises(data)
+        if b"list" in data:
+            raise OSError("odd")
+
+    monkeypatch.setitem(targets.TARGETS, "uci", two)
+    monkeypatch.setattr(__main__, "_report", lambda name, found: print("reported", found.detail.split()[-1]))
+    assert __main__.main(["--engine", "own", "--parser", "uci", "--count", "300"]) == 1
+    out = capsys.readouterr().out
+    assert (out.count("reported"), out.count("range"), out.count("odd")) == (2, 1, 1)
