@@ -16,6 +16,7 @@ from netpolicy.config.analysis_outbound import check_outbounds
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.analysis_protection import check_protection
 from netpolicy.config.analysis_shadow import check_shadowed
+from netpolicy.config.analysis_shape import Shapes
 from netpolicy.config.analysis_unused import check_titles, check_unused
 from netpolicy.config.analysis_value import check_values
 from netpolicy.config.assemble import Loaded
@@ -25,8 +26,10 @@ from netpolicy.config.diagnostic import Findings
 def analyse(loaded: Loaded, findings: Findings, dnsmasq: Callable[[], Dnsmasq | None] | None = None) -> None:
     """Report what a closer look finds. `dnsmasq` says what the name server of this machine can do."""
     places, ruleset = Places(loaded), loaded.ruleset
-    check_shadowed(ruleset, places, findings)
-    check_contradictions(ruleset, places, findings)
+    make = Shapes(ruleset)
+    shapes = tuple(make(rank, rule) for rank, rule in enumerate(ruleset.ranked))
+    check_shadowed(ruleset, shapes, places, findings)
+    check_contradictions(ruleset, shapes, places, findings)
     check_values(ruleset, places, findings)
     check_families(ruleset, places, findings)
     check_protection(ruleset, places, findings)

@@ -7,7 +7,7 @@ and the traffic that no rule is asked about. Never compares two rules. Reports e
 from __future__ import annotations
 
 from netpolicy.config.analysis_place import Places
-from netpolicy.config.analysis_shape import Shape, Shapes
+from netpolicy.config.analysis_shape import Shape
 from netpolicy.config.analysis_side import NEVER_STEERED, measured, within
 from netpolicy.config.diagnostic import Findings
 from netpolicy.config.lint import never_matches
@@ -27,13 +27,12 @@ OF_FAMILY = {
 Fault = tuple[str, str, str]  # the field or option, what is wrong, what to do
 
 
-def check_contradictions(ruleset: Ruleset, places: Places, findings: Findings) -> None:
+def check_contradictions(ruleset: Ruleset, shapes: tuple[Shape, ...], places: Places, findings: Findings) -> None:
     """Report rules that can never match, and routes for what no rule sends anywhere."""
-    shapes = Shapes(ruleset)
-    for rank, rule in enumerate(ruleset.ranked):
+    for shape in shapes:
+        rule = shape.rule
         if not rule.enabled or never_matches(rule):
             continue
-        shape = shapes(rank, rule)
         fault = _fault(rule, shape)
         if fault is not None:
             option, reason, hint = fault

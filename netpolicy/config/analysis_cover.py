@@ -21,7 +21,7 @@ FEW = 8  # so many rules are looked at one by one
 
 MOST_PARTS = 200  # rules that cover another one together
 STEPS_PER_RULE = 50_000
-STEPS = 12_000_000  # for all rules; a step is one comparison of two ranges, some seconds in all
+STEPS = 8_000_000  # for all rules; a step is one comparison of two ranges, some seconds in all
 
 Point = dict[str, int]
 
@@ -131,7 +131,7 @@ class Covers:
         key = (id(mine), id(other))
         found = self._name_sides.get(key)
         if found is None:
-            self._budget.spend(len(mine.wanted))
+            self._budget.spend(len(mine.wanted) * other.cost)
             side = points([at for at, atom in enumerate(mine.wanted) if other.covers(atom, mine)])
             found = self._name_sides[key] = (mine, other, side)
         return found[2]

@@ -28,11 +28,12 @@ def check_families(ruleset: Ruleset, places: Places, findings: Findings) -> None
     rules = [rule for rule in ruleset.rules if rule.enabled]
     if _default_blocks(ruleset) or any(_blocks_ipv6(ruleset, rule) for rule in rules):
         return  # what goes past a rule is stopped
+    is_public = _Public()
     remembered = {key for rule in rules if V6 in families(rule) for key in _purposes(ruleset, rule)}
     for rule in rules:
         if families(rule) != {V4} or rule.field("family") is not None or _is_ipv4_only(rule):
             continue
-        field = _forgetful(ruleset, rule)
+        field = _forgetful(ruleset, rule, is_public)
         if field is not None and not remembered & set(_purposes(ruleset, rule)):
             _report(ruleset, rule, field, places, findings)
 
@@ -58,18 +59,30 @@ def protects(ruleset: Ruleset, rule: Rule) -> bool:
     return ruleset.blocks(rule) or (rule.action.kind in ROUTES and rule.action.on_fail == BLOCK)
 
 
-def _forgetful(ruleset: Ruleset, rule: Rule) -> Addresses | None:
+def _forgetful(ruleset: Ruleset, rule: Rule, is_public: _Public) -> Addresses | None:
     """The field for whose sake the rule is IPv4 only, None where that is probably meant."""
     is_guard = protects(ruleset, rule)
     if not is_guard and all(target in BUILT_IN_OUTBOUNDS for target in rule.action.targets):
         return None
     target, source = rule.field("dest_addr"), rule.field("src_addr")
     if isinstance(target, Addresses) and not target.ranges[V6]:
-        return target if subtract(target.ranges[V4], PRIVATE) and not _is_open(ruleset, target) else None
+        return target if is_public(target) and not _is_open(ruleset, target) else None
     if isinstance(source, Addresses) and not source.ranges[V6]:
         # A client by its address: it has IPv6 addresses too. For a plain route that is a matter of taste.
         return source if is_guard and not _is_open(ruleset, source) else None
     return None
+
+
+class _Public:
+    """Whether a field has addresses outside of sites. Remembered: a list of thousands stands in many rules."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, bool] = {}
+
+    def __call__(self, field: Addresses) -> bool:
+        if id(field) not in self._known:  # the rules keep their fields
+            self._known[id(field)] = bool(subtract(field.ranges[V4], PRIVATE))
+        return self._known[id(field)]
 
 
 def _is_open(ruleset: Ruleset, field: Addresses) -> bool:

@@ -62,7 +62,7 @@ class NameIndex:
         self._by_text: dict[Atom, list[int]] = {}
         self._others: list[int] = []
         for at, one in enumerate(sets):
-            if any(kind not in (ONLY, ENDS) or (kind == ENDS and text[:1] != ".") for kind, text in one.wanted):
+            if len(one.wanted) > MANY_RANGES or not all(map(_is_plain, one.wanted)):
                 self._others.append(at)
                 continue
             for atom in one.wanted:
@@ -76,6 +76,10 @@ class NameIndex:
             keys += [(ENDS, end) for end in ends_of(text) if (ENDS, end) != atom]
         found = [self._by_text[key] for key in keys if key in self._by_text]
         return [*found, self._others] if self._others else found
+
+
+def _is_plain(atom: Atom) -> bool:
+    return atom[0] == ONLY or (atom[0] == ENDS and atom[1].startswith("."))
 
 
 def ascending(lists: list[list[int]], below: int) -> Iterator[int]:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from netpolicy.core.domain import EXACT, KEYWORD, REGEX, SUFFIX, DomainPattern, parse_domain
 from netpolicy.core.field import Field, Names
 from netpolicy.core.named_list import NamedList
+from netpolicy.core.ranges import merge
 
 # Kinds of sets of names. An atom is (kind, text).
 ONLY, ENDS, BEGINS, HOLDS, EXPRESSION, ALL = "only", "ends", "begins", "holds", "expression", "all"
@@ -60,6 +61,8 @@ class NameSet:
         self.unwanted = tuple(dict.fromkeys(unwanted))
         self._wanted = _Union(self.wanted)
         self._unwanted = _Union(self.unwanted)
+        # Which of the wanted sets the exclusions leave something of: ranges of their numbers.
+        self.left = merge([(at, at) for at, atom in enumerate(self.wanted) if not self._unwanted.contains(atom)])
 
     def covers(self, atom: Atom, without: NameSet) -> bool:
         """Whether the names of `atom`, but for those that `without` excludes, are all in this set."""
@@ -67,14 +70,15 @@ class NameSet:
             return False
         return all(without._unwanted.contains_both(atom, other) for other in self.unwanted)
 
-    def excludes(self, atom: Atom) -> bool:
-        """Whether the exclusions leave nothing of that set."""
-        return self._unwanted.contains(atom)
-
     @property
     def is_empty(self) -> bool:
         """Whether the exclusions leave nothing at all."""
-        return all(self.excludes(atom) for atom in self.wanted)
+        return not self.left
+
+    @property
+    def cost(self) -> int:
+        """How many comparisons one `covers` takes at most."""
+        return 1 + self._wanted.cost + self._unwanted.cost
 
 
 class _Union:
@@ -89,6 +93,11 @@ class _Union:
         )
         self._expressions = tuple(text for kind, text in atoms if kind == EXPRESSION)
         self._has_all = (ALL, "") in self._atoms
+
+    @property
+    def cost(self) -> int:
+        """How many atoms must be compared one by one."""
+        return len(self._others) + len(self._expressions)
 
     def contains(self, atom: Atom) -> bool:
         """Whether one of the sets contains that one. For sets of more than one name that is the

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.diagnostic import Findings
-from netpolicy.core.domain import KEYWORD, REGEX, parse_domain
-from netpolicy.core.field import Field
+from netpolicy.core.domain import KEYWORD, REGEX, DomainPattern, parse_domain
 from netpolicy.core.model import Rule, Ruleset
 
 
@@ -31,8 +30,9 @@ def check_domains(
     if not found:
         return
     _check_installed(found[0][0], len(found), places, findings, dnsmasq() if dnsmasq is not None else None)
-    for rule, field in found:
-        _check_patterns(ruleset, rule, field, places, findings)
+    hard = {one.name: _hard(one.domains) for one in ruleset.lists}
+    for rule, _ in found:
+        _check_patterns(hard, rule, places, findings)
 
 
 def _check_installed(rule: Rule, count: int, places: Places, findings: Findings, installed: Dnsmasq | None) -> None:
@@ -47,13 +47,15 @@ def _check_installed(rule: Rule, count: int, places: Places, findings: Findings,
         findings.info("NP440", place, text, hint)
 
 
-def _check_patterns(ruleset: Ruleset, rule: Rule, field: Field, places: Places, findings: Findings) -> None:
-    lists = {one.name: one for one in ruleset.lists}
+def _hard(patterns: tuple[DomainPattern, ...]) -> str:
+    """The first pattern that is not a name, or ""."""
+    return next((one.text for one in patterns if one.kind in (KEYWORD, REGEX)), "")
+
+
+def _check_patterns(lists: dict[str, str], rule: Rule, places: Places, findings: Findings) -> None:
     for text, place in places.values("rule", rule.name, "domain"):
         plain = text.strip().lstrip("!").strip()
-        patterns = lists[plain[1:].strip()].domains if plain.startswith("@") else (parse_domain(plain),)
-        hard = [one for one in patterns if one.kind in (KEYWORD, REGEX)]
+        hard = lists[plain[1:].strip()] if plain.startswith("@") else _hard((parse_domain(plain),))
         if hard:
-            shown = repr(hard[0].text) if plain.startswith("@") else repr(plain)
-            message = f"{shown} is no name: dnsmasq cannot tell which addresses are meant, only the inspector can"
+            message = f"{hard!r} is no name: dnsmasq cannot tell which addresses are meant, only the inspector can"
             findings.info("NP442", place, message, "write the names themselves where they are known")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from netpolicy.config.analysis_name import ENDS, ONLY, Atom, are_apart, contains, ends_of, may_hold
 
-MOST_OTHERS = 200  # patterns that only comparing one by one can judge
+MOST_OTHERS = 50  # patterns that only comparing one by one can judge
 
 
 class NameCovers:
@@ -44,7 +44,8 @@ class NameCovers:
             keys += [(ENDS, end) for end in ends_of(text)]
         for key in keys:
             yield from self._at.get(key, [])[:MOST_OTHERS]
-        yield from self._others[:MOST_OTHERS]
+        if len(self._others) <= MOST_OTHERS:
+            yield from self._others
 
     def _covers(self, outer: int, inner: int) -> bool:
         if outer == inner or not self._is_within(inner, outer):

@@ -6,16 +6,19 @@ passes meanwhile. Judges the rules, never the lines of this machine.
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from netpolicy.config.analysis_family import protects
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.diagnostic import Findings
-from netpolicy.core.evaluate import gate
-from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS
-from netpolicy.core.health import STATES
+from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS, Field
 from netpolicy.core.model import BLOCK, BUILT_IN_OUTBOUNDS, DIRECT, GROUP, ROUTES, Outbound, Rule, Ruleset
 
 # Devices and names of lines that people take for privacy, as the programs that make them call them.
 VPN_PREFIXES = ("wg", "awg", "tun", "tap", "ovpn", "tailscale", "zt", "ipsec", "nordlynx", "proton", "mullvad")
+
+FieldKey = tuple[str, tuple[str, ...]]
+WIDER = 2  # fields of a wider block that is looked for
 
 
 def check_protection(ruleset: Ruleset, places: Places, findings: Findings) -> None:
@@ -23,12 +26,13 @@ def check_protection(ruleset: Ruleset, places: Places, findings: Findings) -> No
     if _leads_to_block(ruleset, ruleset.settings.default):
         return  # whatever goes past a rule is stopped
     ranked = [rule for rule in ruleset.ranked if rule.enabled]
+    blocks = _Blocks(ruleset, ranked)
     for rank, rule in enumerate(ranked):
         if protects(ruleset, rule):
             _check_first_packet(ruleset, rule, places, findings)
             _check_way_past(ruleset, rule, places, findings)
         elif rule.action.kind in ROUTES:
-            _check_private_line(ruleset, rule, ranked[rank + 1 :], places, findings)
+            _check_private_line(ruleset, rule, blocks.below(rank, rule), places, findings)
 
 
 def _check_first_packet(ruleset: Ruleset, rule: Rule, places: Places, findings: Findings) -> None:
@@ -75,14 +79,14 @@ def _leads_to_block(ruleset: Ruleset, name: str) -> bool:
     return outbound is not None and outbound.type == BLOCK
 
 
-def _check_private_line(ruleset: Ruleset, rule: Rule, below: list[Rule], places: Places, findings: Findings) -> None:
+def _check_private_line(ruleset: Ruleset, rule: Rule, is_guarded: bool, places: Places, findings: Findings) -> None:
     action = rule.action
     if action.on_fail != "next" or not action.targets:
         return
     lines = [ruleset.outbound(name) for target in action.targets for name in ruleset.lines_of(target)]
     if not all(line is not None and is_private(line) for line in lines):
         return
-    if any(ruleset.blocks(other) and _includes(other, rule) for other in below):
+    if is_guarded:
         return
     named = ", ".join(repr(target) for target in action.targets)
     text = f"while {named} is down, this traffic goes on without it"
@@ -100,10 +104,21 @@ def is_private(outbound: Outbound) -> bool:
     return any(name.startswith(VPN_PREFIXES) or "vpn" in name for name in names)
 
 
-def _includes(wide: Rule, narrow: Rule) -> bool:
-    """Whether one rule surely counts for everything that the other one matches, by its plain values."""
-    for field in wide.fields:
-        other = narrow.field(field.name)
-        if other is None or set(other.values) != set(field.values):
-            return False
-    return all(gate(narrow, state) or not gate(wide, state) for state in STATES)
+class _Blocks:
+    """The blocking rules by their fields, so that thousands of routes need not look at each of them."""
+
+    def __init__(self, ruleset: Ruleset, ranked: list[Rule]) -> None:
+        self._by_fields: dict[frozenset[FieldKey], int] = {}
+        for rank, rule in enumerate(ranked):
+            if ruleset.blocks(rule) and not rule.when and not rule.disable:
+                self._by_fields[frozenset(map(_key, rule.fields))] = rank  # the lowest stays
+
+    def below(self, rank: int, rule: Rule) -> bool:
+        """Whether a block below surely counts for all that the rule matches: by the same values, or fewer fields."""
+        keys = [_key(field) for field in rule.fields]
+        wider = [frozenset(some) for count in range(min(len(keys), WIDER) + 1) for some in combinations(keys, count)]
+        return any(self._by_fields.get(one, -1) > rank for one in (*wider, frozenset(keys)))
+
+
+def _key(field: Field) -> FieldKey:
+    return field.name, tuple(sorted(set(field.values)))

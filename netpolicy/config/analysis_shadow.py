@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from netpolicy.config.analysis_cover import Budget, Covers, Exhausted
 from netpolicy.config.analysis_place import Places
-from netpolicy.config.analysis_shape import Shape, Shapes
+from netpolicy.config.analysis_shape import Shape
 from netpolicy.config.diagnostic import Findings
 from netpolicy.core.field import Words
 from netpolicy.core.model import Rule, Ruleset
@@ -16,11 +16,11 @@ from netpolicy.core.model import Rule, Ruleset
 NAMED = 3  # of several rules that cover one
 
 
-def check_shadowed(ruleset: Ruleset, places: Places, findings: Findings, budget: Budget | None = None) -> None:
-    """Report every rule that can never win. `budget`: the work that may be done, for tests."""
+def check_shadowed(
+    ruleset: Ruleset, shapes: tuple[Shape, ...], places: Places, findings: Findings, budget: Budget | None = None
+) -> None:
+    """Report every rule that can never win. `shapes`: of the ranked rules. `budget`: the work that may be done."""
     budget = budget or Budget()
-    make = Shapes(ruleset)
-    shapes = tuple(make(rank, rule) for rank, rule in enumerate(ruleset.ranked))
     covers = Covers(shapes, budget)
     given_up = 0
     for shape in shapes:

@@ -49,6 +49,7 @@ class Shapes:
         self._sides = Sides(ruleset.schedules)
         self._lists = {one.name: one for one in ruleset.lists}
         self._name_sets: dict[int, tuple[Field, NameSet | None]] = {}
+        self._parts: dict[tuple[str, int, int], tuple[Side, Side]] = {}  # the side is kept: its id stays its own
         self._router = points([self._sides.number(ROUTER_ITSELF)])
         names = [one.interface for one in ruleset.outbounds if one.type == "interface" and one.interface]
         self._uplinks = points(sorted({self._sides.number(name) for name in names}))
@@ -111,7 +112,7 @@ class Shapes:
         ordinary.setdefault("src_iface", everything("src_iface"))
         ordinary.setdefault("family", everything("family"))
         for name, names in shape.names.items():
-            ordinary[name] = points([at for at, atom in enumerate(names.wanted) if not names.excludes(atom)])
+            ordinary[name] = names.left
         found = self._by_family(ordinary)
         if shape.sides[CAME_IN] == ((0, 1),):
             brought_in = dict(ordinary)
@@ -130,11 +131,20 @@ class Shapes:
             part = dict(box)
             part["family"] = intersect(box["family"], ((family, family),))
             for name in given:
-                part[name] = intersect(box[name], EVERY[family])
-            if "dest_addr" in part:
-                part["dest_addr"] = subtract(part["dest_addr"], NEVER_STEERED)
+                part[name] = self._of_family(name, box[name], family)
             found.append(part)
         return found
+
+    def _of_family(self, name: str, side: Side, family: int) -> Side:
+        """The addresses of one family. Remembered: a list of thousands stands in many rules."""
+        key = (name, id(side), family)
+        found = self._parts.get(key)
+        if found is None:
+            part = intersect(side, EVERY[family])
+            if name == "dest_addr":
+                part = subtract(part, NEVER_STEERED)
+            found = self._parts[key] = (side, part)
+        return found[1]
 
     def _outcome(self, rule: Rule) -> tuple[bool, tuple[str, ...]]:
         action = rule.action

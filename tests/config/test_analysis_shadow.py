@@ -7,6 +7,7 @@ import pytest
 from netpolicy.config.analysis_cover import Budget
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.analysis_shadow import check_shadowed
+from netpolicy.config.analysis_shape import Shapes
 from netpolicy.config.diagnostic import Findings
 from netpolicy.config.load import load_text
 from netpolicy.config.spelling import DSL
@@ -72,6 +73,8 @@ def test_states_part_rules() -> None:
 def test_too_much_work_is_admitted() -> None:
     loaded = load_text("".join(rule(f"r{at}", f"match port={at}") for at in range(50)), "rules.np", DSL, True)
     found = Findings()
-    check_shadowed(loaded.ruleset, Places(loaded), found, Budget(40))
+    make = Shapes(loaded.ruleset)
+    shapes = tuple(make(rank, one) for rank, one in enumerate(loaded.ruleset.ranked))
+    check_shadowed(loaded.ruleset, shapes, Places(loaded), found, Budget(40))
     assert [item.code for item in found.all] == ["NP402"]
     assert "rules were not compared" in found.all[0].message
