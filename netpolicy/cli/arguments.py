@@ -136,6 +136,7 @@ def _convert(command: argparse.ArgumentParser) -> None:
 
 def _migrate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", metavar="PATH", help="write to this file instead of printing")
+    command.add_argument("--force", action="store_true", help="replace the file of --output when it is there already")
     command.add_argument("file", metavar="FILE")
 
 

@@ -58,8 +58,9 @@ def _by_daemon(socket: str | None, given: dict[str, str]) -> dict[str, Any]:
 
 
 def _by_file(path: str, given: dict[str, str], terminal: Terminal) -> dict[str, Any]:
+    from netpolicy.core.evaluate import NOTHING_KNOWN
     from netpolicy.core.value import ValueProblem
-    from netpolicy.service.dry_run import document, local_moment, moment, question
+    from netpolicy.service.dry_run import document, local_moment, moment, question, supposed
 
     from .files import read
 
@@ -68,4 +69,9 @@ def _by_file(path: str, given: dict[str, str], terminal: Terminal) -> dict[str, 
         at = moment(given, local_moment(time.localtime()))
     except ValueProblem as problem:
         raise Failure(problem.text, problem.hint or EXAMPLE, USAGE) from None
-    return document(read(path, terminal), connection, state, at=at)
+    ruleset = read(path, terminal)
+    try:
+        world = supposed(given, ruleset, NOTHING_KNOWN)
+    except ValueProblem as problem:
+        raise Failure(problem.text, problem.hint, USAGE) from None
+    return document(ruleset, connection, state, world, at)

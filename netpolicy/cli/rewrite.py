@@ -116,7 +116,7 @@ def _remains(path: str) -> Iterator[str]:
         yield f"  hint: for example: throttle {sorted(profiles)[0]} down=2mbit up=512kbit"
 
 
-def _check_output(options: argparse.Namespace, source: str, target: str) -> None:
+def _check_output(options: argparse.Namespace, target: str) -> None:
     """What is written must be found again as what it is. Raises Failure."""
     from netpolicy.config.spelling import UCI, format_of
 
@@ -128,14 +128,14 @@ def _check_output(options: argparse.Namespace, source: str, target: str) -> None
             f"{options.output} would be read as {told}, by its name, and is to hold {target}",
             "the DSL has the ending .np, YAML .yaml, UCI none of them", USAGE,
         )  # fmt: skip
-    if os.path.exists(options.output) and source != target and os.path.samefile(options.output, options.file):
-        raise Failure(f"{options.output} is the file that is read", "name another one", USAGE)
+    if os.path.lexists(options.output) and not options.force:
+        raise Failure(f"{options.output} is there already", "name another file, or say --force to replace it", USAGE)
 
 
 def _convert(options: argparse.Namespace, terminal: Terminal, source: str, target: str) -> int:
     from netpolicy.config.convert import convert_text
 
-    _check_output(options, source, target)
+    _check_output(options, target)
     made = convert_text(read_text(options.file), options.file, source, target)
     if terminal.as_json:
         diagnostics = [item.as_dict() for item in made.diagnostics]

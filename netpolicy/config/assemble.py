@@ -112,6 +112,7 @@ class Assembly:
         self.files: list[SourceFile] = []
         self.sources: dict[tuple[str, str], tuple[str, Section]] = {}
         self.skipped: list[tuple[str, str]] = []
+        self.broken_rules: list[tuple[Section, str, str]] = []  # with file and name
         self._entries = entries
         self._keeps_sources = keeps_sources
         self._taken: dict[str, str] = {}  # section name: position of the first
@@ -320,6 +321,7 @@ class Assembly:
             if self._keeps_sources:
                 self.sources[("rule", name)] = (file, section)
         else:
+            self.broken_rules.append((section, file, name))
             self._skip(section, name, blocking)
 
     def _rule_name(self, section: Section, title: str, file: str) -> str:

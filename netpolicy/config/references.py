@@ -9,6 +9,7 @@ from netpolicy.config.rule import SUGGESTING
 from netpolicy.config.schema import nearest, suggestion
 from netpolicy.config.section import place_of
 from netpolicy.config.source import Section
+from netpolicy.config.value import is_name
 from netpolicy.core.field import Field, Words
 from netpolicy.core.model import BLOCK, BUILT_IN_OUTBOUNDS, GROUP, ROUTES, Outbound, Rule, Ruleset
 
@@ -51,6 +52,8 @@ class References:
         for rule in self._ruleset.rules:
             if not self._is_usable(rule):
                 self.dropped.append(rule.name)
+        for section, file, name in self._assembly.broken_rules:
+            self._check_broken(section, Place(file, section.line, section.column, name))
 
     def _exists(self, name: str) -> bool:
         if name in self._broken:
@@ -165,7 +168,7 @@ class References:
     def _check_throttle(self, rule: Rule, name: str) -> bool:
         if ("throttle", name) in self._defined:
             return True
-        text = f"throttle {name!r} is not defined"
+        text = "throttle {!r} {}".format(name, self._undefined("throttle", name))
         place = self._place("rule", rule.position, rule.name, "throttle", name)
         if not self._is_full and not self._throttles and not self._assembly.broken["throttle"]:
             self._findings.warning("NP215", place, text, "the file can be tried with `decide`, not applied")
@@ -181,13 +184,34 @@ class References:
         named = [str(name) for name in field.wanted + field.unwanted]
         missing = [name for name in named if ("schedule", name) not in self._defined]
         for name in missing:
-            text = f"schedule {name!r} is not defined"
+            text = "schedule {!r} {}".format(name, self._undefined("schedule", name))
             place = self._place("rule", rule.position, rule.name, "schedule", name)
             fix = self._meant(name, self._schedules)
             hint = f"did you mean {fix!r}?" if fix else f"define it: config schedule '{name}'"
             self._findings.error("NP216", place, text, hint, fix)
             self._skip(rule, text)
         return not missing
+
+    def _check_broken(self, section: Section, place: Place) -> None:
+        """The names in a rule that is left out anyway: who mends it wants to see all of its mistakes."""
+        if not self._is_full:
+            return
+        for option in section.options:
+            for value in option.values:
+                text = self._dangling(option.name, value)
+                if text:
+                    self._findings.error("NP204", place_of(option, place, value), text)
+
+    def _dangling(self, option: str, value: str) -> str:
+        if option in ROUTES and is_name(value) and not self._exists(value):
+            return f"{option} {value!r} {self._what_is_wrong(value)}"
+        name = value[1:].strip() if value.startswith("!") else value
+        if option in ("throttle", "schedule") and is_name(name) and (option, name) not in self._defined:
+            return f"{option} {name!r} {self._undefined(option, name)}"
+        return ""
+
+    def _undefined(self, type: str, name: str) -> str:
+        return "has errors" if name in self._assembly.broken[type] else "is not defined"
 
     def _skip(self, rule: Rule, why: str) -> None:
         self._assembly.skipped.append((rule.name, why))

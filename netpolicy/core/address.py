@@ -14,6 +14,13 @@ BITS = {V4: 32, V6: 128}
 DECIMAL = {str(number): number for number in range(256)}
 
 
+def _invalid(text: str) -> ValueProblem:
+    """What is no address, with what to write instead."""
+    if any("g" <= c.lower() <= "z" for c in text) and "." in text:
+        return ValueProblem("invalid address {!r}".format(text), "names go into the field domain")
+    return ValueProblem("invalid address {!r}".format(text), "for example 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
+
+
 def parse_address(text: str) -> tuple[int, int]:
     """(family, integer) of an address text. Raises ValueProblem."""
     if ":" in text:
@@ -57,11 +64,11 @@ def _parse_network(text: str) -> tuple[int, int, int]:
 def _parse_v4(text: str, whole: str) -> int:
     parts = [DECIMAL.get(part) for part in text.split(".")]
     if len(parts) != 4:
-        raise ValueProblem("invalid address {!r}".format(whole))
+        raise _invalid(whole)
     number = 0
     for part in parts:
         if part is None:
-            raise ValueProblem("invalid address {!r}".format(whole))
+            raise _invalid(whole)
         number = number << 8 | part
     return number
 
@@ -69,7 +76,7 @@ def _parse_v4(text: str, whole: str) -> int:
 def _parse_v6(text: str) -> int:
     halves = text.split("::")
     if len(halves) > 2 or len(text) > 45:
-        raise ValueProblem("invalid address {!r}".format(text))
+        raise _invalid(text)
     head = _groups(halves[0], text, len(halves) == 1)
     if len(halves) == 1:
         groups = head
@@ -77,10 +84,10 @@ def _parse_v6(text: str) -> int:
         tail = _groups(halves[1], text, True)
         missing = 8 - len(head) - len(tail)
         if missing < 1:
-            raise ValueProblem("invalid address {!r}".format(text))
+            raise _invalid(text)
         groups = head + [0] * missing + tail
     if len(groups) != 8:
-        raise ValueProblem("invalid address {!r}".format(text))
+        raise _invalid(text)
     number = 0
     for group in groups:
         number = number << 16 | group
@@ -100,7 +107,7 @@ def _groups(text: str, whole: str, ends_address: bool) -> list[int]:
         elif 0 < len(part) <= 4 and all(c in "0123456789abcdefABCDEF" for c in part):
             result.append(int(part, 16))
         else:
-            raise ValueProblem("invalid address {!r}".format(whole))
+            raise _invalid(whole)
     return result
 
 

@@ -9,6 +9,7 @@ from netpolicy.core.address import BITS, V4, V6, format_address, format_range, p
 from netpolicy.core.domain import DomainSet, parse_domain
 from netpolicy.core.named_list import NO_LISTS, Lists
 from netpolicy.core.packet import (
+    PORTS_HINT,
     format_dscp,
     format_protocol,
     is_number,
@@ -325,7 +326,7 @@ def _ports(name: str, values: tuple[str, ...]) -> Numbers:
         for part in value.split(","):
             negated, text = split_sign(part)
             if not text:
-                raise ValueProblem("port pattern must not contain empty entries")
+                raise ValueProblem("port pattern must not contain empty entries", PORTS_HINT)
             low, high = parse_port_range(text) if "-" in text else (parse_port(text),) * 2
             parsed.append((negated, (low, high)))
             canonical.append(_signed(negated, str(low) if low == high else "{}-{}".format(low, high)))

@@ -26,6 +26,9 @@ DSCP_CLASSES = {name: number for number, name in DSCP_NAMES.items()}
 DSCP_CLASSES.update({"be": 0, "df": 0})  # best effort, default forwarding: other names of cs0
 
 
+PORTS_HINT = "0 to 65535, as in 443, 80,443 or 1000-2000, without blanks"
+
+
 def split_sign(text: str) -> tuple[bool, str]:
     """(is_negated, rest) of a value that may begin with "!"."""
     text = text.strip()
@@ -43,7 +46,7 @@ def parse_port(text: str) -> int:
     """A port number 0-65535; the predecessor's leading + and zeros are tolerated. Raises ValueProblem."""
     digits = text[1:] if text.startswith("+") else text
     if not is_number(digits) or int(digits) > 65535:
-        raise ValueProblem("invalid port value: {}".format(text))
+        raise ValueProblem("invalid port value: {}".format(text), PORTS_HINT)
     return int(digits)
 
 
@@ -59,7 +62,7 @@ def parse_port_range(text: str) -> tuple[int, int]:
     except ValueProblem:
         raise ValueProblem("invalid port range end: {}".format(last))  # noqa: B904 - not in MicroPython
     if low > high:
-        raise ValueProblem("invalid port range (start > end): {}".format(text))
+        raise ValueProblem("invalid port range (start > end): {}".format(text), "write the smaller number first")
     return low, high
 
 

@@ -93,12 +93,16 @@ class Service:
         except ValueProblem as problem:
             raise Refused(problem.text + (f" ({problem.hint})" if problem.hint else "")) from None
         ruleset, compiled = self._engine.ruleset, self._engine.compiled
+        try:
+            world = dry_run.supposed(given, ruleset, NOTHING_KNOWN if compiled is None else compiled.world)
+        except ValueProblem as problem:
+            raise Refused(f"{problem.text} ({problem.hint})") from None
         if compiled is None:
-            return dry_run.document(ruleset, facts, state, NOTHING_KNOWN, at)
+            return dry_run.document(ruleset, facts, state, world, at)
         names = dict(compiled.policy.device_names)
         rules = by_device(ruleset.rules, names)
         meant = Ruleset(rules, ruleset.outbounds, ruleset.settings, ruleset.schedules)
-        return dry_run.document(meant, facts_by_device(facts, names), state, compiled.world, at)
+        return dry_run.document(meant, facts_by_device(facts, names), state, world, at)
 
     async def plan(self) -> dict[str, Any]:
         """What would change in the kernel now. Raises Refused when it cannot be worked out."""

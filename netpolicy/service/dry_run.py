@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from netpolicy.config.nearest import closest
 from netpolicy.core.calendar import MIDNIGHT, active, parse_days, parse_time
 from netpolicy.core.evaluate import NOTHING_KNOWN, Decision, World, decide, first_unmet, gate, unmet_text
-from netpolicy.core.facts import ALIASES, Facts, parse_facts
+from netpolicy.core.facts import ALIASES, FACT_PARSERS, Facts, parse_facts
 from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS
 from netpolicy.core.health import NORMAL, STATES
 from netpolicy.core.model import Rule, Ruleset
@@ -25,6 +26,8 @@ AFTER_FIRST_CONNECTION = "after first connection"
 
 STATE = "state"  # stands among the facts, but is not one of the connection
 AT = "at"  # so does the time at which the connection begins, for schedules
+
+DOWN = "down"  # and outbounds that are taken for down, to try what on_fail does
 
 # A weekday and a minute of the day; Monday is 0.
 Moment = tuple[int, int]
@@ -45,7 +48,29 @@ def question(given: Mapping[str, object], in_force: str = NORMAL) -> tuple[Facts
     texts = dict(_texts(given))
     state = texts.pop(STATE, None)
     texts.pop(AT, None)
+    texts.pop(DOWN, None)
+    for name in texts:
+        _check_fact(name)
     return parse_facts(texts), in_force if state is None else parse_state(state)
+
+
+def _check_fact(name: str) -> None:
+    """Raises ValueProblem for an unknown fact, with the one that was probably meant."""
+    known = (*FACT_PARSERS, *ALIASES, STATE, AT, DOWN)
+    if name not in known:
+        meant = closest(name, known)
+        hint = f"did you mean {meant!r}?" if meant else "one of " + ", ".join(sorted(known))
+        raise ValueProblem(f"unknown fact {name!r}", hint)
+
+
+def supposed(given: Mapping[str, object], ruleset: Ruleset, world: World) -> World:
+    """The world, with the outbounds of `down=a,b` down as well. Raises ValueProblem for one that does not exist."""
+    names = tuple(name.strip() for name in str(given.get(DOWN, "")).split(",") if name.strip())
+    for name in names:
+        if ruleset.outbound(name) is None:
+            known = tuple(one.name for one in ruleset.outbounds)
+            raise ValueProblem(f"{DOWN}: {name!r} is not an outbound", "one of " + ", ".join(known[:20]))
+    return World((*world.down, *names), world.ingress, world.local) if names else world
 
 
 def moment(given: Mapping[str, object], now: Moment) -> Moment:
@@ -113,9 +138,20 @@ def document(
         "outbound": made.outbound,
         "state": made.state,
         "confidence": confidence(made),
-        "why": _why(made),
+        "why": _why(made) + _not_done(ruleset, made),
         "runners_up": _runners_up(ruleset, made, facts, state),
     }
+
+
+def _not_done(ruleset: Ruleset, made: Decision) -> list[str]:
+    """What of the winner the kernel does not do yet: the answer is that of the rules, not of the packets."""
+    from netpolicy.service.compile import not_enforced, partly  # the planner is not in memory for a dry run
+
+    if made.rule is None:
+        return []
+    later = not_enforced(ruleset, made.rule)
+    why = f"not enforced yet: {later}" if later else partly(ruleset, made.rule)
+    return [f"{made.rule.name}: {why}"] if why else []
 
 
 def _runners_up(ruleset: Ruleset, made: Decision, facts: Facts, state: str) -> list[dict[str, Any]]:
@@ -195,7 +231,10 @@ def text(found: Mapping[str, Any], given: Mapping[str, object], heading: str = "
 
 
 def _context(given: Mapping[str, object]) -> str:
-    return " ".join(f"{name}={value}" for name, value in given.items() if name not in (STATE, AT)) or "nothing is known"
+    return (
+        " ".join(f"{name}={value}" for name, value in given.items() if name not in (STATE, AT, DOWN))
+        or "nothing is known"
+    )
 
 
 def _action(found: Mapping[str, Any]) -> str:

@@ -195,3 +195,21 @@ def test_every_other_rule_says_what_failed_or_why_it_lost(tool: Tool, tmp_path: 
     ]  # fmt: skip
     shown = tool(*asked).out
     assert "also matching, without effect:\n  last: matches too" in shown
+
+
+def test_a_line_can_be_supposed_to_be_down(tool: Tool, tmp_path: Path) -> None:
+    path = tmp_path / "rules.np"
+    path.write_text("outbound vpn interface wg0\nrule work:\n  match any\n  action route=vpn on_fail=block\n")
+    asked = ["decide", "--rules", str(path)]
+    assert tool(*asked, "--json").json["outbound"] == "vpn"
+    assert tool(*asked, "down=vpn", "--json").json["outbound"] == "block"
+    found = tool(*asked, "down=vnp")
+    assert found.code == 64
+    assert "'vnp' is not an outbound" in found.err
+
+
+def test_what_the_kernel_does_not_do_yet_stands_beside_the_decision(tool: Tool, tmp_path: Path) -> None:
+    path = tmp_path / "rules.np"
+    path.write_text(SCHEDULED)
+    shown = tool("decide", "--rules", str(path), "domain=example.com", "at=mon,19:00").out
+    assert "films: not enforced yet: domain is not known at the first packet" in shown

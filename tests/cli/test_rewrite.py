@@ -129,11 +129,23 @@ def test_what_is_written_must_be_readable_as_what_it_is(tool: Tool, file, tmp_pa
         (str(tmp_path / "pipe"), 1, "not a plain file"), ("/dev/null", 1, "not a plain file"),
         (str(tmp_path / "none" / "out"), 1, "no such folder"),
     ):  # fmt: skip
-        found = tool("convert", str(source), "--to", "uci", "--output", output)
+        found = tool("convert", str(source), "--to", "uci", "--output", output, "--force")
         assert (found.code, found.out) == (code, "")
         assert says in found.err
     assert source.read_text() == CANONICAL
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_a_file_that_is_there_is_replaced_only_when_that_is_said(tool: Tool, file) -> None:
+    source, target = file("rules.yaml", V1), file("rules.np", "# mine\n")
+    for command in (["migrate"], ["convert", "--to", "dsl"]):
+        found = tool(*command, str(source), "--output", str(target))
+        assert (found.code, found.out) == (64, "")
+        assert "say --force" in found.err
+        assert target.read_text() == "# mine\n"
+        assert tool(*command, str(source), "--output", str(target), "--force").code == 0
+        assert "video calls" in target.read_text()
+        target.write_text("# mine\n")
 
 
 def test_a_line_separator_of_unicode_never_makes_a_line(tool: Tool, file) -> None:

@@ -159,6 +159,8 @@ throttle slow dwn=2mbit
         (16, "throttle 'slow' limits nothing"),
         (9, "rule name is required"),
         (15, "route 'x' is not an outbound"),
+        (8, "route 'x' is not an outbound"),
+        (11, "route 'x' is not an outbound"),
     ]
     hints = [item.hint for item in errors_of(loaded)]
     assert "did you mean 'priority'?" in hints
