@@ -91,12 +91,17 @@ ROUTES = {
 
 @pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES.keys())
 def test_a_route_reads_back_as_it_was_written_and_goes_away(netlink, route):
-    before = netlink.routes()
+    before = not_the_kernels(netlink.routes())
     netlink.add_route(route)
-    assert set(netlink.routes()) - set(before) == {route}
+    assert not_the_kernels(netlink.routes()) - before == {route}
     assert netlink.routes(route.table) == (route,)
     netlink.delete_route(route)
-    assert netlink.routes() == before
+    assert not_the_kernels(netlink.routes()) == before
+
+
+def not_the_kernels(routes):
+    """Without those that the kernel makes by itself when a device comes up: on a busy machine that takes a while."""
+    return {one for one in routes if one.kind not in ("multicast", "local", "anycast") and one.protocol != 2}
 
 
 def test_all_tables_look_like_the_oracle(netlink):
