@@ -101,7 +101,7 @@ def test_a_route_reads_back_as_it_was_written_and_goes_away(netlink, route):
 
 def not_the_kernels(routes):
     """Without those that the kernel makes by itself when a device comes up: on a busy machine that takes a while."""
-    return {one for one in routes if one.kind not in ("multicast", "local", "anycast") and one.protocol != 2}
+    return {one for one in routes if one.protocol != 2}
 
 
 def test_all_tables_look_like_the_oracle(netlink):
