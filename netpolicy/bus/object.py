@@ -6,6 +6,7 @@ only. The list of methods: docs/interfaces.md.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from netpolicy.bus.method import Caller, Method
@@ -46,10 +47,12 @@ def methods(service: Service) -> dict[str, Method]:
         return await service.reload()
 
     async def convert(given: Arguments, _: Caller) -> Arguments:
-        return _answer(service.convert, given.get("text", ""), given.get("from", "uci"), given.get("to", "dsl"))
+        words = (given.get("text", ""), given.get("from", "uci"), given.get("to", "dsl"))
+        return await asyncio.to_thread(_answer, service.convert, *words)  # may take seconds: others go on
 
     async def lint(given: Arguments, _: Caller) -> Arguments:
-        return _answer(service.lint, given.get("text", ""), given.get("format", "uci"))
+        words = (given.get("text", ""), given.get("format", "uci"))
+        return await asyncio.to_thread(_answer, service.lint, *words)  # may take seconds: others go on
 
     async def logs(given: Arguments, _: Caller) -> Arguments:
         return service.logs(given.get("since", 0), given.get("limit", 100), given.get("level", "debug"))

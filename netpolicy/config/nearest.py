@@ -5,11 +5,14 @@ replace or swap neighbours (Damerau 1964). Runs on MicroPython, which has no dif
 """
 
 LONGEST = 64
+MOST = 1000  # known words; who has more of them has no use for a comparison with each
 
 
 def closest(word: str, known: tuple[str, ...]) -> str:
     """The known word with the least distance, "" when none is close. Among equals the first in the alphabet."""
     asked = word[:LONGEST].lower()
+    if len(known) > MOST or len(asked) < 2:
+        return ""
     allowed = 1 if len(asked) < 4 else 2 if len(asked) < 8 else 3
     best = ""
     for candidate in sorted(set(known)):

@@ -31,7 +31,7 @@ def read_outbound(section: Section, file: str, findings: Findings) -> Outbound |
 def _check_type(reading: Reading, name: str) -> None:
     kind = reading.values.get("type")
     if kind is None:
-        if "type" not in reading.written:
+        if reading.ok:
             text = f"outbound {name!r} has no type"
             reading.error("NP109", text, "one of " + ", ".join(OUTBOUND_TYPES))
         return
@@ -51,6 +51,6 @@ def _check_type(reading: Reading, name: str) -> None:
 def _check_prefix(reading: Reading) -> None:
     if reading.values.get("ipv6_prefix") and reading.values.get("ipv6_source") != "prefix":
         reading.error("NP109", "ipv6_prefix needs `option ipv6_source 'prefix'`", option="ipv6_prefix")
-    if reading.values.get("ipv6_source") == "prefix" and "ipv6_prefix" not in reading.written:
+    if reading.values.get("ipv6_source") == "prefix" and "ipv6_prefix" not in reading.values:
         hint = "write the provider's prefix, such as `option ipv6_prefix '2001:db8:2::/56'`; it is not learned"
         reading.error("NP109", "ipv6_source 'prefix' needs option ipv6_prefix", hint, "ipv6_source")

@@ -47,7 +47,7 @@ class Facts:
 
 def _parse_milliseconds(text: str) -> float:
     try:
-        number = float(text)
+        number = float(text) if all(c in "0123456789." for c in text) else -1.0
     except ValueError:
         raise ValueProblem("{!r} is not a number of milliseconds".format(text))  # noqa: B904 - not in MicroPython
     if not 0 <= number <= 4294967295:

@@ -288,6 +288,8 @@ def _check_pattern(text: str) -> str:
         raise ValueProblem("a name pattern must not be empty")
     if text.endswith("*."):  # without its dot it would match every name
         raise ValueProblem("{!r} is not a name pattern".format(text), "write * to match every name")
+    if pattern.endswith("."):
+        raise ValueProblem("{!r} is not a name pattern".format(text), "a name has one dot at its end at most")
     inner = pattern[1:-1] if len(pattern) > 1 else ""
     if "*" in inner:
         raise ValueProblem(

@@ -95,7 +95,7 @@ def test_an_interrupt_is_quiet(tmp_path: Path, daemon: StandIn) -> None:
     while not daemon.listeners:  # each turn asks the broker's thread, nothing is assumed about time
         daemon.run(_yield())
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=40)
     assert process.returncode == 130
     assert (out, err) == ("", "")
 
@@ -124,7 +124,7 @@ def test_a_reader_that_leaves_is_no_error(daemon: StandIn) -> None:
 
 def test_a_console_without_unicode_shows_something_else(daemon: StandIn) -> None:
     process = start(["outbounds"], daemon, PYTHONIOENCODING="ascii")
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=40)
     assert process.returncode == 0, err
     assert "tunnel" in out and "?" in out
 

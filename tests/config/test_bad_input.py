@@ -175,9 +175,6 @@ def test_a_carriage_return_alone_ends_no_line(tmp_path, format):
     Done(tmp_path, format, GOOD[format].replace("\n", "\r").encode()).must_be_refused(f"{FILES[format]}:")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a hundred long names are each compared with all that exist, whatever their number"
-)
 @pytest.mark.parametrize("action", ["route=x{}", "throttle=x{}"])
 def test_many_names_that_nothing_has_are_reported_in_bounded_time(tmp_path, action):
     long = "abcdefghij_" * 5
