@@ -41,7 +41,11 @@ def test_a_module_in_dialect_is_imported_by_micropython(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("program", "word"),
-    [("on_micropython.py", "decision"), ("text_on_micropython.py", "ip -6 rule add")],
+    [
+        ("on_micropython.py", "decision"),
+        ("dsl_on_micropython.py", "decision"),
+        ("text_on_micropython.py", "ip -6 rule add"),
+    ],
 )
 def test_the_same_program_prints_the_same_text_under_both_interpreters(program: str, word: str) -> None:
     there = on_micropython(HERE / program)
