@@ -75,9 +75,9 @@ fuzz: ## a million inputs per parser (FUZZ_COUNT=1000 FUZZ_PARSER=dsl FUZZ_SEED=
 	@$(PYTHON) -m tests.fuzz --count $(or $(FUZZ_COUNT),1000000) --seed $(or $(FUZZ_SEED),1) \
 		--engine $(or $(FUZZ_ENGINE),auto) $(addprefix --parser ,$(FUZZ_PARSER))
 
-bench: ## ratios to a calibration loop, as JSON on stdout
+bench: ## what rules cost: build/bench/*.json and a table (ARGS="--only path --rounds 3 --sizes 10,1000")
 	@scripts/setup run
-	@$(PRIVILEGED) $(PYTHON) benchmarks/run.py $(ARGS)
+	@$(PRIVILEGED) $(PYTHON) -m benchmarks.run $(ARGS)
 
 ipk: ## dist/*.ipk for the router, without the OpenWrt SDK
 	@python3 sdk-build/ipk.py build

@@ -1,0 +1,146 @@
+"""Takes turns: A B C A B C …, so that a machine whose speed drifts changes all of them alike.
+
+The contract of every family: a function that yields `Turns`, which say what is measured and of
+which neighbours a ratio is made. Never decides whether a figure is good. Data: the clock.
+
+    def decisions(options: Options) -> Iterator[Turns]:
+        for size in options.sizes:
+            ours, theirs = f"decide/mixed/{size}", f"decide/mixed/{size}/reference"
+            yield Turns("µs", {ours: …, theirs: …}, (Ratio(ours, ours, theirs),))
+
+    FAMILIES = {"decide": decisions}
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+# A sample shorter than this is mostly the clock's own noise.
+SAMPLE_SECONDS = 0.02
+
+Sample = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller asked for. `seconds`: how long one sample should take, at least about."""
+
+    sizes: tuple[int, ...] = (10, 100, 1_000, 10_000)
+    rounds: int = 15
+    seconds: float = SAMPLE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """The result `name` is `of` divided by `against`, round by round. Both are names of samples."""
+
+    name: str
+    of: str
+    against: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Samples taken in turn. Each gives one value in `unit`; `close` ends what they need."""
+
+    unit: str
+    samples: Mapping[str, Sample]
+    ratios: tuple[Ratio, ...] = ()
+    close: Callable[[], None] = lambda: None
+    rounds: int = 0  # where a sample is dear: fewer than asked for
+    counts: tuple[str, ...] = field(default=())  # samples that are counted, not timed: taken once
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of a result file. `ratio` and `against` are None where there is nothing to compare with."""
+
+    name: str
+    value: float
+    unit: str
+    ratio: float | None
+    against: str | None
+    spread: float
+
+
+Family = Callable[[Options], Iterator[Turns]]
+
+
+def run(turns: Turns, options: Options) -> list[Result]:
+    """Every sample once to warm up, then in turn; closes the turns."""
+    try:
+        taken = _rounds(turns, turns.rounds or options.rounds)
+    finally:
+        turns.close()
+    results = [_ratio(ratio, taken, turns.unit) for ratio in turns.ratios]
+    named = {result.name for result in results}
+    alone = [_alone(name, values, turns.unit) for name, values in taken.items() if name not in named]
+    return sorted(alone + results, key=lambda result: order(result.name))
+
+
+def order(name: str) -> tuple[tuple[int, int, str], ...]:
+    """`path/new/100` before `path/new/1000`."""
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split("/"))
+
+
+def _rounds(turns: Turns, rounds: int) -> dict[str, list[float]]:
+    taken: dict[str, list[float]] = {name: [] for name in turns.samples}
+    timed = [name for name in turns.samples if name not in turns.counts]
+    for name in turns.counts:
+        taken[name].append(turns.samples[name]())
+    for number in range(-1 if timed else rounds, rounds):
+        # Backwards every second time: what a sample leaves in the caches meets another neighbour.
+        for name in timed if number % 2 else reversed(timed):
+            value = turns.samples[name]()
+            if number >= 0:  # the first time pays for what is built once
+                taken[name].append(value)
+    return taken
+
+
+def _ratio(ratio: Ratio, taken: Mapping[str, list[float]], unit: str) -> Result:
+    values = taken[ratio.of]
+    ratios = [mine / theirs for mine, theirs in zip(values, taken[ratio.against], strict=True)]
+    median = statistics.median(ratios)
+    return Result(ratio.name, statistics.median(values), unit, median, ratio.against, spread(ratios))
+
+
+def _alone(name: str, values: list[float], unit: str) -> Result:
+    return Result(name, statistics.median(values), unit, None, None, spread(values))
+
+
+def spread(values: list[float]) -> float:
+    """The distance of the 90th and the 10th percentile over the median."""
+    median = statistics.median(values)
+    return (_quantile(values, 0.9) - _quantile(values, 0.1)) / abs(median) if median else 0.0
+
+
+def _quantile(values: list[float], part: float) -> float:
+    ordered = sorted(values)
+    place = part * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def seconds_per_call(call: Callable[[], object], seconds: float = SAMPLE_SECONDS) -> Sample:
+    """A sample of this process's CPU time per call, over as many calls as make it long enough."""
+    began = time.perf_counter()
+    call()
+    times = max(1, int(seconds / max(time.perf_counter() - began, 1e-7)))
+
+    def sample() -> float:
+        start = time.process_time()
+        for _ in range(times):
+            call()
+        return (time.process_time() - start) / times
+
+    return sample
+
+
+def progress(text: str) -> None:
+    """A word for whoever waits."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
