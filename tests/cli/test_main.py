@@ -108,7 +108,13 @@ def start(words: list[str], daemon: StandIn, **variables: str) -> subprocess.Pop
     return subprocess.Popen(
         [sys.executable, "-m", "netpolicy.cli.main", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, cwd=ROOT, env={**os.environ, "NETPOLICY_UBUS_SOCKET": daemon.path, **variables},
+        preexec_fn=_interruptible,
     )  # fmt: skip
+
+
+def _interruptible() -> None:
+    """A shell's background jobs begin with SIGINT ignored, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_reader_that_leaves_is_no_error(daemon: StandIn) -> None:
