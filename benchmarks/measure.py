@@ -16,8 +16,8 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 # A sample shorter than this is mostly the clock's own noise.
 SAMPLE_SECONDS = 0.02
@@ -52,7 +52,9 @@ class Turns:
     ratios: tuple[Ratio, ...] = ()
     close: Callable[[], None] = lambda: None
     rounds: int = 0  # where a sample is dear: fewer than asked for
-    counts: tuple[str, ...] = field(default=())  # samples that are counted, not timed: taken once
+    counts: tuple[str, ...] = ()  # samples that are counted, not timed: taken once
+    parts: int = 1  # a round takes every sample so many times, in turn, and keeps the best
+    best: Callable[[Iterable[float]], float] = min  # the undisturbed one: min of times, max of rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +90,21 @@ def order(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _rounds(turns: Turns, rounds: int) -> dict[str, list[float]]:
-    taken: dict[str, list[float]] = {name: [] for name in turns.samples}
-    timed = [name for name in turns.samples if name not in turns.counts]
-    for name in turns.counts:
-        taken[name].append(turns.samples[name]())
-    for number in range(-1 if timed else rounds, rounds):
-        # Backwards every second time: what a sample leaves in the caches meets another neighbour.
-        for name in timed if number % 2 else reversed(timed):
-            value = turns.samples[name]()
-            if number >= 0:  # the first time pays for what is built once
-                taken[name].append(value)
+    timed = {name: sample for name, sample in turns.samples.items() if name not in turns.counts}
+    taken = {name: [turns.samples[name]()] for name in turns.counts}
+    _turn(timed, 0)  # the first time pays for what is built once
+    for _ in range(rounds):
+        parts = [_turn(timed, number) for number in range(turns.parts)]
+        for name in timed:
+            # What disturbs a sample only makes it worse: other work, a cold cache, the host of a virtual machine.
+            taken.setdefault(name, []).append(turns.best(part[name] for part in parts))
     return taken
+
+
+def _turn(samples: Mapping[str, Sample], number: int) -> dict[str, float]:
+    """Each sample once; backwards every second time, so that what one leaves behind meets another neighbour."""
+    names = list(samples)
+    return {name: samples[name]() for name in (reversed(names) if number % 2 else names)}
 
 
 def _ratio(ratio: Ratio, taken: Mapping[str, list[float]], unit: str) -> Result:

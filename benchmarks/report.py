@@ -14,6 +14,8 @@ from benchmarks.measure import Result, order
 # Above this a figure is not steady enough to be quoted; the table says so.
 STEADY = 0.10
 
+Row = tuple[str, str, str, str, str, str]
+
 
 def write(folder: Path, results: list[Result], machine: dict[str, object]) -> None:
     """`machine.json` and one file for each family among the results; files of other families stay."""
@@ -26,13 +28,13 @@ def write(folder: Path, results: list[Result], machine: dict[str, object]) -> No
 
 def table(results: list[Result]) -> str:
     """One line per result; a `!` beside a spread that is too wide to quote the figure."""
-    rows = [("", "value", "", "ratio", "against", "spread")]
+    rows: list[Row] = [("", "value", "", "ratio", "against", "spread")]
     rows += [_row(result) for result in results]
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     return "\n".join(_line(row, widths) for row in rows)
 
 
-def _row(result: Result) -> tuple[str, ...]:
+def _row(result: Result) -> Row:
     ratio = "" if result.ratio is None else f"{result.ratio:.3f}"
     spread = f"{result.spread:.1%}{'!' if result.spread > STEADY else ' '}"
     return (result.name, _number(result.value), result.unit, ratio, result.against or "", spread)
@@ -42,7 +44,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
 
 
-def _line(row: tuple[str, ...], widths: list[int]) -> str:
+def _line(row: Row, widths: list[int]) -> str:
     left = (0, 2, 4)
     return "  ".join(
         text.ljust(width) if column in left else text.rjust(width)

@@ -1,0 +1,185 @@
+"""A client, a router with two lines, and a server: three namespaces for packets to run through.
+
+    client eth0 ── lan  router  wana ── eth0 server
+                               wanb ── eth1
+
+Everything happens on the core of the thread that sends. What the router decides with is
+loaded by `carry`, `load_linear` or `load_conntrack`; several courses stand side by side, so that
+they can be measured in turn. Never measures anything itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import Counter
+
+from benchmarks import linear
+from benchmarks.frames import Flow, Sender
+from benchmarks.namespaces import Namespace, connect, mac_of
+from netpolicy.core.evaluate import decide
+from netpolicy.core.facts import Facts
+from netpolicy.core.model import DIRECT, Ruleset
+from netpolicy.dataplane.kernel import Kernel, Plan
+from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.netlink_socket import NETFILTER, KernelSocket
+from netpolicy.dataplane.policy import Policy
+from netpolicy.flows import ctmessage
+from netpolicy.outbounds.lines import View, line_states
+from netpolicy.service.compile import compile_policy, needs_class
+
+# Frames from these ports are dropped where the server's driver hands them over: it costs nearly nothing.
+DROPPED_PORTS = 32_768
+
+SERVER = f"""
+table netdev server {{
+	chain first {{ type filter hook ingress device "eth0" priority 0; udp sport >= {DROPPED_PORTS} drop; }}
+	chain second {{ type filter hook ingress device "eth1" priority 0; udp sport >= {DROPPED_PORTS} drop; }}
+}}
+"""
+
+# After the product and the yardstick: which class did each packet get?
+WITNESS = """
+table inet witness {
+	chain leaving { type filter hook postrouting priority mangle + 2; policy accept;
+		meta mark & 0x37000000 == 0x00000000 counter name c_0
+		meta mark & 0x37000000 == 0x01000000 counter name c_1
+		meta mark & 0x37000000 == 0x02000000 counter name c_2
+	}
+	counter c_0 { }
+	counter c_1 { }
+	counter c_2 { }
+}
+"""
+
+ROUTER = """
+addr add 172.16.0.1/12 dev lan
+addr add 192.0.2.2/24 dev wana
+addr add 198.51.100.2/24 dev wanb
+neigh replace 172.16.0.2 lladdr {client} dev lan
+neigh replace 192.0.2.1 lladdr {first} dev wana
+neigh replace 198.51.100.1 lladdr {second} dev wanb
+route add default via 192.0.2.1 dev wana
+"""
+CLIENT = """
+addr add 172.16.0.2/12 dev eth0
+addr add 172.31.0.2/12 dev eth0
+neigh replace 172.16.0.1 lladdr {router} dev eth0
+route add 10.0.0.0/8 via 172.16.0.1 src 172.31.0.2
+"""
+FAR_END = """
+addr add 192.0.2.1/24 dev eth0
+addr add 198.51.100.1/24 dev eth1
+neigh replace 192.0.2.2 lladdr {router} dev eth0
+route add 172.16.0.0/12 via 192.0.2.2
+route add local 10.0.0.0/8 dev lo
+"""
+
+
+class WrongMeasure(Exception):
+    """The router does not do what the figures would claim."""
+
+
+class Course:
+    """One client, router and server."""
+
+    def __init__(self) -> None:
+        self.client, self.router, self.server = Namespace(), Namespace(), Namespace()
+        connect(self.client, "eth0", self.router, "lan")
+        connect(self.router, "wana", self.server, "eth0")
+        connect(self.router, "wanb", self.server, "eth1")
+        lan, client = mac_of(self.router, "lan"), mac_of(self.client, "eth0")
+        first, second = mac_of(self.server, "eth0"), mac_of(self.server, "eth1")
+        self.ends = bytes.fromhex((lan + client).replace(":", ""))
+        self.router.ip(ROUTER.format(client=client, first=first, second=second))
+        self.client.ip(CLIENT.format(router=lan))
+        self.server.ip(FAR_END.format(router=mac_of(self.router, "wana")))
+        self.router.switch(ipv4__ip_forward=1)
+        # Between its samples a connection is idle; each of them would begin slowly.
+        self.client.switch(ipv4__tcp_slow_start_after_idle=0)
+        for namespace in (self.router, self.server):
+            for device in ("all", "lan", "wana", "wanb", "eth0", "eth1"):
+                namespace.switch(**{f"ipv4__conf__{device}__rp_filter": 0})
+        self.server.run("nft", "-f", "-", text=SERVER)
+        with self.router.entered():
+            self.netlink = open_netlink("builtin")
+            self.kernel = Kernel(self.netlink)
+            self._conntrack = KernelSocket(NETFILTER)
+
+    def close(self) -> None:
+        self._conntrack.close()
+        for namespace in (self.client, self.router, self.server):
+            namespace.close()
+
+    # -- what the router decides with
+
+    def carry(self, ruleset: Ruleset) -> None:
+        """Loads the rules as the daemon would."""
+        policy = self.compiled(ruleset)
+        with self.router.entered():
+            asyncio.run(_applied(self.kernel, policy))
+
+    def compiled(self, ruleset: Ruleset) -> Policy:
+        """The policy of these rules in this router, both lines up."""
+        links = {link.name: link for link in self.netlink.links()}
+        view = View(links, self.netlink.addresses(), self.netlink.routes())
+        numbers = {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1)}
+        states = line_states(ruleset.outbounds, view)
+        return compile_policy(ruleset, "NORMAL", states, view, numbers).policy
+
+    def load_linear(self, ruleset: Ruleset) -> None:
+        """One nft rule per policy."""
+        self.router.ip(linear.ROUTING)
+        self.router.run("nft", "-f", "-", text=linear.table(ruleset))
+
+    def load_conntrack(self) -> None:
+        """A firewall that tracks connections and has no policy: what every home router has anyway."""
+        self.router.run("nft", "-f", "-", text=linear.CONNTRACK_ONLY)
+
+    # -- what runs through it
+
+    def sender(self, flows: list[Flow]) -> Sender:
+        """Sends frames of these flows from the client."""
+        with self.client.entered():
+            return Sender("eth0", self.ends, flows)
+
+    def arrived(self) -> int:
+        """Packets that came to the server so far."""
+        return self.server.received("eth0") + self.server.received("eth1")
+
+    def forget(self) -> None:
+        """Empties the router's conntrack table."""
+        self._conntrack.request("forget every flow", ctmessage.DELETE, 0, struct.pack("!BBH", 0, 0, 0))
+
+    def check(self, ruleset: Ruleset, flows: list[Flow]) -> None:
+        """Raises WrongMeasure unless new flows get the classes that the reference evaluator says."""
+        wanted = Counter(_class_of(ruleset, flow) for flow in flows)
+        self.router.run("nft", "-f", "-", text=WITNESS)
+        sender = self.sender(flows)
+        while (left := len(flows) - sender.passed) > 0:
+            sender.send(min(left, 64))
+        sender.close()
+        seen = Counter({n: packets for n in (0, 1, 2) if (packets := self._witnessed(n))})
+        self.router.run("nft", "delete", "table", "inet", "witness")
+        self.forget()
+        if seen != wanted:
+            raise WrongMeasure(f"packets by class: {dict(seen)}, the rules say {dict(wanted)}")
+
+    def _witnessed(self, number: int) -> int:
+        listing = self.router.run("nft", "list", "counter", "inet", "witness", f"c_{number}").split()
+        return int(listing[listing.index("packets") + 1])
+
+
+async def _applied(kernel: Kernel, policy: Policy) -> Plan:
+    plan = await kernel.plan(policy)
+    await kernel.apply(plan)
+    return plan
+
+
+def _class_of(ruleset: Ruleset, flow: Flow) -> int:
+    facts = Facts()
+    facts.family, facts.proto, facts.src_iface = 4, 17, "lan"
+    facts.src_addr, facts.dest_addr = (4, flow.source), (4, flow.destination)
+    facts.src_port, facts.dest_port = flow.source_port, flow.destination_port
+    outbound = decide(ruleset, facts).outbound
+    return 0 if outbound == DIRECT else [found.name for found in ruleset.outbounds].index(outbound) + 1

@@ -1,0 +1,189 @@
+"""The packet path: what a packet, a new flow, a connection and a byte cost with N rules.
+
+Every variant has a course of its own and all stand at the same time, so that samples of some
+milliseconds are taken in turn. Value: per second of CPU time of one core, which does
+everything, sender and receiver included. Never measures a router that decides wrongly: the
+classes are checked against the reference evaluator first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from benchmarks.course import Course, WrongMeasure
+from benchmarks.effort import Effort
+from benchmarks.frames import Sender
+from benchmarks.measure import Family, Options, Ratio, Sample, Turns, progress
+from benchmarks.path_rules import flows, open_flows, ruleset
+from benchmarks.talk import Bulk, Connections, Datagrams
+
+BATCH = 64
+NEW_FLOWS = 32_768  # in one sample at most: half of what the smallest conntrack table holds
+OPEN_FLOWS = 512
+CHECKED_FLOWS = 200
+
+# Samples are short and many: what disturbs one of them is told apart from what the rules cost.
+PARTS = 9
+
+# More are lost only where the helper thread of the core did not get its turn.
+LOSS = 0.001
+
+NONE, CONNTRACK = "none", "conntrack"
+
+Courses = dict[str, tuple[Course, int]]  # by variant, with the number of rules its traffic is made for
+
+
+def path(options: Options) -> Iterator[Turns]:
+    """Five kinds of traffic over all variants."""
+    courses = _courses(options.sizes)
+    try:
+        for kind, unit, make in KINDS:
+            opened: list[Callable[[], None]] = []
+            samples = {f"path/{kind}/{variant}": make(course, rules, options.seconds, opened)
+                       for variant, (course, rules) in courses.items()}  # fmt: skip
+            yield Turns(
+                unit,
+                samples,
+                _ratios(kind, options.sizes),
+                close=lambda ends=opened: [end() for end in ends],
+                parts=PARTS,
+                best=max,
+            )
+    finally:
+        for course, _ in courses.values():
+            course.close()
+
+
+FAMILIES: dict[str, Family] = {"path": path}
+
+
+def _courses(sizes: tuple[int, ...]) -> Courses:
+    largest = max(sizes)
+    courses: Courses = {}
+    for variant in (NONE, CONNTRACK):
+        courses[variant] = (Course(), largest)
+    courses[CONNTRACK][0].load_conntrack()
+    for size in (0, *sizes):
+        progress(f"path: {size} rules, ours and one nft rule per policy")
+        courses[str(size)] = (_checked(Course.carry, size), size)
+        if size:
+            courses[f"linear/{size}"] = (_checked(Course.load_linear, size), size)
+    return courses
+
+
+def _checked(load: Callable[..., None], size: int) -> Course:
+    course, rules = Course(), ruleset(size)
+    load(course, rules)
+    course.check(rules, flows(NEW_FLOWS, size)[:: NEW_FLOWS // CHECKED_FLOWS])
+    return course
+
+
+def _ratios(kind: str, sizes: tuple[int, ...]) -> tuple[Ratio, ...]:
+    found = [Ratio(f"path/{kind}/{CONNTRACK}", f"path/{kind}/{CONNTRACK}", f"path/{kind}/{NONE}")]
+    for size in (0, *sizes):
+        ours = f"path/{kind}/{size}"
+        found += [Ratio(ours, ours, f"path/{kind}/{NONE}"),
+                  Ratio(f"{ours}/vs/{CONNTRACK}", ours, f"path/{kind}/{CONNTRACK}")]  # fmt: skip
+        if size:
+            found.append(Ratio(f"{ours}/vs/linear", ours, f"path/{kind}/linear/{size}"))
+        if size > min(sizes):
+            found.append(Ratio(f"{ours}/vs/{min(sizes)}", ours, f"path/{kind}/{min(sizes)}"))
+    return tuple(found)
+
+
+# -- what runs ------------------------------------------------------------------------------
+
+Ends = list[Callable[[], None]]
+
+
+def _established(course: Course, rules: int, seconds: float, ends: Ends) -> Sample:
+    """Small datagrams of open flows from socket to socket."""
+    talk = Datagrams(course, open_flows(OPEN_FLOWS, rules))
+    ends.append(talk.close)
+    return lambda: _per_second(lambda: _datagrams(talk, seconds))
+
+
+def _datagrams(talk: Datagrams, seconds: float) -> int:
+    arrived = rounds = 0
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        arrived += talk.exchange()
+        rounds += 1
+    _expect(rounds * OPEN_FLOWS, arrived)
+    return arrived
+
+
+def _forward(course: Course, rules: int, seconds: float, ends: Ends) -> Sample:
+    """Small packets of open flows, with next to nothing at both ends: nearly the router alone."""
+    sender = course.sender(flows(OPEN_FLOWS, rules))
+    ends.append(sender.close)
+    return lambda: _frames(course, sender, seconds, 1 << 30)
+
+
+def _new(course: Course, rules: int, seconds: float, ends: Ends) -> Sample:
+    """Every packet is the first of its flow."""
+    sender = course.sender(flows(NEW_FLOWS, rules))
+    ends += [sender.close, course.forget]
+
+    def sample() -> float:
+        course.forget()
+        return _frames(course, sender, seconds, NEW_FLOWS)
+
+    return sample
+
+
+def _frames(course: Course, sender: Sender, seconds: float, most: int) -> float:
+    before, first = course.arrived(), sender.passed
+    rate = _per_second(lambda: _burst(sender, seconds, most))
+    _expect(sender.passed - first, course.arrived() - before)
+    return rate
+
+
+def _burst(sender: Sender, seconds: float, most: int) -> int:
+    first = sender.passed
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until and sender.passed - first < most:
+        sender.send(BATCH)
+    return sender.passed - first
+
+
+def _connections(course: Course, rules: int, seconds: float, ends: Ends) -> Sample:
+    """Short TCP connections, one after the other."""
+    talk = Connections(course, open_flows(OPEN_FLOWS * 8, rules))
+    ends += [talk.close, course.forget]
+
+    def sample() -> float:
+        course.forget()
+        return _per_second(lambda: talk.run(seconds))
+
+    return sample
+
+
+def _throughput(course: Course, rules: int, seconds: float, ends: Ends) -> Sample:
+    """One TCP connection in frames of 1500 bytes, Gbit/s."""
+    talk = Bulk(course, open_flows(2, rules)[1])
+    ends.append(talk.close)
+    return lambda: _per_second(lambda: talk.run(seconds)) * 8 / 1e9
+
+
+KINDS = (
+    ("established", "packets/s", _established),
+    ("forward", "packets/s", _forward),
+    ("new", "flows/s", _new),
+    ("connections", "connections/s", _connections),
+    ("throughput", "Gbit/s", _throughput),
+)
+
+
+def _per_second(work: Callable[[], int]) -> float:
+    effort = Effort()
+    began = effort.now()
+    done = work()
+    time.sleep(0.0005)  # what was left to the kernel's helper thread belongs to this sample
+    return done / (effort.now() - began)
+
+
+def _expect(sent: int, arrived: int) -> None:
+    if arrived < sent * (1 - LOSS):
+        raise WrongMeasure(f"{sent} packets were sent and {arrived} arrived")
