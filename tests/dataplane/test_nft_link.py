@@ -1,0 +1,293 @@
+"""What we write over netlink is what nft lists, and what nft writes is what we read, on the real kernel."""
+
+from __future__ import annotations
+
+import errno
+import json
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from netpolicy.dataplane.nft import NftError
+from netpolicy.dataplane.nft_element import Element
+from netpolicy.dataplane.nft_link import NftLink, NftRefused, RulesetChanged
+from netpolicy.dataplane.nft_messages import (
+    AddCounter,
+    AddElements,
+    DeleteElements,
+    DeleteSet,
+    FlushSet,
+    add_counters,
+    delete_counters,
+    start_counters,
+)
+from netpolicy.dataplane.set_key import Layout, device_prefix, edges, host_number
+from tests.netns import needs_root, private_netns, run
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+
+@pytest.fixture
+def link():
+    with private_netns():
+        run("nft", "add table inet t; add chain inet t to")
+        with NftLink("t") as opened:
+            yield opened
+
+
+def nft(text: str) -> None:
+    run("nft", "-f", "-", text=text)
+
+
+def listed(kind: str, name: str) -> dict:
+    """What `nft -j list` says about one set or map, without what differs between two equal ones."""
+    (_, found) = json.loads(run("nft", "-j", "list", kind, "inet", "t", name))["nftables"]
+    (about,) = found.values()
+    return {key: value for key, value in about.items() if key not in ("name", "handle")}
+
+
+def addresses(text: str) -> tuple[int, int]:
+    network = ip_network(text)
+    return int(network[0]), int(network[-1])
+
+
+def ip(text: str) -> int:
+    return int(ip_address(text))
+
+
+MAC = 0x0200_0000_000A
+INTERVALS = [
+    ("ipv4_addr . inet_proto", "10.0.0.0/8 . tcp", [addresses("10.0.0.0/8"), (6, 6)]),
+    ("ipv4_addr . inet_proto", "10.0.0.5 . 0-255", [addresses("10.0.0.5"), (0, 255)]),
+    ("ipv6_addr . inet_service", "2001:db8::/32 . 1000-2000", [addresses("2001:db8::/32"), (1000, 2000)]),
+    ("ether_addr . mark", "02:00:00:00:00:0a . 5-0xffffffff", [(MAC, MAC), (5, 0xFFFFFFFF)]),
+    ("ifname . inet_service", '"lan1" . 80', [("lan1", "lan1"), (80, 80)]),
+    ("ifname . inet_service", '"wg*" . 80', [device_prefix("wg"), (80, 80)]),
+    ("classid . nf_proto", "1:2-3:4 . ipv6", [(0x10002, 0x30004), (10, 10)]),
+    ("ether_type . dscp", "arp . 0-7", [(0x806, 0x806), (0, 7)]),
+    (
+        "ipv4_addr . inet_service . ether_addr . ifname . mark",  # nft 1.0.6 knows no more than five
+        '1.2.3.0-1.2.3.9 . 1-2 . 02:00:00:00:00:0a . "eth0" . 7-9',
+        [(ip("1.2.3.0"), ip("1.2.3.9")), (1, 2), (MAC, MAC), ("eth0", "eth0"), (7, 9)],
+    ),
+]
+
+PLAIN = [
+    ("ipv4_addr", "10.0.0.7", [ip("10.0.0.7")]),
+    ("ipv6_addr", "2001:db8::7", [ip("2001:db8::7")]),
+    ("ether_addr", "02:00:00:00:00:0a", [MAC]),
+    ("inet_service", "443", [443]),
+    ("inet_proto", "udp", [17]),
+    ("mark", "0x01000000", [0x01000000]),
+    ("classid", "1:2", [0x10002]),
+    ("ifname", '"lan1"', ["lan1"]),
+    ("ipv4_addr . mark . ether_addr", "10.0.0.7 . 0x5 . 02:00:00:00:00:0a", [ip("10.0.0.7"), 5, MAC]),
+    ("ifname . classid . inet_service", '"lan1" . 1:2 . 80', ["lan1", 0x10002, 80]),
+]
+
+
+def check_both_ways(link: NftLink, kind: str, declaration: str, text: str, ours: Element) -> None:
+    """nft's element is ours, and ours is listed as nft's."""
+    for name in ("a", "b"):
+        nft(f"add {kind} inet t {name} {{ {declaration}; }}")
+    nft(f"add element inet t a {{ {text} }}")
+    assert link.elements("a") == [ours]
+    link.commit([AddElements("b", [ours])])
+    assert listed(kind, "b") == listed(kind, "a")
+    assert link.elements("b") == [ours]
+    link.commit([DeleteElements("a", [ours])])
+    assert link.elements("a") == []
+
+
+@pytest.mark.parametrize(("types", "text", "ranges"), INTERVALS, ids=[text for _, text, _ in INTERVALS])
+def test_an_interval_element_is_the_same_of_nft_and_of_us(link, types, text, ranges):
+    first, last = Layout(types.split(" . "), interval=True).keys(ranges)
+    check_both_ways(link, "set", f"type {types}; flags interval", text, Element(first, last))
+
+
+@pytest.mark.parametrize(("types", "text", "values"), PLAIN, ids=[text for _, text, _ in PLAIN])
+def test_a_plain_element_is_the_same_of_nft_and_of_us(link, types, text, values):
+    key = Layout(types.split(" . "), interval=False).key(values)
+    check_both_ways(link, "set", f"type {types}", text, Element(key))
+
+
+LABELS = Layout(["ipv4_addr", "classid"], interval=True)
+AN_INTERVAL = LABELS.keys([addresses("10.0.0.0/8"), (8, 0xFFFFFFFF)])
+
+
+@pytest.mark.parametrize(
+    ("declaration", "text", "element"),
+    [
+        ("type mark : mark", "1 : 7", Element(host_number(1), data=host_number(7))),
+        ("type mark : verdict", "1 : goto to", Element(host_number(1), verdict="goto to")),
+        ("type mark : verdict", "1 : jump to", Element(host_number(1), verdict="jump to")),
+        ("type mark : verdict", "1 : accept", Element(host_number(1), verdict="accept")),
+        ("type mark : verdict", "1 : drop", Element(host_number(1), verdict="drop")),
+        ("type mark : verdict", "1 : return", Element(host_number(1), verdict="return")),
+        ("type mark : verdict", "1 : continue", Element(host_number(1), verdict="continue")),
+        ("type mark : verdict", "* : goto to", Element(b"", verdict="goto to")),
+        (
+            "type ipv4_addr . classid : classid; flags interval",
+            "10.0.0.0/8 . 0:8-ffff:ffff : 0:7",
+            Element(*AN_INTERVAL, host_number(7)),
+        ),
+        (
+            "type ipv4_addr . classid : classid; flags interval; counter",
+            "10.0.0.0/8 . 0:8-ffff:ffff counter packets 5 bytes 600 : 0:7",
+            Element(*AN_INTERVAL, host_number(7), counter=(5, 600)),
+        ),
+        (
+            "type mark : verdict; counter",
+            "1 counter packets 5 bytes 600 : goto to",
+            Element(host_number(1), verdict="goto to", counter=(5, 600)),
+        ),
+    ],
+)
+def test_a_map_s_element_is_the_same_of_nft_and_of_us(link, declaration, text, element):
+    check_both_ways(link, "map", declaration, text, element)
+
+
+def test_the_time_left_is_told_and_can_be_given(link):
+    for name in ("a", "b"):
+        nft(f"add set inet t {name} {{ type ipv4_addr; flags timeout; timeout 1h; }}")
+    nft("add element inet t a { 10.0.0.7 timeout 10m expires 5m, 10.0.0.8 }")
+    key = Layout(["ipv4_addr"], interval=False).key
+    found = {element.key: element for element in link.elements("a")}
+    ours, plain = found[key([ip("10.0.0.7")])], found[key([ip("10.0.0.8")])]
+    assert ours.timeout_ms == 600_000 and 280_000 < ours.expires_ms <= 300_000
+    assert plain.timeout_ms in (0, 3_600_000) and 3_500_000 < plain.expires_ms <= 3_600_000
+    link.commit([AddElements("b", found.values())])
+    copied = {element.key: element for element in link.elements("b")}
+    assert copied == found
+    assert 270_000 < copied[ours.key].expires_ms <= ours.expires_ms
+
+
+def test_an_interval_set_of_one_field_takes_pairs(link):
+    for name in ("a", "b"):
+        nft(f"add map inet t {name} {{ type ipv4_addr : mark; flags interval; }}")
+    nft("add element inet t a { 10.0.0.0/8 : 7, 192.168.0.0/16 : 9, 255.0.0.0/8 : 1 }")
+    key = Layout(["ipv4_addr"], interval=True)
+    ours = [
+        Element(*key.keys([addresses(text)]), host_number(mark))
+        for text, mark in (("10.0.0.0/8", 7), ("192.168.0.0/16", 9), ("255.0.0.0/8", 1))
+    ]
+    link.commit([AddElements("b", edges(ours))])
+    assert listed("map", "b") == listed("map", "a")
+    link.commit([DeleteElements("b", edges(ours[:2]))])
+    assert listed("map", "b")["elem"] == [[{"prefix": {"addr": "255.0.0.0", "len": 8}}, 1]]
+
+
+def hash_map(link: NftLink) -> None:
+    nft("add map inet t m { type mark : verdict; }")
+    link.commit([AddElements("m", [Element(host_number(1), verdict="accept")])])
+
+
+def test_a_batch_whose_last_element_fails_changes_nothing(link):
+    hash_map(link)
+    before, number = link.elements("m"), link.generation()
+    good = [Element(host_number(mark), verdict="goto to") for mark in range(2, 5000)]
+    bad = Element(host_number(5000), verdict="goto nowhere")
+    with pytest.raises(NftRefused) as caught:
+        link.commit([AddCounter("c"), AddElements("m", [*good, bad])])
+    assert caught.value.errno == errno.ENOENT
+    assert caught.value.element == bad
+    assert str(caught.value) == (
+        f"add elements to m (element {bad.key.hex()}) in table t: there is no such table, set, element, chain or "
+        "counter; nothing was changed"
+    )
+    assert (link.elements("m"), link.counters(), link.generation()) == (before, {}, number)
+
+
+def test_a_batch_of_a_generation_that_is_over_is_refused(link):
+    hash_map(link)
+    known = link.generation()
+    link.commit([AddCounter("c")], generation=known)
+    assert link.generation() == known + 1
+    with pytest.raises(RulesetChanged, match="changed by another program meanwhile"):
+        link.commit([AddCounter("d")], generation=known)
+    assert sorted(link.counters()) == ["c"]
+
+
+def test_refusals_name_what_was_refused(link):
+    hash_map(link)
+    nft("add set inet t full { type mark; size 1; }")
+    nft("add map inet t i { type ipv4_addr . classid : classid; flags interval; }")
+    nft("add counter inet t used; add rule inet t to counter name used; add rule inet t to mark vmap @m")
+    link.commit([AddElements("i", [Element(*AN_INTERVAL, host_number(1))])])
+    overlapping = LABELS.keys([addresses("10.0.0.0/9"), (0, 9)])
+    for change, code, words in [
+        (AddElements("absent", [Element(host_number(1))]), errno.ENOENT, "add elements to absent in table t: there is"),
+        (DeleteElements("m", [Element(host_number(9))]), errno.ENOENT, f"from m (element {host_number(9).hex()})"),
+        (AddElements("full", [Element(host_number(n)) for n in (1, 2)]), errno.ENFILE, "declare it with a larger size"),
+        (AddElements("m", [Element(b"12345678", verdict="accept")]), errno.EINVAL, "does not fit the set's type"),
+        (AddElements("i", [Element(*overlapping, host_number(1))]), errno.EEXIST, "overlaps an element"),
+        (DeleteSet("m"), errno.EBUSY, "delete set m in table t: it is in use"),
+        (DeleteSet("absent"), errno.ENOENT, "delete set absent"),
+        *[(change, errno.EBUSY, "delete counter used") for change in delete_counters(["used"])],
+        *[(change, errno.ENOENT, "delete counter absent") for change in delete_counters(["absent"])],
+    ]:
+        with pytest.raises(NftRefused) as caught:
+            link.commit([change])
+        assert (caught.value.errno, caught.value.change) == (code, change)
+        assert words in str(caught.value)
+    with pytest.raises(NftError, match="is no verdict"):
+        link.commit([AddElements("m", [Element(host_number(2), verdict="go to")])])
+    with pytest.raises(NftError, match="is no name"):
+        link.commit([AddCounter("")])
+    with pytest.raises(NftRefused, match="list elements of absent in table t: there is no such"):
+        link.elements("absent")
+
+
+def test_ten_thousand_refusals_are_one(link):
+    with pytest.raises(NftRefused, match="delete counter c0 in table t"):
+        link.commit(delete_counters([f"c{number}" for number in range(10_000)]))
+    link.commit([AddCounter("c")])
+
+
+def test_adding_again_what_is_there_changes_nothing(link):
+    hash_map(link)
+    link.commit(start_counters({"c": (5, 6)}))
+    link.commit([AddElements("m", [Element(host_number(1), verdict="accept")]), *add_counters(["c"])])
+    assert link.elements("m") == [Element(host_number(1), verdict="accept")]
+    assert link.counters() == {"c": (5, 6)}
+    link.commit([])
+
+
+def test_counters_are_made_read_and_removed(link):
+    link.commit([*add_counters(["a", "b"]), *start_counters({"c": (1 << 40, (1 << 63) + 1)})])
+    assert link.counters() == {"a": (0, 0), "b": (0, 0), "c": (1 << 40, (1 << 63) + 1)}
+    assert (link.counter("c"), link.counter("absent")) == ((1 << 40, (1 << 63) + 1), None)
+    link.commit(delete_counters(["a", "c"]))
+    assert link.counters() == {"b": (0, 0)}
+
+
+def test_a_question_is_answered_with_the_element_that_a_packet_would_meet(link):
+    nft("add map inet t i { type ipv4_addr . classid : classid; flags interval; }")
+    ours = Element(*AN_INTERVAL, host_number(7))
+    link.commit([AddElements("i", [ours])])
+    assert link.element("i", LABELS.key([ip("10.1.2.3"), 9])) == ours
+    assert link.element("i", LABELS.key([ip("10.1.2.3"), 7])) is None
+    hash_map(link)
+    assert link.element("m", host_number(1)) == Element(host_number(1), verdict="accept")
+    assert link.element("m", host_number(2)) is None
+
+
+def test_a_set_is_flushed_and_deleted(link):
+    hash_map(link)
+    link.commit([FlushSet("m")])
+    assert link.elements("m") == []
+    link.commit([DeleteSet("m")])
+    assert link.sets() == {}
+
+
+def test_names_are_listed_of_one_table_only(link):
+    hash_map(link)
+    nft("add table inet other; add chain inet other x; add set inet other s { type mark; }; add counter inet other k")
+    nft("add set inet t s { type ipv4_addr . mark; flags interval; }")
+    assert link.chains() == ["to"]
+    assert {name: (shape.key_length, shape.data_length) for name, shape in link.sets().items()} == {
+        "m": (4, 16), "s": (8, 0),
+    }  # fmt: skip
+    assert link.counters() == {}
+    with NftLink("absent") as nothing:
+        assert (nothing.sets(), nothing.chains(), nothing.counters(), nothing.counter("k")) == ({}, [], {}, None)
