@@ -1,6 +1,6 @@
-"""Changes what conntrack entries remember of us: forget a flow, or clear our bits in its mark.
+"""Changes conntrack entries: forget a flow, or write bits of its mark.
 
-Acts on every entry that matches and on no other; never decides which class or mask that
+Acts on every entry that it is asked for and on no other; never decides which class or mask that
 is. CTA_MARK with CTA_MARK_MASK: <linux/netfilter/nfnetlink_conntrack.h>.
 """
 
@@ -8,43 +8,73 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Iterator
 
 from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane.netlink_socket import NETFILTER, KernelSocket
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows import ctmessage, ctnetlink
+from netpolicy.flows.model import Flow
 
 _NUMBER = struct.Struct("!I")
 
 
 class Conntrack:
-    """The conntrack table of this network namespace. Both methods raise NetlinkError. O(entries)."""
+    """The conntrack table of this network namespace. Every method raises NetlinkError."""
 
     def forget(self, mark: int, mask: int) -> int:
-        """Deletes the entries with `entry.mark & mask == mark`, so that their next packet is decided again."""
-        return sum(1 for flow in ctnetlink.dump(mark, mask) if ctnetlink.delete(flow))
+        """Deletes the entries with `entry.mark & mask == mark`, so that their next packet is decided again.
 
-    def clear_marks(self, mask: int) -> int:
-        """Clears the bits of `mask` in every entry; the entries themselves, with their NAT, stay."""
+        O(entries). Takes as long as the table is read: not for the loop.
+        """
         kernel = KernelSocket(NETFILTER)
-        changed = 0
-        # CTA_MARK replaces what CTA_MARK_MASK selects: zero under our mask.
-        value = wire.attribute(ctmessage.MARK, _NUMBER.pack(0)) + wire.attribute(
-            ctmessage.MARK_MASK, _NUMBER.pack(mask)
-        )
         try:
-            for flow in ctnetlink.dump():
-                if flow.mark & mask:
-                    changed += self._update(kernel, ctmessage.encode_delete(flow) + value, ctnetlink.describe(flow))
+            return sum(1 for flow in ctnetlink.dump(mark, mask) if _delete(kernel, flow))
         finally:
             kernel.close()
-        return changed
 
-    def _update(self, kernel: KernelSocket, body: bytes, what: str) -> int:
+    def clear_marks(self, mask: int) -> int:
+        """Clears the bits of `mask` in every entry; the entries themselves, with their NAT, stay. O(entries)."""
+        kernel = KernelSocket(NETFILTER)
         try:
-            kernel.request(f"clear the mark of {what}", ctmessage.NEW, 0, body)
-        except NetlinkError as error:
-            if error.errno == errno.ENOENT:  # it ended meanwhile
-                return 0
-            raise
-        return 1
+            return sum(1 for flow in ctnetlink.dump() if flow.mark & mask and _write(kernel, flow, 0, mask))
+        finally:
+            kernel.close()
+
+    def batches(self) -> Iterator[list[Flow]]:
+        """Every entry, in steps of about a hundred, each a millisecond or less."""
+        return ctnetlink.dump_batches()
+
+    def delete(self, flow: Flow) -> bool:
+        """Deletes this entry, told by its tuple and id; False where it was gone."""
+        return ctnetlink.delete(flow)
+
+    def set_mark(self, flow: Flow, mark: int, mask: int) -> bool:
+        """Writes the bits of `mask` in the mark of this entry; False where it was gone."""
+        kernel = KernelSocket(NETFILTER)
+        try:
+            return _write(kernel, flow, mark, mask)
+        finally:
+            kernel.close()
+
+
+def _delete(kernel: KernelSocket, flow: Flow) -> bool:
+    return _request(kernel, f"delete {ctnetlink.describe(flow)}", ctmessage.DELETE, ctmessage.encode_delete(flow))
+
+
+def _write(kernel: KernelSocket, flow: Flow, mark: int, mask: int) -> bool:
+    # CTA_MARK replaces what CTA_MARK_MASK selects.
+    value = wire.attribute(ctmessage.MARK, _NUMBER.pack(mark)) + wire.attribute(ctmessage.MARK_MASK, _NUMBER.pack(mask))
+    body = ctmessage.encode_delete(flow) + value
+    return _request(kernel, f"write the mark of {ctnetlink.describe(flow)}", ctmessage.NEW, body)
+
+
+def _request(kernel: KernelSocket, what: str, kind: int, body: bytes) -> bool:
+    """Do one thing; False where the flow ended meanwhile."""
+    try:
+        kernel.request(what, kind, 0, body)
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True

@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from netpolicy.core.evaluate import Decision, decide
+from netpolicy.core.evaluate import Decision
 from netpolicy.core.facts import Facts
-from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF
+from netpolicy.core.model import BLOCK, DIRECT, SWITCH_ROUTE
 from netpolicy.core.packet import PROTOCOL_NAMES
 from netpolicy.dataplane.marks import Marks
-from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.model import Flow, FlowKey
 from netpolicy.flows.table import FlowTable
 from netpolicy.service.compile import Compiled
 from netpolicy.service.engine import Engine
 from netpolicy.service.facts import Surroundings
+from netpolicy.service.judge import Judge
 
 PAGE_LIMIT = 500
 
@@ -30,24 +30,41 @@ JUDGING_SECONDS = 0.05
 PAGE_SECONDS = 0.02
 
 
+# What a line of the document rests on: the class in the mark alone, or the rules asked once more as well.
+BY_MARK = "mark"
+DECIDED_AGAIN = "decided again"
+
+
 class Judgement:
-    """What the engine says of a flow: the rule's name or None, and whether the kernel agrees (None: cannot tell)."""
+    """What the rules say of a flow: the rule's name or None, and whether the kernel agrees (None: cannot tell).
 
-    __slots__ = ("agrees", "rule")
+    `at` is when that was found, in seconds since the epoch.
+    """
 
-    def __init__(self, rule: str | None, agrees: bool | None) -> None:
+    __slots__ = ("agrees", "at", "rule")
+
+    def __init__(self, rule: str | None, agrees: bool | None, at: float) -> None:
         self.rule = rule
         self.agrees = agrees
+        self.at = at
 
 
 class Connections:
     """The flow table with a judgement per flow. `note_new` is called for each flow as it begins."""
 
-    def __init__(self, engine: Engine, table: FlowTable, stopwatch: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        table: FlowTable,
+        stopwatch: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._stopwatch = stopwatch
+        self._clock = clock
         self._engine = engine
         self._table = table
         self._judged: dict[FlowKey, Judgement] = {}
+        self._judges: list[Judge] = []
         self._spent = 0.0
         self._second = 0
         self._neighbours_second = -1
@@ -57,6 +74,9 @@ class Connections:
 
     def note_new(self, flow: Flow, now: float) -> Decision | None:
         """Decides a flow at its beginning, while the rules are those that the kernel used. None beyond the budget."""
+        original = self._engine.release.original(flow)
+        if original is not None and self._set_right(flow, original):
+            return None
         if int(now) != self._second:
             self._second, self._spent = int(now), 0.0
         if self._spent > JUDGING_SECONDS or not self._is_judgeable(flow):
@@ -65,6 +85,19 @@ class Connections:
         decision = self._decide_new(flow)
         self._spent += self._stopwatch() - begin
         return decision
+
+    def _set_right(self, flow: Flow, original: Flow) -> bool:
+        """A connection that was forgotten came back the wrong way round: it gets what its right way round would."""
+        judge = self._judge_of(self._engine.enforced)
+        if judge is None:
+            return False
+        facts = self._facts(original, judge)
+        fate = judge.fate(facts)
+        if not judge.is_certain(facts, fate) or not (fate.kind == SWITCH_ROUTE or judge.blocks(fate.number)):
+            return False
+        self._engine.release.give(flow, fate.number, judge.marks)
+        self._judged[flow.key] = Judgement(fate.rule, True, self._clock())
+        return True
 
     def _decide_new(self, flow: Flow) -> Decision:
         decision, judgement = self._judge(flow, self._engine.enforced)
@@ -76,7 +109,7 @@ class Connections:
                     decision, judgement = other_decision, by_others
         if judgement.agrees is False:
             self.disagreements += 1
-            self._engine.log.add("warning", "flow", f"{_describe(flow)}: the kernel chose {self._outbound(flow)}, "
+            self._engine.log.add("warning", "flow", f"{describe(flow)}: the kernel chose {self.outbound(flow)}, "
                                                     f"the rules say {decision.outbound}")  # fmt: skip
         self._judged[flow.key] = judgement
         return decision
@@ -96,7 +129,7 @@ class Connections:
         page, total = [], 0
         until = self._stopwatch() + PAGE_SECONDS
         for flow in self._table:
-            if text and text not in _describe(flow) and text not in self._outbound(flow):
+            if text and text not in describe(flow) and text not in self.outbound(flow):
                 continue
             if offset <= total < offset + limit:
                 page.append(self._line(flow, until))
@@ -106,26 +139,14 @@ class Connections:
     def _line(self, flow: Flow, until: float) -> dict[str, Any]:
         judgement = self._judged.get(flow.key)
         if judgement is None and self._is_judgeable(flow) and self._stopwatch() < until:
-            # It began under other rules, perhaps: a difference says nothing now.
-            _, judgement = self._judge(flow, self._engine.enforced)
-            judgement = Judgement(judgement.rule if judgement.agrees else None, judgement.agrees or None)
-            self._judged[flow.key] = judgement
-        return {
-            "id": flow.id,
-            "family": flow.family,
-            "protocol": PROTOCOL_NAMES.get(flow.protocol, str(flow.protocol)),
-            "src": flow.source,
-            "src_port": flow.source_port,
-            "dest": flow.destination,
-            "dest_port": flow.destination_port,
-            "rule": judgement.rule if judgement else None,
-            "outbound": self._outbound(flow),
-            "class": self._marks.number(flow.mark),
-            "agrees": judgement.agrees if judgement else None,
-            "bytes": flow.bytes,
-            "packets": flow.packets,
-            "state": flow.state,
-        }
+            judgement = self._judge_late(flow)
+        return line(flow, self.outbound(flow), self._marks.number(flow.mark), judgement)
+
+    def _judge_late(self, flow: Flow) -> Judgement:
+        """It began under other rules, perhaps: a difference says nothing now."""
+        _, found = self._judge(flow, self._engine.enforced)
+        self._judged[flow.key] = Judgement(found.rule if found.agrees else None, found.agrees or None, found.at)
+        return self._judged[flow.key]
 
     @property
     def _marks(self) -> Marks:
@@ -134,7 +155,7 @@ class Connections:
     def _is_judgeable(self, flow: Flow) -> bool:
         return self._engine.enforced is not None and self._marks.is_done(flow.mark)
 
-    def _outbound(self, flow: Flow) -> str:
+    def outbound(self, flow: Flow) -> str:
         """Where the kernel sent it, by the class in its mark."""
         marks = self._marks
         number = marks.number(flow.mark)
@@ -148,22 +169,31 @@ class Connections:
         return f"class {number}"
 
     def _judge(self, flow: Flow, compiled: Compiled | None) -> tuple[Decision, Judgement]:
-        """Decides the flow by the rules that the kernel had, and compares."""
-        engine = self._engine
-        assert compiled is not None
-        facts = self._facts(flow, compiled.wants_mac)
-        decision = decide(compiled.enforced, facts, engine.state, compiled.world)
-        goes = compiled.enforced.outbound(decision.outbound)
-        expected = goes.type if goes is not None and goes.type in (DIRECT, BLOCK) else decision.outbound
-        if expected != self._outbound(flow) and _is_blind(facts, compiled.wants_mac):
-            return decision, Judgement(None, None)
-        rule = decision.rule.name if decision.rule else None
-        return decision, Judgement(rule, expected == self._outbound(flow))
+        """Decides the flow by the rules that the kernel had, and compares the classes."""
+        judge = self._judge_of(compiled)
+        assert judge is not None
+        facts = self._facts(flow, judge)
+        decision = judge.decide(facts)
+        agrees = judge.number(decision) == judge.marks.number(flow.mark)
+        if not agrees and (facts.src_iface is None or judge.lacks_mac(facts)):
+            # The kernel saw something of the packet that cannot be told from here.
+            return decision, Judgement(None, None, self._clock())
+        return decision, Judgement(decision.rule.name if decision.rule else None, agrees, self._clock())
 
-    def _facts(self, flow: Flow, wants_mac: bool) -> Facts:
+    def _judge_of(self, compiled: Compiled | None) -> Judge | None:
+        """Made once for each rule set; those before and those to come are asked now and then too."""
+        if compiled is None:
+            return None
+        for judge in self._judges:
+            if judge.compiled is compiled:
+                return judge
+        self._judges = [Judge(compiled), *self._judges[:1]]
+        return self._judges[0]
+
+    def _facts(self, flow: Flow, judge: Judge) -> Facts:
         """The facts of a flow; a client that is not in the neighbour table yet is looked up again, once a second."""
         facts = self._surroundings().facts(flow)
-        if wants_mac and _lacks_mac(facts) and self._neighbours_second != self._second:
+        if judge.lacks_mac(facts) and self._neighbours_second != self._second:
             self._neighbours_second = self._second
             self._around = None
             facts = self._surroundings().facts(flow)
@@ -172,24 +202,34 @@ class Connections:
     def _surroundings(self) -> Surroundings:
         """Neighbours change often and matter for MAC rules only: read again with each new view of the network."""
         if self._around is None or self._around_of is not self._engine.view:
-            try:
-                neighbours = self._engine.netlink.neighbours()
-            except NetlinkError:
-                neighbours = ()
-            self._around = Surroundings(self._engine.view, neighbours)
+            self._around = self._engine.surroundings()
             self._around_of = self._engine.view
         return self._around
 
 
-def _is_blind(facts: Facts, wants_mac: bool) -> bool:
-    """Whether the kernel saw something of the packet that cannot be told from here."""
-    return facts.src_iface is None or (wants_mac and _lacks_mac(facts))
+def line(flow: Flow, outbound: str, number: int, judgement: Judgement | None) -> dict[str, Any]:
+    """One connection of the document."""
+    is_told = judgement is not None and judgement.agrees is not None
+    return {
+        "id": flow.id,
+        "family": flow.family,
+        "protocol": PROTOCOL_NAMES.get(flow.protocol, str(flow.protocol)),
+        "src": flow.source,
+        "src_port": flow.source_port,
+        "dest": flow.destination,
+        "dest_port": flow.destination_port,
+        "rule": judgement.rule if judgement else None,
+        "outbound": outbound,
+        "class": number,
+        "agrees": judgement.agrees if judgement else None,
+        "by": DECIDED_AGAIN if is_told else BY_MARK,
+        "bytes": flow.bytes,
+        "packets": flow.packets,
+        "state": flow.state,
+    }
 
 
-def _lacks_mac(facts: Facts) -> bool:
-    return facts.src_mac is None and facts.src_iface != ROUTER_ITSELF
-
-
-def _describe(flow: Flow) -> str:
+def describe(flow: Flow) -> str:
+    """The connection as one line: protocol, ends and ports."""
     protocol = PROTOCOL_NAMES.get(flow.protocol, str(flow.protocol))
     return f"{protocol} {flow.source}:{flow.source_port} → {flow.destination}:{flow.destination_port}"

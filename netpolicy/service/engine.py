@@ -24,8 +24,10 @@ from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
 from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
 from netpolicy.service import warnings
+from netpolicy.service.affected import Affected, can_affect, moved_classes
 from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
 from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.facts import Surroundings
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.warnings import Warning_
@@ -108,6 +110,11 @@ class Engine:
     def effective_mode(self) -> str:
         """ "enforce" or "observe"."""
         return self.mode or self.settings.mode
+
+    @property
+    def release(self) -> Release:
+        """The open connections, for whoever hears of new ones."""
+        return self._release
 
     # -- configuration ---------------------------------------------------------------------
 
@@ -205,9 +212,9 @@ class Engine:
             self.in_force.pending = plan.changes
             return
         await self._take_numbers(allocation)
+        was_changed = not plan.is_empty
         await self._follow(plan, cause)
-        await self._release.settle(Marks(self.settings.fwmark_mask))
-        self._note_enforced()
+        await self._carry_over(was_changed)
         self.in_force.in_sync = True
         self.in_force.pending = ()
 
@@ -230,6 +237,25 @@ class Engine:
         if not self._records.is_true:
             # Another daemon's, a deleted one, or none yet: a firewall restart must load what is in force.
             self._records.remember(self.kernel.include_text(plan), self._known)
+
+    async def _carry_over(self, was_changed: bool) -> None:
+        """What the change means for connections that are open."""
+        before, after = self.enforced, self.compiled
+        assert after is not None
+        if before is not None:
+            self._release.note(moved_classes(before.policy, after.policy))
+        await self._release.settle(Marks(self.settings.fwmark_mask))
+        self._note_enforced()
+        if (was_changed or before is not None) and can_affect(before.policy if before else None, after.policy):
+            await self._release.decide_again(Affected(before, after), self.surroundings().facts)
+
+    def surroundings(self) -> Surroundings:
+        """What the facts of a connection are told from, as it is now."""
+        try:
+            neighbours = self.netlink.neighbours()
+        except NetlinkError:
+            neighbours = ()  # rules for MAC addresses cannot be judged then
+        return Surroundings(self.view, neighbours)
 
     def _note_enforced(self) -> None:
         if self.enforced is None or self.compiled is None or self.enforced.policy != self.compiled.policy:

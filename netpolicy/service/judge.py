@@ -1,0 +1,125 @@
+"""How the rules of one apply decide an open connection, down to the class that the kernel gives it.
+
+Pure. The one place of the service that asks the core about live connections. Never guesses: where
+conntrack does not show the sender's MAC address it says what is certain and what may be.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from netpolicy.core.evaluate import Decision, decide, gate
+from netpolicy.core.facts import Facts
+from netpolicy.core.field import Field
+from netpolicy.core.health import NORMAL, STATES
+from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Rule, Ruleset
+from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.policy import DIRECT_CLASS
+from netpolicy.service.compile import Compiled
+
+MAC = "src_mac"
+
+
+class Fate(NamedTuple):
+    """What became of a connection: the deciding rule (None: none), the kind of its action ("": none), the class."""
+
+    rule: str | None
+    kind: str
+    number: int
+
+
+class Judge:
+    """One compiled policy, asked. Built in O(rules), asked in what a decision costs."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        policy = compiled.policy
+        self.marks: Marks = policy.marks
+        self.wants_mac = compiled.wants_mac
+        self.ingress = {number: device for device, number in reversed(policy.ingress)}  # class: device
+        self.skips_marks = bool(policy.skip_marks)
+        self.compiled = compiled
+        self._by_rule = {entry.rule.name: entry.number for entry in policy.entries}
+        self._lines = {line.name: line.number for line in policy.lines}
+        self._state = _state_of(compiled.enforced)
+        self._loose: Ruleset | None = None
+        self._loose_blocks: Ruleset | None = None
+
+    def decide(self, facts: Facts) -> Decision:
+        """The decision by the rules that the kernel follows."""
+        return self._decide(self.compiled.enforced, facts)
+
+    def number(self, decision: Decision) -> int:
+        """The class that the kernel gives a connection with this decision."""
+        if decision.rule is not None:
+            return self._by_rule[decision.rule.name]
+        goes = self.compiled.enforced.outbound(decision.outbound)
+        if goes is None or goes.type == BLOCK:
+            return self.marks.reject
+        return DIRECT_CLASS if goes.type == DIRECT else self._lines.get(goes.name, DIRECT_CLASS)
+
+    def fate(self, facts: Facts) -> Fate:
+        """What the rules make of a connection with these facts."""
+        return self._fate(self.decide(facts))
+
+    def blocks(self, number: int) -> bool:
+        """Whether the class is one of those that do not pass."""
+        return number in (self.marks.drop, self.marks.reject)
+
+    def lacks_mac(self, facts: Facts) -> bool:
+        """Whether a rule asks for the sender's MAC address, which is not known here."""
+        return self.wants_mac and facts.src_mac is None and facts.src_iface != ROUTER_ITSELF
+
+    def is_certain(self, facts: Facts, fate: Fate) -> bool:
+        """Whether the fate is the same whatever MAC address the sender has."""
+        if not self.lacks_mac(facts):
+            return True
+        if self._loose is None:
+            self._loose = self._with([_without_mac(rule) for rule in self.compiled.enforced.ranked])
+        return self._fate(self._decide(self._loose, facts)) == fate
+
+    def worst(self, facts: Facts) -> Fate:
+        """The fate if the sender's MAC address is one that a rule blocks, where it could be."""
+        if self._loose_blocks is None:
+            enforced = self.compiled.enforced
+            rules = [rule for rule in enforced.ranked if rule.field(MAC) is None or self._refuses(rule)]
+            self._loose_blocks = self._with([_without_mac(rule) for rule in rules])
+        return self._fate(self._decide(self._loose_blocks, facts))
+
+    def _refuses(self, rule: Rule) -> bool:
+        return self.blocks(self._by_rule[rule.name])
+
+    def _decide(self, rules: Ruleset, facts: Facts) -> Decision:
+        return decide(rules, facts, self._state, self.compiled.world)
+
+    def _fate(self, made: Decision) -> Fate:
+        if made.rule is None:
+            return Fate(None, "", self.number(made))
+        return Fate(made.rule.name, made.rule.action.kind, self.number(made))
+
+    def _with(self, rules: list[Rule]) -> Ruleset:
+        return Ruleset(tuple(rules), self.compiled.enforced.outbounds, self.compiled.enforced.settings)
+
+
+class _Anything(Field):
+    """In the place of a field whose fact is not known: the rank of the rule stays what it is."""
+
+    __slots__ = ()
+
+    def matches(self, fact: object) -> bool:
+        return True
+
+
+def _without_mac(rule: Rule) -> Rule:
+    asked = rule.field(MAC)
+    if asked is None:
+        return rule
+    fields = tuple([_Anything(MAC, asked.values) if field is asked else field for field in rule.fields])
+    return Rule(rule.name, rule.priority, fields, rule.action, rule.when, rule.disable, rule.enabled)
+
+
+def _state_of(rules: Ruleset) -> str:
+    """A state in which all of these rules stand: they were chosen for one, which may be over by now."""
+    for state in STATES:
+        if not any(gate(rule, state) for rule in rules.rules):
+            return state
+    return NORMAL
