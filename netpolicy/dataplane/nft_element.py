@@ -16,7 +16,7 @@ BE64 = struct.Struct(">Q")
 
 LIST_ELEM = 1  # NFTA_LIST_ELEM
 # NFTA_SET_ELEM_*
-KEY, DATA, FLAGS, TIMEOUT, EXPIRATION, EXPR, OBJREF, KEY_END, EXPRESSIONS = 1, 2, 3, 4, 5, 7, 9, 10, 11
+KEY, DATA, FLAGS, TIMEOUT, EXPIRATION, USERDATA, EXPR, OBJREF, KEY_END, EXPRESSIONS = 1, 2, 3, 4, 5, 6, 7, 9, 10, 11
 VALUE, VERDICT = 1, 2  # NFTA_DATA_*
 CODE, CHAIN = 1, 2  # NFTA_VERDICT_*
 EXPR_NAME, EXPR_DATA = 1, 2  # NFTA_EXPR_*
@@ -27,6 +27,10 @@ INTERVAL_END, CATCHALL = 1, 2  # NFT_SET_ELEM_*
 VERDICT_CODES = {"accept": 1, "drop": 0, "continue": -1 & 0xFFFFFFFF, "return": -5 & 0xFFFFFFFF}
 TO_CHAIN = {"jump": -3 & 0xFFFFFFFF, "goto": -4 & 0xFFFFFFFF}
 VERDICT_WORDS = {code: word for word, code in (VERDICT_CODES | TO_CHAIN).items()}
+
+# The kind of user data that nft shows as a comment; its text ends with a zero (libnftnl, udata.h).
+COMMENT = 0
+LONGEST_COMMENT = 128
 
 # NFT_USERDATA_MAXLEN and NFT_DATA_VALUE_MAXLEN keep the kernel's own far below; what is longer is not an element.
 LONGEST_ELEMENT = 4096
@@ -43,10 +47,11 @@ class Element:
     the range, inclusive. `data` is a map's value, in host order for marks; `verdict` a verdict map's, as nft spells
     it ("goto r_lab", "accept"). `timeout_ms` 0 is the set's own or none. `counter` is (packets, bytes), None for a
     set without. `expires_ms` is the time left, told by the kernel and taken by it (0 = the whole timeout).
-    `closes` marks the first key behind an interval of a set with one field (see `set_key.edges`).
+    `closes` marks the first key behind an interval of a set with one field (see `set_key.edges`). `comment` is
+    text for people.
     """
 
-    __slots__ = ("closes", "counter", "data", "expires_ms", "key", "key_end", "timeout_ms", "verdict")
+    __slots__ = ("closes", "comment", "counter", "data", "expires_ms", "key", "key_end", "timeout_ms", "verdict")
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class Element:
         counter: tuple[int, int] | None = None,
         expires_ms: int = 0,
         closes: bool = False,
+        comment: str = "",
     ) -> None:
         self.key = key
         self.key_end = key_end
@@ -67,6 +73,7 @@ class Element:
         self.counter = counter
         self.expires_ms = expires_ms
         self.closes = closes
+        self.comment = comment
 
     def content(self) -> tuple[bytes, bytes | None, bytes | None, str, bool]:
         """What decides about packets: key and value, without times and counters."""
@@ -76,7 +83,10 @@ class Element:
         if not isinstance(other, Element):
             return NotImplemented
         return (
-            self.content() == other.content() and self.timeout_ms == other.timeout_ms and self.counter == other.counter
+            self.content() == other.content()
+            and self.timeout_ms == other.timeout_ms
+            and self.counter == other.counter
+            and self.comment == other.comment
         )
 
     def __hash__(self) -> int:
@@ -87,7 +97,7 @@ class Element:
         return f"Element({', '.join(shown)})"
 
 
-SHOWN = ("key", "key_end", "data", "verdict", "timeout_ms", "counter", "expires_ms", "closes")
+SHOWN = ("key", "key_end", "data", "verdict", "timeout_ms", "counter", "expires_ms", "closes", "comment")
 
 
 def encode(element: Element) -> bytes:
@@ -103,6 +113,8 @@ def encode(element: Element) -> bytes:
         body += wire.attribute(EXPIRATION, _number(element.expires_ms))
     if element.counter is not None:
         body += _counter_expression(element.counter)
+    if element.comment:
+        body += wire.attribute(USERDATA, _comment(element.comment))
     return _entry(body)
 
 
@@ -141,6 +153,8 @@ def decode(body: bytes) -> Element:
     if DATA in found:
         element.data, element.verdict = _decode_data(found[DATA])
     element.counter = _decode_expressions(found)
+    if USERDATA in found:
+        element.comment = _decode_comment(found[USERDATA])
     return element
 
 
@@ -243,6 +257,23 @@ def _verdict(words: str) -> bytes:
 def _counter_expression(counter: tuple[int, int]) -> bytes:
     name = wire.attribute(EXPR_NAME, b"counter\0")
     return wire.nested(EXPR, name, wire.nested(EXPR_DATA, encode_counter(*counter)))
+
+
+def _comment(text: str) -> bytes:
+    raw = text.encode() + b"\0"
+    if len(raw) > LONGEST_COMMENT:
+        raise ValueError(f"a comment of {len(raw)} bytes; nft takes {LONGEST_COMMENT}")
+    return bytes((COMMENT, len(raw))) + raw
+
+
+def _decode_comment(data: bytes) -> str:
+    """The comment among the user data, "" where there is none: what others write there is theirs."""
+    while len(data) >= 2:
+        kind, length = data[0], data[1]
+        if kind == COMMENT:
+            return data[2 : 2 + length].rstrip(b"\0").decode(errors="replace")
+        data = data[2 + length :]
+    return ""
 
 
 def _number(value: int) -> bytes:
