@@ -8,6 +8,9 @@ classes are checked against the reference evaluator first.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -24,7 +27,9 @@ OPEN_FLOWS = 512
 CHECKED_FLOWS = 200
 
 # Samples are short and many: what disturbs one of them is told apart from what the rules cost.
-PARTS = 9
+PARTS = 15
+SHARE = 0.25  # of the length that other samples have
+URGENT = -10
 
 # More are lost only where the helper thread of the core did not get its turn.
 LOSS = 0.001
@@ -37,10 +42,11 @@ Courses = dict[str, tuple[Course, int]]  # by variant, with the number of rules 
 def path(options: Options) -> Iterator[Turns]:
     """Five kinds of traffic over all variants."""
     courses = _courses(options.sizes)
+    usual = _urgent()
     try:
         for kind, unit, make in KINDS:
             opened: list[Callable[[], None]] = []
-            samples = {f"path/{kind}/{variant}": make(course, rules, options.seconds, opened)
+            samples = {f"path/{kind}/{variant}": make(course, rules, options.seconds * SHARE, opened)
                        for variant, (course, rules) in courses.items()}  # fmt: skip
             yield Turns(
                 unit,
@@ -51,8 +57,18 @@ def path(options: Options) -> Iterator[Turns]:
                 best=max,
             )
     finally:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, usual)
         for course, _ in courses.values():
             course.close()
+
+
+def _urgent() -> int:
+    """Before others on this core: a sample that is interrupted meets cold caches afterwards. The usual niceness."""
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, min(URGENT, usual))
+    return usual
 
 
 FAMILIES: dict[str, Family] = {"path": path}
@@ -161,10 +177,16 @@ def _connections(course: Course, rules: int, seconds: float, ends: Ends) -> Samp
 
 
 def _throughput(course: Course, rules: int, seconds: float, ends: Ends) -> Sample:
-    """One TCP connection in frames of 1500 bytes, Gbit/s."""
-    talk = Bulk(course, open_flows(2, rules)[1])
-    ends.append(talk.close)
-    return lambda: _per_second(lambda: talk.run(seconds)) * 8 / 1e9
+    """One TCP connection in frames of 1500 bytes, Gbit/s. A new one each time: some are lucky with their memory."""
+    places = itertools.cycle(open_flows(OPEN_FLOWS, rules))
+    ends.append(course.forget)
+
+    def sample() -> float:
+        with contextlib.closing(Bulk(course, next(places))) as talk:
+            talk.run(seconds / 4)  # the slow start
+            return _per_second(lambda: talk.run(seconds)) * 8 / 1e9
+
+    return sample
 
 
 KINDS = (

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import machine, report
-from benchmarks.measure import Family, Options, Result, progress, run
+from benchmarks.measure import SAMPLE_SECONDS, Family, Options, Result, progress, run
 
 # Each has FAMILIES: the word for --only, and what yields its Turns. Loaded when asked for.
 MODULES = ("decide", "path", "apply", "memory")
@@ -62,7 +62,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", type=_words, default=(), metavar="FAMILY,…", help="these families alone")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="turns per case (default: %(default)s)")
     parser.add_argument("--sizes", type=_numbers, default=(10, 100, 1_000, 10_000), metavar="N,…", help="rules")
-    parser.add_argument("--seconds", type=float, default=0.05, help="one sample, about (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=SAMPLE_SECONDS, help="one sample, about (default: %(default)s)"
+    )
     parser.add_argument("--core", type=int, default=None, metavar="N", help="run on this one (default: the first)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where results go (default: build/bench)")
     return parser.parse_args(argv)
