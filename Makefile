@@ -66,9 +66,9 @@ test-contract: ## one suite over each adapter and its standard-library twin
 	@scripts/setup test
 	@$(PRIVILEGED) $(PYTEST) $(sort $(CONTRACTS)) $(T)
 
-prove: ## engine and kernel agree on 10 000 random packets (SEEDS="0 100": a hundred a seed)
+prove: ## reference, index and kernel agree on a million cases (SEEDS="0 100": the kernel alone, these seeds)
 	@scripts/setup test
-	@$(PRIVILEGED) $(PYTHON) -m tests.kernel.test_agreement $(or $(SEEDS),0 100)
+	@$(PRIVILEGED) $(PYTHON) -m tests.prove $(if $(SEEDS),kernel $(SEEDS))
 
 fuzz: ## a million inputs per parser (FUZZ_COUNT=1000 FUZZ_PARSER=dsl FUZZ_SEED=2 FUZZ_ENGINE=own)
 	@scripts/setup test

@@ -1,31 +1,32 @@
-"""The strongest test we have: for random rules and packets, engine and kernel agree.
+"""The strongest test we have: for random rules and packets, reference evaluator and kernel agree.
 
-Seeded; a failure prints its seed, and `python -m tests.kernel.test_agreement FIRST LAST`
-repeats or extends the run (a hundred packets a seed).
+A sample of what `make prove` does at length (tests/prove). Seeded: a failure names its seed, and
+`python -m tests.prove shrink SEED` makes a small case of it.
 """
 
 from __future__ import annotations
 
-import random
-import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from tests.kernel.agreement import Router, disagreements, random_ruleset, unique_samples
+from netpolicy.config.assemble import assemble
+from netpolicy.config.load import read_source
+from netpolicy.config.spelling import DSL
+from netpolicy.service.compile import Compiled
 from tests.netns import needs_root
+from tests.prove import compare
+from tests.prove.chain import journey
+from tests.prove.compare import travel
+from tests.prove.mutate import MUTATIONS
+from tests.prove.router import Router
+from tests.prove.scene import Scene
+from tests.prove.shrink import Shrinker
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
-PACKETS = 100
-
-
-def differences(router: Router, seed: int) -> list[str]:
-    rng = random.Random(seed)
-    ruleset = random_ruleset(rng)
-    found = disagreements(router, ruleset, unique_samples(rng, PACKETS))
-    rules = [(rule.name, rule.priority, rule.match_text, rule.action.text) for rule in ruleset.rules]
-    return [f"seed {seed}: {text}; rules {rules}, default {ruleset.settings.default}" for text in found]
+MOST_RULES = 120  # larger ones are for `make prove`
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +37,40 @@ def router() -> Iterator[Router]:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_engine_and_kernel_agree_on_random_rules_and_packets(router: Router, seed: int) -> None:
-    assert differences(router, seed) == []
+def test_reference_and_kernel_agree_on_random_rules_and_packets_and_after_a_reload(router: Router, seed: int) -> None:
+    assert travel(router, journey(seed, packets=100, steps=1, most_rules=MOST_RULES)).differences == []
 
 
-def main(first: int, last: int) -> int:
-    """The long run: `make prove`. Prints what differs, returns how many seeds did."""
-    router = Router()
-    wrong = 0
-    for seed in range(first, last):
-        found = differences(router, seed)
-        wrong += bool(found)
-        for text in found[:5]:
-            print(text)
-    router.close()
-    print(f"{(last - first) * PACKETS} packets, {wrong} of {last - first} rule sets with a disagreement")
-    return wrong
+@pytest.mark.parametrize("mutation", sorted(MUTATIONS))
+def test_reference_and_kernel_agree_after_every_kind_of_change_and_counters_stay(router: Router, mutation: str) -> None:
+    assert travel(router, journey(1000, packets=60, steps=2, most_rules=40, only=mutation)).differences == []
 
 
-if __name__ == "__main__":
-    sys.exit(1 if main(int(sys.argv[1]), int(sys.argv[2])) else 0)
+def _compiler_that_forgets_negated_ports(original):
+    def compiled(router: Router, scene: Scene) -> Compiled:
+        return original(router, scene.with_rules(tuple(_forgetful(rule) for rule in scene.rules)))
+
+    return compiled
+
+
+def _forgetful(rule):
+    return replace(rule, fields=tuple(
+        (name, tuple(value.lstrip("!") for value in values) if name == "dest_port" else values)
+        for name, values in rule.fields
+    ))  # fmt: skip
+
+
+def test_a_wrong_data_plane_is_noticed_and_shrinks_to_few_rules_and_one_packet(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "compiled", _compiler_that_forgets_negated_ports(compare.compiled))
+    shrinker = Shrinker(router, journey(FORGOTTEN, packets=60, steps=0, most_rules=15))
+    assert shrinker.run()
+    (_, scene, samples) = shrinker.journey[-1]
+    assert len(scene.rules) <= 2
+    assert len(samples) == 1
+    read = read_source(shrinker.text(), "shrunk.np", DSL)
+    assert [rule.name for rule in assemble((read,)).ruleset.rules] == [rule.name for rule in scene.rules]
+
+
+FORGOTTEN = 37  # a seed whose first scene has a rule with negated ports that a packet meets

@@ -1,0 +1,196 @@
+"""The oracle against the kernel: class and rule of every packet, and what a reload must not lose.
+
+The oracle is core/evaluate.py with a World written down here by hand; nothing of the compiler
+under test is asked what it meant. A difference is a value with the text that a person needs.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from netpolicy.core.address import parse_address
+from netpolicy.core.evaluate import Decision, World, decide
+from netpolicy.core.facts import Facts
+from netpolicy.core.field import FIELD_ORDER, format_fact
+from netpolicy.core.model import Ruleset
+from netpolicy.dataplane.names import counter
+from netpolicy.outbounds.lines import line_states
+from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from tests.prove import scene as scenes
+from tests.prove.packet import Sample
+from tests.prove.router import LINES, Router
+from tests.prove.scene import Scene
+from tests.prove.witness import INVALID, MARKS, MARKS_DIFFER, ONLY_SAVED
+
+# Up to this many rules each one has a counter of its own.
+COUNTED_RULES = 1000
+
+_LOCAL = ("192.168.1.1", "192.168.3.1", "198.51.100.2", "203.0.113.2", "fd00:1::1", "fd00:3::1", "2001:db8:b::2",
+          "192.168.1.255", "192.168.3.255", "198.51.100.255", "203.0.113.255",
+          "fd00:1::", "fd00:3::", "2001:db8:b::")  # fmt: skip  # of a router, too: subnet-router anycast, RFC 4291
+
+_LEADS_BY = {"wan_b": "wanb", "wan_c": "wanc", **{f"table_{number}": str(number) for number in scenes.TABLES}}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the oracle says of one packet."""
+
+    rule: str | None
+    number: int  # the class
+    only_saved: bool  # not steered, its answers are: it came in by a line
+    decision: Decision
+
+
+@dataclass
+class Travel:
+    """What was found on the way through some scenes."""
+
+    differences: list[str] = field(default_factory=list)
+    packets: int = 0
+    loads: int = 0
+    invalid: int = 0  # conntrack would not have it
+    untold: int = 0  # never sent, or its new way refused it before the witness saw it
+    matched: int = 0  # decided by a rule
+    wrong: set[int] = field(default_factory=set)  # packets with a difference
+
+
+def world(scene: Scene) -> World:
+    """The network of the scene as the reference evaluator wants it."""
+    down = ["gone", "proxy"] + [name for name, by in _LEADS_BY.items() if by in scene.down]
+    return World(tuple(down), {"wanb": "wan_b", "wanc": "wan_c"}, tuple(sorted(parse_address(text) for text in _LOCAL)))
+
+
+def numbers(ruleset: Ruleset) -> dict[str, int]:
+    return {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1)}
+
+
+def compiled(router: Router, scene: Scene) -> Compiled:
+    """What the product makes of the scene. The one place that knows how the service asks for it."""
+    ruleset = scenes.ruleset(scene)
+    view = router.view(scene.down)
+    return compile_policy(ruleset, scene.state, line_states(ruleset.outbounds, view), view, numbers(ruleset))
+
+
+def expectations(scene: Scene, samples: Iterable[Sample]) -> dict[int, Expected]:
+    """The oracle's word on each packet, by its number."""
+    ruleset = scenes.oracle_ruleset(scene)
+    known, classes = world(scene), numbers(ruleset)
+    found = {}
+    for sample in samples:
+        sample.facts.schedule = scene.active
+        decision = decide(ruleset, sample.facts, scene.state, known)
+        rule = decision.rule.name if decision.rule else None
+        came_by = sample.device in LINES and rule is None
+        found[sample.number] = Expected(rule, _class(decision, classes, ruleset), came_by, decision)
+    return found
+
+
+def _class(decision: Decision, classes: dict[str, int], ruleset: Ruleset) -> int:
+    rule = decision.rule
+    if rule is not None and rule.action.kind == "block":
+        return MARKS.reject if rule.action.target == "reject" else MARKS.drop
+    outbound = ruleset.outbound(decision.outbound)
+    if decision.outbound == "block" or outbound.type == "block":
+        return MARKS.reject
+    return 0 if outbound.type == "direct" else classes[outbound.name]
+
+
+def travel(router: Router, journey: Sequence[tuple[str, Scene, Sequence[Sample]]]) -> Travel:
+    """From an empty kernel through these scenes, each with its packets; the names say how one came about."""
+    found = Travel()
+    router.clear()
+    before: dict[str, tuple[int, int]] = {}
+    earlier: Scene | None = None
+    for name, scene, samples in journey:
+        said = len(found.differences)
+        policy = compiled(router, scene).policy
+        plan = router.load(policy)
+        found.loads += 1
+        if name == "nothing" and not plan.is_empty:
+            found.differences.append(f"nothing changed, and the plan says {plan.changes[:5]}")
+        loaded = router.counters()
+        if earlier is not None:
+            found.differences += _lost(earlier, scene, before, loaded)
+        before = _compare(router, scene, samples, loaded, found)
+        earlier = scene
+        found.differences[said:] = [f"after {name!r}: {text}" for text in found.differences[said:]]
+    if journey and not router.plan(policy).is_empty:
+        found.differences.append(f"in force, and yet a plan says {router.plan(policy).changes[:5]}")
+    return found
+
+
+def _lost(earlier: Scene, scene: Scene, before: dict, loaded: dict) -> list[str]:
+    """Counters of rules that stay keep what they have."""
+    if len(earlier.rules) > COUNTED_RULES or len(scene.rules) > COUNTED_RULES:
+        return []
+    staying = {rule.name for rule in earlier.rules} & {rule.name for rule in scene.rules}
+    found = []
+    for name in sorted(staying):
+        was, now = before.get(counter(name)), loaded.get(counter(name))
+        if was != now:
+            found.append(f"rule {name}: its counter said {was} before the reload and {now} after")
+    return found
+
+
+def _compare(
+    router: Router, scene: Scene, samples: Sequence[Sample], before: dict, found: Travel
+) -> dict[str, tuple[int, int]]:
+    expected = expectations(scene, samples)
+    seen, refused = router.send(list(samples))
+    hits: Counter = Counter()
+    for sample in samples:
+        wanted = expected[sample.number]
+        if sample.number in refused:
+            found.untold += 1
+            # The way that our mark chose refused it, after it was counted; or it never came to us.
+            if refused[sample.number] not in (errno.ENETUNREACH, errno.EHOSTUNREACH) or not wanted.number:
+                continue
+        else:
+            text = _difference(wanted, seen.get(sample.number), found)
+            if text:
+                found.wrong.add(sample.number)
+                found.differences.append(f"packet {sample.number} ({words(sample.facts)}): {text}")
+        hits[wanted.rule] += 1
+        found.matched += wanted.rule is not None
+    found.packets += len(samples)
+    after = router.counters()
+    found.differences += _miscounted(scene, hits, before, after)
+    return after
+
+
+def _difference(wanted: Expected, mark: int | None, found: Travel) -> str:
+    meant = f"the oracle says class {wanted.number} by {wanted.rule or 'no rule'}"
+    if mark is None:
+        return f"not seen (or its foreign mark is lost); {meant}"
+    if mark & MARKS_DIFFER:
+        return f"packet mark and conntrack mark do not agree; {meant}"
+    if mark & INVALID:
+        found.invalid += 1
+        if wanted.only_saved:
+            return "" if not MARKS.number(mark) else f"marked, though a line brought it in; {meant}"
+    elif bool(mark & ONLY_SAVED) != wanted.only_saved:
+        return f"{'not marked' if mark & ONLY_SAVED else 'marked'} on its way in; {meant}"
+    number = MARKS.number(mark)
+    return "" if number == wanted.number else f"the kernel says class {number}; {meant}"
+
+
+def _miscounted(scene: Scene, hits: Counter, before: dict, after: dict) -> list[str]:
+    found = []
+    for rule in scene.rules:
+        name = counter(rule.name)
+        if name not in after and len(scene.rules) > COUNTED_RULES:
+            continue
+        counted = after.get(name, (-1, 0))[0] - before.get(name, (0, 0))[0]
+        if counted != hits[rule.name]:
+            found.append(f"rule {rule.name}: the kernel counted {counted}, the oracle {hits[rule.name]}")
+    return found
+
+
+def words(facts: Facts) -> str:
+    """The facts as words for `netpolicy decide`."""
+    known = [(name, getattr(facts, name)) for name in FIELD_ORDER]
+    return " ".join(f"{name}={format_fact(name, fact)}" for name, fact in known if fact is not None)
