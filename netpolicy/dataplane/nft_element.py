@@ -180,12 +180,32 @@ def entries(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def fields(data: bytes) -> dict[int, bytes]:
     """Attributes by type; none may come twice. Raises Malformed."""
+    # `entries` written out: a dump of 10 000 elements comes here 50 000 times
     found: dict[int, bytes] = {}
-    for kind, value in entries(data):
-        if kind in found:
-            raise Malformed(f"attribute {kind} twice")
-        found[kind] = value
+    offset, end = 0, len(data)
+    while end - offset >= 4:
+        length, kind = _attribute(data, offset)
+        stop = offset + length
+        kind &= _TYPE_MASK
+        if length < 4 or stop > end or kind in found:
+            break
+        found[kind] = data[offset + 4 : stop]
+        offset = (stop + 3) & ~3
+    if offset < end:
+        raise Malformed(_fault(data[offset:], found))
     return found
+
+
+_attribute = wire.ATTRIBUTE.unpack_from
+_TYPE_MASK = wire.TYPE_MASK
+
+
+def _fault(rest: bytes, found: dict[int, bytes]) -> str:
+    """What is wrong with the first attribute of `rest`."""
+    for kind, _ in entries(rest):
+        if kind in found:
+            return f"attribute {kind} twice"
+    return "attributes that do not end"
 
 
 def number(found: dict[int, bytes], kind: int) -> int:
