@@ -60,7 +60,7 @@ class Messages:
         self._memory = ctypes.create_string_buffer(b"".join(parts), self.count * size)
         self._names = ctypes.create_string_buffer(b"".join(names))
         first, name = ctypes.addressof(self._memory), ctypes.addressof(self._names)
-        self._vectors = (_Vector * self.count)(*((first + number * size, size) for number in range(self.count)))
+        self._vectors = (_Vector * self.count)(*(_Vector(first + number * size, size) for number in range(self.count)))
         self._messages = (_Message * self.count)()
         for number, message in enumerate(self._messages):
             message.header.vectors = ctypes.addressof(self._vectors[number])

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 # A sample shorter than this is mostly the clock's own noise.
 SAMPLE_SECONDS = 0.02
 
+FEWEST_ROUNDS = 3
+
 Sample = Callable[[], float]
 
 
@@ -51,7 +53,7 @@ class Turns:
     samples: Mapping[str, Sample]
     ratios: tuple[Ratio, ...] = ()
     close: Callable[[], None] = lambda: None
-    rounds: int = 0  # where a sample is dear: fewer than asked for
+    budget: float = 120.0  # seconds: fewer rounds where all of them would take longer, but three at least
     counts: tuple[str, ...] = ()  # samples that are counted, not timed: taken once
     parts: int = 1  # a round takes every sample so many times, in turn, and keeps the best
     best: Callable[[Iterable[float]], float] = min  # the undisturbed one: min of times, max of rates
@@ -75,7 +77,7 @@ Family = Callable[[Options], Iterator[Turns]]
 def run(turns: Turns, options: Options) -> list[Result]:
     """Every sample once to warm up, then in turn; closes the turns."""
     try:
-        taken = _rounds(turns, turns.rounds or options.rounds)
+        taken = _rounds(turns, options.rounds)
     finally:
         turns.close()
     results = [_ratio(ratio, taken, turns.unit) for ratio in turns.ratios]
@@ -92,13 +94,19 @@ def order(name: str) -> tuple[tuple[int, int, str], ...]:
 def _rounds(turns: Turns, rounds: int) -> dict[str, list[float]]:
     timed = {name: sample for name, sample in turns.samples.items() if name not in turns.counts}
     taken = {name: [turns.samples[name]()] for name in turns.counts}
+    began = time.perf_counter()
     _turn(timed, 0)  # the first time pays for what is built once
-    for _ in range(rounds):
+    for _ in range(_affordable(turns, rounds, time.perf_counter() - began)):
         parts = [_turn(timed, number) for number in range(turns.parts)]
         for name in timed:
             # What disturbs a sample only makes it worse: other work, a cold cache, the host of a virtual machine.
             taken.setdefault(name, []).append(turns.best(part[name] for part in parts))
     return taken
+
+
+def _affordable(turns: Turns, rounds: int, seconds: float) -> int:
+    """How many rounds fit into the budget, when one part of a round took so long."""
+    return min(rounds, max(FEWEST_ROUNDS, int(turns.budget / (seconds * turns.parts)))) if turns.samples else 0
 
 
 def _turn(samples: Mapping[str, Sample], number: int) -> dict[str, float]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from benchmarks.course import Course, WrongMeasure
 from benchmarks.effort import Effort
@@ -29,46 +29,29 @@ CHECKED_FLOWS = 200
 # Samples are short and many: what disturbs one of them is told apart from what the rules cost.
 PARTS = 15
 SHARE = 0.25  # of the length that other samples have
-URGENT = -10
 
 # More are lost only where the helper thread of the core did not get its turn.
 LOSS = 0.001
 
 NONE, CONNTRACK = "none", "conntrack"
 
+Ends = list[Callable[[], None]]
 Courses = dict[str, tuple[Course, int]]  # by variant, with the number of rules its traffic is made for
 
 
 def path(options: Options) -> Iterator[Turns]:
     """Five kinds of traffic over all variants."""
     courses = _courses(options.sizes)
-    usual = _urgent()
     try:
         for kind, unit, make in KINDS:
-            opened: list[Callable[[], None]] = []
-            samples = {f"path/{kind}/{variant}": make(course, rules, options.seconds * SHARE, opened)
+            ends: Ends = []
+            samples = {f"path/{kind}/{variant}": make(course, rules, options.seconds * SHARE, ends)
                        for variant, (course, rules) in courses.items()}  # fmt: skip
-            yield Turns(
-                unit,
-                samples,
-                _ratios(kind, options.sizes),
-                close=lambda ends=opened: [end() for end in ends],
-                parts=PARTS,
-                best=max,
-            )
+            close = partial(_close, ends)
+            yield Turns(unit, samples, _ratios(kind, options.sizes), close, parts=PARTS, best=max)
     finally:
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, usual)
         for course, _ in courses.values():
             course.close()
-
-
-def _urgent() -> int:
-    """Before others on this core: a sample that is interrupted meets cold caches afterwards. The usual niceness."""
-    usual = os.getpriority(os.PRIO_PROCESS, 0)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, min(URGENT, usual))
-    return usual
 
 
 FAMILIES: dict[str, Family] = {"path": path}
@@ -108,9 +91,12 @@ def _ratios(kind: str, sizes: tuple[int, ...]) -> tuple[Ratio, ...]:
     return tuple(found)
 
 
-# -- what runs ------------------------------------------------------------------------------
+def _close(ends: Ends) -> None:
+    for end in ends:
+        end()
 
-Ends = list[Callable[[], None]]
+
+# -- what runs ------------------------------------------------------------------------------
 
 
 def _established(course: Course, rules: int, seconds: float, ends: Ends) -> Sample:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from benchmarks.frames import Flow
 from netpolicy.core.field import parse_field
@@ -24,6 +25,7 @@ CLIENTS = 0xAC100000  # 172.16.0.0/12; rules name single hosts from its start
 ANY_CLIENT = 0xAC1F0000  # hosts that no rule names
 SERVERS = 0x0A000000  # 10.0.0.0/8; rules name networks of 256 from its start
 NO_NETWORK = 0x0AFE0000  # addresses that no rule names
+MORE_NETWORKS, MORE_PORTS = 0x0AA00000, 40_000  # what a changed rule matches beside its own
 GOLDEN = 0.6180339887498949
 
 # How a rule matches, by its number modulo ten.
@@ -35,43 +37,64 @@ OUTBOUNDS = (
 )
 
 
-def ruleset(count: int, changed_action: int = -1, changed_match: int = -1, other_ports: int = 0) -> Ruleset:
-    """That many rules; for reloads one may lead elsewhere, one match another port, or all match others."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a rule set differs from the first one: numbers of rules, -1 for none."""
+
+    action: int = -1  # this one leads to the other line
+    match: int = -1  # this one matches more
+    every_match: bool = False  # all of them do
+
+
+UNCHANGED = Change()
+
+
+def ruleset(count: int, change: Change = UNCHANGED) -> Ruleset:
+    """That many rules. Traffic of a rule matches it before and after a change of its match."""
     rng = random.Random(SEED)
     rules = []
     for number in range(count):
         target = "wan_b" if rng.random() < 0.7 else "wan_a"
-        if number == changed_action:
+        if number == change.action:
             target = "wan_a" if target == "wan_b" else "wan_b"
-        shift = other_ports + (1 if number == changed_match else 0)
-        fields = tuple(parse_field(name, values) for name, values in _fields(number, shift))
+        wider = change.every_match != (number == change.match)  # either alone changes what the kernel has
+        fields = tuple(parse_field(name, values) for name, values in _fields(number, wider))
         rules.append(Rule(f"rule_{number}", rng.choice((0, 10, 20, 50)), fields, Action("route", target)))
     return Ruleset(tuple(rules), OUTBOUNDS, Settings(enabled=True, default="direct"))
 
 
-def _fields(number: int, shift: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _fields(number: int, wider: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
     kind = KINDS[number % 10]
+    more_ports = wider and kind.endswith("port")
     if kind.startswith("host"):
         yield "src_addr", (_text(CLIENTS + 256 + number),)
     if "net" in kind:
-        network = f"{_text(SERVERS + (number << 8))}/24"
-        halves = (f"{_text(SERVERS + (number << 8))}/26", f"{_text(SERVERS + (number << 8) + 128)}/25")
-        yield "dest_addr", halves if kind.startswith("nets") else (network,)
+        network = SERVERS + (number << 8)
+        parts = (f"{_text(network)}/26", f"{_text(network + 128)}/25") if "nets" in kind else (f"{_text(network)}/24",)
+        more = (f"{_text(MORE_NETWORKS + (number << 8))}/24",) if wider and not more_ports else ()
+        yield "dest_addr", parts + more
     if kind.endswith("port"):
         yield "proto", ("tcp", "udp")
-        yield "dest_port", (str(port_of(number, shift)),)
-    elif shift:
-        yield "proto", ("tcp", "udp")
+        yield "dest_port", (str(port_of(number)), str(MORE_PORTS + number % 10_000))[: 1 + more_ports]
 
 
-def port_of(number: int, shift: int = 0) -> int:
+def port_of(number: int) -> int:
     """The port that the rule's traffic goes to."""
-    return PORTS[(number * 7 + number // 16 + shift) % len(PORTS)]
+    return PORTS[(number * 7 + number // 16) % len(PORTS)]
 
 
 def flows(count: int, rules: int) -> list[Flow]:
     """That many different flows, one in MISS_EVERY that no rule matches, spread over the rules by the golden ratio."""
     return [_flow(number, _met(number, rules)) for number in range(count)]
+
+
+def named_flows(count: int, rules: int) -> list[tuple[Flow, str]]:
+    """The same flows, each with the name of its rule; "" where it meets none."""
+    found = []
+    for number in range(count):
+        met = _met(number, rules)
+        found.append((_flow(number, met), "" if met is None else f"rule_{met}"))
+    return found
 
 
 def open_flows(count: int, rules: int) -> list[Flow]:

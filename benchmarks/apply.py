@@ -1,0 +1,223 @@
+"""What a reload costs: from a policy to a kernel that follows it, and what traffic notices of it.
+
+Times are wall time of plan and apply with a Kernel that lives, as in the daemon; the router's
+traffic is new flows, each of which asks the rules that are being exchanged. Never loads
+anything outside the course's own namespaces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from benchmarks.course import Course
+from benchmarks.frames import Flow
+from benchmarks.load import DATAGRAMS, Load, Seen
+from benchmarks.measure import Family, Options, Ratio, Sample, Turns, progress
+from benchmarks.namespaces import run
+from benchmarks.path_rules import OUTBOUNDS, UNCHANGED, Change, named_flows, ruleset
+from benchmarks.spawned import Spawned, watched
+from netpolicy.core.field import parse_field
+from netpolicy.core.model import Action, Rule, Ruleset, Settings
+from netpolicy.core.named_list import Lists, NamedList
+from netpolicy.dataplane.kernel import Kernel
+from netpolicy.dataplane.nft import Nft
+
+COLD, NONE, ONE, MATCH, ALL = "cold", "none", "one", "match", "all"
+LISTED = 10  # entries of the long list, for each rule of the largest set
+LIST_NETWORKS = 0x14000000  # 20.0.0.0, in steps that no aggregation joins
+LOADS_NOTHING = "add table inet calibration\n"
+MEGABYTE = 1_024  # kB
+
+
+def apply(options: Options) -> Iterator[Turns]:
+    """Times, then counts, for every size; then the long list."""
+    for size in options.sizes:
+        progress(f"apply: {size} rules")
+        for rehearse in REHEARSALS:
+            yield _times(size, rehearse)
+            yield from _counts(size, rehearse)
+    yield from _list(LISTED * max(options.sizes))
+
+
+FAMILIES: dict[str, Family] = {"apply": apply}
+
+# Whether a plan is tried in a scratch namespace first; a Kernel that has no choice always does.
+REHEARSALS = (False, True) if "rehearse" in inspect.signature(Kernel).parameters else (True,)
+
+
+def _kernel(course: Course, rehearse: bool, nft: str = "nft") -> Kernel:
+    chosen: Any = {} if len(REHEARSALS) == 1 else {"rehearse": rehearse}
+    with course.router.entered():
+        return Kernel(course.netlink, Nft(nft), **chosen)
+
+
+class Reloads:
+    """A router whose rules change back and forth."""
+
+    def __init__(self, size: int, rehearse: bool, nft: str = "nft") -> None:
+        self.course, self._size = Course(), size
+        self._kernel = _kernel(self.course, rehearse, nft)
+        self._fresh = partial(_kernel, self.course, rehearse, nft)
+        self._now = UNCHANGED
+        self.reload(NONE)
+
+    def reload(self, what: str) -> float:
+        """Makes the change, or takes it back; seconds."""
+        if what == COLD:
+            self.empty()
+        self._now = _changed(self._now, what, self._size // 2)
+        return self.to(ruleset(self._size, self._now))
+
+    def empty(self) -> None:
+        """As after a boot."""
+        self._kernel = self._fresh()
+        with self.course.router.entered():
+            asyncio.run(self._kernel.remove())
+
+    def to(self, rules: Ruleset) -> float:
+        """Makes the router follow these rules; seconds for plan and apply."""
+        policy = self.course.compiled(rules)
+
+        async def timed() -> float:
+            began = time.perf_counter()
+            plan = await self._kernel.plan(policy)
+            if not plan.is_empty:
+                await self._kernel.apply(plan)
+            return time.perf_counter() - began
+
+        with self.course.router.entered():
+            return asyncio.run(timed())
+
+    def under_load(self, what: str) -> tuple[Seen, int]:
+        """Reloads while datagrams pass; what was seen of them, and how many reloads there were."""
+        load = Load(self.course, _steady_flows(self._size))
+        reloads = 0
+        while reloads == 0 or load.running():
+            self.reload(what)
+            reloads += 1
+        self.course.forget()
+        return load.end(), reloads
+
+
+def _changed(change: Change, what: str, number: int) -> Change:
+    if what == ONE:
+        return replace(change, action=-1 if change.action == number else number)
+    if what == MATCH:
+        return replace(change, match=-1 if change.match == number else number)
+    return replace(change, every_match=not change.every_match) if what == ALL else change
+
+
+def _steady_flows(size: int) -> list[Flow]:
+    """Of rules that lead by the second line before and after every change."""
+    rules = ruleset(size)
+    changing = rules.rules[size // 2]
+    steady = {rule.name for rule in rules.rules if rule.action.target == "wan_b" and rule is not changing}
+    return [flow for flow, rule in named_flows(DATAGRAMS * 3, size) if rule in steady][:DATAGRAMS]
+
+
+# -- times ----------------------------------------------------------------------------------
+
+
+def _times(size: int, rehearse: bool) -> Turns:
+    """Milliseconds, and the ratio to starting nft for nothing: what any reload would cost at least."""
+    reloads = Reloads(size, rehearse)
+    end = _ending(rehearse)
+    nothing = f"apply/nft/{size}{end}"
+    samples: dict[str, Sample] = {f"apply/{what}/{size}{end}": _milliseconds(reloads, what)
+                                  for what in (NONE, ONE, MATCH, ALL, COLD)}  # fmt: skip
+    ratios = tuple(Ratio(name, name, nothing) for name in samples)
+    samples[nothing] = lambda: _loading_nothing(reloads.course)
+    return Turns("ms", samples, ratios, reloads.course.close, budget=20.0, parts=3)
+
+
+def _milliseconds(reloads: Reloads, what: str) -> Sample:
+    return lambda: reloads.reload(what) * 1_000
+
+
+def _loading_nothing(course: Course) -> float:
+    with course.router.entered():
+        began = time.perf_counter()
+        run("nft", "-f", "-", text=LOADS_NOTHING)
+        return (time.perf_counter() - began) * 1_000
+
+
+def _ending(rehearse: bool) -> str:
+    return "/rehearsed" if rehearse else ""
+
+
+# -- counts ---------------------------------------------------------------------------------
+
+
+def _counts(size: int, rehearse: bool) -> Iterator[Turns]:
+    """Programs started, the largest of them, and datagrams that noticed."""
+    end = _ending(rehearse)
+    with watched() as spawned:
+        reloads = Reloads(size, rehearse, spawned.program)
+        peaks = {what: _peaks(reloads, what, spawned) for what in (NONE, ONE, MATCH, ALL, COLD)}
+        reloads.course.close()
+    yield _counted("programs", {f"apply/{what}/{size}{end}/programs": len(found) for what, found in peaks.items()})
+    yield _counted("MB", {f"apply/{what}/{size}{end}/nft-memory": max(found) / MEGABYTE
+                          for what, found in peaks.items() if found})  # fmt: skip
+    reloads = Reloads(size, rehearse)
+    for what in (ONE, MATCH, ALL):
+        name = f"apply/{what}/{size}{end}"
+        seen, times = reloads.under_load(what)
+        yield _counted("datagrams", {f"{name}/lost": seen.lost, f"{name}/wrong": seen.wrong})
+        yield _counted("reloads", {f"{name}/under-load": times})
+    reloads.course.close()
+
+
+def _peaks(reloads: Reloads, what: str, spawned: Spawned) -> list[int]:
+    if what == COLD:
+        reloads.empty()
+    spawned.take()
+    reloads.reload(NONE if what == COLD else what)
+    return spawned.take()
+
+
+def _counted(unit: str, values: dict[str, float]) -> Turns:
+    return Turns(unit, {name: partial(float, value) for name, value in values.items()}, counts=tuple(values))
+
+
+# -- a long list ----------------------------------------------------------------------------
+
+
+def _list(entries: int) -> Iterator[Turns]:
+    """One rule with that many networks, loaded into an empty router."""
+    rules = _listed(entries)
+    for rehearse in REHEARSALS:
+        name = f"apply/list/{entries}{_ending(rehearse)}"
+        progress(f"apply: a list of {entries} networks")
+        with watched() as spawned:
+            reloads = Reloads(0, rehearse, spawned.program)
+            spawned.take()
+            reloads.to(rules)
+            peaks = spawned.take()
+            reloads.course.close()
+        yield _counted("programs", {f"{name}/programs": len(peaks)})
+        yield _counted("MB", {f"{name}/nft-memory": max(peaks, default=0) / MEGABYTE})
+        timed = Reloads(0, rehearse)
+        yield Turns("ms", {name: partial(_cold, timed, rules)}, close=timed.course.close, budget=20.0)
+
+
+def _cold(reloads: Reloads, rules: Ruleset) -> float:
+    reloads.empty()
+    return reloads.to(rules) * 1_000
+
+
+def _listed(entries: int) -> Ruleset:
+    numbers = range(LIST_NETWORKS, LIST_NETWORKS + entries * 128, 128)
+    named = NamedList(
+        "long",
+        tuple(f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}/26" for number in numbers),
+    )
+    fields = (parse_field("dest_addr", ("@long",), Lists((named,))),)
+    return Ruleset(
+        (Rule("listed", 10, fields, Action("route", "wan_b")),), OUTBOUNDS, Settings(enabled=True, default="direct")
+    )
