@@ -111,26 +111,29 @@ def _is_label(label: str) -> bool:
 
 
 class DomainSet:
-    """Many patterns at once: names by a table, O(labels), keywords and expressions one by one."""
+    """Many patterns at once: names by a table, O(labels), keywords and expressions one by one.
 
-    __slots__ = ("_exact", "_others", "_suffix", "_under")
+    `suffix`, `exact` and `under` are sets of names, `others` are the patterns that no table holds.
+    """
+
+    __slots__ = ("exact", "others", "suffix", "under")
 
     def __init__(self, patterns: tuple[DomainPattern, ...] = ()) -> None:
-        self._suffix = {one.word for one in patterns if one.kind == SUFFIX}
-        self._exact = {one.word for one in patterns if one.kind == EXACT}
-        self._under = {one.word for one in patterns if one.kind == UNDER}
-        self._others = tuple([one for one in patterns if one.kind in (KEYWORD, REGEX)])
+        self.suffix = {one.word for one in patterns if one.kind == SUFFIX}
+        self.exact = {one.word for one in patterns if one.kind == EXACT}
+        self.under = {one.word for one in patterns if one.kind == UNDER}
+        self.others = tuple([one for one in patterns if one.kind in (KEYWORD, REGEX)])
 
     def matches(self, name: str) -> bool:
         """Whether one of the patterns means the name."""
-        if name in self._exact or name in self._suffix:
+        if name in self.exact or name in self.suffix:
             return True
         # Not the first character (no label before it), and not what is longer than any name of a table.
         first = max(1, len(name) - MAX_NAME - 1)
-        dot = name.find(".", first) if self._suffix or self._under else -1
+        dot = name.find(".", first) if self.suffix or self.under else -1
         while dot >= 0:
             parent = name[dot + 1 :]
-            if parent in self._suffix or parent in self._under:
+            if parent in self.suffix or parent in self.under:
                 return True
             dot = name.find(".", dot + 1)
-        return any(one.matches(name) for one in self._others)
+        return any(one.matches(name) for one in self.others)

@@ -61,6 +61,9 @@ DIALECT_FILES = (
 # What MicroPython's standard library also has, and what code without I/O may use of it.
 DIALECT_MAY_IMPORT = {"array", "binascii", "collections", "hashlib", "json", "math", "struct"}
 
+# Tried, with a fallback beside it, because one of the two interpreters has it in C.
+DIALECT_MAY_TRY = {"netpolicy/core/bisection.py": "bisect"}
+
 # What only the program itself may use: it meets files, a clock and arguments.
 LITE_MAY_IMPORT = {"os", "sys", "time"}
 

@@ -1,0 +1,33 @@
+"""Where a value stands in a sorted list: CPython's own bisect, which is written in C, or the same in Python.
+
+MicroPython has no such module. Never changes the list. Used by the compiled index alone.
+"""
+
+try:
+    from bisect import bisect_left, bisect_right
+except ImportError:  # MicroPython
+
+    def bisect_left(values, value):  # type: ignore[no-untyped-def,no-redef]
+        """How many values are smaller. O(log n)."""
+        low, high = 0, len(values)
+        while low < high:
+            middle = (low + high) // 2
+            if values[middle] < value:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def bisect_right(values, value):  # type: ignore[no-untyped-def,no-redef]
+        """How many values are smaller or equal. O(log n)."""
+        low, high = 0, len(values)
+        while low < high:
+            middle = (low + high) // 2
+            if value < values[middle]:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+
+__all__ = ("bisect_left", "bisect_right")

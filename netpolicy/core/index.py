@@ -1,0 +1,94 @@
+"""The compiled rule set: the decision of `core/evaluate.py`, by a few look-ups instead of a walk over all rules.
+
+Every rule hangs under one key, its rarest field; a decision visits what its facts meet and keeps the
+lowest rank. Compiled once for a rule set, in slices; a view, one for each state of health and lines,
+shares all tables. Never explains by itself: it asks `evaluate` about the few candidates.
+"""
+
+from netpolicy.core.evaluate import NOTHING_KNOWN, World
+from netpolicy.core.health import NORMAL
+from netpolicy.core.index_column import Groups
+from netpolicy.core.index_condition import Conditions
+from netpolicy.core.index_find import finder
+from netpolicy.core.index_key import Popularity, key_text
+from netpolicy.core.index_name import is_exact_key
+from netpolicy.core.index_order import SLICE, ranked_steps
+from netpolicy.core.index_table import Filling
+from netpolicy.core.index_view import View
+from netpolicy.core.model import Rule, Ruleset
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from netpolicy.core.index_condition import Entry
+    from netpolicy.core.index_find import Find
+
+# Rules between two steps of a compilation.
+RULES_PER_STEP = SLICE // 4
+
+
+class Index:
+    """One compiled rule set. `rules` by rank; `find` names the lists of entries that facts meet."""
+
+    __slots__ = ("find", "rules", "ruleset")
+
+    def __init__(self, ruleset: Ruleset, rules: "tuple[Rule, ...]", find: "Find") -> None:
+        self.ruleset = ruleset
+        self.rules = rules
+        self.find = find
+
+    def view(self, state: str = NORMAL, world: World = NOTHING_KNOWN) -> View:
+        """What decides in that state of health and lines. The world must not change afterwards."""
+        return View(self.ruleset, self.rules, self.find, state, world)
+
+
+class Building:
+    """A compilation under way: `index` is None until `steps` have come to their end."""
+
+    __slots__ = ("_ruleset", "index")
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self.index: Index | None = None
+
+    def steps(self) -> "Generator[None, None, None]":
+        """Compile; between two steps, a millisecond of CPython or so, the caller may do something else."""
+        rules = yield from ranked_steps(self._ruleset)
+        popularity = Popularity()
+        for rank, rule in enumerate(rules):
+            if rank % RULES_PER_STEP == 0:
+                yield
+            for field in rule.fields:
+                popularity.note(field)
+        groups = Groups()
+        unkeyed = yield from _hanging_steps(rules, popularity, groups)
+        tables = yield from Filling(groups).steps()
+        tables.rest = (tuple(unkeyed),) if unkeyed else ()
+        yield
+        self.index = Index(self._ruleset, tuple(rules), finder(tables))
+
+
+def build(ruleset: Ruleset) -> Index:
+    """The index of a rule set, in one go. O(rules and their values)."""
+    building = Building(ruleset)
+    for _ in building.steps():
+        pass
+    assert building.index is not None
+    return building.index
+
+
+def _hanging_steps(rules: "list[Rule]", popularity: Popularity, groups: Groups) -> "Generator[None, None, list[Entry]]":
+    """Hang each rule under its key; the entries of those that have none, in rank order."""
+    conditions = Conditions()
+    unkeyed: list[Entry] = []
+    for rank, rule in enumerate(rules):
+        if rank % RULES_PER_STEP == 0:
+            yield
+        key = popularity.key_of(rule.fields)
+        if key is None:
+            unkeyed.append(conditions.entry(rank, rule.fields))
+            continue
+        asked = [field for field in rule.fields if field is not key or not is_exact_key(field)]
+        groups.add(key_text(key), key, conditions.entry(rank, asked))
+    return unkeyed

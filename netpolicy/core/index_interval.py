@@ -1,0 +1,108 @@
+"""Tables of intervals: which rules' ranges hold a number, by one bisection.
+
+The borders of all ranges cut the line into slots; a range covers some slots in a row, and hangs at the
+few nodes of a binary tree over the slots that make it up. A cell is what hangs around one slot, from
+the narrowest node outwards. Memory and time are O(n log n) whatever overlaps whatever.
+"""
+
+from netpolicy.core.index_order import SLICE, sorted_steps
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from netpolicy.core.index_column import Cell, Groups
+
+    Steps = Generator[None, None, tuple[list[int], list["Cell | None"]]]
+    MeasuredSteps = Generator[None, None, tuple[list[float], list["Cell | None"]]]
+
+# The cell of numbers that no rule is asked about.
+EXEMPT: "Cell" = ((), None)
+
+
+def number_steps(
+    ranges: "list[tuple[int, int, int]]", groups: "Groups", exempt: "tuple[tuple[int, int], ...]" = ()
+) -> "Steps":
+    """(starts, cells): the cell of a number is cells[bisect_right(starts, number)].
+
+    `ranges` are (low, high, group), inclusive, those of one group disjoint; whatever is in the
+    disjoint ranges `exempt` has the cell EXEMPT.
+    """
+    borders: set[int] = set()
+    for at, (low, high, _) in enumerate(ranges):
+        if at % SLICE == 0:
+            yield
+        borders.add(low)
+        borders.add(high + 1)
+    for low, high in exempt:
+        borders.add(low)
+        borders.add(high + 1)
+    starts = yield from sorted_steps(list(borders))
+    slots: dict[int, int] = {}
+    for at, start in enumerate(starts):
+        if at % SLICE == 0:
+            yield
+        slots[start] = at
+    spans = []
+    for at, (low, high, group) in enumerate(ranges):
+        if at % SLICE == 0:
+            yield
+        spans.append((slots[low] + 1, slots[high + 1], group))
+    cells = yield from _cell_steps(len(starts) + 1, spans, groups)
+    for low, high in exempt:
+        for slot in range(slots[low] + 1, slots[high + 1] + 1):
+            cells[slot] = EXEMPT
+    return starts, cells
+
+
+def measured_steps(bounds_of: "list[tuple[str, float, int]]", groups: "Groups") -> "MeasuredSteps":
+    """(bounds, cells) for comparators (operator, bound, group).
+
+    The cell of a fact is cells[bisect_left(bounds, fact) + bisect_right(bounds, fact)]: odd where the fact
+    is a bound itself, even between two of them.
+    """
+    bounds = yield from sorted_steps(list({bound for _, bound, _ in bounds_of}))
+    slots = {bound: 2 * at + 1 for at, bound in enumerate(bounds)}
+    last = 2 * len(bounds)
+    spans = []
+    for operator, bound, group in bounds_of:
+        slot = slots[bound]
+        first = {">": slot + 1, ">=": slot, "==": slot}.get(operator, 0)
+        spans.append((first, {"<": slot - 1, "<=": slot, "==": slot}.get(operator, last), group))
+    cells = yield from _cell_steps(last + 1, spans, groups)
+    return bounds, cells
+
+
+def _cell_steps(
+    count: int, spans: "list[tuple[int, int, int]]", groups: "Groups"
+) -> "Generator[None, None, list[Cell | None]]":
+    """The cell of each slot; `spans` are (first slot, last slot, group)."""
+    nodes: dict[int, list[int]] = {}
+    for number, (first, last, group) in enumerate(spans):
+        if number % (SLICE // 4) == 0:
+            yield
+        left, right = first + count, last + count + 1
+        while left < right:
+            if left & 1:
+                _hang(nodes, left, group)
+                left += 1
+            if right & 1:
+                right -= 1
+                _hang(nodes, right, group)
+            left >>= 1
+            right >>= 1
+    around: "list[Cell | None]" = [None] * (2 * count)
+    for node in range(1, 2 * count):
+        if node % SLICE == 0:
+            yield
+        own = nodes.get(node)
+        outer = around[node >> 1]
+        around[node] = outer if own is None else (groups.column(own), outer)
+    return around[count:]
+
+
+def _hang(nodes: "dict[int, list[int]]", node: int, group: int) -> None:
+    if node in nodes:
+        nodes[node].append(group)
+    else:
+        nodes[node] = [group]

@@ -1,0 +1,117 @@
+"""Which field of a rule the index hangs it under: the one whose values the fewest packets will have.
+
+Guesses how rare a value is from the kind of field and from how many rules ask for it. A poor guess
+costs time, never a wrong decision. Data: the fields of the rules.
+"""
+
+from netpolicy.core.address import V4, V6
+from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Numbers, Schedules, Words
+from netpolicy.core.index_name import wanted_of
+
+# How common a value of that kind is in traffic, about: the larger, the worse a key.
+PRICES = {
+    "domain": 1, "sni": 1, "src_mac": 2, "src_port": 4, "dest_port": 8, "dscp": 32, "src_iface": 64,
+    "latency_ms": 100, "rtt_ms": 100, "error_rate": 100, "loss": 100, "proto": 128, "family": 256,
+}  # fmt: skip
+LITERAL_PRICE = 4  # a name has many literals, and each has to be compared
+WIDE_PRICE = 64
+NOT_A_KEY = 0
+
+# An address range of more bits than this is met by much traffic: destination, source.
+NARROW_BITS = {"dest_addr": (18, 80), "src_addr": (8, 64)}
+ADDRESS_PRICES = {"dest_addr": 1, "src_addr": 2}
+
+# So many numbers hang under each of them, more under intervals.
+MAX_WRITTEN_OUT = 64
+
+# A field with more values than this is counted as a whole.
+FEW_VALUES = 8
+
+
+class Popularity:
+    """How many rules ask for each value."""
+
+    __slots__ = ("_counts", "_prices")
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[object, int]] = {}
+        self._prices: dict[object, int] = {}
+
+    def note(self, field: Field) -> None:
+        """Count the values of one rule's field."""
+        counts = self._counts.get(field.name)
+        if counts is None:
+            counts = self._counts[field.name] = {}
+        values = field.values
+        if len(values) > FEW_VALUES:
+            counts[values] = counts.get(values, 0) + 1
+            return
+        for value in values:
+            counts[value] = counts.get(value, 0) + 1
+
+    def key_of(self, fields: "tuple[Field, ...]") -> "Field | None":
+        """The field to hang a rule with these fields under, None if none can be looked up."""
+        best = None
+        lowest = 0
+        for field in fields:
+            key = key_text(field)
+            price = self._prices.get(key)
+            if price is None:
+                price = self._prices[key] = price_of(field)
+            if price == NOT_A_KEY:
+                continue
+            price *= self._asked(field)
+            if best is None or price < lowest:
+                best, lowest = field, price
+        return best
+
+    def _asked(self, field: Field) -> int:
+        counts, values = self._counts[field.name], field.values
+        if len(values) > FEW_VALUES:
+            return counts[values] + len(values) // FEW_VALUES
+        return sum([counts[value] for value in values])
+
+
+def key_text(field: Field) -> "tuple[str, object]":
+    """Equal for fields that mean the same. Values are canonical, but for shares, whose text is rounded."""
+    if isinstance(field, Comparator):
+        return (field.name, (field.operator, field.bound))
+    return (field.name, field.values)
+
+
+def price_of(field: Field) -> int:
+    """How common the values of a field are, about; NOT_A_KEY for a field that cannot be looked up."""
+    if isinstance(field, Addresses):
+        return _price_of_addresses(field)
+    if isinstance(field, Numbers):
+        return _price_of_numbers(field)
+    if isinstance(field, (Domains, Names)):
+        return _price_of_names(field)
+    if isinstance(field, Schedules):
+        return NOT_A_KEY  # the fact is a set of its own
+    if isinstance(field, Words):
+        return PRICES[field.name] if field.wanted else NOT_A_KEY
+    return PRICES[field.name] if isinstance(field, Comparator) else NOT_A_KEY
+
+
+def _price_of_addresses(field: Addresses) -> int:
+    for family in (V4, V6):
+        bits = NARROW_BITS[field.name][family == V6]
+        for low, high in field.ranges[family]:
+            if high - low >= 1 << bits:
+                return WIDE_PRICE * ADDRESS_PRICES[field.name]
+    return ADDRESS_PRICES[field.name]
+
+
+def _price_of_numbers(field: Numbers) -> int:
+    count = sum([high - low + 1 for low, high in field.ranges])
+    if count <= MAX_WRITTEN_OUT:
+        return PRICES[field.name]
+    return WIDE_PRICE * 2 if field.name.endswith("_port") else NOT_A_KEY
+
+
+def _price_of_names(field: Field) -> int:
+    wanted = wanted_of(field)
+    if wanted is None or not wanted.is_complete:
+        return NOT_A_KEY
+    return LITERAL_PRICE if wanted.literals else PRICES[field.name]
