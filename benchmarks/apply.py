@@ -15,10 +15,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from benchmarks.course import Course
+from benchmarks.course import REFUSALS, Course
 from benchmarks.frames import Flow
 from benchmarks.load import DATAGRAMS, Load, Seen
-from benchmarks.measure import Family, Options, Ratio, Sample, Turns, progress
+from benchmarks.measure import Family, Options, Ratio, Sample, Turns, leave_out, progress
 from benchmarks.namespaces import run
 from benchmarks.path_rules import OUTBOUNDS, UNCHANGED, Change, named_flows, ruleset
 from benchmarks.spawned import Spawned, watched
@@ -40,8 +40,11 @@ def apply(options: Options) -> Iterator[Turns]:
     for size in options.sizes:
         progress(f"apply: {size} rules")
         for rehearse in REHEARSALS:
-            yield _times(size, rehearse)
-            yield from _counts(size, rehearse)
+            try:
+                yield _times(size, rehearse)
+                yield from _counts(size, rehearse)
+            except REFUSALS as refusal:
+                leave_out(f"apply/*/{size}{_ending(rehearse)}", refusal)
     yield from _list(LISTED * max(options.sizes))
 
 

@@ -20,9 +20,10 @@ from benchmarks.namespaces import Namespace, connect, mac_of
 from netpolicy.core.evaluate import decide
 from netpolicy.core.facts import Facts
 from netpolicy.core.model import DIRECT, Ruleset
-from netpolicy.dataplane.kernel import Kernel, Plan
+from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_socket import NETFILTER, KernelSocket
+from netpolicy.dataplane.nft import NftError
 from netpolicy.dataplane.policy import Policy
 from netpolicy.flows import ctmessage
 from netpolicy.outbounds.lines import View, line_states
@@ -74,6 +75,10 @@ neigh replace 192.0.2.2 lladdr {router} dev eth0
 route add 172.16.0.0/12 via 192.0.2.2
 route add local 10.0.0.0/8 dev lo
 """
+
+
+# What a product says that cannot load that many rules.
+REFUSALS = (NftError, ApplyError)
 
 
 class WrongMeasure(Exception):

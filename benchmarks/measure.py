@@ -26,6 +26,9 @@ FEWEST_ROUNDS = 3
 
 Sample = Callable[[], float]
 
+# What could not be measured, with the reason: said in machine.json, so that a gap is not taken for a zero.
+LEFT_OUT: list[str] = []
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -153,6 +156,12 @@ def seconds_per_call(call: Callable[[], object], seconds: float = SAMPLE_SECONDS
         return (time.process_time() - start) / times
 
     return sample
+
+
+def leave_out(what: str, why: object) -> None:
+    """Notes that a case is missing from the results, and why."""
+    LEFT_OUT.append(f"{what}: {why}")
+    progress(f"left out: {what}: {why}")
 
 
 def progress(text: str) -> None:

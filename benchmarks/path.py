@@ -11,15 +11,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from benchmarks.course import Course, WrongMeasure
+from benchmarks.course import REFUSALS, Course, WrongMeasure
 from benchmarks.effort import Effort
 from benchmarks.frames import Sender
-from benchmarks.measure import Family, Options, Ratio, Sample, Turns, progress
+from benchmarks.measure import Family, Options, Ratio, Sample, Turns, leave_out, progress
 from benchmarks.path_rules import flows, open_flows, ruleset
 from benchmarks.talk import Bulk, Connections, Datagrams
+from netpolicy.core.model import Ruleset
 
 BATCH = 64
 NEW_FLOWS = 32_768  # in one sample at most: half of what the smallest conntrack table holds
@@ -48,7 +49,7 @@ def path(options: Options) -> Iterator[Turns]:
             samples = {f"path/{kind}/{variant}": make(course, rules, options.seconds * SHARE, ends)
                        for variant, (course, rules) in courses.items()}  # fmt: skip
             close = partial(_close, ends)
-            yield Turns(unit, samples, _ratios(kind, options.sizes), close, parts=PARTS, best=max)
+            yield Turns(unit, samples, _ratios(kind, options.sizes, samples), close, parts=PARTS, best=max)
     finally:
         for course, _ in courses.values():
             course.close()
@@ -65,20 +66,25 @@ def _courses(sizes: tuple[int, ...]) -> Courses:
     courses[CONNTRACK][0].load_conntrack()
     for size in (0, *sizes):
         progress(f"path: {size} rules, ours and one nft rule per policy")
-        courses[str(size)] = (_checked(Course.carry, size), size)
+        _add(courses, str(size), Course.carry, size)
         if size:
-            courses[f"linear/{size}"] = (_checked(Course.load_linear, size), size)
+            _add(courses, f"linear/{size}", Course.load_linear, size)
     return courses
 
 
-def _checked(load: Callable[..., None], size: int) -> Course:
+def _add(courses: Courses, variant: str, load: Callable[[Course, Ruleset], None], size: int) -> None:
     course, rules = Course(), ruleset(size)
-    load(course, rules)
+    try:
+        load(course, rules)
+    except REFUSALS as refusal:
+        course.close()
+        leave_out(f"path/*/{variant}", refusal)
+        return
     course.check(rules, flows(NEW_FLOWS, size)[:: NEW_FLOWS // CHECKED_FLOWS])
-    return course
+    courses[variant] = (course, size)
 
 
-def _ratios(kind: str, sizes: tuple[int, ...]) -> tuple[Ratio, ...]:
+def _ratios(kind: str, sizes: tuple[int, ...], there: Mapping[str, Sample]) -> tuple[Ratio, ...]:
     found = [Ratio(f"path/{kind}/{CONNTRACK}", f"path/{kind}/{CONNTRACK}", f"path/{kind}/{NONE}")]
     for size in (0, *sizes):
         ours = f"path/{kind}/{size}"
@@ -88,7 +94,7 @@ def _ratios(kind: str, sizes: tuple[int, ...]) -> tuple[Ratio, ...]:
             found.append(Ratio(f"{ours}/vs/linear", ours, f"path/{kind}/linear/{size}"))
         if size > min(sizes):
             found.append(Ratio(f"{ours}/vs/{min(sizes)}", ours, f"path/{kind}/{min(sizes)}"))
-    return tuple(found)
+    return tuple(ratio for ratio in found if ratio.of in there and ratio.against in there)
 
 
 def _close(ends: Ends) -> None:

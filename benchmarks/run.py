@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import machine, report
-from benchmarks.measure import SAMPLE_SECONDS, Family, Options, Result, order, progress, run
+from benchmarks.measure import LEFT_OUT, SAMPLE_SECONDS, Family, Options, Result, order, progress, run
 
 # Each has FAMILIES: the word for --only, and what yields its Turns. Loaded when asked for.
 MODULES = ("decide", "path", "apply", "memory")
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     described = machine.describe(given.rounds, given.sizes)
     results = [result for name, family in chosen for result in _run(name, family, options)]
-    report.write(given.folder, results, described)
+    report.write(given.folder, results, {**described, "left_out": LEFT_OUT})
     print(f"results in {given.folder}", file=sys.stderr)
     return 0
 
