@@ -33,7 +33,6 @@ TYPES = {
 }
 LONGEST_IFNAME = 15  # IFNAMSIZ less its zero
 LONGEST_KEY = 64  # NFT_DATA_VALUE_MAXLEN
-LONGEST_INTERVAL_PARTS = 16  # NFT_REG32_COUNT
 
 _PLAIN = {1: "B", 2: "H", 4: "I"}
 _HOST_IS_LITTLE = sys.byteorder == "little"
