@@ -313,15 +313,30 @@ def test_a_table_outbound_leads_into_a_table_that_somebody_else_keeps(steered: L
         steered.run("router", ["ip", "route", "flush", "table", "5000"], check=True)
 
 
-def test_open_connections_stay_where_they_are_when_the_rules_change(steered: Lab) -> None:
+def test_open_connections_stay_where_they_are_when_routes_change_and_end_when_a_block_names_them(steered: Lab) -> None:
     reload(steered, LINES + rule("to_b", "+dest_port=31000", "route=wan_b"))
     opened = steered.ask("desk", "open", address=SERVER4, port=31000)
+    other = steered.ask("laptop", "open", address=SERVER4, port=31000)
     assert opened["seen"] == B4
     reload(steered, LINES)
     assert steered.ask("desk", "talk", id=opened["id"])["ok"]
-    reload(steered, LINES + rule("no", "+dest_port=31000", "block=reject"))
-    assert steered.ask("desk", "talk", id=opened["id"])["ok"]
-    steered.ask("desk", "close", id=opened["id"])
+    reload(steered, LINES + rule("no", "+dest_port=31000", "+src_addr=192.168.1.11", "block=reject"))
+    assert not steered.ask("desk", "talk", id=opened["id"])["ok"]
+    assert steered.ask("laptop", "talk", id=other["id"])["ok"]
+    for node, answer in (("desk", opened), ("laptop", other)):
+        steered.ask(node, "close", id=answer["id"])
+
+
+def test_switch_route_moves_an_open_udp_flow_with_its_translation(steered: Lab) -> None:
+    same = {"src_port": 40321, "timeout": 0.5}
+    reload(steered, LINES + rule("calls", "+dest_port=5004", "switch_route=wan_a"))
+    assert steered.udp("desk", SERVER4, 5004, **same)["seen"] == A4
+    reload(steered, LINES + rule("calls", "+dest_port=5004", "switch_route=wan_b"))
+    assert steered.udp("desk", SERVER4, 5004, **same)["seen"] == B4
+    reload(steered, LINES + rule("calls", "+dest_port=5004", "route=wan_a"))
+    assert steered.udp("desk", SERVER4, 5004, **same)["seen"] == A4  # its rule moves nothing from now on, but did
+    reload(steered, LINES + rule("calls", "+dest_port=5004", "route=wan_b"))
+    assert steered.udp("desk", SERVER4, 5004, **same)["seen"] == A4
 
 
 def test_per_rule_counters_count_connections_and_survive_reloads(steered: Lab) -> None:
