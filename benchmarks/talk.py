@@ -23,9 +23,6 @@ DATAGRAM = b"x" * 18  # a frame of 60 bytes
 
 PATIENCE = struct.pack("@ll", 5, 0)
 BULK = b"x" * (1 << 18)
-BUFFER = 4 << 20
-
-SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>
 
 
 class Datagrams:
@@ -36,8 +33,6 @@ class Datagrams:
             self._client = _socket(socket.SOCK_DGRAM, CLIENT, CLIENT_PORT)
         with course.server.entered():
             self._servers = [_socket(socket.SOCK_DGRAM, "", port) for port in PORTS]
-        for server in self._servers:
-            server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
         names = [struct.pack("=H", socket.AF_INET) + struct.pack("!HI8x", flow.destination_port, flow.destination)
                  for flow in flows]  # fmt: skip
         self._out = Messages([DATAGRAM] * len(flows), names)
