@@ -39,15 +39,24 @@ MEGABYTE = 1_024  # kB
 
 def apply(options: Options) -> Iterator[Turns]:
     """Times, then counts, for every size; then the long list."""
-    for size in options.sizes:
-        progress(f"apply: {size} rules")
-        for rehearse in REHEARSALS:
-            try:
-                yield _times(size, rehearse)
-                yield from _counts(size, rehearse)
-            except REFUSALS as refusal:
-                leave_out(f"apply/*/{size}{_ending(rehearse)}", refusal)
-    yield from _list(LISTED * max(options.sizes))
+    for rehearse in REHEARSALS:
+        for size in options.sizes:
+            progress(f"apply: {size} rules")
+            yield from _unless_refused(f"apply/*/{size}{_ending(rehearse)}", _reloads(size, rehearse))
+        entries = LISTED * max(options.sizes)
+        yield from _unless_refused(f"apply/list/{entries}{_ending(rehearse)}", _list(entries, rehearse))
+
+
+def _unless_refused(what: str, turns: Iterator[Turns]) -> Iterator[Turns]:
+    try:
+        yield from turns
+    except REFUSALS as refusal:
+        leave_out(what, refusal)
+
+
+def _reloads(size: int, rehearse: bool) -> Iterator[Turns]:
+    yield _times(size, rehearse)
+    yield from _counts(size, rehearse)
 
 
 FAMILIES: dict[str, Family] = {"apply": apply}
@@ -204,22 +213,21 @@ def _counted(unit: str, values: dict[str, float]) -> Turns:
 # -- a long list ----------------------------------------------------------------------------
 
 
-def _list(entries: int) -> Iterator[Turns]:
+def _list(entries: int, rehearse: bool) -> Iterator[Turns]:
     """One rule with that many networks, loaded into an empty router."""
+    name = f"apply/list/{entries}{_ending(rehearse)}"
+    progress(name)
     rules = _listed(entries)
-    for rehearse in REHEARSALS:
-        name = f"apply/list/{entries}{_ending(rehearse)}"
-        progress(f"apply: a list of {entries} networks")
-        with watched() as spawned:
-            reloads = Reloads(0, rehearse, spawned.program)
-            spawned.take()
-            reloads.to(reloads.course.compiled(rules))
-            peaks = spawned.take()
-            reloads.course.close()
-        yield _counted("programs", {f"{name}/programs": len(peaks)})
-        yield _counted("MB", {f"{name}/nft-memory": max(peaks, default=0) / MEGABYTE})
-        timed = Reloads(0, rehearse)
-        yield Turns("ms", {name: partial(_cold, timed, rules)}, close=timed.course.close, budget=20.0)
+    with watched() as spawned:
+        reloads = Reloads(0, rehearse, spawned.program)
+        spawned.take()
+        reloads.to(reloads.course.compiled(rules))
+        peaks = spawned.take()
+        reloads.course.close()
+    yield _counted("programs", {f"{name}/programs": len(peaks)})
+    yield _counted("MB", {f"{name}/nft-memory": max(peaks, default=0) / MEGABYTE})
+    timed = Reloads(0, rehearse)
+    yield Turns("ms", {name: partial(_cold, timed, rules)}, close=timed.course.close, budget=20.0)
 
 
 def _cold(reloads: Reloads, rules: Ruleset) -> float:
