@@ -7,9 +7,10 @@ try:
     from bisect import bisect_left, bisect_right
 except ImportError:  # MicroPython
 
-    def bisect_left(values, value):  # type: ignore[no-untyped-def,no-redef]
-        """How many values are smaller. O(log n)."""
-        low, high = 0, len(values)
+    def bisect_left(values, value, low=0, high=None):  # type: ignore[no-untyped-def,no-redef]
+        """How many values are smaller, where it is known to be from `low` to `high`. O(log n)."""
+        if high is None:
+            high = len(values)
         while low < high:
             middle = (low + high) // 2
             if values[middle] < value:
@@ -18,9 +19,10 @@ except ImportError:  # MicroPython
                 high = middle
         return low
 
-    def bisect_right(values, value):  # type: ignore[no-untyped-def,no-redef]
-        """How many values are smaller or equal. O(log n)."""
-        low, high = 0, len(values)
+    def bisect_right(values, value, low=0, high=None):  # type: ignore[no-untyped-def,no-redef]
+        """How many values are smaller or equal, where it is known to be from `low` to `high`. O(log n)."""
+        if high is None:
+            high = len(values)
         while low < high:
             middle = (low + high) // 2
             if value < values[middle]:

@@ -7,9 +7,8 @@ shares all tables. Never explains by itself: it asks `evaluate` about the few ca
 
 from netpolicy.core.evaluate import NOTHING_KNOWN, World
 from netpolicy.core.health import NORMAL
-from netpolicy.core.index_column import Groups
+from netpolicy.core.index_column import Groups, linked
 from netpolicy.core.index_condition import Conditions
-from netpolicy.core.index_find import finder
 from netpolicy.core.index_key import Popularity, key_text
 from netpolicy.core.index_name import is_exact_key
 from netpolicy.core.index_order import SLICE, ranked_steps
@@ -21,26 +20,26 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from netpolicy.core.index_condition import Entry
-    from netpolicy.core.index_find import Find
+    from netpolicy.core.index_column import Entry
+    from netpolicy.core.index_table import Tables
 
 # Rules between two steps of a compilation.
 RULES_PER_STEP = SLICE // 4
 
 
 class Index:
-    """One compiled rule set. `rules` by rank; `find` names the lists of entries that facts meet."""
+    """One compiled rule set. `rules` are by rank."""
 
-    __slots__ = ("find", "rules", "ruleset")
+    __slots__ = ("_tables", "rules", "ruleset")
 
-    def __init__(self, ruleset: Ruleset, rules: "tuple[Rule, ...]", find: "Find") -> None:
+    def __init__(self, ruleset: Ruleset, rules: "tuple[Rule, ...]", tables: "Tables") -> None:
         self.ruleset = ruleset
         self.rules = rules
-        self.find = find
+        self._tables = tables
 
     def view(self, state: str = NORMAL, world: World = NOTHING_KNOWN) -> View:
         """What decides in that state of health and lines. The world must not change afterwards."""
-        return View(self.ruleset, self.rules, self.find, state, world)
+        return View(self.ruleset, self.rules, self._tables, state, world)
 
 
 class Building:
@@ -59,14 +58,15 @@ class Building:
         for rank, rule in enumerate(rules):
             if rank % RULES_PER_STEP == 0:
                 yield
-            for field in rule.fields:
-                popularity.note(field)
+            if len(rule.fields) > 1:  # the others leave no choice
+                for field in rule.fields:
+                    popularity.note(field)
         groups = Groups()
         unkeyed = yield from _hanging_steps(rules, popularity, groups)
         tables = yield from Filling(groups).steps()
-        tables.rest = (tuple(unkeyed),) if unkeyed else ()
+        tables.rest = linked(unkeyed) if unkeyed else None
         yield
-        self.index = Index(self._ruleset, tuple(rules), finder(tables))
+        self.index = Index(self._ruleset, tuple(rules), tables)
 
 
 def build(ruleset: Ruleset) -> Index:

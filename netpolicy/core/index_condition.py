@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netpolicy.core.facts import Facts
+    from netpolicy.core.index_column import Entry
 
     Check = Callable[[Facts], bool]
-    # rank, protocols or None for every one, destination ports or None, the rest or None
-    Entry = tuple[int, frozenset[int] | None, frozenset[int] | None, Check | None]
 
 # A set of numbers up to this size is written out; more stay ranges.
 MAX_WRITTEN_OUT = 256
@@ -31,7 +30,7 @@ class Conditions:
         self._checks: dict[tuple[str, tuple[str, ...]], Check] = {}
 
     def entry(self, rank: int, fields: "list[Field] | tuple[Field, ...]") -> "Entry":
-        """The entry of a rule that asks these fields besides its key."""
+        """The entry of a rule that asks these fields besides its key; nothing follows it yet."""
         protocols = ports = check = None
         for field in fields:
             numbers = self._written_out(field) if field.name in ("proto", "dest_port") else None
@@ -42,7 +41,7 @@ class Conditions:
             else:
                 more = self._check(field)
                 check = more if check is None else _both(check, more)
-        return (rank, protocols, ports, check)
+        return (rank, protocols, ports, check, None)
 
     def _written_out(self, field: Field) -> "frozenset[int] | None":
         """The numbers of a field, None where they are too many."""

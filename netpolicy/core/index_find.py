@@ -1,12 +1,13 @@
-"""Which lists of entries the facts of a connection meet: one look-up for each kind of key that rules use.
+"""The decision itself: one look-up for each kind of key that rules use, then the rules found there, by rank.
 
 The path of every decision, so it is one long function on purpose: a call costs CPython as much as two
-look-ups. Never verifies a rule; it says nothing of traffic that no rule is asked about.
+look-ups. Which rules stand, and where they lead, is not known here but asked of the view, once.
 """
 
 from netpolicy.core.bisection import bisect_left, bisect_right
 from netpolicy.core.evaluate import UNSTEERED_PORTS
 from netpolicy.core.field import normalise_name
+from netpolicy.core.index_column import NOBODY
 from netpolicy.core.index_interval import EXEMPT
 from netpolicy.core.index_literal import grams
 
@@ -15,103 +16,153 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netpolicy.core.facts import Facts
-    from netpolicy.core.index_column import Cell, Column, Entries
+    from netpolicy.core.index_column import Entry
     from netpolicy.core.index_table import Tables
+    from netpolicy.core.index_view import Choice, View
 
-    Hits = list[Entries]
-    Find = Callable[[Facts], "Hits | None"]
+    Hits = list[Entry]
+    # With a list as second argument, that gets the lists of entries which the facts meet.
+    Decide = Callable[..., Choice]
     Add = Callable[[Facts, Hits], None]
 
 DHCP_PORTS = frozenset([port for _, _, port in UNSTEERED_PORTS])
 
 
-def finder(tables: "Tables") -> "Find":
-    """The lists that facts meet, None for packets that are never steered."""
+def decider(tables: "Tables", view: "View") -> "Decide":
+    """The function that decides in a view. Everything it needs is at hand, nothing is looked up twice."""
     starts4, cells4 = tables.dest[4]
     starts6, cells6 = tables.dest[6]
-    port_column = tables.dest_ports.get if tables.dest_ports else None
-    mac_column = tables.macs.get if tables.macs else None
-    row_of = tables.names.get if tables.names else None
+    pages = tables.pages
+    of_port = tables.dest_ports.get if tables.dest_ports else None
+    of_mac = tables.macs.get if tables.macs else None
+    of_name = tables.names.get if tables.names else None
     tops = tables.tops
-    sources = tables.src if tables.src[4][0] or tables.src[6][0] else None
+    of_host = tables.hosts.get if tables.hosts else None
     rest = tables.rest
-    add_more = _more(tables)
     add_names = _more_names(tables)
+    add_more = _more(tables)
+    exempt, usual, sides = view.exempt, view.usual, view.sides
+    usual_standing = usual.standing
+    local = frozenset(view.world.local)
+    worst = len(view.rules)
 
-    def find(facts: "Facts") -> "Hits | None":
+    def decide(facts: "Facts", gathered: "Hits | None" = None) -> "Choice":
         hits: Hits = []
-        column: "Column | None"
         address = facts.dest_addr
         if address is not None:
             family, number = address
-            cell = cells4[bisect_right(starts4, number)] if family == 4 else cells6[bisect_right(starts6, number)]
-            if cell is EXEMPT:
-                return None
-            while cell is not None:
-                column, cell = cell
-                hits += column
+            if family != 4:
+                entry = cells6[bisect_right(starts6, number)]
+            elif pages is None:
+                entry = cells4[bisect_right(starts4, number)]
+            else:
+                page = number >> 16
+                entry = cells4[bisect_right(starts4, number, pages[page], pages[page + 1])]
+            if entry is not None:
+                if entry is EXEMPT:
+                    return exempt
+                hits.append(entry)
+        proto = facts.proto
         port = facts.dest_port
-        if port in DHCP_PORTS and (facts.proto, facts.src_port, port) in UNSTEERED_PORTS:
-            return None
-        if port_column is not None:
-            column = port_column(port)
-            if column is not None:
-                hits += column
-        name = facts.domain
+        if port in DHCP_PORTS and (proto, facts.src_port, port) in UNSTEERED_PORTS:
+            return exempt
+        if of_port is not None:
+            entry = of_port(port)
+            if entry is not None:
+                hits.append(entry)
         sni = facts.sni
-        if row_of is not None and name is not None:
-            is_sni = sni is not None and (sni is name or sni == name)
-            name = name.lower()
-            if name[-1:] == ".":
-                name = name[:-1]
-            dot = name.rfind(".")
-            if tops and dot >= 0:
-                row = row_of(name[dot + 1 :])
-                if row is not None:
-                    if dot:
-                        hits += row[0]
-                    if is_sni:
-                        hits += row[2]
-            dot = name.rfind(".", 0, dot)
-            row = row_of(name[dot + 1 :])
-            while row is not None:
-                below, exact, sni_below, sni_exact, is_more = row
-                if dot <= 0:
-                    if dot:
-                        hits += exact
-                    if is_sni:
-                        hits += sni_exact if dot else sni_below
-                    break
-                hits += below
-                if is_sni:
-                    hits += sni_below
-                if not is_more:
-                    break
-                dot = name.rfind(".", 0, dot)
-                row = row_of(name[dot + 1 :])
-            if sni is not None and not is_sni:
+        if of_name is not None:
+            name = facts.domain
+            if name is not None:
+                is_sni = sni is not None and (sni is name or sni == name)
+                top = name.rfind(".")
+                dot = name.rfind(".", 0, top)
+                row = of_name(name[dot + 1 :])
+                if row is None or row[4]:  # otherwise it does not matter how the rest is written
+                    normal = name.lower()
+                    if normal[-1:] == ".":
+                        normal = normal[:-1]
+                    if normal != name:
+                        name = normal
+                        top = name.rfind(".")
+                        dot = name.rfind(".", 0, top)
+                        row = of_name(name[dot + 1 :])
+                if tops and top >= 0:
+                    above = of_name(name[top + 1 :])
+                    if above is not None:
+                        if top and above[0] is not None:
+                            hits.append(above[0])
+                        if is_sni and above[2] is not None:
+                            hits.append(above[2])
+                while row is not None:
+                    below, exact, sni_below, sni_exact, is_more = row
+                    if dot <= 0:
+                        if dot and exact is not None:
+                            hits.append(exact)
+                        if is_sni:
+                            entry = sni_exact if dot else sni_below
+                            if entry is not None:
+                                hits.append(entry)
+                        break
+                    if below is not None:
+                        hits.append(below)
+                    if is_sni and sni_below is not None:
+                        hits.append(sni_below)
+                    if not is_more:
+                        break
+                    dot = name.rfind(".", 0, dot)
+                    row = of_name(name[dot + 1 :])
+                if sni is not None and not is_sni:
+                    add_names(sni, hits)
+            elif sni is not None:
                 add_names(sni, hits)
-        elif sni is not None:
-            add_names(sni, hits)
-        if mac_column is not None:
-            column = mac_column(facts.src_mac)
-            if column is not None:
-                hits += column
-        if sources is not None:
-            address = facts.src_addr
-            if address is not None:
-                starts, cells = sources[address[0]]
-                cell = cells[bisect_right(starts, address[1])]
-                while cell is not None:
-                    column, cell = cell
-                    hits += column
+        if of_mac is not None:
+            entry = of_mac(facts.src_mac)
+            if entry is not None:
+                hits.append(entry)
+        if of_host is not None:
+            entry = of_host(facts.src_addr)
+            if entry is not None:
+                hits.append(entry)
         if add_more is not None:
             add_more(facts, hits)
-        if rest:
-            hits += rest
-        return hits
+        if rest is not None:
+            hits.append(rest)
+        if gathered is not None:
+            gathered += hits
+        side = usual
+        standing = usual_standing
+        iface = facts.src_iface
+        if iface in sides:
+            side = view.side(iface)
+            standing = side.standing
+        if local and address in local:
+            return side.local
+        best = worst
+        winner = side.default
+        for entry in hits:
+            while entry is not None:
+                rank, protocols, ports, check, entry = entry
+                if rank >= best:
+                    break
+                if protocols is not None and proto not in protocols:
+                    if protocols is NOBODY:
+                        hits += check  # lists beside each other: each will have its turn
+                    continue
+                if ports is not None and port not in ports:
+                    continue
+                if check is not None and not check(facts):
+                    continue
+                choice = standing[rank]
+                if choice is None:
+                    choice = view.choice(side, rank)
+                if choice:
+                    best = rank
+                    winner = choice
+                    break
+        return winner
 
-    return find
+    return decide
 
 
 def _more_names(tables: "Tables") -> "Callable[[str, Hits], None]":
@@ -121,12 +172,15 @@ def _more_names(tables: "Tables") -> "Callable[[str, Hits], None]":
     def add(sni: str, hits: "Hits") -> None:
         name = normalise_name(sni)
         dot = name.rfind(".")
-        if tops and dot >= 0 and name[dot + 1 :] in rows:
-            hits += rows[name[dot + 1 :]][2]
+        row = rows.get(name[dot + 1 :]) if tops and dot >= 0 else None
+        if row is not None and row[2] is not None:
+            hits.append(row[2])
         dot = name.rfind(".", 0, dot)
         row = rows.get(name[dot + 1 :])
         while row is not None:
-            hits += row[3] if dot < 0 else row[2]
+            entry = row[3] if dot < 0 else row[2]
+            if entry is not None:
+                hits.append(entry)
             if dot <= 0 or not row[4]:
                 return
             dot = name.rfind(".", 0, dot)
@@ -137,34 +191,39 @@ def _more_names(tables: "Tables") -> "Callable[[str, Hits], None]":
 
 def _more(tables: "Tables") -> "Add | None":
     """Adds what the kinds of keys meet that few rule sets need, None if this one needs none."""
-    if not (tables.exact or tables.intervals or tables.measured or tables.grams or tables.large):
+    sources = tables.src if tables.src[4][0] or tables.src[6][0] else None
+    if not (sources or tables.exact or tables.intervals or tables.measured or tables.grams or tables.large):
         return None
 
     def add(facts: "Facts", hits: "Hits") -> None:
-        for name, columns in tables.exact:
-            hits += columns.get(getattr(facts, name), ())
+        for name, table in tables.exact:
+            _append(table.get(getattr(facts, name)), hits)
+        if sources is not None:
+            source = facts.src_addr
+            if source is not None:
+                starts, cells = sources[source[0]]
+                _append(cells[bisect_right(starts, source[1])], hits)
         for name, (starts, cells) in tables.intervals:
             fact = getattr(facts, name)
             if fact is not None:
-                _add_cells(cells[bisect_right(starts, fact)], hits)
+                _append(cells[bisect_right(starts, fact)], hits)
         for name, (bounds, cells) in tables.measured:
             fact = getattr(facts, name)
             if fact is not None:
-                _add_cells(cells[bisect_left(bounds, fact) + bisect_right(bounds, fact)], hits)
-        for name, literals in tables.grams:
+                _append(cells[bisect_left(bounds, fact) + bisect_right(bounds, fact)], hits)
+        for name, size, parts in tables.grams:
             fact = getattr(facts, name)
             if fact is not None:
-                for gram in grams(normalise_name(fact)):
-                    if gram in literals:
-                        hits += literals[gram]
-        for matches, column in tables.large:
+                for gram in grams(normalise_name(fact), size):
+                    if gram in parts:
+                        hits.append(parts[gram])
+        for matches, entry in tables.large:
             if matches(facts.domain):
-                hits += column
+                hits.append(entry)
 
     return add
 
 
-def _add_cells(cell: "Cell | None", hits: "Hits") -> None:
-    while cell is not None:
-        column, cell = cell
-        hits += column
+def _append(entry: "Entry | None", hits: "Hits") -> None:
+    if entry is not None:
+        hits.append(entry)

@@ -1,23 +1,28 @@
 """Tables of intervals: which rules' ranges hold a number, by one bisection.
 
 The borders of all ranges cut the line into slots; a range covers some slots in a row, and hangs at the
-few nodes of a binary tree over the slots that make it up. A cell is what hangs around one slot, from
-the narrowest node outwards. Memory and time are O(n log n) whatever overlaps whatever.
+few nodes of a binary tree over the slots that make it up. A cell is what hangs around one slot, None
+where nothing does. Memory and time are O(n log n) whatever overlaps whatever.
 """
 
+from array import array
+
+from netpolicy.core.index_column import NOBODY, beside
 from netpolicy.core.index_order import SLICE, sorted_steps
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from netpolicy.core.index_column import Cell, Groups
+    from netpolicy.core.index_column import Entry, Groups
 
-    Steps = Generator[None, None, tuple[list[int], list["Cell | None"]]]
-    MeasuredSteps = Generator[None, None, tuple[list[float], list["Cell | None"]]]
+    Steps = Generator[None, None, tuple[list[int], list["Entry | None"]]]
+    MeasuredSteps = Generator[None, None, tuple[list[float], list["Entry | None"]]]
+
+PAGES = 1 << 16
 
 # The cell of numbers that no rule is asked about.
-EXEMPT: "Cell" = ((), None)
+EXEMPT: "Entry" = (0, NOBODY, None, (), None)
 
 
 def number_steps(
@@ -55,6 +60,23 @@ def number_steps(
     return starts, cells
 
 
+def page_steps(starts: "list[int]") -> "Generator[None, None, array[int]]":
+    """For each 16 bits that an IPv4 address may begin with, how many of the starts are below; one more at the end."""
+    pages = array("I", [0]) * (PAGES + 1)
+    filled = 0
+    for at, start in enumerate(starts):
+        if at % SLICE == 0:
+            yield
+        page = min(start >> 16, PAGES)
+        while filled < page:
+            filled += 1
+            pages[filled] = at
+    while filled < PAGES:
+        filled += 1
+        pages[filled] = len(starts)
+    return pages
+
+
 def measured_steps(bounds_of: "list[tuple[str, float, int]]", groups: "Groups") -> "MeasuredSteps":
     """(bounds, cells) for comparators (operator, bound, group).
 
@@ -75,7 +97,7 @@ def measured_steps(bounds_of: "list[tuple[str, float, int]]", groups: "Groups") 
 
 def _cell_steps(
     count: int, spans: "list[tuple[int, int, int]]", groups: "Groups"
-) -> "Generator[None, None, list[Cell | None]]":
+) -> "Generator[None, None, list[Entry | None]]":
     """The cell of each slot; `spans` are (first slot, last slot, group)."""
     nodes: dict[int, list[int]] = {}
     for number, (first, last, group) in enumerate(spans):
@@ -91,13 +113,16 @@ def _cell_steps(
                 _hang(nodes, right, group)
             left >>= 1
             right >>= 1
-    around: "list[Cell | None]" = [None] * (2 * count)
+    around: "list[Entry | None]" = [None] * (2 * count)
     for node in range(1, 2 * count):
         if node % SLICE == 0:
             yield
         own = nodes.get(node)
         outer = around[node >> 1]
-        around[node] = outer if own is None else (groups.column(own), outer)
+        if own is None:
+            around[node] = outer
+        else:
+            around[node] = groups.list_of(own) if outer is None else beside([groups.list_of(own), outer])
     return around[count:]
 
 

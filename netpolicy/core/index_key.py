@@ -51,6 +51,8 @@ class Popularity:
 
     def key_of(self, fields: "tuple[Field, ...]") -> "Field | None":
         """The field to hang a rule with these fields under, None if none can be looked up."""
+        if len(fields) == 1:
+            return fields[0] if price_of(fields[0]) != NOT_A_KEY else None
         best = None
         lowest = 0
         for field in fields:
@@ -110,7 +112,9 @@ def _price_of_numbers(field: Numbers) -> int:
     return WIDE_PRICE * 2 if field.name.endswith("_port") else NOT_A_KEY
 
 
-def _price_of_names(field: Field) -> int:
+def _price_of_names(field: "Domains | Names") -> int:
+    if isinstance(field, Domains) and field.has_wanted and not field.wanted.others:
+        return PRICES[field.name]
     wanted = wanted_of(field)
     if wanted is None or not wanted.is_complete:
         return NOT_A_KEY

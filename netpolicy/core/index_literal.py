@@ -11,8 +11,9 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from netpolicy.core.domain import DomainPattern
 
-# So many characters are one key of a table of literals.
-GRAM = 3
+# So many characters are one key of a table of literals; a literal hangs under the longest that it has.
+LONG_GRAM = 6
+SHORT_GRAM = 3
 
 
 def literal_of(pattern: "DomainPattern") -> str:
@@ -74,6 +75,14 @@ def _times(text: str, at: int) -> str:
     return text[at : end + 1] if text[end : end + 1] == "?" else text[at:end]
 
 
-def grams(text: str) -> "list[str]":
-    """Every key that the text has in a table of literals."""
-    return [text[at : at + GRAM] for at in range(len(text) - GRAM + 1)]
+def grams(text: str, size: int) -> "list[str]":
+    """Every key of that size that the text has in a table of literals."""
+    return [text[at : at + size] for at in range(len(text) - size + 1)]
+
+
+def gram_size(literal: str) -> int:
+    """The size of the keys that a literal may hang under, 0 for one that is too short."""
+    for size in (LONG_GRAM, SHORT_GRAM):
+        if len(literal) >= size:
+            return size
+    return 0

@@ -7,31 +7,29 @@ case without a final dot. Domains and sni patterns share the table, because most
 
 from netpolicy.core.domain import DomainSet
 from netpolicy.core.field import Domains, Field, Names
-from netpolicy.core.index_literal import GRAM, literal_of
+from netpolicy.core.index_literal import gram_size, literal_of
 from netpolicy.core.index_order import SLICE
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from netpolicy.core.index_column import Column, Groups
+    from netpolicy.core.index_column import Entry, Groups
 
-    # Columns for: a domain below the name, a domain that is the name, the same two for an sni; is there more below.
-    Row = tuple[Column, Column, Column, Column, bool]
+    # The lists for: a domain below the name, a domain that is the name, the same two for an sni; is there more below.
+    Row = tuple[Entry | None, Entry | None, Entry | None, Entry | None, bool]
 
 # What a group wants of a name; a row of the table is made of group * KINDS + kind.
 KINDS = 5
 DOMAIN_SUFFIX, DOMAIN_EXACT, DOMAIN_UNDER, SNI_SUFFIX, SNI_EXACT = range(KINDS)
 
-# Which kinds are in which column of a row.
-COLUMNS = (
+# Which kinds are in which list of a row.
+LISTS = (
     (DOMAIN_SUFFIX, DOMAIN_UNDER),
     (DOMAIN_SUFFIX, DOMAIN_EXACT),
     (SNI_SUFFIX,),
     (SNI_SUFFIX, SNI_EXACT),
 )
-
-NOT_LONG_ENOUGH = GRAM - 1
 
 
 class Wanted:
@@ -46,7 +44,7 @@ class Wanted:
 
     def take_literal(self, literal: str) -> None:
         """Note a text that has to occur; too short a one is no way."""
-        if len(literal) > NOT_LONG_ENOUGH:
+        if gram_size(literal):
             self.literals.append(literal)
         else:
             self.is_complete = False
@@ -101,29 +99,36 @@ def _is_plain(name: str) -> bool:
 
 def name_steps(
     wanted: "list[tuple[int, list[tuple[int, str]]]]", groups: "Groups"
-) -> "Generator[None, None, dict[str, Row]]":
-    """The rows by name, for the words of groups."""
-    codes: dict[str, list[int]] = {}
+) -> "Generator[None, None, tuple[dict[str, Row], bool]]":
+    """The rows by name, for the words of groups, and whether there are names of one label."""
+    codes: dict[str, int | list[int]] = {}  # a list where there is more than one
     below: set[str] = set()
     done = 0
+    tops = False
     for group, words in wanted:
         for kind, word in words:
             if done % SLICE == 0:
                 yield
             done += 1
             code = group * KINDS + kind
-            if word in codes:
-                codes[word].append(code)
+            known = codes.get(word)
+            if known is None:
+                codes[word] = code
+                dot = word.find(".")
+                end = word.rfind(".")
+                if dot < end:
+                    _note_parents(word, dot, end, below)
+                tops = tops or dot < 0
+            elif isinstance(known, list):
+                known.append(code)
             else:
-                codes[word] = [code]
-                _note_parents(word, below)
-    return (yield from _row_steps(codes, below, groups))
+                codes[word] = [known, code]
+    rows = yield from _row_steps(codes, below, groups)
+    return rows, tops
 
 
-def _note_parents(word: str, below: "set[str]") -> None:
-    """Each parent of two labels or more has more below it."""
-    dot = word.find(".")
-    end = word.rfind(".")
+def _note_parents(word: str, dot: int, end: int, below: "set[str]") -> None:
+    """Each parent of two labels or more has more below it. `dot` and `end`: the first and the last dot."""
     while dot < end:
         word = word[dot + 1 :]
         if word in below:
@@ -134,19 +139,23 @@ def _note_parents(word: str, below: "set[str]") -> None:
 
 
 def _row_steps(
-    codes: "dict[str, list[int]]", below: "set[str]", groups: "Groups"
+    codes: "dict[str, int | list[int]]", below: "set[str]", groups: "Groups"
 ) -> "Generator[None, None, dict[str, Row]]":
-    made: dict[tuple[tuple[int, ...], bool], Row] = {}
+    made: dict[object, Row] = {}
     rows: dict[str, Row] = {}
-    for number, word in enumerate(codes):
-        if number % SLICE == 0:
+    done = 0
+    for word in codes:
+        if done % SLICE == 0:
             yield
-        key = (tuple(codes[word]), word in below)
+        done += 1
+        found = codes[word]
+        is_more = word in below
+        key = (tuple(found), is_more) if isinstance(found, list) else 2 * found + is_more
         row = made.get(key)
         if row is None:
-            row = made[key] = _row(key[0], key[1], groups)
+            row = made[key] = _row(found if isinstance(found, list) else [found], is_more, groups)
         rows[word] = row
-    passing: Row = ((), (), (), (), True)
+    passing: Row = (None, None, None, None, True)
     for number, word in enumerate(below):
         if number % SLICE == 0:
             yield
@@ -155,9 +164,11 @@ def _row_steps(
     return rows
 
 
-def _row(codes: "tuple[int, ...]", is_more_below: bool, groups: "Groups") -> "Row":
-    columns: list[Column] = []
-    for kinds in COLUMNS:
-        numbers = sorted({code // KINDS for code in codes if code % KINDS in kinds})
-        columns.append(groups.column(numbers) if numbers else ())
-    return (columns[0], columns[1], columns[2], columns[3], is_more_below)
+def _row(codes: "list[int]", is_more_below: bool, groups: "Groups") -> "Row":
+    lists: "list[Entry | None]" = []
+    for kinds in LISTS:
+        numbers = [code // KINDS for code in codes if code % KINDS in kinds]
+        if len(numbers) > 1:
+            numbers = sorted(set(numbers))
+        lists.append(groups.list_of(numbers) if numbers else None)
+    return (lists[0], lists[1], lists[2], lists[3], is_more_below)

@@ -6,47 +6,55 @@ Filled once from the groups, in slices; never changed afterwards. Data: the fiel
 from netpolicy.core.address import V4, V6
 from netpolicy.core.evaluate import UNSTEERED
 from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Numbers, Words
-from netpolicy.core.index_interval import measured_steps, number_steps
+from netpolicy.core.index_interval import measured_steps, number_steps, page_steps
 from netpolicy.core.index_key import MAX_WRITTEN_OUT
-from netpolicy.core.index_literal import grams
+from netpolicy.core.index_literal import gram_size, grams
 from netpolicy.core.index_name import name_steps, wanted_of
 from netpolicy.core.index_order import SLICE
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Generator
+    from typing import TypeVar
 
-    from netpolicy.core.index_column import Cell, Column, Groups
+    from netpolicy.core.index_column import Entry, Groups
     from netpolicy.core.index_name import Row
 
-    Intervals = tuple[list[int], list[Cell | None]]
-    Measured = tuple[list[float], list[Cell | None]]
+    Name = TypeVar("Name", str, tuple[str, int])
+    Intervals = tuple[list[int], list[Entry | None]]
+    Measured = tuple[list[float], list[Entry | None]]
 
 # A list of more names than this stays the set that the rule has: a table would hold them twice.
 MAX_ROWS = 20_000
+
+# From so many ranges on, a bisection among those of a sixteenth bit is worth the table that it needs.
+MANY_RANGES = 1000
 
 NOWHERE: "Intervals" = ([], [None])
 
 
 class Tables:
-    """Columns by key. What nobody asks for is empty, and a decision does not look there."""
+    """Lists by key. What nobody asks for is empty, and a decision does not look there."""
 
     __slots__ = (
-        "dest", "dest_ports", "exact", "grams", "intervals", "large", "macs", "measured", "names", "rest", "src",
-        "tops",
+        "dest", "dest_ports", "exact", "grams", "hosts", "intervals", "large", "macs", "measured", "names",
+        "pages", "rest", "src", "tops",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.rest: Column = ()  # rules that no table holds
+        self.rest: Entry | None = None  # rules that no table holds
         self.dest: dict[int, Intervals] = {}  # by family
+        self.pages: "array[int] | None" = None  # of the IPv4 destinations, where they are many
         self.src: dict[int, Intervals] = {}
+        self.hosts: dict[object, Entry] = {}  # single source addresses
         self.names: dict[str, Row] = {}
         self.tops = False  # whether there are names of one label
-        self.large: list[tuple[Callable[[object], bool], Column]] = []  # long lists of domains
-        self.grams: list[tuple[str, dict[object, Column]]] = []  # (fact, by a part of its text)
-        self.dest_ports: dict[object, Column] = {}
-        self.macs: dict[object, Column] = {}
-        self.exact: list[tuple[str, dict[object, Column]]] = []  # (fact, by its value)
+        self.large: list[tuple[Callable[[object], bool], Entry]] = []  # long lists of domains
+        self.grams: list[tuple[str, int, dict[object, Entry]]] = []  # (fact, size of its parts, by a part)
+        self.dest_ports: dict[object, Entry] = {}
+        self.macs: dict[object, Entry] = {}
+        self.exact: list[tuple[str, dict[object, Entry]]] = []  # (fact, by its value)
         self.intervals: list[tuple[str, Intervals]] = []
         self.measured: list[tuple[str, Measured]] = []
 
@@ -66,7 +74,7 @@ class Filling:
         self._bounds: dict[str, list[tuple[str, float, int]]] = {}
         self._words: list[tuple[int, list[tuple[int, str]]]] = []
         self._large: list[tuple[Callable[[object], bool], int]] = []
-        self._grams: dict[str, dict[object, list[int]]] = {}
+        self._grams: dict[tuple[str, int], dict[object, list[int]]] = {}
         self._crowds: dict[str, int] = {}
 
     def steps(self) -> "Generator[None, None, Tables]":
@@ -77,7 +85,9 @@ class Filling:
             if done >= SLICE // 4:
                 done = 0
                 yield
-            done += 1 + self._take(number, field) // 8
+            keys = self._take(number, field)
+            self._groups.note_keys(number, keys)
+            done += 1 + keys // 8
         yield
         yield from self._address_steps(tables)
         yield from self._name_steps(tables)
@@ -102,9 +112,14 @@ class Filling:
 
     def _take_addresses(self, group: int, field: Addresses) -> int:
         count = 0
+        is_source = field.name == "src_addr"
         for family in (V4, V6):
             ranges = self._ranges.setdefault((field.name, family), [])
-            ranges += [(low, high, group) for low, high in field.ranges[family]]
+            for low, high in field.ranges[family]:
+                if is_source and low == high:
+                    _hang(self._exact, "src_addr", (family, low), group)
+                else:
+                    ranges.append((low, high, group))
             count += len(field.ranges[family])
         return count
 
@@ -127,14 +142,14 @@ class Filling:
             return 1
         self._words.append((group, wanted.words))
         for literal in wanted.literals:
-            _hang(self._grams, field.name, self._rarest(literal), group)
+            _hang(self._grams, (field.name, gram_size(literal)), self._rarest(literal), group)
         return len(wanted.words) + len(wanted.literals)
 
     def _rarest(self, literal: str) -> str:
         """The part of the literal under which the fewest hang so far."""
         best = ""
         least = -1
-        for gram in grams(literal):
+        for gram in grams(literal, gram_size(literal)):
             crowd = self._crowds.get(gram, 0)
             if least < 0 or crowd < least:
                 best, least = gram, crowd
@@ -146,40 +161,43 @@ class Filling:
             exempt = tuple([(low, high) for low, high, _ in UNSTEERED[family]])
             ranges = self._ranges.pop(("dest_addr", family), [])
             tables.dest[family] = yield from number_steps(ranges, self._groups, exempt)
+            if family == V4 and len(ranges) > MANY_RANGES:
+                tables.pages = yield from page_steps(tables.dest[V4][0])
             ranges = self._ranges.pop(("src_addr", family), [])
             tables.src[family] = (yield from number_steps(ranges, self._groups)) if ranges else NOWHERE
 
     def _name_steps(self, tables: Tables) -> "Generator[None, None, None]":
-        tables.names = yield from name_steps(self._words, self._groups)
-        tables.tops = any("." not in word for _, words in self._words for _, word in words)
-        tables.large = [(matches, self._groups.column((group,))) for matches, group in self._large]
-        for name in sorted(self._grams):
-            tables.grams.append((name, (yield from self._column_steps(self._grams[name]))))
+        tables.names, tables.tops = yield from name_steps(self._words, self._groups)
+        tables.large = [(matches, self._groups.list_of([group])) for matches, group in self._large]
+        for name, size in sorted(self._grams):
+            tables.grams.append((name, size, (yield from self._list_steps(self._grams[name, size]))))
 
     def _number_steps(self, tables: Tables) -> "Generator[None, None, None]":
         for name in sorted(self._exact):
-            columns = yield from self._column_steps(self._exact[name])
+            lists = yield from self._list_steps(self._exact[name])
             if name == "dest_port":
-                tables.dest_ports = columns
+                tables.dest_ports = lists
+            elif name == "src_addr":
+                tables.hosts = lists
             elif name == "src_mac":
-                tables.macs = columns
+                tables.macs = lists
             else:
-                tables.exact.append((name, columns))
+                tables.exact.append((name, lists))
         for name in sorted(self._wide):
             tables.intervals.append((name, (yield from number_steps(self._wide[name], self._groups))))
         for name in sorted(self._bounds):
             tables.measured.append((name, (yield from measured_steps(self._bounds[name], self._groups))))
 
-    def _column_steps(self, hung: "dict[object, list[int]]") -> "Generator[None, None, dict[object, Column]]":
-        columns = {}
+    def _list_steps(self, hung: "dict[object, list[int]]") -> "Generator[None, None, dict[object, Entry]]":
+        lists = {}
         for number, key in enumerate(hung):
             if number % SLICE == 0:
                 yield
-            columns[key] = self._groups.column(hung[key])
-        return columns
+            lists[key] = self._groups.list_of(hung[key])
+        return lists
 
 
-def _hang(tables: "dict[str, dict[object, list[int]]]", name: str, key: object, group: int) -> None:
+def _hang(tables: "dict[Name, dict[object, list[int]]]", name: "Name", key: object, group: int) -> None:
     table = tables.get(name)
     if table is None:
         table = tables[name] = {}

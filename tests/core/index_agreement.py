@@ -58,8 +58,8 @@ PATTERNS = (
     "*..com", "**", "*.co.uk*", "xn--*", "*tracker.net", "*.localhost", "localhost", "*r", "co*",
 )  # fmt: skip
 EXPRESSIONS = (
-    "^a\\.", "track(er)?\\.", "ex.mple", "[a-c]\\.example\\.com$", "^(?:com|uk)$", "a|b", "x+\\.co", "amp{1,2}le", "\\d",
-    "(b\\.)+a", "[]x]", "exa?mple\\.(com|org)", "^$", "[^a-z.]", "tra[c\\]]k", "loc\\.?al*host",
+    "^a\\.", "track(er)?\\.", "ex.mple", "[a-c]\\.example\\.com$", "^(?:com|uk)$", "a|b", "x+\\.co", "amp{1,2}le",
+    "\\d", "(b\\.)+a", "[]x]", "exa?mple\\.(com|org)", "^$", "[^a-z.]", "tra[c\\]]k", "loc\\.?al*host",
 )  # fmt: skip
 ADDRESSES = (
     "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "10.1.2.0-10.1.2.9", "192.0.2.0/24", "192.0.2.128/25",

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from netpolicy.core.domain import parse_domain
-from netpolicy.core.index_literal import grams, literal_of, literal_of_regex
+from netpolicy.core.index_literal import gram_size, grams, literal_of, literal_of_regex
 from netpolicy.core.pattern import compile_pattern
 from netpolicy.core.value import ValueProblem
 
@@ -85,5 +85,6 @@ def test_the_literal_of_a_keyword_is_the_keyword() -> None:
 
 
 def test_every_part_of_a_text_is_a_key() -> None:
-    assert grams("abcde") == ["abc", "bcd", "cde"]
-    assert grams("ab") == []
+    assert grams("abcde", 3) == ["abc", "bcd", "cde"]
+    assert grams("ab", 3) == []
+    assert [gram_size(text) for text in ("ab", "abc", "abcde", "abcdef", "abcdefg")] == [0, 3, 3, 6, 6]
