@@ -23,6 +23,8 @@ from benchmarks.talk import Bulk, Connections, Datagrams
 from netpolicy.core.model import Ruleset
 
 BATCH = 64
+ENDLESS = 1 << 30
+FEWEST = 256  # packets or connections in a sample, however slow: fewer would not meet all ranks alike
 NEW_FLOWS = 32_768  # in one sample at most: half of what the smallest conntrack table holds
 OPEN_FLOWS = 512
 CHECKED_FLOWS = 200
@@ -126,7 +128,7 @@ def _forward(course: Course, rules: int, seconds: float, ends: Ends) -> Sample:
     """Small packets of open flows, with next to nothing at both ends: nearly the router alone."""
     sender = course.sender(flows(OPEN_FLOWS, rules))
     ends.append(sender.close)
-    return lambda: _frames(course, sender, seconds, 1 << 30)
+    return lambda: _frames(course, sender, seconds, ENDLESS)
 
 
 def _new(course: Course, rules: int, seconds: float, ends: Ends) -> Sample:
@@ -151,7 +153,7 @@ def _frames(course: Course, sender: Sender, seconds: float, most: int) -> float:
 def _burst(sender: Sender, seconds: float, most: int) -> int:
     first = sender.passed
     until = time.perf_counter() + seconds
-    while time.perf_counter() < until and sender.passed - first < most:
+    while sender.passed - first < min(FEWEST, most) or (time.perf_counter() < until and sender.passed - first < most):
         sender.send(BATCH)
     return sender.passed - first
 
@@ -163,7 +165,7 @@ def _connections(course: Course, rules: int, seconds: float, ends: Ends) -> Samp
 
     def sample() -> float:
         course.forget()
-        return _per_second(lambda: talk.run(seconds))
+        return _per_second(lambda: talk.run(seconds, FEWEST // 2))
 
     return sample
 

@@ -62,12 +62,12 @@ class Connections:
         with course.server.entered():
             self._servers = {port: _listener(port) for port in PORTS}
 
-    def run(self, seconds: float) -> int:
-        """Connections made in about that time, one after the other."""
+    def run(self, seconds: float, fewest: int) -> int:
+        """Connections made in about that time, one after the other; so many at least."""
         made = 0
         with self._course.client.entered():
             until = time.perf_counter() + seconds
-            while time.perf_counter() < until:
+            while made < fewest or time.perf_counter() < until:
                 self._one(*self._targets[self._at % len(self._targets)])
                 self._at += 1
                 made += 1
