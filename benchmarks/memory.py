@@ -30,6 +30,7 @@ PAUSE = 0.05
 
 # -S: without the site packages there is nothing but the standard library.
 PROFILES = {"full": (), "light": ("-S",)}
+SAID = "said"  # what the daemon writes
 FIELDS = ("VmRSS", "VmHWM")
 
 
@@ -78,7 +79,7 @@ def measured(size: int, switches: tuple[str, ...]) -> dict[str, float]:
         (place / "netpolicy").write_text(configuration(ruleset(size)), encoding="utf-8")
         process = _started(course, place, switches)
         try:
-            _settled(process, str(place / "bus"))
+            _settled(process, place)
             return _memory_of(process.pid)
         finally:
             process.terminate()
@@ -89,25 +90,26 @@ def measured(size: int, switches: tuple[str, ...]) -> dict[str, float]:
 def _started(course: Course, folder: Path, switches: tuple[str, ...]) -> subprocess.Popen[bytes]:
     command = [sys.executable, *switches, "-m", "netpolicy.daemon.main", "--config", str(folder / "netpolicy"),
                "--state-dir", str(folder / "state"), "--socket", str(folder / "bus")]  # fmt: skip
-    with course.router.entered():
+    with course.router.entered(), open(folder / SAID, "wb") as said:
         return subprocess.Popen(
             command,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
         )
 
 
-def _settled(process: subprocess.Popen[bytes], bus: str) -> None:
+def _settled(process: subprocess.Popen[bytes], folder: Path) -> None:
     """Another process cannot be awaited: it is asked again. It is settled when it says so twice and used no time."""
     until = time.monotonic() + PATIENCE
     quiet = -1
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise RuntimeError(f"netpolicyd ended with {process.returncode}")
+            said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
+            raise RuntimeError(f"netpolicyd ended with {process.returncode}: {said[-500:].strip()}")
         used = _ticks(process.pid)
-        if _in_sync(bus) and used == quiet:
+        if _in_sync(str(folder / "bus")) and used == quiet:
             return
         quiet = used
         time.sleep(PAUSE * 4)

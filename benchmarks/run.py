@@ -35,8 +35,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"bench: there is no family {', '.join(given.only)}; there are {known}", file=sys.stderr)
         return 2
     described = machine.describe(given.rounds, given.sizes)
-    results = [result for name, family in chosen for result in _run(name, family, options)]
-    report.write(given.folder, results, {**described, "left_out": LEFT_OUT})
+    results: list[Result] = []
+    for name, family in chosen:
+        results += _run(name, family, options)
+        # After each: what was measured is there also when a later family fails.
+        report.write(given.folder, results, {**described, "left_out": LEFT_OUT})
     print(f"results in {given.folder}", file=sys.stderr)
     return 0
 
