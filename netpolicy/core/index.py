@@ -66,7 +66,10 @@ class Building:
         tables = yield from Filling(groups).steps()
         tables.rest = linked(unkeyed) if unkeyed else None
         yield
-        self.index = Index(self._ruleset, tuple(rules), tables)
+        ranked = tuple(rules)
+        yield
+        yield from groups.release_steps()
+        self.index = Index(self._ruleset, ranked, tables)
 
 
 def build(ruleset: Ruleset) -> Index:
@@ -88,6 +91,9 @@ def _hanging_steps(rules: "list[Rule]", popularity: Popularity, groups: Groups) 
         key = popularity.key_of(rule.fields)
         if key is None:
             unkeyed.append(conditions.entry(rank, rule.fields))
+            continue
+        if len(rule.fields) == 1 and is_exact_key(key):
+            groups.add(key_text(key), key, (rank, None, None, None, None))
             continue
         asked = [field for field in rule.fields if field is not key or not is_exact_key(field)]
         groups.add(key_text(key), key, conditions.entry(rank, asked))

@@ -5,9 +5,11 @@ keys it hangs. Lists are linked, so that the usual one, of one rule, is one obje
 list: lists of few entries that meet under one key are merged, long ones stand beside each other.
 """
 
+from netpolicy.core.index_order import SLICE, sorted_steps
+
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from typing import Any
 
     from netpolicy.core.field import Field
@@ -58,6 +60,29 @@ class Groups:
             found = self._lists[key] = self._made(numbers)
         return found
 
+    def list_steps(self, numbers: "list[int]") -> "Generator[None, None, Entry]":
+        """The same in slices, for groups that may be thousands."""
+        if len(numbers) > SLICE and tuple(numbers) not in self._lists:
+            merged: list[Entry] = []
+            for at in range(0, len(numbers), SLICE):
+                yield
+                for number in numbers[at : at + SLICE]:
+                    merged += self._entries[number]
+            return (yield from _linked_steps(merged))
+        return self.list_of(numbers)
+
+    def release_steps(self) -> "Generator[None, None, None]":
+        """Forget everything but the lists themselves; at once it would hold the loop."""
+        for table in (self._lists, self._numbers):
+            while table:
+                for _ in range(min(len(table), 2 * SLICE)):
+                    table.popitem()
+                yield
+        for row in (self._entries, self.fields):
+            while row:
+                del row[-2 * SLICE :]
+                yield
+
     def _made(self, numbers: "list[int]") -> "Entry":
         if len(numbers) == 1:
             return linked(self._entries[numbers[0]])
@@ -69,8 +94,32 @@ class Groups:
             else:
                 lists.append(self.list_of([number]))
         if merged:
-            lists.append(linked(sorted(merged, key=_rank)))
+            lists.append(linked(in_order(merged)))
         return beside(lists)
+
+
+def in_order(entries: "list[Entry]") -> "list[Entry]":
+    """The entries by rank. Mostly they are: then nothing is done."""
+    last = -1
+    for entry in entries:
+        if entry[0] < last:
+            return sorted(entries, key=_rank)
+        last = entry[0]
+    return entries
+
+
+def _linked_steps(entries: "list[Entry]") -> "Generator[None, None, Entry]":
+    """The first of these entries, in any order, each leading to the next by rank."""
+    ranks = yield from sorted_steps([entry[0] for entry in entries])
+    yield
+    by_rank = {entry[0]: entry for entry in entries}
+    following = by_rank[ranks[-1]]
+    for at in range(len(ranks) - 2, -1, -1):
+        if at % SLICE == 0:
+            yield
+        rank, protocols, ports, check, _ = by_rank[ranks[at]]
+        following = (rank, protocols, ports, check, following)
+    return following
 
 
 def linked(entries: "list[Entry]") -> "Entry":

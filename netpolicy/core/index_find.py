@@ -1,7 +1,7 @@
 """The decision itself: one look-up for each kind of key that rules use, then the rules found there, by rank.
 
 The path of every decision, so it is one long function on purpose: a call costs CPython as much as two
-look-ups. Which rules stand, and where they lead, is not known here but asked of the view, once.
+look-ups. Which rules stand, and where they lead, is not known here but asked once and kept.
 """
 
 from netpolicy.core.bisection import bisect_left, bisect_right
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from netpolicy.core.facts import Facts
     from netpolicy.core.index_column import Entry
     from netpolicy.core.index_table import Tables
-    from netpolicy.core.index_view import Choice, View
+    from netpolicy.core.index_view import Choice, Outcomes
 
     Hits = list[Entry]
     # With a list as second argument, that gets the lists of entries which the facts meet.
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 DHCP_PORTS = frozenset([port for _, _, port in UNSTEERED_PORTS])
 
 
-def decider(tables: "Tables", view: "View") -> "Decide":
-    """The function that decides in a view. Everything it needs is at hand, nothing is looked up twice."""
+def decider(tables: "Tables", outcomes: "Outcomes") -> "Decide":
+    """The function that decides where rules have these outcomes. All that it needs is at hand, nothing is looked up twice."""
     starts4, cells4 = tables.dest[4]
     starts6, cells6 = tables.dest[6]
     pages = tables.pages
@@ -41,10 +41,10 @@ def decider(tables: "Tables", view: "View") -> "Decide":
     rest = tables.rest
     add_names = _more_names(tables)
     add_more = _more(tables)
-    exempt, usual, sides = view.exempt, view.usual, view.sides
+    exempt, usual, sides = outcomes.exempt, outcomes.usual, outcomes.sides
     usual_standing = usual.standing
-    local = frozenset(view.world.local)
-    worst = len(view.rules)
+    local = frozenset(outcomes.world.local)
+    worst = len(outcomes.rules)
 
     def decide(facts: "Facts", gathered: "Hits | None" = None) -> "Choice":
         hits: Hits = []
@@ -134,7 +134,7 @@ def decider(tables: "Tables", view: "View") -> "Decide":
         standing = usual_standing
         iface = facts.src_iface
         if iface in sides:
-            side = view.side(iface)
+            side = outcomes.side(iface)
             standing = side.standing
         if local and address in local:
             return side.local
@@ -155,7 +155,7 @@ def decider(tables: "Tables", view: "View") -> "Decide":
                     continue
                 choice = standing[rank]
                 if choice is None:
-                    choice = view.choice(side, rank)
+                    choice = outcomes.choice(side, rank)
                 if choice:
                     best = rank
                     winner = choice

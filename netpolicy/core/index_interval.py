@@ -33,26 +33,22 @@ def number_steps(
     `ranges` are (low, high, group), inclusive, those of one group disjoint; whatever is in the
     disjoint ranges `exempt` has the cell EXEMPT.
     """
-    borders: set[int] = set()
-    for at, (low, high, _) in enumerate(ranges):
-        if at % SLICE == 0:
-            yield
-        borders.add(low)
-        borders.add(high + 1)
-    for low, high in exempt:
-        borders.add(low)
-        borders.add(high + 1)
+    borders = {low for low, _ in exempt}
+    borders.update([high + 1 for _, high in exempt])
+    for at in range(0, len(ranges), SLICE):
+        yield
+        part = ranges[at : at + SLICE]
+        borders.update([low for low, _, _ in part])
+        borders.update([high + 1 for _, high, _ in part])
     starts = yield from sorted_steps(list(borders))
     slots: dict[int, int] = {}
-    for at, start in enumerate(starts):
-        if at % SLICE == 0:
-            yield
-        slots[start] = at
-    spans = []
-    for at, (low, high, group) in enumerate(ranges):
-        if at % SLICE == 0:
-            yield
-        spans.append((slots[low] + 1, slots[high + 1], group))
+    for at in range(0, len(starts), SLICE):
+        yield
+        slots.update(zip(starts[at : at + SLICE], range(at, at + SLICE)))  # noqa: B905 - the last part is shorter
+    spans: list[tuple[int, int, int]] = []
+    for at in range(0, len(ranges), SLICE):
+        yield
+        spans += [(slots[low] + 1, slots[high + 1], group) for low, high, group in ranges[at : at + SLICE]]
     cells = yield from _cell_steps(len(starts) + 1, spans, groups)
     for low, high in exempt:
         for slot in range(slots[low] + 1, slots[high + 1] + 1):
@@ -62,19 +58,17 @@ def number_steps(
 
 def page_steps(starts: "list[int]") -> "Generator[None, None, array[int]]":
     """For each 16 bits that an IPv4 address may begin with, how many of the starts are below; one more at the end."""
-    pages = array("I", [0]) * (PAGES + 1)
-    filled = 0
+    pages = [0]
+    last = 0
     for at, start in enumerate(starts):
         if at % SLICE == 0:
             yield
         page = min(start >> 16, PAGES)
-        while filled < page:
-            filled += 1
-            pages[filled] = at
-    while filled < PAGES:
-        filled += 1
-        pages[filled] = len(starts)
-    return pages
+        if page != last:
+            pages += [at] * (page - last)
+            last = page
+    pages += [len(starts)] * (PAGES - last)
+    return array("I", pages)
 
 
 def measured_steps(bounds_of: "list[tuple[str, float, int]]", groups: "Groups") -> "MeasuredSteps":
@@ -84,10 +78,13 @@ def measured_steps(bounds_of: "list[tuple[str, float, int]]", groups: "Groups") 
     is a bound itself, even between two of them.
     """
     bounds = yield from sorted_steps(list({bound for _, bound, _ in bounds_of}))
+    yield
     slots = {bound: 2 * at + 1 for at, bound in enumerate(bounds)}
     last = 2 * len(bounds)
     spans = []
-    for operator, bound, group in bounds_of:
+    for number, (operator, bound, group) in enumerate(bounds_of):
+        if number % SLICE == 0:
+            yield
         slot = slots[bound]
         first = {">": slot + 1, ">=": slot, "==": slot}.get(operator, 0)
         spans.append((first, {"<": slot - 1, "<=": slot, "==": slot}.get(operator, last), group))
@@ -103,6 +100,9 @@ def _cell_steps(
     for number, (first, last, group) in enumerate(spans):
         if number % (SLICE // 4) == 0:
             yield
+        if first == last:
+            _hang(nodes, first + count, group)
+            continue
         left, right = first + count, last + count + 1
         while left < right:
             if left & 1:
@@ -114,15 +114,20 @@ def _cell_steps(
             left >>= 1
             right >>= 1
     around: "list[Entry | None]" = [None] * (2 * count)
+    done = 0
     for node in range(1, 2 * count):
-        if node % SLICE == 0:
+        if done >= SLICE:
+            done = 0
             yield
-        own = nodes.get(node)
+        done += 1
+        own = nodes.pop(node, None)
         outer = around[node >> 1]
         if own is None:
             around[node] = outer
-        else:
-            around[node] = groups.list_of(own) if outer is None else beside([groups.list_of(own), outer])
+            continue
+        done += 2 * len(own)
+        inner = (yield from groups.list_steps(own)) if len(own) > SLICE else groups.list_of(own)
+        around[node] = inner if outer is None else beside([inner, outer])
     return around[count:]
 
 

@@ -6,7 +6,7 @@ costs time, never a wrong decision. Data: the fields of the rules.
 
 from netpolicy.core.address import V4, V6
 from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Numbers, Schedules, Words
-from netpolicy.core.index_name import wanted_of
+from netpolicy.core.index_name import has_only_words, wanted_of
 
 # How common a value of that kind is in traffic, about: the larger, the worse a key.
 PRICES = {
@@ -113,9 +113,9 @@ def _price_of_numbers(field: Numbers) -> int:
 
 
 def _price_of_names(field: "Domains | Names") -> int:
-    if isinstance(field, Domains) and field.has_wanted and not field.wanted.others:
+    if has_only_words(field):
         return PRICES[field.name]
     wanted = wanted_of(field)
     if wanted is None or not wanted.is_complete:
         return NOT_A_KEY
-    return LITERAL_PRICE if wanted.literals else PRICES[field.name]
+    return LITERAL_PRICE

@@ -12,7 +12,7 @@ from netpolicy.core.index_order import SLICE
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Collection, Generator
 
     from netpolicy.core.index_column import Entry, Groups
 
@@ -38,7 +38,7 @@ class Wanted:
     __slots__ = ("is_complete", "literals", "words")
 
     def __init__(self) -> None:
-        self.words: list[tuple[int, str]] = []  # (kind, name)
+        self.words: list[tuple[int, Collection[str]]] = []  # (kind, names)
         self.literals: list[str] = []  # one of them occurs in the name
         self.is_complete = True
 
@@ -56,9 +56,15 @@ def is_exact_key(field: Field) -> bool:
         unwanted = field.unwanted
         return not (field.wanted.others or unwanted.suffix or unwanted.exact or unwanted.under or unwanted.others)
     if isinstance(field, Names):
-        wanted = wanted_of(field)
-        return wanted is not None and not wanted.literals and not field.unwanted
+        return not field.unwanted and has_only_words(field)
     return True
+
+
+def has_only_words(field: "Domains | Names") -> bool:
+    """Whether all that the field wants, and that is something, are names for the table."""
+    if isinstance(field, Domains):
+        return field.has_wanted and not field.wanted.others
+    return field.wanted != () and all([_word_of(pattern) for pattern in field.wanted])
 
 
 def wanted_of(field: Field) -> "Wanted | None":
@@ -72,9 +78,11 @@ def wanted_of(field: Field) -> "Wanted | None":
 
 def _of_domains(names: DomainSet) -> Wanted:
     found = Wanted()
-    for kind, words in ((DOMAIN_SUFFIX, names.suffix), (DOMAIN_EXACT, names.exact), (DOMAIN_UNDER, names.under)):
-        for word in words:
-            found.words.append((kind, word))
+    found.words = [
+        (kind, words)
+        for kind, words in ((DOMAIN_SUFFIX, names.suffix), (DOMAIN_EXACT, names.exact), (DOMAIN_UNDER, names.under))
+        if words
+    ]
     for pattern in names.others:
         found.take_literal(literal_of(pattern))
     return found
@@ -83,34 +91,35 @@ def _of_domains(names: DomainSet) -> Wanted:
 def _of_patterns(patterns: "tuple[str, ...]") -> Wanted:
     found = Wanted()
     for pattern in patterns:
-        bare = pattern[2:] if pattern.startswith("*.") else pattern
-        if "*" in bare or not _is_plain(bare):
-            # Without its dot, too: "*.x" is x itself as well, but "*.x*" needs it.
-            found.take_literal(pattern.strip("*") if bare.endswith("*") else bare.strip("*"))
+        word = _word_of(pattern)
+        if word:
+            found.words.append((SNI_EXACT if word == pattern else SNI_SUFFIX, (word,)))
+        elif pattern.startswith("*.") and not pattern.endswith("*"):
+            found.take_literal(pattern[2:])  # "*.x" is x itself as well
         else:
-            found.words.append((SNI_EXACT if bare == pattern else SNI_SUFFIX, bare))
+            found.take_literal(pattern.strip("*"))
     return found
 
 
-def _is_plain(name: str) -> bool:
-    """Whether no label is empty: only such names can be walked label by label."""
-    return name != "" and ".." not in name and name[0] != "." and name[-1] != "."
+def _word_of(pattern: str) -> str:
+    """The name in an sni pattern, "" where it is none that can be walked label by label."""
+    word = pattern[2:] if pattern.startswith("*.") else pattern
+    return "" if "*" in word or ".." in word or word[:1] == "." or word[-1:] == "." else word
 
 
 def name_steps(
-    wanted: "list[tuple[int, list[tuple[int, str]]]]", groups: "Groups"
+    wanted: "list[tuple[int, Collection[str]]]", groups: "Groups"
 ) -> "Generator[None, None, tuple[dict[str, Row], bool]]":
-    """The rows by name, for the words of groups, and whether there are names of one label."""
+    """The rows by name, and whether there are names of one label. `wanted` is (group * KINDS + kind, names)."""
     codes: dict[str, int | list[int]] = {}  # a list where there is more than one
     below: set[str] = set()
     done = 0
     tops = False
-    for group, words in wanted:
-        for kind, word in words:
+    for code, words in wanted:
+        for word in words:
             if done % SLICE == 0:
                 yield
             done += 1
-            code = group * KINDS + kind
             known = codes.get(word)
             if known is None:
                 codes[word] = code
@@ -144,11 +153,11 @@ def _row_steps(
     made: dict[object, Row] = {}
     rows: dict[str, Row] = {}
     done = 0
-    for word in codes:
+    while codes:  # emptied on the way: to free it at once would take as long as ten steps
         if done % SLICE == 0:
             yield
         done += 1
-        found = codes[word]
+        word, found = codes.popitem()
         is_more = word in below
         key = (tuple(found), is_more) if isinstance(found, list) else 2 * found + is_more
         row = made.get(key)
@@ -165,7 +174,12 @@ def _row_steps(
 
 
 def _row(codes: "list[int]", is_more_below: bool, groups: "Groups") -> "Row":
-    lists: "list[Entry | None]" = []
+    lists: "list[Entry | None]"
+    if len(codes) == 1:
+        entry = groups.list_of([codes[0] // KINDS])
+        lists = [entry if codes[0] % KINDS in kinds else None for kinds in LISTS]
+        return (lists[0], lists[1], lists[2], lists[3], is_more_below)
+    lists = []
     for kinds in LISTS:
         numbers = [code // KINDS for code in codes if code % KINDS in kinds]
         if len(numbers) > 1:

@@ -9,13 +9,13 @@ from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, N
 from netpolicy.core.index_interval import measured_steps, number_steps, page_steps
 from netpolicy.core.index_key import MAX_WRITTEN_OUT
 from netpolicy.core.index_literal import gram_size, grams
-from netpolicy.core.index_name import name_steps, wanted_of
+from netpolicy.core.index_name import KINDS, name_steps, wanted_of
 from netpolicy.core.index_order import SLICE
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Collection, Generator
     from typing import TypeVar
 
     from netpolicy.core.index_column import Entry, Groups
@@ -72,7 +72,7 @@ class Filling:
         self._wide: dict[str, list[tuple[int, int, int]]] = {}
         self._exact: dict[str, dict[object, list[int]]] = {}
         self._bounds: dict[str, list[tuple[str, float, int]]] = {}
-        self._words: list[tuple[int, list[tuple[int, str]]]] = []
+        self._words: list[tuple[int, Collection[str]]] = []
         self._large: list[tuple[Callable[[object], bool], int]] = []
         self._grams: dict[tuple[str, int], dict[object, list[int]]] = {}
         self._crowds: dict[str, int] = {}
@@ -137,13 +137,15 @@ class Filling:
         wanted = wanted_of(field)
         if wanted is None:
             return 0
-        if len(wanted.words) > MAX_ROWS:
+        count = sum([len(words) for _, words in wanted.words])
+        if count > MAX_ROWS:
             self._large.append((field.matches, group))
             return 1
-        self._words.append((group, wanted.words))
+        for kind, words in wanted.words:
+            self._words.append((group * KINDS + kind, words))
         for literal in wanted.literals:
             _hang(self._grams, (field.name, gram_size(literal)), self._rarest(literal), group)
-        return len(wanted.words) + len(wanted.literals)
+        return count + len(wanted.literals)
 
     def _rarest(self, literal: str) -> str:
         """The part of the literal under which the fewest hang so far."""
@@ -190,10 +192,14 @@ class Filling:
 
     def _list_steps(self, hung: "dict[object, list[int]]") -> "Generator[None, None, dict[object, Entry]]":
         lists = {}
-        for number, key in enumerate(hung):
-            if number % SLICE == 0:
+        done = 0
+        while hung:  # emptied on the way: to free it at once would take as long as ten steps
+            if done >= SLICE:
+                done = 0
                 yield
-            lists[key] = self._groups.list_of(hung[key])
+            key, numbers = hung.popitem()
+            done += 1 + len(numbers)
+            lists[key] = yield from self._groups.list_steps(numbers)
         return lists
 
 

@@ -50,12 +50,12 @@ class Side:
         self.standing: Standing = [None] * len(ruleset.rules)
 
 
-class View:
-    """Decides: `decide(facts)` is the Choice for a connection with these facts."""
+class Outcomes:
+    """Where rules lead in one state. Knows no view: the function that decides asks it, and the view owns both."""
 
-    __slots__ = ("decide", "exempt", "rules", "ruleset", "sides", "state", "usual", "world")
+    __slots__ = ("exempt", "rules", "ruleset", "sides", "state", "usual", "world")
 
-    def __init__(self, ruleset: Ruleset, rules: "tuple[Rule, ...]", tables: "Tables", state: str, world: World) -> None:
+    def __init__(self, ruleset: Ruleset, rules: "tuple[Rule, ...]", state: str, world: World) -> None:
         self.ruleset = ruleset
         self.rules = rules  # by rank
         self.state = state
@@ -65,11 +65,6 @@ class View:
         # Traffic of these devices is not like that of the others. A side is made when it is first needed.
         self.sides: dict[str | None, Side | None] = {name: None for name in world.ingress if world.ingress[name]}
         self.sides[ROUTER_ITSELF] = None
-        self.decide = decider(tables, self)
-
-    def find(self, facts: Facts) -> "Rule | None":
-        """The rule that decides for a connection with these facts, or None."""
-        return self.decide(facts).rule
 
     def side(self, iface: "str | None") -> Side:
         """The side of a device that is not like the others."""
@@ -89,6 +84,23 @@ class View:
         side.standing[rank] = found
         return found
 
+
+class View:
+    """Decides: `decide(facts)` is the Choice for a connection with these facts.
+
+    Nothing in it refers to itself, so that it goes, and the tables with it, when nobody holds it any more.
+    """
+
+    __slots__ = ("decide", "outcomes")
+
+    def __init__(self, ruleset: Ruleset, rules: "tuple[Rule, ...]", tables: "Tables", state: str, world: World) -> None:
+        self.outcomes = Outcomes(ruleset, rules, state, world)
+        self.decide = decider(tables, self.outcomes)
+
+    def find(self, facts: Facts) -> "Rule | None":
+        """The rule that decides for a connection with these facts, or None."""
+        return self.decide(facts).rule
+
     def candidates(self, facts: Facts) -> "list[tuple[Rule, Field | None]]":
         """The rules that a decision looks at, in rank order, with the first field that the facts do not satisfy.
 
@@ -96,12 +108,12 @@ class View:
         """
         lists: list[Entry] = []
         self.decide(facts, lists)
-        rules = [self.rules[rank] for rank in sorted(set(ranks_of(lists)))]
+        rules = [self.outcomes.rules[rank] for rank in sorted(set(ranks_of(lists)))]
         return [(rule, first_unmet(rule, facts)) for rule in rules]
 
     def explain(self, facts: Facts) -> Decision:
         """The decision with its reasons; those of rules that were not looked at are left out. O(candidates)."""
-        whole = self.ruleset
+        whole = self.outcomes.ruleset
         rules = tuple([rule for rule, _ in self.candidates(facts)])
         few = Ruleset(rules, whole.outbounds, whole.settings, whole.schedules, whole.throttles, whole.lists)
-        return decide(few, facts, self.state, self.world)
+        return decide(few, facts, self.outcomes.state, self.outcomes.world)

@@ -298,10 +298,10 @@ def _cases(rng: random.Random, rules: Ruleset, index: Index, count: int) -> Iter
 
 def difference(view: View, facts: Facts, with_reasons: bool = True) -> str:
     """How the view's decision differs from the reference's, or ""."""
-    wanted = decide(view.ruleset, facts, view.state, view.world)
+    wanted = decide(view.outcomes.ruleset, facts, view.outcomes.state, view.outcomes.world)
     made = view.decide(facts)
     if _said(made) != _said(wanted):
-        return f"{_said(made)} instead of {_said(wanted)} for {_shown(facts)} in {view.state}, {_told(wanted)}"
+        return f"{_said(made)} instead of {_said(wanted)} for {_shown(facts)} in {view.outcomes.state}, {_told(wanted)}"
     if with_reasons:
         return _difference_of_reasons(view, facts, wanted)
     return ""
@@ -316,7 +316,7 @@ def _difference_of_reasons(view: View, facts: Facts, wanted: Decision) -> str:
     candidates = view.candidates(facts)
     if any(unmet is not first_unmet(one, facts) for one, unmet in candidates):
         return f"a candidate's unmet field is another one for {_shown(facts)}"
-    matching = [one for one in view.rules if first_unmet(one, facts) is None]
+    matching = [one for one in view.outcomes.rules if first_unmet(one, facts) is None]
     if not wanted.is_exempt and matching != [one for one, unmet in candidates if unmet is None]:
         return f"the candidates are not all the rules that match {_shown(facts)}"
     return ""

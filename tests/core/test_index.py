@@ -29,7 +29,7 @@ def test_they_decide_alike_where_rules_are_many(name: str) -> None:
 def test_a_disagreement_would_be_seen() -> None:
     ruleset = shape("mixed", 100)
     view = build(ruleset).view()
-    view.ruleset = Ruleset(ruleset.rules[:50], ruleset.outbounds, ruleset.settings)
+    view.outcomes.ruleset = Ruleset(ruleset.rules[:50], ruleset.outbounds, ruleset.settings)
     assert [text for one in packets_for("mixed", ruleset, 50) if (text := difference(view, one, False))]
 
 
