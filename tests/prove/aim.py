@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 
 from netpolicy.core.address import BITS, V4, V6, parse_range
 from netpolicy.core.facts import Facts
 from netpolicy.core.packet import PORT_PROTOCOLS, parse_dscp, parse_protocol
 from tests.prove.packet import Sample, sample
 from tests.prove.scene import LOGICAL, RuleText, Scene
-from tests.prove.values import DEVICES, DSCP, MACS, World
+from tests.prove.values import DEVICES, DSCP, MACS, NAME_IN_LISTS, World
 
 # Never on the wire as the last header of IPv6: extension headers, and "no next header".
 NOT_OVER_IPV6 = (0, 43, 44, 51, 59, 60, 135)
@@ -29,11 +30,16 @@ def samples(
 ) -> list[Sample]:
     """Packets number `first` and on, aimed at these rules, or at any of the scene."""
     aimed = rules or scene.rules
-    return [sample(first + index, _facts(rng, scene, world, aimed)) for index in range(count)]
+    with_lists = [rule for rule in aimed if any("@" in value for _, values in rule.fields for value in values)]
+    return [sample(first + index, _facts(rng, scene, world, aimed, with_lists)) for index in range(count)]
 
 
-def _facts(rng: random.Random, scene: Scene, world: World, rules: Sequence[RuleText]) -> Facts:
+def _facts(
+    rng: random.Random, scene: Scene, world: World, rules: Sequence[RuleText], with_lists: Sequence[RuleText]
+) -> Facts:
     rule = rng.choice(rules) if rules and rng.random() < 0.9 else None
+    if with_lists and rng.random() < 0.2:
+        rule = rng.choice(with_lists)
     while True:
         facts = _Aim(rng, scene, world, rule).facts()
         if arrives(facts):
@@ -50,6 +56,12 @@ def arrives(facts: Facts) -> bool:
         return False
     scope = target >> 112 & 15
     return source >> 120 != 0xFF and not (target >> 120 == 0xFF and scope < 2)
+
+
+@lru_cache(maxsize=64)
+def _ends(addresses: tuple[str, ...], family: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    found = [one for one in map(parse_range, addresses) if one[0] == family]
+    return min(found), max(found, key=lambda one: one[2])
 
 
 class _Aim:
@@ -97,9 +109,18 @@ class _Aim:
     def _range(self, name: str) -> tuple[int, int, int]:
         text = self._value(name)
         if text.startswith("@"):
-            entries = [entry for entry in dict(self.scene.lists)[text[1:]] if entry[0] in "0123456789abcdef:"]
-            text = self.rng.choice([entry for entry in entries if entry != "example.com"] or ["192.0.2.1"])
+            return self._entry(dict(self.scene.lists)[text[1:]])
         return parse_range(text) if text else self.rng.choice(self.world.ranges)
+
+    def _entry(self, entries: Sequence[str]) -> tuple[int, int, int]:
+        """An entry of a list; often the first or last of its family, where a tree of them ends."""
+        addresses = [entry for entry in entries if entry != NAME_IN_LISTS]
+        if self.rng.random() < 0.6:
+            return parse_range(self.rng.choice(addresses))
+        some = [parse_range(entry) for entry in addresses[:: max(1, len(addresses) // 50)]]
+        family = self.rng.choice(some)[0]
+        ends = _ends(tuple(addresses), family)
+        return self.rng.choice(ends)
 
     def _port(self, name: str) -> int:
         text = self._value(name)

@@ -18,8 +18,12 @@ PACKETS = 200  # per scene
 STEPS = 3  # mutations per seed
 FRESH = 0.2  # share of packets that are aimed at what a mutation changed
 
+# Now and then a long chain: packets, steps, rules, and the mutation of every step.
+LONG = (30, 45, 40, "wedge")
+LONG_EVERY = 100
+
 # Rare, because afterwards little is left to be wrong.
-RARE = ("emptied",)
+RARE = ("emptied", "growth")
 
 Journey = list[tuple[str, Scene, Sequence[Sample]]]
 
@@ -31,6 +35,8 @@ def journey(
 
     `only` is a mutation to use for every step, in place of random ones.
     """
+    if seed % LONG_EVERY == LONG_EVERY - 1 and not only:
+        packets, steps, most_rules, only = LONG
     rng = random.Random(seed)
     scene, maker = random_scene(rng, most_rules)
     samples = aim.samples(rng, scene, maker.world, packets)

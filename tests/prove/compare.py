@@ -15,15 +15,15 @@ from netpolicy.core.address import parse_address
 from netpolicy.core.evaluate import Decision, World, decide
 from netpolicy.core.facts import Facts
 from netpolicy.core.field import FIELD_ORDER, format_fact
-from netpolicy.core.model import Ruleset
-from netpolicy.dataplane.names import counter
+from netpolicy.core.model import Rule, Ruleset
 from netpolicy.outbounds.lines import line_states
 from netpolicy.service.compile import Compiled, compile_policy, needs_class
 from tests.prove import scene as scenes
+from tests.prove.mutate import RESTARTED, UNCHANGED
 from tests.prove.packet import Sample
 from tests.prove.router import LINES, Router
 from tests.prove.scene import Scene
-from tests.prove.witness import INVALID, MARKS, MARKS_DIFFER, ONLY_SAVED
+from tests.prove.witness import INVALID, MARKS, MARKS_DIFFER, ONLY_SAVED, PRIORITY_LEFT
 
 # Up to this many rules each one has a counter of its own.
 COUNTED_RULES = 1000
@@ -51,6 +51,7 @@ class Travel:
 
     differences: list[str] = field(default_factory=list)
     packets: int = 0
+    cold: int = 0  # of them, the packets of first scenes
     loads: int = 0
     invalid: int = 0  # conntrack would not have it
     untold: int = 0  # never sent, or its new way refused it before the witness saw it
@@ -68,11 +69,28 @@ def numbers(ruleset: Ruleset) -> dict[str, int]:
     return {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1)}
 
 
-def compiled(router: Router, scene: Scene) -> Compiled:
+@dataclass
+class Memory:
+    """What a running daemon has of the scenes before: its rules, and what it compiled last."""
+
+    rules: dict[object, Rule] = field(default_factory=dict)
+    last: Compiled | None = None
+
+
+def compiled(router: Router, scene: Scene, memory: Memory) -> Compiled:
     """What the product makes of the scene. The one place that knows how the service asks for it."""
-    ruleset = scenes.ruleset(scene)
+    ruleset = scenes.ruleset(scene, memory.rules)
     view = router.view(scene.down)
-    return compile_policy(ruleset, scene.state, line_states(ruleset.outbounds, view), view, numbers(ruleset))
+    memory.last = compile_policy(
+        ruleset,
+        scene.state,
+        line_states(ruleset.outbounds, view),
+        view,
+        numbers(ruleset),
+        active=scene.active,
+        before=memory.last,
+    )
+    return memory.last
 
 
 def expectations(scene: Scene, samples: Iterable[Sample]) -> dict[int, Expected]:
@@ -103,45 +121,44 @@ def travel(router: Router, journey: Sequence[tuple[str, Scene, Sequence[Sample]]
     """From an empty kernel through these scenes, each with its packets; the names say how one came about."""
     found = Travel()
     router.clear()
-    before: dict[str, tuple[int, int]] = {}
-    earlier: Scene | None = None
+    ledger: Counter = Counter()  # what the counters of the rules have to say
+    memory = Memory()
+    policy = None
     for name, scene, samples in journey:
         said = len(found.differences)
-        policy = compiled(router, scene).policy
+        if name in RESTARTED:
+            router.restart()
+            memory = Memory()
+        policy = compiled(router, scene, memory).policy
         plan = router.load(policy)
         found.loads += 1
-        if name == "nothing" and not plan.is_empty:
+        if name in UNCHANGED and not plan.is_empty:
             found.differences.append(f"nothing changed, and the plan says {plan.changes[:5]}")
-        loaded = router.counters()
-        if earlier is not None:
-            found.differences += _lost(earlier, scene, before, loaded)
-        before = _compare(router, scene, samples, loaded, found)
-        earlier = scene
+        # Counters of rules that stay keep what they have, those of rules that go are gone.
+        staying = {rule.name for rule in scene.rules}
+        ledger = Counter({rule: count for rule, count in ledger.items() if rule in staying})
+        _compare(router, scene, samples, ledger, found)
+        found.cold = found.cold or found.packets
         found.differences[said:] = [f"after {name!r}: {text}" for text in found.differences[said:]]
-    if journey and not router.plan(policy).is_empty:
-        found.differences.append(f"in force, and yet a plan says {router.plan(policy).changes[:5]}")
+    left = router.plan(policy) if policy is not None else None
+    if left is not None and not left.is_empty:
+        found.differences.append(f"in force, and yet a plan says {left.changes[:5]}")
     return found
 
 
-def _lost(earlier: Scene, scene: Scene, before: dict, loaded: dict) -> list[str]:
-    """Counters of rules that stay keep what they have."""
-    if len(earlier.rules) > COUNTED_RULES or len(scene.rules) > COUNTED_RULES:
-        return []
-    staying = {rule.name for rule in earlier.rules} & {rule.name for rule in scene.rules}
-    found = []
-    for name in sorted(staying):
-        was, now = before.get(counter(name)), loaded.get(counter(name))
-        if was != now:
-            found.append(f"rule {name}: its counter said {was} before the reload and {now} after")
-    return found
+def attempt(router: Router, journey: Sequence[tuple[str, Scene, Sequence[Sample]]]) -> Travel:
+    """The same where the product may fail on the way: that is a difference too."""
+    try:
+        return travel(router, journey)
+    except Exception as problem:  # noqa: BLE001 - whatever it is, the next journey begins with an empty kernel
+        return Travel([f"it could not be carried through: {type(problem).__name__}: {problem}"])
 
 
-def _compare(
-    router: Router, scene: Scene, samples: Sequence[Sample], before: dict, found: Travel
-) -> dict[str, tuple[int, int]]:
+def _compare(router: Router, scene: Scene, samples: Sequence[Sample], ledger: Counter, found: Travel) -> None:
+    """Sends the packets and compares; adds to the ledger what the oracle counts."""
     expected = expectations(scene, samples)
+    before = Counter(ledger)
     seen, refused = router.send(list(samples))
-    hits: Counter = Counter()
     for sample in samples:
         wanted = expected[sample.number]
         if sample.number in refused:
@@ -154,12 +171,11 @@ def _compare(
             if text:
                 found.wrong.add(sample.number)
                 found.differences.append(f"packet {sample.number} ({words(sample.facts)}): {text}")
-        hits[wanted.rule] += 1
-        found.matched += wanted.rule is not None
+        if wanted.rule is not None:
+            ledger[wanted.rule] += 1
+            found.matched += 1
     found.packets += len(samples)
-    after = router.counters()
-    found.differences += _miscounted(scene, hits, before, after)
-    return after
+    found.differences += _miscounted(scene, before, ledger, router.counters())
 
 
 def _difference(wanted: Expected, mark: int | None, found: Travel) -> str:
@@ -168,6 +184,8 @@ def _difference(wanted: Expected, mark: int | None, found: Travel) -> str:
         return f"not seen (or its foreign mark is lost); {meant}"
     if mark & MARKS_DIFFER:
         return f"packet mark and conntrack mark do not agree; {meant}"
+    if mark & PRIORITY_LEFT:
+        return f"its priority is not what it was; {meant}"
     if mark & INVALID:
         found.invalid += 1
         if wanted.only_saved:
@@ -178,15 +196,17 @@ def _difference(wanted: Expected, mark: int | None, found: Travel) -> str:
     return "" if number == wanted.number else f"the kernel says class {number}; {meant}"
 
 
-def _miscounted(scene: Scene, hits: Counter, before: dict, after: dict) -> list[str]:
+def _miscounted(scene: Scene, before: Counter, ledger: Counter, counters: dict[str, tuple[int, int]]) -> list[str]:
     found = []
     for rule in scene.rules:
-        name = counter(rule.name)
-        if name not in after and len(scene.rules) > COUNTED_RULES:
+        name = rule.name
+        if name not in counters and len(scene.rules) > COUNTED_RULES:
             continue
-        counted = after.get(name, (-1, 0))[0] - before.get(name, (0, 0))[0]
-        if counted != hits[rule.name]:
-            found.append(f"rule {rule.name}: the kernel counted {counted}, the oracle {hits[rule.name]}")
+        counted, meant = counters.get(name, (-1, 0))[0], ledger[rule.name]
+        if counted != meant:
+            found.append(
+                f"rule {rule.name}: the kernel counted {counted}, the oracle {meant}, {before[rule.name]} before"
+            )
     return found
 
 

@@ -46,36 +46,48 @@ class Maker:
         # Few sets of fields: then the rules of one set are many. Otherwise any.
         self.shapes = [self._shape(rng) for _ in range(rng.choice((1, 2, 4, 8)))] if rng.random() < 0.5 else []
         self._next = 0
+        self._serial = 0
 
     def list_of(self, rng: random.Random, name: str) -> tuple[str, Values]:
-        count = {"small": rng.randint(1, 6), "large": rng.choice((100, 300, 600)), "host_list": 12}[name]
+        count = {"small": rng.randint(1, 6), "large": rng.choice((100, 500, 900)), "host_list": 12}[name]
         return name, self.world.entries(rng, count)
 
     def rule(self, rng: random.Random) -> RuleText:
         self._next += 1
+        bare = RuleText(self.name(rng), self.priority(rng, self._next), (), ("", ""))
         return replace(
-            self.action(
-                rng, self.fields(rng, RuleText(f"r{self._next}", self.priority(rng, self._next), (), ("", "")))
-            ),
+            self.action(rng, self.fields(rng, bare)),
             when=rng.choice(((), (), (), (), _states(rng))),
             disable=rng.choice(((), (), (), (), (), _states(rng))),
             enabled=rng.random() > 0.05,
         )
 
+    def name(self, rng: random.Random) -> str:
+        """A name that no rule of the scene has had; some are longer than the kernel's may be."""
+        self._serial += 1
+        return f"r{self._serial}" if rng.random() < 0.9 else f"Rule_{self._serial}_with_a_name_longer_than_any_chain"
+
     def fields(self, rng: random.Random, rule: RuleText) -> RuleText:
         """The same rule with other fields."""
         names = rng.choice(self.shapes) if self.shapes and rng.random() < 0.9 else self._shape(rng)
+        if rng.random() < 0.04:  # many values in two fields: as many boxes as their product
+            names = rng.sample(sorted(_DRAW_MANY), 2)
+            return replace(rule, fields=tuple((name, self._many(rng, name)) for name in sorted(names)))
         return replace(rule, fields=tuple((name, self.values(rng, name)) for name in names))
 
     def action(self, rng: random.Random, rule: RuleText) -> RuleText:
         """The same rule with another action."""
         kind = rng.choice(("route", "route", "route", "switch_route", "block", "fallback"))
         on_fail = rng.choice(("next", "next", "direct", "block"))
+        rule = replace(rule, log=rng.random() < 0.1)
         if kind == "block":
             return replace(rule, action=(kind, rng.choice(("drop", "reject"))), targets=(), on_fail="next")
         goals = rng.sample((*LINES, *LINES, *GROUPS, "direct", "closed", "plain"), 3 if kind == "fallback" else 1)
         targets = tuple(dict.fromkeys(goals)) if kind == "fallback" else ()
         return replace(rule, action=(kind, goals[0]), targets=targets, on_fail=on_fail)
+
+    def _many(self, rng: random.Random, name: str) -> Values:
+        return tuple(dict.fromkeys(_DRAW_MANY[name](self.world, rng) for _ in range(rng.choice((20, 60)))))
 
     def values(self, rng: random.Random, name: str) -> Values:
         """Values of one field, negated ones among them."""
@@ -107,10 +119,21 @@ class Maker:
 
     def _shape(self, rng: random.Random) -> tuple[str, ...]:
         names = list(WEIGHTS)
-        count = rng.choice((0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6))
+        if rng.random() < 0.08:  # more than a key of the kernel's maps can hold
+            return tuple(sorted(rng.sample(PARTS, rng.choice((5, 6)))))
+        count = rng.choice((0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6, 9))
         found = rng.choices(names, [WEIGHTS[name] for name in names], k=count)
         return tuple(sorted(set(found)))
 
+
+PARTS = ("dest_addr", "dest_port", "proto", "src_addr", "src_mac", "src_port")
+
+_DRAW_MANY = {
+    "src_addr": World.small,
+    "dest_addr": World.small,
+    "src_port": lambda world, rng: str(rng.randrange(65536)),
+    "dest_port": lambda world, rng: str(rng.randrange(65536)),
+}
 
 _DRAW = {
     "src_addr": World.address,
@@ -155,6 +178,7 @@ def random_scene(rng: random.Random, most_rules: int = MANY_RULES) -> tuple[Scen
         state=rng.choice(("NORMAL", "NORMAL", *STATES)),
         down=random_down(rng),
         active=tuple(sorted(rng.sample(SCHEDULES, rng.randint(0, 2)))),
+        keeps_rules=rng.random() < 0.5,
     )  # fmt: skip
     return scene, maker
 

@@ -13,10 +13,17 @@ from dataclasses import replace
 from netpolicy.core.health import STATES
 from tests.prove.generate import SCHEDULES, Maker, random_default, random_down
 from tests.prove.scene import RuleText, Scene
+from tests.prove.values import NAME_IN_LISTS
 
 Mutation = Callable[[random.Random, Scene, Maker], Scene]
 
 MUTATIONS: dict[str, Mutation] = {}
+
+# After these the product must find that the kernel is as it should be.
+UNCHANGED = ("nothing", "restarted_unchanged")
+# Before these it forgets what it knows of the kernel.
+RESTARTED = ("restarted", "restarted_unchanged")
+NOT_AMONG_SEVERAL = ("several", "emptied", "growth", *RESTARTED)
 
 
 def mutation(change: Mutation) -> Mutation:
@@ -60,6 +67,26 @@ def value(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
 def insertion(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
     at = rng.randint(0, len(scene.rules))
     return scene.with_rules((*scene.rules[:at], maker.rule(rng), *scene.rules[at:]))
+
+
+@mutation
+def wedge(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
+    """One more rule between the same two neighbours in rank: whoever numbers the ranks runs out of numbers."""
+    if len(scene.rules) < 2:
+        return insertion(rng, scene, maker)
+    left = scene.rules[0]
+    between = maker.action(rng, replace(left, name=maker.name(rng)))
+    names = [name for name, _ in left.fields]
+    fields = tuple((name, maker.values(rng, name)) for name in names)
+    return scene.with_rules((left, replace(between, fields=fields, when=(), disable=()), *scene.rules[1:]))
+
+
+@mutation
+def growth(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
+    """A hundred rules more at once, anywhere: what was sized for a few has to grow."""
+    rules = [*scene.rules, *(maker.rule(rng) for _ in range(rng.choice((20, 100, 150))))]
+    order = sorted(range(len(rules)), key=lambda at: (at < len(scene.rules) or rng.random() < 0.5, rng.random()))
+    return scene.with_rules(tuple(rules[at] for at in order))
 
 
 @mutation
@@ -109,7 +136,7 @@ def swap(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
 
 @mutation
 def rename(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
-    return _one_changed(rng, scene, lambda rule: replace(rule, name=f"n{maker.rule(rng).name}"))
+    return _one_changed(rng, scene, lambda rule: replace(rule, name=maker.name(rng)))
 
 
 @mutation
@@ -118,7 +145,7 @@ def duplicate(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
     if not scene.rules:
         return scene
     original = rng.choice(scene.rules)
-    copy = maker.action(rng, replace(original, name=f"d{maker.rule(rng).name}"))
+    copy = maker.action(rng, replace(original, name=maker.name(rng)))
     at = rng.randint(0, len(scene.rules))
     return scene.with_rules((*scene.rules[:at], copy, *scene.rules[at:]))
 
@@ -133,12 +160,12 @@ def list_entry(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
     """One entry more, one less, or another one."""
     at = rng.randrange(len(scene.lists))
     name, entries = scene.lists[at]
-    addresses = [entry for entry in entries if entry != "example.com"]
+    addresses = [entry for entry in entries if entry != NAME_IN_LISTS]
     if rng.random() < 0.6 and len(addresses) > 1:
         addresses.remove(rng.choice(addresses))
     if rng.random() < 0.6:
         addresses.insert(rng.randint(0, len(addresses)), maker.world.address(rng))
-    changed = (name, (*dict.fromkeys(addresses), "example.com"))
+    changed = (name, (*dict.fromkeys(addresses), NAME_IN_LISTS))
     return replace(scene, lists=(*scene.lists[:at], changed, *scene.lists[at + 1 :]))
 
 
@@ -178,6 +205,18 @@ def nothing(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
 
 
 @mutation
+def restarted_unchanged(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
+    """The daemon starts anew and finds what it left: there must be nothing to do."""
+    return replace(scene)
+
+
+@mutation
+def restarted(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
+    """The daemon starts anew and finds the kernel as it was before something changed."""
+    return several(rng, scene, maker)
+
+
+@mutation
 def emptied(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
     """All rules go, or all but one."""
     return scene.with_rules(scene.rules[: rng.randint(0, 1)])
@@ -187,6 +226,6 @@ def emptied(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
 def several(rng: random.Random, scene: Scene, maker: Maker) -> Scene:
     """A handful of changes in one reload."""
     for _ in range(rng.randint(2, 6)):
-        change = MUTATIONS[rng.choice([name for name in MUTATIONS if name not in ("several", "emptied")])]
+        change = MUTATIONS[rng.choice([name for name in MUTATIONS if name not in NOT_AMONG_SEVERAL])]
         scene = change(rng, scene, maker)
     return scene

@@ -113,6 +113,10 @@ class Router:
     def clear(self) -> None:
         """Nothing of ours is in the kernel: the next load is a cold one, by a daemon that knows nothing."""
         self._run(self.kernel.remove())
+        self.restart()
+
+    def restart(self) -> None:
+        """What is in the kernel stays, and nobody remembers how it came there."""
         with self._inside():
             self.kernel = self._new_kernel()
 

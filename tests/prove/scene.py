@@ -17,7 +17,7 @@ from netpolicy.core.named_list import Lists, NamedList
 
 # Fields that the compiled policy leaves out ("not enforced yet"): a rule that asks for one of them
 # does not stand in the kernel. Take a name away when the kernel does it.
-KERNEL_LACKS = ("dscp", "schedule")
+KERNEL_LACKS: tuple[str, ...] = ()
 
 # Never known at the first packet: such a rule is on file and never stands.
 NEVER_AT_FIRST_PACKET = ("domain", "sni", "latency_ms", "rtt_ms", "error_rate", "loss")
@@ -41,6 +41,7 @@ class RuleText:
     when: Values = ()
     disable: Values = ()
     enabled: bool = True
+    log: bool = False
 
     def field(self, name: str) -> Values:
         return dict(self.fields).get(name, ())
@@ -58,6 +59,7 @@ class Scene:
     state: str = "NORMAL"
     down: Values = ()  # devices without carrier, tables without routes
     active: Values = ()  # schedules whose window is open
+    keeps_rules: bool = False  # whether a rule that says the same after a reload is the same object
 
     def with_rules(self, rules: tuple[RuleText, ...]) -> Scene:
         return replace(self, rules=rules)
@@ -80,9 +82,9 @@ def outbounds(scene: Scene) -> tuple[Outbound, ...]:
     return FIXED_OUTBOUNDS + tuple(Outbound(name, "group", member=member) for name, member in scene.groups)
 
 
-def ruleset(scene: Scene) -> Ruleset:
-    """What the product gets."""
-    return _ruleset(scene, scene.rules, scene.lists)
+def ruleset(scene: Scene, made: dict[object, Rule] | None = None) -> Ruleset:
+    """What the product gets; `made` are the rules of the scenes before, kept where the scene wants that."""
+    return _ruleset(scene, scene.rules, scene.lists, made if scene.keeps_rules else None)
 
 
 def oracle_ruleset(scene: Scene) -> Ruleset:
@@ -110,11 +112,16 @@ def dsl(scene: Scene) -> str:
     return f"# {world}\n{print_ruleset(told, DSL)}"
 
 
-def _ruleset(scene: Scene, rules: tuple[RuleText, ...], lists: tuple[tuple[str, Values], ...]) -> Ruleset:
+def _ruleset(
+    scene: Scene,
+    rules: tuple[RuleText, ...],
+    lists: tuple[tuple[str, Values], ...],
+    made: dict[object, Rule] | None = None,
+) -> Ruleset:
     named = tuple(NamedList(name, entries) for name, entries in lists)
     known = Lists(named)
     return Ruleset(
-        tuple(_rule(rule, known) for rule in rules),
+        tuple(_rule(rule, known) if made is None else _kept_rule(rule, known, lists, made) for rule in rules),
         outbounds(scene),
         Settings(enabled=True, default=scene.default),
         schedules=tuple(Schedule(name) for name in scene.schedules),
@@ -122,9 +129,17 @@ def _ruleset(scene: Scene, rules: tuple[RuleText, ...], lists: tuple[tuple[str, 
     )
 
 
+def _kept_rule(rule: RuleText, known: Lists, lists: tuple[tuple[str, Values], ...], made: dict[object, Rule]) -> Rule:
+    named = {value.lstrip("!")[1:] for _, values in rule.fields for value in values if "@" in value}
+    key = rule, tuple(one for one in lists if one[0] in named)
+    if key not in made:
+        made[key] = _rule(rule, known)
+    return made[key]
+
+
 def _rule(rule: RuleText, lists: Lists) -> Rule:
     fields = tuple(parse_field(name, values, lists) for name, values in rule.fields)
-    action = Action(*rule.action, on_fail=rule.on_fail, targets=rule.targets)
+    action = Action(*rule.action, log=rule.log, on_fail=rule.on_fail, targets=rule.targets)
     return Rule(rule.name, rule.priority, fields, action, rule.when, rule.disable, rule.enabled)
 
 

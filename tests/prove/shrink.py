@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tests.prove.chain import Journey
-from tests.prove.compare import travel, words
+from tests.prove.compare import attempt, words
 from tests.prove.router import Router
 from tests.prove.scene import RuleText, Scene, dsl
+from tests.prove.values import NAME_IN_LISTS
 
 Item = TypeVar("Item")
 
@@ -44,7 +45,7 @@ class Shrinker:
 
     def run(self) -> list[str]:
         """Shrinks as far as it goes; the differences that are left, empty where there never was one."""
-        found = travel(self._router, self.journey)
+        found = attempt(self._router, self.journey)
         if not found.differences:
             return []
         self._steps()
@@ -54,7 +55,7 @@ class Shrinker:
         self._surroundings()
         self._inside_rules()
         self._rules()
-        return travel(self._router, self.journey).differences
+        return attempt(self._router, self.journey).differences
 
     def text(self) -> str:
         """What is left, for people."""
@@ -64,7 +65,7 @@ class Shrinker:
 
     def _fails(self, journey: Journey) -> bool:
         self.trials += 1
-        if journey and travel(self._router, journey).differences:
+        if journey and attempt(self._router, journey).differences:
             self.journey = journey
             return True
         return False
@@ -109,10 +110,10 @@ class Shrinker:
     def _lists(self) -> None:
         for at in range(len(self.journey[0][1].lists)):
             whole = self.journey
-            entries = sorted({entry for _, scene, _ in whole for entry in scene.lists[at][1]} - {"example.com"})
+            entries = sorted({entry for _, scene, _ in whole for entry in scene.lists[at][1]} - {NAME_IN_LISTS})
 
             def fails(kept: Sequence[str], at: int = at, whole: Journey = whole) -> bool:
-                wanted = {*kept, "example.com"}
+                wanted = {*kept, NAME_IN_LISTS}
                 changed = []
                 for name, scene, samples in whole:
                     title, found = scene.lists[at]

@@ -27,6 +27,10 @@ DEVICES = ("lan", "guest", "wanb", "wanc")
 INTERFACE_WORDS = ("lan", "guest", "wanb", "wanc", "lo", "office", "second", "elsewhere0")
 PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "dccp", "udplite", "esp", "89", "253")
 PORTS = (0, 1, 22, 25, 53, 67, 68, 80, 443, 546, 547, 1024, 3478, 5004, 8080, 32767, 32768, 65534, 65535)
+NAME_IN_LISTS = "example.com"  # a list may hold both
+LONG_LIST = 50
+# Multicast and link-local begin here.
+STEERED_BELOW = {V4: 0xE0000000, V6: 0xFE80 << 112}
 DSCP = ("cs0", "le", "cs1", "af11", "af41", "ef", "cs7", "63", "5")
 
 
@@ -48,19 +52,30 @@ class World:
     def address(self, rng: random.Random) -> str:
         return rng.choice(self.addresses)
 
+    def small(self, rng: random.Random) -> str:
+        return format_range(*_small(rng, rng.choice(self.ranges)))
+
     def port(self, rng: random.Random) -> str:
         low = rng.choice(self.ports)
         shape = rng.random()
         if shape < 0.5:
             return str(low)
+        if shape > 0.98:
+            return "0-65535"
         high = rng.choice(self.ports) if shape < 0.9 else 65535
         return f"{min(low, high)}-{max(low, high)}"
 
     def entries(self, rng: random.Random, count: int) -> tuple[str, ...]:
-        """Entries of a named list: some of the world's, many small ones in and around them, a name among them."""
-        found = {format_range(*_small(rng, rng.choice(self.ranges))) for _ in range(count)}
-        found.update(rng.sample(self.addresses, min(3, count)))
-        return (*sorted(found), "example.com")
+        """Entries of a named list: many small ones in and around the world's, some of those, a name among them.
+
+        Those of a long list end where packets are still steered: otherwise nobody could tell whether its last counts.
+        """
+        found = {_small(rng, rng.choice(self.ranges)) for _ in range(count)}
+        if count > LONG_LIST:
+            found = {one for one in found if one[2] < STEERED_BELOW[one[0]]}
+        else:
+            found.update(parse_range(text) for text in rng.sample(self.addresses, min(3, count)))
+        return (*sorted(format_range(*one) for one in found), NAME_IN_LISTS)
 
 
 def _around(rng: random.Random, one: tuple[int, int, int]) -> tuple[int, int, int]:

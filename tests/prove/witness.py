@@ -43,6 +43,10 @@ OURS, FOREIGN_CT = 0x00000008, 0x00000080
 MARKS_DIFFER = 0x1  # packet mark and conntrack mark do not say the same, or a foreign bit is gone
 ONLY_SAVED = 0x2  # came in by a line: the class is in the conntrack mark alone, as it should be
 INVALID = 0x4  # conntrack knows no such flow: the packet mark is all there is
+PRIORITY_LEFT = 0x10  # the packet's priority is neither the one it came with nor 0
+
+# What a packet may have come with, from its sender or another table.
+PRIORITY = 0x00050003
 
 
 def _agreeing() -> str:
@@ -58,10 +62,10 @@ def table(lines: tuple[str, ...], devices: tuple[str, ...]) -> str:
 table inet witness {{
 	set agreeing {{ typeof meta mark . ct mark; elements = {{ {_agreeing()} }}; }}
 	chain before {{ type filter hook prerouting priority mangle - 1; policy accept;
-		iifname {{ {names} }} meta mark set {OURS:#x} ct mark set {FOREIGN_CT:#x}
+		iifname {{ {names} }} meta mark set {OURS:#x} ct mark set {FOREIGN_CT:#x} meta priority set {PRIORITY:#x}
 	}}
 	chain before_own {{ type filter hook output priority mangle - 1; policy accept;
-		meta mark {OURS:#x} ct mark set {FOREIGN_CT:#x}
+		meta mark {OURS:#x} ct mark set {FOREIGN_CT:#x} meta priority set {PRIORITY:#x}
 	}}
 	chain arrived {{ type filter hook prerouting priority mangle + 2; policy accept;
 		meta mark & {OURS:#x} == 0 accept
@@ -77,9 +81,12 @@ table inet witness {{
 		meta mark set ct mark & {MARKS.class_mask:#010x}
 		meta mark set meta mark | {OURS | ONLY_SAVED:#x}
 		ct mark & {MARKS.done | FOREIGN_CT:#x} != {MARKS.done | FOREIGN_CT:#x} meta mark set meta mark | {MARKS_DIFFER}
+		meta priority != {{ 0x0, {PRIORITY:#x} }} meta mark set meta mark | {PRIORITY_LEFT:#x}
 		log group {LOG_GROUP} drop
 	}}
 	chain told {{
+		meta priority != {{ 0x0, {PRIORITY:#x} }} meta mark set meta mark | {PRIORITY_LEFT:#x}
+		meta mark & {PRIORITY_LEFT:#x} != 0 log group {LOG_GROUP} drop
 		ct state invalid meta mark set meta mark | {INVALID} log group {LOG_GROUP} drop
 		meta mark . ct mark != @agreeing meta mark set meta mark | {MARKS_DIFFER}
 		log group {LOG_GROUP} drop
