@@ -9,16 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from netpolicy.dataplane import conflicts, listing, routing, script, staging
+from netpolicy.dataplane import conflicts, labels, listing, packed, placeholders, routing, script, staging
 from netpolicy.dataplane.listing import Listing
-from netpolicy.dataplane.names import next_generation
+from netpolicy.dataplane.names import SCHEMA, TABLE
 from netpolicy.dataplane.netlink import Netlink
 from netpolicy.dataplane.nft import Nft, NftError, NoRehearsal
+from netpolicy.dataplane.nft_link import LOAD_STEP, NftLink
+from netpolicy.dataplane.nft_messages import Change, DeleteElements, DeleteSet
+from netpolicy.dataplane.packed import ElementChange
 from netpolicy.dataplane.policy import Policy
+from netpolicy.dataplane.set_key import from_host_number
+from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.state import Address, NetlinkError, Route, RoutingRule
-from netpolicy.dataplane.table import Table, build
+from netpolicy.dataplane.table import HITS, SLOTS, VERDICTS, Builder, Table, room_for
 
 ENOENT, ESRCH, EEXIST, ENODEV = 2, 3, 17, 19
 
@@ -39,7 +46,6 @@ class Plan:
     nft: staging.Difference
     routing: routing.RoutingChange
     conflicts: tuple[conflicts.Conflict, ...]
-    generation: int  # the one that a restaged chain will get
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -54,35 +60,44 @@ class Plan:
     @property
     def digest(self) -> str:
         """Names this plan: the same differences to the same table have the same digest."""
-        text = "\n".join(self.changes) + script.full_text(self.table, {})
+        text = "\n".join(self.changes) + script.full_text(self.table)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Our table as it is now: its structure, and what its sets hold."""
+
+    structure: Listing | None
+    contents: Mapping[str, packed.Contents]  # of sets of single keys
+    digests: Mapping[str, bytes]  # of sets of intervals
+    written: Table | None = None  # what the sets were written from, by us and by nobody since
+
+    @property
+    def slot(self) -> str:
+        """Which of the two versions of the label sets is asked."""
+        return (self.structure.slot if self.structure else "") or SLOTS[0]
+
+    @property
+    def room(self) -> int:
+        """How many labels fit into the sets that are asked, 0 where there are none."""
+        declared = self.structure.sets.get(f"{HITS}_{self.slot}", "") if self.structure else ""
+        return int(json.loads(declared).get("size", 0)) if declared else 0
+
+    def labels(self) -> dict[str, int]:
+        """The label of every rule, from the comments of the set that counts hits."""
+        found = self.contents.get(f"{HITS}_{self.slot}", {})
+        return {name: from_host_number(key) for key, name in found.items() if name}
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What is there now."""
 
-    table: Listing | None
+    table: Loaded
     routes: tuple[Route, ...]
     rules: tuple[RoutingRule, ...]
     addresses: tuple[Address, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What a policy means to nft. Rules are compared by identity: the same rule set is prepared once."""
-
-    policy: Policy
-    table: Table
-    digest: bytes  # of its text
-    listing: Listing
-
-
-def _written(policy: Policy) -> tuple[Table, str, bytes]:
-    """The table of a policy, its text, and the digest of that."""
-    table = build(policy)
-    text = script.full_text(table, script.all_at(table, 1))
-    return table, text, hashlib.sha256(text.encode()).digest()
 
 
 class Kernel:
@@ -91,25 +106,33 @@ class Kernel:
     def __init__(self, netlink: Netlink, nft: Nft | None = None) -> None:
         self._netlink = netlink
         self._nft = nft or Nft()
-        self._prepared: Prepared | None = None
+        self._link: NftLink | None = None
+        self._one_at_a_time = asyncio.Lock()  # the link answers one question at a time
+        self._builder = Builder()
+        self._rehearsed: tuple[bytes, Listing] | None = None  # digest of a structure, and how nft lists it
+        self._known: tuple[int, Loaded] | None = None  # as of this generation of the kernel's rule set
+        self._digests: dict[str, bytes] = {}  # of sets of intervals, by the name that stands for their content
+        self._planned: tuple[Policy, Loaded, Table, staging.Difference] | None = None  # the last comparison
+        self._commits = 0  # transactions of the apply under way
+        self._loads = 0  # texts that nft loaded
         self.rehearsal = ""  # how the last text was rehearsed: "namespace" or "beside"
 
     async def observe(self) -> Observed:
-        """Reads what is loaded. Raises NftError, NetlinkError."""
-        table = await self._nft.list_table()
+        """Reads what is loaded; our table only where the rule set changed since then. Raises NftError, NetlinkError."""
+        async with self._one_at_a_time:
+            table = await self._observe_table()
         return Observed(table, self._netlink.routes(), self._netlink.rules(), self._netlink.addresses())
 
     async def plan(self, policy: Policy) -> Plan:
         """What an apply would change. Changes nothing. Raises NftError (the text would not load), NetlinkError."""
         seen = await self.observe()
-        found = conflicts.find(policy, seen.routes, seen.rules, seen.table)
-        ready = await self._prepare(policy)
-        highest = seen.table.highest_generation if seen.table else 0
+        loaded = seen.table
+        found = conflicts.find(policy, seen.routes, seen.rules, loaded.structure)
         # In a worker, like all that takes long with many rules: the loop goes on answering.
-        difference = await asyncio.to_thread(listing.difference, ready.listing, seen.table)
+        table, difference = await self._compare(policy, loaded)
         wanted = routing.desired(policy, seen.routes, seen.addresses)
         change = routing.change(wanted, routing.ours(seen.routes, seen.rules))
-        return Plan(policy, ready.table, difference, change, tuple(found), next_generation(highest))
+        return Plan(policy, table, difference, change, tuple(found))
 
     async def apply(self, plan: Plan) -> None:
         """Carries the plan out; a new plan then says whether it held. Raises ApplyError: the old state is in force."""
@@ -117,7 +140,8 @@ class Kernel:
             raise ApplyError(f"{plan.conflicts[0].message}: {plan.conflicts[0].hint}")
         undo = self._add_routing(plan.routing)
         try:
-            await self._change_table(plan)
+            async with self._one_at_a_time:
+                await self._change_table(plan)
         except NftError as error:
             self._undo(undo, plan.routing)
             raise ApplyError(f"nft refused, the previous rules stay in force: {error}") from error
@@ -125,20 +149,153 @@ class Kernel:
 
     def include_text(self, plan: Plan) -> str:
         """The table in force as a text that a firewall restart can load: it changes nothing when loaded again."""
-        generations = script.all_at(plan.table, plan.generation)
-        if not plan.nft.rebuild:
-            generations = staging.after(plan.table, plan.nft, plan.generation)
-        return script.full_text(plan.table, generations)
+        return script.full_text(plan.table)
 
     async def counters(self) -> dict[str, tuple[int, int]]:
-        """Packets and bytes of first packets, by counter name. Empty without our table."""
-        return await self._nft.list_counters()
+        """Packets and bytes of first packets, by rule. Empty without our table. Raises NftError."""
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(self._read_counters)
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def _observe_table(self) -> Loaded:
+        generation = await asyncio.to_thread(self._open_link().generation)
+        if self._known is not None and self._known[0] == generation:
+            return self._known[1]
+        loaded = await self._read_table()
+        # Changed while it was read: then it is read again next time.
+        if await asyncio.to_thread(self._open_link().generation) == generation:
+            self._known = (generation, loaded)
+        return loaded
+
+    async def _read_table(self) -> Loaded:
+        structure = await self._nft.list_table()
+        if structure is None or not structure.is_ours:
+            return Loaded(structure, {}, {})
+        return await asyncio.to_thread(self._read_sets, structure)
+
+    def _read_sets(self, structure: Listing) -> Loaded:
+        link = self._open_link()
+        contents: dict[str, packed.Contents] = {}
+        digests: dict[str, bytes] = {}
+        for name in sorted(structure.sets):
+            if "interval" in structure.sets[name]:
+                digests[name] = packed.digest(link.elements(name))
+            else:
+                contents[name] = packed.contents(link.elements(name))
+        return Loaded(structure, contents, digests)
+
+    def _read_counters(self) -> dict[str, tuple[int, int]]:
+        link = self._open_link()
+        found: dict[str, tuple[int, int]] = {}
+        for name in sorted(link.sets()):
+            if name.startswith(HITS):
+                for element in link.elements(name):
+                    if element.comment:
+                        found[element.comment] = element.counter or (0, 0)
+        return found
+
+    def _open_link(self) -> NftLink:
+        if self._link is None:
+            self._link = NftLink(TABLE)
+        return self._link
+
+    # -- planning --------------------------------------------------------------------------
+
+    async def _compare(self, policy: Policy, loaded: Loaded) -> tuple[Table, staging.Difference]:
+        last = self._planned
+        if last is not None and last[1] is loaded and last[0] == policy:
+            return last[2], last[3]
+        table, difference = await self._compare_anew(policy, loaded)
+        self._planned = (policy, loaded, table, difference)
+        return table, difference
+
+    async def _compare_anew(self, policy: Policy, loaded: Loaded) -> tuple[Table, staging.Difference]:
+        if loaded.written is not None and self._builder.made_from(policy, loaded.written):
+            table = loaded.written  # as after an apply: what was written is what is wanted
+            return table, await self._difference(table, loaded)
+        given = await asyncio.to_thread(self._assign, policy, loaded)
+        slot, room = loaded.slot, loaded.room
+        if len(policy.ranked) > room:
+            slot, room = (_other(slot) if room else slot), room_for(len(policy.ranked))
+        table = await asyncio.to_thread(self._builder.build, policy, given, slot, room)
+        difference = await self._difference(table, loaded)
+        if _needs_other_slot(difference, table, loaded, slot):
+            table = await asyncio.to_thread(self._builder.build, policy, given, _other(slot), room)
+            difference = await self._difference(table, loaded)
+        return table, difference
+
+    def _assign(self, policy: Policy, loaded: Loaded) -> Mapping[str, int]:
+        written = loaded.written
+        if written is not None and written.ranked == policy.ranked:
+            return written.labels
+        return labels.assign(policy.ranked, loaded.labels())
+
+    async def _difference(self, table: Table, loaded: Loaded) -> staging.Difference:
+        wanted = await self._rehearse(table)
+        if loaded.structure is None:
+            return staging.Difference(missing_sets=tuple(wanted.sets), missing_chains=tuple(wanted.chains))
+        found = listing.difference(wanted, loaded.structure)
+        if found.rebuild:
+            return found
+        elements = await asyncio.to_thread(self._element_changes, table, loaded, found.missing_sets)
+        if "restore" in elements and elements["restore"].replace:
+            return staging.Difference(rebuild=True)  # a class means something else: after another mark mask only
+        return replace(found, elements=elements)
+
+    def _element_changes(self, table: Table, loaded: Loaded, missing: Iterable[str]) -> dict[str, ElementChange]:
+        if loaded.written is table:
+            return {}
+        absent = set(missing)
+        before = {one.name: one for one in loaded.written.sets} if loaded.written is not None else {}
+        found = {}
+        for one in table.sets:
+            if one.name in absent or before.get(one.name) is one:
+                continue
+            if not one.interval:
+                contents = loaded.contents.get(one.name, {})
+                change = packed.change_since(before.get(one.name), one) or packed.change(one, contents)
+            elif loaded.digests.get(one.name) == self._digest(one):
+                continue
+            else:  # somebody else's hand: the name says what should be in it
+                change = packed.repair(one, self._open_link().elements(one.name))
+            if change.count:
+                found[one.name] = change
+        return found
+
+    def _digest(self, one: KernelSet) -> bytes:
+        """Made once per content: the name stands for it."""
+        if one.name not in self._digests:
+            self._digests[one.name] = packed.digest(packed.pack(one))
+        return self._digests[one.name]
+
+    async def _rehearse(self, table: Table) -> Listing:
+        """How nft lists the table once it is loaded: learned by loading its structure where it does no harm."""
+        text = placeholders.structure(table)
+        digest = hashlib.sha256(text.encode()).digest()
+        if self._rehearsed is None or self._rehearsed[0] != digest:
+            self._rehearsed = (digest, await self._rehearse_text(table, text))
+        names = {stand_in: name for name, stand_in in placeholders.placeholders(table).items()}
+        return self._rehearsed[1].renamed(names)
+
+    async def _rehearse_text(self, table: Table, text: str) -> Listing:
+        try:
+            found = await self._nft.rehearse(text)
+            self.rehearsal = "namespace"
+        except NoRehearsal:
+            # The hooks are only checked, not loaded; with a deletion before it, so that a table of
+            # another shape that is in force now does not count as a reason to refuse.
+            await self._nft.check(script.removal_text() + text)
+            found = await self._nft.rehearse_beside(placeholders.unhooked(text))
+            self.rehearsal = "beside"
+        return found
 
     async def remove(self) -> bool:
         """Removes every object of ours and nothing else; False when there was none. Raises ApplyError."""
         refused: Exception | None = None
         had_table = False
         try:
+            self._known = None
             table = await self._nft.list_table()
             had_table = table is not None and table.is_ours
             if had_table:
@@ -154,45 +311,116 @@ class Kernel:
             raise ApplyError(f"cannot remove our kernel state: {refused}") from refused
         return had_table or loaded != routing.Routing()
 
-    async def _prepare(self, policy: Policy) -> Prepared:
-        """The table of the policy and its listing; what was made for the same policy or text is used again."""
-        last = self._prepared
-        if last is not None and last.policy == policy:
-            return last
-        table, text, digest = await asyncio.to_thread(_written, policy)
-        found = last.listing if last is not None and last.digest == digest else await self._rehearse(table, text)
-        self._prepared = Prepared(policy, table, digest, found)
-        return self._prepared
-
-    async def _rehearse(self, table: Table, text: str) -> Listing:
-        """How nft lists the table once it is loaded: learned by loading it where it does no harm."""
-        try:
-            found = await self._nft.rehearse(text)
-            self.rehearsal = "namespace"
-        except NoRehearsal:
-            # The hooks are only checked, not loaded; with a deletion before it, so that a table of
-            # another shape that is in force now does not count as a reason to refuse.
-            await self._nft.check(script.rebuild_text(table, 1))
-            plain = staging.unhooked(table)
-            found = await self._nft.rehearse_beside(script.full_text(plain, script.all_at(plain, 1)))
-            self.rehearsal = "beside"
-        return found
+    # -- changing --------------------------------------------------------------------------
 
     async def _change_table(self, plan: Plan) -> None:
-        if plan.nft.rebuild:
-            await self._nft.load(script.rebuild_text(plan.table, plan.generation))
-            return
         if plan.nft.is_empty:
             return
-        stage = staging.stage_text(plan.table, plan.nft, plan.generation)
-        if stage:
-            await self._nft.load(stage)
+        known, self._known = self._known, None
+        if plan.nft.rebuild:
+            # In one transaction, so that a kill switch holds meanwhile; large lists then cost memory once.
+            await self._nft.load(script.rebuild_text(plan.table))
+            return
+        generation = await asyncio.to_thread(self._open_link().generation)
+        self._commits, loads = 0, self._loads
+        await self._stage(plan)
         try:
-            await self._nft.load(staging.swap_text(plan.table, plan.nft, plan.generation))
+            await self._swap(plan)
         except NftError:
-            if stage:
-                await self._nft.load(staging.unstage_text(plan.table, plan.nft, plan.generation))
+            await self._unstage(plan)
             raise
+        await self._clear(plan.nft)
+        if known is not None and known[0] == generation:
+            await self._read_back(plan, known[1], generation, loads)
+
+    async def _read_back(self, plan: Plan, before: Loaded, generation: int, loads: int) -> None:
+        """The structure as nft lists it now; elements are known where nobody else changed anything meanwhile."""
+        now = await asyncio.to_thread(self._open_link().generation)
+        if (now - generation) & 0xFFFFFFFF != self._commits:
+            return
+        trusted = await asyncio.to_thread(self._as_written, plan, before)
+        if loads != self._loads:
+            trusted = replace(trusted, structure=await self._nft.list_table())
+        self._known = (now, trusted)
+
+    def _as_written(self, plan: Plan, before: Loaded) -> Loaded:
+        contents = {}
+        for one in plan.table.sets:
+            if not one.interval:
+                known = None if one.name in plan.nft.missing_sets else before.contents.get(one.name)
+                changed = plan.nft.elements.get(one.name)
+                contents[one.name] = (
+                    packed.contents(packed.pack(one)) if known is None else packed.after(known, changed)
+                )
+        digests = {one.name: self._digest(one) for one in plan.table.sets if one.interval}
+        for name in set(self._digests) - set(digests):
+            del self._digests[name]
+        return Loaded(before.structure, contents, digests, plan.table)
+
+    async def _stage(self, plan: Plan) -> None:
+        await self._load(staging.stage_text(plan.table, plan.nft))
+        try:
+            # A rule that gets another label goes on counting from where it is; what it counts until the
+            # swap, some milliseconds, is lost.
+            counters: dict[str, tuple[int, int]] = {}
+            if any(name.startswith(HITS) for name in (*plan.nft.missing_sets, *plan.nft.elements)):
+                counters = await asyncio.to_thread(self._read_counters)
+            for one in plan.table.sets:
+                if one.name in plan.nft.missing_sets:
+                    await asyncio.to_thread(self._fill, one, counters)
+            await self._commit(staging.additions(plan.nft, counters))
+            await self._load(staging.hook_text(plan.table, plan.nft))
+        except NftError:
+            await self._unstage(plan)
+            raise
+
+    async def _swap(self, plan: Plan) -> None:
+        await self._commit(staging.replacements(plan.nft))
+        try:
+            await self._load(staging.swap_text(plan.table, plan.nft))
+        except NftError:
+            with contextlib.suppress(NftError):
+                await self._commit(staging.restorations(plan.nft))
+            raise
+
+    async def _unstage(self, plan: Plan) -> None:
+        """Takes back what was staged, all of it or a part: what is not there yet cannot be taken back."""
+        difference = plan.nft
+        if SCHEMA in difference.missing_chains:  # the table itself is new
+            with contextlib.suppress(NftError):
+                await self._load(script.removal_text())
+            return
+        for name, change in difference.elements.items():
+            if change.add:
+                with contextlib.suppress(NftError):
+                    await self._commit([DeleteElements(name, change.add)])
+        with contextlib.suppress(NftError):
+            await self._load(staging.unstage_text(plan.table, difference))
+        with contextlib.suppress(NftError):
+            await self._commit([DeleteSet(name) for name in difference.missing_sets])
+        with contextlib.suppress(NftError):
+            await self._load(staging.unstage_chains_text(plan.table, difference))
+
+    async def _clear(self, difference: staging.Difference) -> None:
+        """What is not asked any more goes: labels and classes that nobody says, then maps, then chains."""
+        await self._commit(staging.removals(difference))
+        await self._commit([DeleteSet(name) for name in difference.stale_sets])
+        await self._load(staging.clear_text(difference))
+
+    async def _load(self, text: str) -> None:
+        if text:
+            await self._nft.load(text)
+            self._commits += 1
+            self._loads += 1
+
+    def _fill(self, one: KernelSet, counters: Mapping[str, tuple[int, int]]) -> None:
+        count = self._open_link().load(one.name, packed.pack(one, counters), LOAD_STEP)
+        self._commits += -(-count // LOAD_STEP)
+
+    async def _commit(self, changes: list[Change]) -> None:
+        if changes:
+            await asyncio.to_thread(self._open_link().commit, changes)
+            self._commits += 1
 
     def _add_routing(self, change: routing.RoutingChange) -> list[Route | RoutingRule]:
         """Adds what is missing; returns what an undo has to take back."""
@@ -244,3 +472,19 @@ class Kernel:
         except NetlinkError as error:
             if error.errno not in GONE:
                 raise ApplyError(f"cannot remove what is no longer needed: {error}") from error
+
+
+def _other(slot: str) -> str:
+    return SLOTS[1 - SLOTS.index(slot)]
+
+
+def _needs_other_slot(difference: staging.Difference, table: Table, loaded: Loaded, slot: str) -> bool:
+    """Whether labels change their meaning together with what says them: then both change in one swap.
+
+    A label that counts for another rule, or a rule that leads elsewhere while the maps change too; also
+    where the old and the new labels do not fit in side by side.
+    """
+    hits, verdicts = difference.elements.get(f"{HITS}_{slot}"), difference.elements.get(f"{VERDICTS}_{slot}")
+    if hits is not None and (hits.replace or len(loaded.labels()) + len(hits.add) > loaded.room):
+        return True
+    return verdicts is not None and bool(verdicts.replace) and bool(difference.changed_chains)

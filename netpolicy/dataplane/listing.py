@@ -1,4 +1,4 @@
-"""What `nft -j list table` says, made comparable: handles, counts and generations removed.
+"""What `nft -t -j list table` says, made comparable: chains, rules and how sets are declared, without handles.
 
 Two listings are compared with each other, never a listing with a text: nft rewrites what
 it prints. Never talks to the kernel. JSON schema: libnftables-json(5).
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from netpolicy.dataplane import names
-from netpolicy.dataplane.script import is_staged
 from netpolicy.dataplane.staging import Difference
+from netpolicy.dataplane.table import HITS, SLOTS
 
 # Longest listing that is parsed: ten thousand rules need about 30 MB, ours must stay far below.
 LIMIT = 64 << 20
@@ -28,6 +28,12 @@ _decoded = json.JSONDecoder().raw_decode
 # What stands before the first object and after each; group 1 is "]" where there are no more.
 _HEAD = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[\s*(?:(\])\s*\}\s*\Z)?')
 _BETWEEN = re.compile(r"\s*(?:,\s*|(\])\s*\}\s*\Z)")
+
+# A set's name where a rule asks it.
+_REFERENCE = re.compile(r'"@(\w+)"')
+
+# What of a set's listing says how it was declared.
+DECLARED = ("type", "map", "flags", "stmt", "size", "timeout", "policy")
 
 Found = TypeVar("Found")
 
@@ -46,12 +52,10 @@ class LoadedChain:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A table as loaded. Keys are names as loaded, with generation."""
+    """A table as loaded, without the elements of its sets."""
 
     chains: dict[str, LoadedChain]
-    counters: dict[str, tuple[int, int]]  # packets, bytes
-    elements: dict[str, str]  # the map `restore`: key → verdict as canonical JSON
-    has_map: bool
+    sets: dict[str, str]  # how it was declared, as canonical JSON
     foreign: tuple[str, ...] = ()  # objects of kinds that we never make
     flags: str = ""  # "dormant" switches a whole table off; ours never has any
 
@@ -60,23 +64,36 @@ class Listing:
         """Whether some version of us made this table."""
         return any(name.startswith(names.SCHEMA[:10]) for name in self.chains)
 
-    def generation(self, staged: str) -> int:
-        """The generation of a staged chain that is in force, 0 when none is."""
-        front = {"g_forwarded": "classify", "g_own": "classify_own"}[staged]
-        for rule in self.chains.get(front, LoadedChain("", ())).rules:
-            for name in self.chains:
-                if names.without_generation(name) == staged and f'"{name}"' in rule:
-                    return names.generation_of(name)
-        return 0
-
     @property
-    def highest_generation(self) -> int:
-        """The highest generation number in the table, in force or left behind."""
-        return max((names.generation_of(name) for name in self.chains), default=0)
+    def slot(self) -> str:
+        """Which of the two versions of the label sets the rules ask, "" for none."""
+        for chain in self.chains.values():
+            for rule in chain.rules:
+                for slot in SLOTS:
+                    if f'"@{HITS}_{slot}"' in rule:
+                        return slot
+        # With rules on file and none that stands, nothing asks.
+        return next((slot for slot in SLOTS if f"{HITS}_{slot}" in self.sets), "")
+
+    def renamed(self, new: Mapping[str, str]) -> Listing:
+        """The same table with other names for some sets."""
+
+        def rule(text: str) -> str:
+            for name in set(_REFERENCE.findall(text)):
+                text = text.replace(f'"@{name}"', f'"@{new.get(name, name)}"')
+            return text
+
+        chains = {
+            name: LoadedChain(chain.hook, tuple(rule(text) for text in chain.rules))
+            for name, chain in self.chains.items()
+        }
+        return Listing(
+            chains, {new.get(name, name): held for name, held in self.sets.items()}, self.foreign, self.flags
+        )
 
 
 def parse(text: str) -> Listing | None:
-    """The listing in the output of `nft -j list table inet netpolicy`; None for an empty document."""
+    """The listing in the output of `nft -t -j list table inet netpolicy`; None for an empty document."""
     return _read(text, _collect)
 
 
@@ -90,12 +107,7 @@ def parse_flagged(text: str) -> Listing | None:
     if not flags:
         return None
     chains = [line.split()[1] for line in text.splitlines() if line.startswith("\tchain ")]
-    return Listing({name: LoadedChain("", ()) for name in chains}, {}, {}, False, flags=flags[0])
-
-
-def parse_counters(text: str) -> dict[str, tuple[int, int]]:
-    """Packets and bytes by name in the output of `nft -j list counters table inet netpolicy`."""
-    return _read(text, _counters)
+    return Listing({name: LoadedChain("", ()) for name in chains}, {}, flags=flags[0])
 
 
 def _read(text: str, collect: Callable[[Iterable[dict[str, Any]]], Found]) -> Found:
@@ -118,17 +130,11 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
         raise ValueError("not a document of nft")
 
 
-def _counters(objects: Iterable[dict[str, Any]]) -> dict[str, tuple[int, int]]:
-    found = [item["counter"] for item in objects if "counter" in item]
-    return {value["name"]: (value["packets"], value["bytes"]) for value in found}
-
-
 def _collect(objects: Iterable[dict[str, Any]]) -> Listing | None:
     hooks: dict[str, str] = {}
     rules: dict[str, list[str]] = {}
-    counters = {}
-    elements: dict[str, str] = {}
-    has_map = found = False
+    sets: dict[str, str] = {}
+    found = False
     foreign = []
     flags = ""
     for item in objects:
@@ -141,17 +147,14 @@ def _collect(objects: Iterable[dict[str, Any]]) -> Listing | None:
                 hooks[value["name"]] = " ".join(str(value[part]) for part in parts if part in value)
             elif kind == "rule":
                 rules.setdefault(value["chain"], []).append(_canonical_rule(value))
-            elif kind == "counter":
-                counters[value["name"]] = (value["packets"], value["bytes"])
-            elif kind == "map" and value["name"] == "restore":
-                has_map = True
-                elements = {f"{key:#010x}": json.dumps(verdict) for key, verdict in value.get("elem", ())}
+            elif kind in ("set", "map"):
+                sets[value["name"]] = _encoded({part: value[part] for part in DECLARED if part in value})
             elif kind != "metainfo":
                 foreign.append(f"{kind} {value.get('name', '')}")
     if not found:
         return None
     chains = {name: LoadedChain(hook, tuple(rules.get(name, ()))) for name, hook in hooks.items()}
-    return Listing(chains, counters, elements, has_map, tuple(foreign), flags)
+    return Listing(chains, sets, tuple(foreign), flags)
 
 
 def _canonical_rule(rule: dict[str, Any]) -> str:
@@ -174,62 +177,31 @@ def _sorted_sets(value: Any) -> Any:
 
 
 def difference(wanted: Listing, loaded: Listing | None) -> Difference:
-    """What has to change so that the loaded table lists like the wanted one (from a rehearsal)."""
+    """What has to change so that the loaded table lists like the wanted one (from a rehearsal); no elements."""
     if loaded is None or names.SCHEMA not in loaded.chains or loaded.flags != wanted.flags:
         return Difference(rebuild=True)
     if _cannot_be_changed_in_place(wanted, loaded):
         return Difference(rebuild=True)
-    want = {names.without_generation(name): chain for name, chain in wanted.chains.items()}
-    generations = {name: loaded.generation(name) for name in want if is_staged(name)}
-    in_force = {_at(name, generations.get(name, 0)) for name in want}
-    missing, changed, stale = [], [], []
-    for name, chain in want.items():
-        live = loaded.chains.get(_at(name, generations.get(name, 0)))
-        if live is None:
-            missing.append(name)
-        elif _plain(live) != _plain(chain):
-            changed.append(name)
-            if is_staged(name):
-                stale.append(_at(name, generations[name]))
-    stale += [name for name in loaded.chains if name not in in_force]
+    there = loaded.chains
     return Difference(
-        missing_counters=_without(wanted.counters, loaded.counters),
-        stale_counters=_without(loaded.counters, wanted.counters),
-        missing_elements=_without(wanted.elements, loaded.elements),
-        stale_elements=_without(loaded.elements, wanted.elements),
-        missing_chains=tuple(missing),
-        changed_chains=tuple(changed),
-        stale_chains=tuple(stale),
-        no_map=wanted.has_map and not loaded.has_map,
-        generations={name: number for name, number in generations.items() if number},
+        missing_sets=_without(wanted.sets, loaded.sets),
+        stale_sets=_without(loaded.sets, wanted.sets),
+        missing_chains=tuple(name for name in wanted.chains if name not in there),
+        changed_chains=tuple(
+            name for name, chain in wanted.chains.items() if name in there and there[name].rules != chain.rules
+        ),
+        stale_chains=_without(there, wanted.chains),
     )
 
 
-def _plain(chain: LoadedChain) -> tuple[str, ...]:
-    """The rules with every mention of a staged chain's generation removed."""
-    return tuple(_drop_generations(rule) for rule in chain.rules)
-
-
-def _drop_generations(rule: str) -> str:
-    head, target, rest = rule.partition('{"target": "g')
-    if not target:
-        return rule
-    name, quote, tail = rest.partition('"')
-    return head + '{"target": "' + names.without_generation("g" + name) + quote + tail
-
-
 def _cannot_be_changed_in_place(wanted: Listing, loaded: Listing) -> bool:
-    """A base chain's hook, or what a class number means: the latter after another mark mask only."""
+    """A base chain's hook, or what a set of this name can hold."""
     return any(
         name in loaded.chains and loaded.chains[name].hook != chain.hook
         for name, chain in wanted.chains.items()
         if chain.hook
-    ) or any(loaded.elements.get(key, verdict) != verdict for key, verdict in wanted.elements.items())
+    ) or any(loaded.sets.get(name, held) != held for name, held in wanted.sets.items())
 
 
-def _at(name: str, generation: int) -> str:
-    return f"g{generation}_{name[2:]}" if is_staged(name) else name
-
-
-def _without(names_: Any, others: Any) -> tuple[str, ...]:
+def _without(names_: Iterable[str], others: Container[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names_ if name not in others))

@@ -11,11 +11,9 @@ TABLE = "netpolicy"
 FAMILY = "inet"
 
 # Marks the table as ours and as of this layout; another number means "rebuild it whole".
-SCHEMA = "np_schema_1"
+SCHEMA = "np_schema_2"
 
 LONGEST = 31  # nft's oldest limit on names, and dnsmasq's
-
-GENERATIONS = 999
 
 # 40 bits: among the most rules that a configuration may have, two equal ones are not to be expected.
 _DIGITS = 10
@@ -39,13 +37,13 @@ def _looks_cut(name: str) -> bool:
 
 
 def rule_chain(name: str) -> str:
-    """The chain of one rule: count, log, on to its class."""
+    """The chain of one rule that logs: log, on to its class. Also the prefix of its log messages."""
     return kernel_name("r", name)
 
 
-def counter(name: str) -> str:
-    """The named counter of one rule."""
-    return kernel_name("c", name)
+def verdict_chain(number: int) -> str:
+    """The chain that ends a classification: the packet's priority is set back, then its class saved."""
+    return f"v_{number:02}"
 
 
 def saving_chain(number: int) -> str:
@@ -63,26 +61,6 @@ def marking_chain(number: int) -> str:
     return f"k_{number:02}"
 
 
-def without_generation(name: str) -> str:
-    """`g12_forwarded` as `g_forwarded`: the same object whatever its generation."""
-    digits = _digits_after_g(name)
-    return "g" + name[1 + digits :] if digits else name
-
-
-def generation_of(name: str) -> int:
-    """The generation number in a name, 0 when it has none."""
-    digits = _digits_after_g(name)
-    return int(name[1 : 1 + digits]) if digits else 0
-
-
-def _digits_after_g(name: str) -> int:
-    """How many digits stand in a name between its `g` and a `_`: 1 to 3, 0 when it has no generation."""
-    if not name.startswith("g"):
-        return 0
-    digits = name.find("_") - 1
-    return digits if 1 <= digits <= 3 and all("0" <= c <= "9" for c in name[1 : 1 + digits]) else 0
-
-
-def next_generation(current: int) -> int:
-    """The number after `current`, wrapping at 999."""
-    return current % GENERATIONS + 1
+def content_name(prefix: str, text: str) -> str:
+    """`prefix_` and hex digits of the text's hash: what has this name holds this, on every machine."""
+    return f"{prefix}_{binascii.hexlify(hashlib.sha256(text.encode()).digest()).decode()[:_DIGITS]}"

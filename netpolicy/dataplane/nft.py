@@ -21,6 +21,10 @@ TIME_LIMIT = 30.0  # seconds; a load of 100 000 elements takes about one
 BESIDE = f"{names.TABLE}_rehearsal"
 
 
+# JSON, and without the elements of sets: those may be a hundred thousand, and netlink tells them cheaper.
+TERSE = ("-t", "-j", "list", "table")
+
+
 class NftError(Exception):
     """nft could not be run or refused; the text says which and why."""
 
@@ -45,9 +49,12 @@ class Nft:
         await self._run([self.program, "-c", "-f", "-"], text)
 
     async def list_table(self) -> listing.Listing | None:
-        """Our table as loaded, None when there is none. Raises NftError, UnreadableListing."""
+        """Our table as loaded, its sets without elements, None when there is none.
+
+        Raises NftError, UnreadableListing.
+        """
         try:
-            text = await self._run([self.program, "-j", "list", "table", names.FAMILY, names.TABLE], "")
+            text = await self._run([self.program, *TERSE, names.FAMILY, names.TABLE], "")
         except NftError as error:
             if "No such file or directory" in str(error):
                 return None
@@ -61,23 +68,13 @@ class Nft:
                 raise
             return flagged
 
-    async def list_counters(self) -> dict[str, tuple[int, int]]:
-        """Packets and bytes by counter name, empty without our table: the table has ten times as much."""
-        try:
-            text = await self._run([self.program, "-j", "list", "counters", "table", names.FAMILY, names.TABLE], "")
-        except NftError as error:
-            if "No such file or directory" in str(error):
-                return {}
-            raise
-        return listing.parse_counters(text)
-
     async def rehearse_beside(self, text: str) -> listing.Listing:
         """Loads the text (of an unhooked table) under another name, lists it and removes it. Raises NftError."""
         beside = f"{names.FAMILY} {BESIDE}"
         text = text.replace(f"{names.FAMILY} {names.TABLE}", beside)
         await self.load(f"add table {beside}\ndelete table {beside}\n{text}")
         try:
-            out = await self._run([self.program, "-j", "list", "table", names.FAMILY, BESIDE], "")
+            out = await self._run([self.program, *TERSE, names.FAMILY, BESIDE], "")
         finally:
             await self.load(f"delete table {beside}\n")
         found = await asyncio.to_thread(listing.parse, out)
@@ -91,7 +88,7 @@ class Nft:
         if unshare is None:
             raise NoRehearsal("the `unshare` tool is not installed")
         # A constant script: the text is its standard input. `ip` may be missing, lo is not needed.
-        script = '"$1" -f - && exec "$1" -j list table inet netpolicy'
+        script = '"$1" -f - && exec "$1" -t -j list table inet netpolicy'
         command = [unshare, "--net", "sh", "-c", script, "sh", self.program]
         try:
             found = await asyncio.to_thread(listing.parse, await self._run(command, text))

@@ -97,7 +97,7 @@ class Policy(Record):
     """Everything the kernel should do for us."""
 
     __slots__ = (
-        "marks", "lines", "entries", "counted", "ingress", "default_forwarded", "default_own", "translations",
+        "marks", "lines", "entries", "ranked", "ingress", "default_forwarded", "default_own", "translations",
         "ways_out", "near", "skip_marks", "device_names", "table_base", "rule_priority",
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ class Policy(Record):
         marks: Marks = USUAL_MARKS,
         lines: "tuple[Line, ...]" = (),
         entries: "tuple[Entry, ...]" = (),
-        counted: "tuple[str, ...]" = (),
+        ranked: "tuple[str, ...]" = (),
         ingress: "tuple[tuple[str, int], ...]" = (),
         default_forwarded: int = DIRECT_CLASS,
         default_own: int = DIRECT_CLASS,
@@ -121,7 +121,8 @@ class Policy(Record):
         self.marks = marks
         self.lines = lines
         self.entries = entries  # in rank order
-        self.counted = counted  # rules that keep their counter though they do not stand now
+        # The names of all rules in rank order: also those that do not stand now keep label and counter.
+        self.ranked = ranked or tuple([entry.rule.name for entry in entries])
         self.ingress = ingress  # (device, class): what comes in here goes back here
         self.default_forwarded = default_forwarded
         self.default_own = default_own  # the router's own traffic
@@ -135,7 +136,7 @@ class Policy(Record):
 
     def values(self) -> "tuple[object, ...]":
         return (
-            self.marks, self.lines, self.entries, self.counted, self.ingress, self.default_forwarded,
+            self.marks, self.lines, self.entries, self.ranked, self.ingress, self.default_forwarded,
             self.default_own, self.translations, self.ways_out, self.near, self.skip_marks, self.device_names,
             self.table_base, self.rule_priority,
         )  # fmt: skip

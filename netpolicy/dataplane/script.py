@@ -23,7 +23,7 @@ IN_WORDS = "._-@+:"
 
 def nft_script(policy: "Policy") -> str:
     """A text for `nft -f`: in one transaction our table is what the policy says, whatever it was before."""
-    return rebuild_text(build(policy), 1)
+    return rebuild_text(build(policy))
 
 
 def ip_commands(routing: "Routing") -> "tuple[str, ...]":
@@ -81,32 +81,27 @@ def _word(device: str) -> str:
     return device
 
 
-def is_staged(name: str) -> bool:
-    """Whether chains of this name carry a generation."""
-    return name.startswith("g_")
-
-
-def all_at(table: Table, generation: int) -> "dict[str, int]":
-    """Every staged chain at one generation."""
-    return {name: generation for name in table.order if is_staged(name)}
-
-
-def full_text(table: Table, generations: "dict[str, int]") -> str:
+def full_text(table: Table) -> str:
     """The whole table, for an empty kernel, a rehearsal, or the fw4 include. Loading it twice changes nothing."""
-    lines = [f"add table {TABLE}"]
-    lines += [f"add counter {TABLE} {name}" for name in table.counters]
-    for name in table.order:
-        lines += declare(spelled(name, generations.get(name, 0)), table.chains[name])
-    lines += restore_map(table)
-    for name in table.order:
-        if table.chains[name].rules:
-            lines += fill(spelled(name, generations.get(name, 0)), table.chains[name], generations)
-    return "\n".join(lines) + "\n"
+    return _text(table, [one.text() for one in table.sets])
 
 
-def rebuild_text(table: Table, generation: int) -> str:
+def structure_text(table: Table) -> str:
+    """The same with its sets empty."""
+    return _text(table, [f"add {one.declaration}\n" for one in table.sets])
+
+
+def _text(table: Table, sets: "list[str]") -> str:
+    lines = [f"add table {TABLE}\n"]
+    lines.extend([declare(name, table.chains[name]) for name in table.order])
+    lines.extend(sets)
+    lines.extend([fill(name, table.chains[name]) for name in table.order if table.chains[name].rules])
+    return "".join(lines)
+
+
+def rebuild_text(table: Table) -> str:
     """Delete and load in one transaction: loses counters, and a few packets pass unmarked meanwhile."""
-    return removal_text() + full_text(table, all_at(table, generation))
+    return removal_text() + full_text(table)
 
 
 def removal_text() -> str:
@@ -114,31 +109,14 @@ def removal_text() -> str:
     return f"add table {TABLE}\ndelete table {TABLE}\n"
 
 
-def spelled(name: str, generation: int) -> str:
-    """The name of a chain as loaded."""
-    return f"g{generation}_{name[2:]}" if is_staged(name) else name
-
-
-def declare(name: str, chain: Chain) -> "list[str]":
-    """The lines that make the chain, empty."""
+def declare(name: str, chain: Chain) -> str:
+    """The line that makes the chain, empty."""
     hook = f" {{ {chain.header} }}" if chain.header else ""
-    return [f"add chain {TABLE} {name}{hook}"]
+    return f"add chain {TABLE} {name}{hook}\n"
 
 
-def fill(name: str, chain: Chain, generations: "dict[str, int]") -> "list[str]":
+def fill(name: str, chain: Chain) -> str:
     """The lines that put the chain's rules into it, in place of those it has."""
-    lines = [f"flush chain {TABLE} {name}"]
-    for rule in chain.rules:
-        if rule.startswith("goto g_") and rule[5:] in generations:
-            rule = f"goto {spelled(rule[5:], generations[rule[5:]])}"
-        lines.append(f"add rule {TABLE} {name} {rule}")
-    return lines
-
-
-def restore_map(table: Table) -> "list[str]":
-    """The lines that make the map from a conntrack mark's class to what is done with its packets."""
-    elements = ", ".join([f"{key} : {verdict}" for key, verdict in table.restore])
-    return [
-        f"add map {TABLE} restore {{ type mark : verdict; }}",
-        f"add element {TABLE} restore {{ {elements} }}",
-    ]
+    lines = [f"flush chain {TABLE} {name}\n"]
+    lines.extend([f"add rule {TABLE} {name} {rule}\n" for rule in chain.rules])
+    return "".join(lines)

@@ -1,31 +1,32 @@
-"""The nft text that leads from what is loaded to what should be: stage, then one small swap.
+"""The steps that lead from what is loaded to what should be: stage, one small swap, clear away.
 
-Staged objects are new and nobody refers to them; the swap changes references only, so no
-packet sees half a rule set. Never reads the kernel. Why two steps: docs/dataplane.md.
+What is staged is new and nobody refers to it; the swap changes references only, so no packet sees
+half a rule set. Never reads the kernel. Why in this order: docs/dataplane.md ("Apply").
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from netpolicy.dataplane.script import TABLE, declare, fill, is_staged, restore_map, spelled
-from netpolicy.dataplane.table import Chain, Table
+from netpolicy.dataplane.nft_element import Element
+from netpolicy.dataplane.nft_messages import AddElements, Change, DeleteElements
+from netpolicy.dataplane.packed import ElementChange
+from netpolicy.dataplane.script import TABLE, declare, fill
+from netpolicy.dataplane.table import Table
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What of the loaded table is missing, different or too much; names as in Table (no generation)."""
+    """What of the loaded table is missing, different or too much."""
 
     rebuild: bool = False  # absent, or of a shape that cannot be changed in place
-    missing_counters: tuple[str, ...] = ()
-    stale_counters: tuple[str, ...] = ()
-    missing_elements: tuple[str, ...] = ()
-    stale_elements: tuple[str, ...] = ()
+    missing_sets: tuple[str, ...] = ()
+    stale_sets: tuple[str, ...] = ()
     missing_chains: tuple[str, ...] = ()
     changed_chains: tuple[str, ...] = ()
-    stale_chains: tuple[str, ...] = ()  # with generation: as loaded
-    no_map: bool = False
-    generations: dict[str, int] = field(default_factory=dict)  # staged chain → generation in force
+    stale_chains: tuple[str, ...] = ()
+    elements: Mapping[str, ElementChange] = field(default_factory=dict)  # of sets that are and stay
 
     @property
     def is_empty(self) -> bool:
@@ -38,86 +39,95 @@ class Difference:
         if self.rebuild:
             return (f"+ table {TABLE}",)
         signs = (
-            ("+ counter", self.missing_counters), ("- counter", self.stale_counters),
-            ("+ class", self.missing_elements), ("- class", self.stale_elements),
             ("+ chain", self.missing_chains), ("~ chain", self.changed_chains), ("- chain", self.stale_chains),
+            ("+ set", self.missing_sets), ("- set", self.stale_sets),
         )  # fmt: skip
         lines = [f"{sign} {name}" for sign, found in signs for name in found]
-        return (*lines, "+ map restore") if self.no_map else tuple(lines)
+        for name, change in self.elements.items():
+            parts = ((len(change.add), "+"), (change.replaced, "~"), (len(change.delete), "-"))
+            lines += [f"{sign} {count} in {name}" for count, sign in parts if count]
+        return tuple(lines)
+
+    @property
+    def is_of_elements(self) -> bool:
+        """Whether chains, rules and sets are as they should be."""
+        structure = (self.missing_sets, self.stale_sets, self.missing_chains, self.changed_chains, self.stale_chains)
+        return not self.rebuild and not any(structure)
 
 
-def unhooked(table: Table) -> Table:
-    """The same table with its base chains off their hooks: it can be loaded beside the real one to be read back."""
-    chains = [(name, Chain(table.chains[name].rules)) for name in table.order]
-    return Table(table.counters, table.restore, chains)
+def stage_text(table: Table, difference: Difference) -> str:
+    """Declares what is new under names that nothing refers to yet, its sets still empty; "" when there is nothing."""
+    regular = [name for name in difference.missing_chains if not table.chains[name].header]
+    lines = [declare(name, table.chains[name]) for name in regular]
+    lines += [f"add {one.declaration}\n" for one in table.sets if one.name in difference.missing_sets]
+    lines += [fill(name, table.chains[name]) for name in regular if table.chains[name].rules]
+    return f"add table {TABLE}\n" + "".join(lines) if lines else ""
 
 
-def stage_text(table: Table, difference: Difference, generation: int) -> str:
-    """Loads what is new under names that nothing refers to yet; "" when there is nothing."""
-    generations = after(table, difference, generation)
-    fresh = [name for name in table.order if name in difference.missing_chains or _restaged(name, difference)]
-    regular = [name for name in fresh if not table.chains[name].header]
-    lines = [f"add counter {TABLE} {name}" for name in difference.missing_counters]
-    for name in regular:
-        lines += declare(spelled(name, generation), table.chains[name])
-    if difference.no_map:
-        lines += restore_map(table)
-    for name in regular:
-        if table.chains[name].rules:
-            lines += fill(spelled(name, generation), table.chains[name], generations)
-    elements = [f"{key} : {verdict}" for key, verdict in table.restore if key in difference.missing_elements]
-    if elements and not difference.no_map:
-        lines.append(f"add element {TABLE} restore {{ {', '.join(elements)} }}")
-    return "\n".join(lines) + "\n" if lines else ""
+def hook_text(table: Table, difference: Difference) -> str:
+    """Hooks that are new: what they ask is loaded by now, and no packet is of a class that only they refuse."""
+    hooked = [name for name in difference.missing_chains if table.chains[name].header]
+    return "".join([declare(name, table.chains[name]) + fill(name, table.chains[name]) for name in hooked])
 
 
-def swap_text(table: Table, difference: Difference, generation: int) -> str:
-    """One transaction that changes references and removes what nobody refers to any more."""
-    generations = after(table, difference, generation)
-    refill = [name for name in difference.changed_chains if not is_staged(name)]
-    # The two fixed names in front of a restaged chain have to point at its new generation.
-    refill += [name for name, staged in (("classify", "g_forwarded"), ("classify_own", "g_own"))
-               if _restaged(staged, difference) and name not in refill]  # fmt: skip
+def swap_text(table: Table, difference: Difference) -> str:
+    """One transaction that changes what is referred to; "" when nothing is."""
+    lines = [fill(name, table.chains[name]) for name in difference.changed_chains]
+    # A base chain that is not wanted any more stops working here, not later.
+    lines += [f"flush chain {TABLE} {name}\n" for name in difference.stale_chains]
+    return "".join(lines)
+
+
+def clear_text(difference: Difference) -> str:
+    """Removes chains that nobody refers to any more; they are empty by now, so any order serves."""
+    return "".join([f"delete chain {TABLE} {name}\n" for name in difference.stale_chains])
+
+
+def additions(difference: Difference, counters: Mapping[str, tuple[int, int]]) -> list[Change]:
+    """Elements that nobody asks for before the swap; those that count begin where their rule is."""
+    for change in difference.elements.values():
+        for element in change.add:
+            if element.counter is not None:
+                element.counter = counters.get(element.comment, element.counter)
+    return [AddElements(name, change.add) for name, change in difference.elements.items() if change.add]
+
+
+def replacements(difference: Difference) -> list[Change]:
+    """Elements that take the place of others, in one batch: each packet meets the old one or the new one."""
+    return [
+        change for name, found in difference.elements.items() for change in _exchange(name, found.before, found.replace)
+    ]
+
+
+def restorations(difference: Difference) -> list[Change]:
+    """The way back from `replacements`, after a swap that was refused."""
+    return [
+        change for name, found in difference.elements.items() for change in _exchange(name, found.replace, found.before)
+    ]
+
+
+def _exchange(name: str, old: tuple[Element, ...], new: tuple[Element, ...]) -> list[Change]:
+    changes: list[Change] = [DeleteElements(name, old)] if old else []
+    return [*changes, AddElements(name, new)] if new else changes
+
+
+def removals(difference: Difference) -> list[Change]:
+    """Elements that nobody asks for after the swap."""
+    return [DeleteElements(name, change.delete) for name, change in difference.elements.items() if change.delete]
+
+
+def unstage_text(table: Table, difference: Difference) -> str:
+    """Empties the chains that stage_text and hook_text declare, those too that are not there yet; hooks go."""
     lines = []
     for name in difference.missing_chains:
-        if table.chains[name].header:
-            lines += declare(name, table.chains[name]) + fill(name, table.chains[name], generations)
-    for name in refill:
-        if name in table.chains:
-            lines += fill(name, table.chains[name], generations)
-    if difference.stale_elements:
-        lines.append(f"delete element {TABLE} restore {{ {', '.join(difference.stale_elements)} }}")
-    lines += _delete_chains(table, difference)
-    lines += [f"delete counter {TABLE} {name}" for name in difference.stale_counters]
-    return "\n".join(lines) + "\n" if lines else ""
+        chain = table.chains[name]
+        lines += [declare(name, chain), f"flush chain {TABLE} {name}\n"]
+        if chain.header:
+            lines.append(f"delete chain {TABLE} {name}\n")
+    return "".join(lines)
 
 
-def unstage_text(table: Table, difference: Difference, generation: int) -> str:
-    """Removes what stage_text loaded, after a swap that failed."""
-    fresh = [name for name in table.order if name in difference.missing_chains or _restaged(name, difference)]
-    regular = [spelled(name, generation) for name in fresh if not table.chains[name].header]
-    lines = [f"flush chain {TABLE} {name}" for name in regular]
-    if difference.missing_elements and not difference.no_map:
-        lines.append(f"delete element {TABLE} restore {{ {', '.join(difference.missing_elements)} }}")
-    lines += [f"delete chain {TABLE} {name}" for name in regular]
-    lines += [f"delete counter {TABLE} {name}" for name in difference.missing_counters]
-    return "\n".join(lines) + "\n" if lines else ""
-
-
-def _restaged(name: str, difference: Difference) -> bool:
-    return is_staged(name) and (name in difference.changed_chains or name in difference.missing_chains)
-
-
-def after(table: Table, difference: Difference, generation: int) -> dict[str, int]:
-    """The generation of every staged chain once the swap is done."""
-    after = dict(difference.generations)
-    after.update({name: generation for name in table.order if _restaged(name, difference)})
-    return after
-
-
-def _delete_chains(table: Table, difference: Difference) -> list[str]:
-    """Flush all first: chains that refer to each other can then go in any order."""
-    lines = [f"flush chain {TABLE} {name}" for name in difference.stale_chains]
-    # A base chain has to go before the chains its rules led to; flushed, any order serves.
-    lines += [f"delete chain {TABLE} {name}" for name in difference.stale_chains]
-    return lines
+def unstage_chains_text(table: Table, difference: Difference) -> str:
+    """Removes the rest of them, once no element of a set that was staged leads there."""
+    regular = [name for name in difference.missing_chains if not table.chains[name].header]
+    return "".join([f"delete chain {TABLE} {name}\n" for name in regular])

@@ -6,19 +6,21 @@ orders transactions (staging.py does). Layout and hooks: docs/dataplane.md.
 
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
-from netpolicy.dataplane import names
-from netpolicy.dataplane.match_text import FAMILY_WORD, forwarded_matches, own_matches
+from netpolicy.dataplane import labels, names
+from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES, Groups
 from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.dataplane.record import Record
+from netpolicy.dataplane.sets import KernelSet
+from netpolicy.dataplane.shape import FAMILY_WORD, shapes
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from netpolicy.core.model import Rule
+    from netpolicy.dataplane.groups import Group
     from netpolicy.dataplane.policy import Entry, Policy
-
-    Matcher = Callable[[Rule, Policy], tuple[str, ...]]
+    from netpolicy.dataplane.shape import LargeSet, Shape
 
 # First packets of rules with `log` go to this NFLOG group, rule name as prefix.
 LOG_GROUP = 78
@@ -26,8 +28,16 @@ LOG_GROUP = 78
 # A flood of new connections must not become a flood of log messages.
 LOG_LIMIT = "limit rate 20/second burst 40 packets"
 
-FORWARDED = "g_forwarded"
-OWN = "g_own"
+FORWARDED = "classify"
+OWN = "classify_own"
+ARRIVING = "arriving"
+
+# Sets that live as long as the table. Of two slots one is asked; the other takes a new version when
+# labels change their meaning together with the maps that say them.
+HITS = "hits"
+VERDICTS = "verdicts"
+SLOTS = ("a", "b")
+LEAST_ROOM = 256
 
 # After conntrack (-200) and after every package that marks at mangle (-150) or earlier; before
 # DNAT (-100), so that the address the client asked for is matched, and before routing.
@@ -54,53 +64,198 @@ class Chain(Record):
 
 
 class Table:
-    """Names of staged chains are written without generation: `g_forwarded`."""
+    """What the table holds: chains and sets, in the order in which a text has to declare them.
 
-    __slots__ = ("chains", "counters", "order", "restore")
+    `sets` are those that chains ask by name; the elements of `restore`, `hits` and `verdicts` come and
+    go one by one, the others are named after their content and never change.
+    """
+
+    __slots__ = ("chains", "labels", "order", "ranked", "sets")
 
     def __init__(
         self,
-        counters: "tuple[str, ...]",
-        restore: "tuple[tuple[str, str], ...]",
+        sets: "tuple[KernelSet, ...]",
         chains: "list[tuple[str, Chain]]",
+        labels_: "Mapping[str, int]",
+        ranked: "tuple[str, ...]",
     ) -> None:
-        self.counters = counters
-        self.restore = restore  # elements of the map: class bits in a ct mark → verdict
+        self.sets = sets
         self.chains = dict(chains)
         # The order of the text: a dict keeps it on CPython only.
         self.order = tuple([name for name, _ in chains])
+        self.labels = labels_  # by rule
+        self.ranked = ranked  # the names of all rules in rank order
+
+
+class Builder:
+    """Makes tables one after the other; what did not change since the last one is not made again."""
+
+    __slots__ = ("_devices", "_groups", "_hits", "_large", "_made", "_shapes")
+
+    def __init__(self) -> None:
+        self._groups = Groups()
+        self._large: dict[str, KernelSet] = {}
+        self._made: tuple[Policy, Table] | None = None
+        self._hits: tuple[Mapping[str, int], KernelSet] | None = None
+        # By rule, which is compared by identity: a rule that did not change is the same object.
+        self._shapes: "dict[Rule, tuple[bool, tuple[Shape, ...]]]" = {}
+        self._devices: "tuple[tuple[str, str], ...]" = ()
+
+    def build(
+        self, policy: "Policy", labelled: "Mapping[str, int] | None" = None, slot: str = "a", room: int = 0
+    ) -> Table:
+        """The table that enforces the policy, with these labels by rule (new ones without).
+
+        `slot` and `room` say which version of the label sets the rules ask, and how many labels fit in.
+
+        O(n log n) in rules that changed their match, O(n) in all rules.
+        """
+        given = labels.assign(policy.ranked) if labelled is None else labelled
+        found = [(self._shapes_of(entry, policy), given[entry.rule.name]) for entry in policy.entries]
+        groups = self._groups.of(found)
+        self._forget(policy)
+        chains = [(names.SCHEMA, Chain(()))]
+        classes = policy.classes
+        for number in classes:
+            chains.extend(_class_chains(policy, number))
+        for number in sorted({number for _, number in policy.ingress}):
+            chains.append((names.arriving_chain(number), Chain((_save(policy, number), "accept"))))
+        for number in sorted({entry.number for entry in policy.entries}):
+            chains.append((names.verdict_chain(number), Chain((_settle(number),))))
+        for entry in policy.entries:
+            if entry.log:
+                chains.append((names.rule_chain(entry.rule.name), _logging_chain(entry)))
+        if classes != (DIRECT_CLASS,):
+            chains.extend(_classification(policy, groups, slot))
+            chains.extend(_hooks(policy))
+        if policy.translations:
+            chains.append(("srcnat_np", _source_translation(policy)))
+        sets = self._sets(policy, groups, given, slot, room or room_for(len(policy.ranked)))
+        made = Table(sets, chains, given, policy.ranked)
+        self._made = (policy, made)
+        return made
+
+    def made_from(self, policy: "Policy", table: Table) -> bool:
+        """Whether the table was the last one made, from an equal policy."""
+        return self._made is not None and self._made[1] is table and self._made[0] == policy
+
+    def _sets(
+        self, policy: "Policy", groups: "list[Group]", given: "Mapping[str, int]", slot: str, size: int
+    ) -> "tuple[KernelSet, ...]":
+        marks = policy.marks
+        restored = sorted([(marks.bits(number), _chain_of(number)) for number in policy.classes])
+        restore = tuple([(((bits, bits),), to, "") for bits, to in restored])
+        result = [KernelSet("restore", ("mark",), restore, "verdict")]
+        if policy.classes == (DIRECT_CLASS,):
+            return tuple(result)
+        result.append(self._hits_of(policy, given, slot, size))
+        result.append(_verdicts(policy, given, slot, size))
+        large = {one.name: one for group in groups for one in group.large}
+        self._large = {name: self._large.get(name) or _large_set(large[name]) for name in sorted(large)}
+        result.extend([self._large[name] for name in sorted(large)])
+        for group in groups:
+            result.extend(group.maps)
+        return tuple(result)
+
+    def _hits_of(self, policy: "Policy", given: "Mapping[str, int]", slot: str, size: int) -> KernelSet:
+        name = f"{HITS}_{slot}"
+        last = self._hits
+        if last is not None and last[0] is given and last[1].name == name and last[1].size == size:
+            return last[1]
+        elements = tuple([(((given[rule], given[rule]),), None, rule) for rule in policy.ranked])
+        # With a size: of a hash that grows while it is read, entries are told twice or not at all (measured).
+        made = KernelSet(name, ("classid",), elements, counter=True, size=size)
+        self._hits = (given, made)
+        return made
+
+    def _shapes_of(self, entry: "Entry", policy: "Policy") -> "tuple[Shape, ...]":
+        if policy.device_names != self._devices:
+            self._devices = policy.device_names
+            self._shapes.clear()
+        known = self._shapes.get(entry.rule)
+        if known is not None and known[0] == entry.blocks:
+            return known[1]
+        found = shapes(entry, policy)
+        self._shapes[entry.rule] = (entry.blocks, found)
+        return found
+
+    def _forget(self, policy: "Policy") -> None:
+        if len(self._shapes) > 2 * len(policy.entries) + 100:
+            standing = {entry.rule for entry in policy.entries}
+            self._shapes = {rule: self._shapes[rule] for rule in self._shapes if rule in standing}
 
 
 def build(policy: "Policy") -> Table:
-    """The table that enforces the policy. O(rules x address ranges)."""
-    chains = [(names.SCHEMA, Chain(()))]
-    classes = policy.classes
-    for number in classes:
-        chains.extend(_class_chains(policy, number))
-    for number in sorted({number for _, number in policy.ingress}):
-        chains.append((names.arriving_chain(number), Chain((_save(policy, number), "accept"))))
-    for entry in policy.entries:
-        chains.append((names.rule_chain(entry.rule.name), _rule_chain(entry)))
-    if classes != (DIRECT_CLASS,):
-        chains.extend(_classification(policy))
-        chains.extend(_hooks(policy))
-    if policy.translations:
-        chains.append(("srcnat_np", _source_translation(policy)))
-    counted = {entry.rule.name for entry in policy.entries} | set(policy.counted)
-    counters = tuple(sorted([names.counter(name) for name in counted]))
-    return Table(counters, _restore(policy), chains)
+    """The table that enforces the policy, for once. O(n log n)."""
+    return Builder().build(policy)
 
 
-def _classification(policy: "Policy") -> "list[tuple[str, Chain]]":
-    entries = list(policy.entries)
-    forwarded, own = policy.default_forwarded, policy.default_own
-    return [
-        (FORWARDED, _classifier(policy, _forwarded_head(policy), entries, forwarded_matches, forwarded)),
-        (OWN, _classifier(policy, _own_head(policy), _own_entries(policy), own_matches, own)),
-        # Two fixed names in front of the staged chains keep the swap to one rule each.
-        ("classify", Chain((f"goto {FORWARDED}",))),
-        ("classify_own", Chain((f"goto {OWN}",))),
+def _classification(policy: "Policy", groups: "list[Group]", slot: str) -> "list[tuple[str, Chain]]":
+    forwarded = _lookups(groups, FORWARDED_SCOPES, slot)
+    own = _lookups(groups, OWN_SCOPES, slot)
+    arriving = _lookups(groups, ARRIVING_SCOPES, slot)
+    head = _forwarded_head(policy, arriving)
+    chains = [
+        (FORWARDED, Chain(tuple(head + forwarded + [_default(policy.default_forwarded, forwarded)]))),
+        (OWN, Chain(tuple(_own_head() + own + [_default(policy.default_own, own)]))),
     ]
+    if arriving and policy.ingress:
+        back = ["meta priority set 0x0", _came_by(policy)]
+        chains.insert(0, (ARRIVING, Chain(tuple(arriving + back))))
+    return chains
+
+
+def _lookups(groups: "list[Group]", scopes: "tuple[str, ...]", slot: str) -> "list[str]":
+    """Finds the best label, counts it and goes where its rule says; goes on where no rule matches."""
+    rules = [rule for group in groups if group.scope in scopes for rule in group.rules]
+    if not rules:
+        return []
+    rules.insert(0, f"meta priority set {labels.NONE:#x}")
+    rules.append(f"meta priority @{HITS}_{slot}")
+    rules.append(f"meta priority vmap @{VERDICTS}_{slot}")
+    return rules
+
+
+def _default(number: int, lookups: "list[str]") -> str:
+    return _settle(number) if lookups else f"goto {names.saving_chain(number)}"
+
+
+def _settle(number: int) -> str:
+    """The priority carried the label; the kernel gives every packet the same one before it is routed on."""
+    return f"meta priority set 0x0 goto {names.saving_chain(number)}"
+
+
+def _came_by(policy: "Policy") -> str:
+    came_by = ", ".join(f'"{device}" : goto {names.arriving_chain(number)}' for device, number in policy.ingress)
+    return f"iifname vmap {{ {came_by} }}"
+
+
+def _verdicts(policy: "Policy", given: "Mapping[str, int]", slot: str, size: int) -> KernelSet:
+    labelled = [(given[entry.rule.name], _leads_to(entry)) for entry in policy.entries]
+    elements = tuple([(((label, label),), to, "") for label, to in labelled])
+    return KernelSet(f"{VERDICTS}_{slot}", ("classid",), elements, "verdict", size=size)
+
+
+def room_for(count: int) -> int:
+    """How many labels the sets of so many rules take: a power of two with room for some more."""
+    size = LEAST_ROOM
+    while size < count + count // 2:
+        size *= 2
+    return size
+
+
+def _large_set(large: "LargeSet") -> KernelSet:
+    """Of one field: a tree of its ends, a fifth of the memory of a concatenation (measured), and never changed."""
+    address = "ipv4_addr" if large.family == V4 else "ipv6_addr"
+    return KernelSet(large.name, (address,), tuple([((found,), None, "") for found in large.ranges]), interval=True)
+
+
+def _leads_to(entry: "Entry") -> str:
+    return names.rule_chain(entry.rule.name) if entry.log else names.verdict_chain(entry.number)
+
+
+def _chain_of(number: int) -> str:
+    return "accept" if number == DIRECT_CLASS else names.marking_chain(number)
 
 
 def _verdict(policy: "Policy", number: int) -> str:
@@ -129,13 +284,11 @@ def _class_chains(policy: "Policy", number: int) -> "list[tuple[str, Chain]]":
     return chains
 
 
-def _rule_chain(entry: "Entry") -> Chain:
+def _logging_chain(entry: "Entry") -> Chain:
     name = entry.rule.name
     comment = f'comment "np:rule={name}"'
-    rules = [f'counter name "{names.counter(name)}" goto {names.saving_chain(entry.number)} {comment}']
-    if entry.log:
-        rules.insert(0, f'{LOG_LIMIT} log prefix "{names.rule_chain(name)}" group {LOG_GROUP} {comment}')
-    return Chain(tuple(rules))
+    log = f'{LOG_LIMIT} log prefix "{names.rule_chain(name)}" group {LOG_GROUP} {comment}'
+    return Chain((log, _settle(entry.number)))
 
 
 def _never_steered() -> "list[str]":
@@ -148,52 +301,33 @@ def _never_steered() -> "list[str]":
     return rules
 
 
-def _forwarded_head(policy: "Policy") -> "list[str]":
+def _forwarded_head(policy: "Policy", arriving: "list[str]") -> "list[str]":
     """What is settled before the rules: the unsteerable, the router's own addresses, what a line brought in."""
     rules = _never_steered()
     # Saved for the answers, not marked: what a line brought in goes on by main, which knows every
     # network behind the router.
-    came_by = ", ".join(f'"{device}" : goto {names.arriving_chain(number)}' for device, number in policy.ingress)
     to_router = "fib daddr type { local, broadcast, anycast, multicast }"
-    if came_by:
-        rules.append(f"{to_router} iifname vmap {{ {came_by} }}")
+    if policy.ingress:
+        rules.append(f"{to_router} {_came_by(policy)}")
     rules.append(f"{to_router} goto m_00")
-    if came_by:
-        rules.extend(_blocks_by_device(policy))
-        rules.append(f"iifname vmap {{ {came_by} }}")
+    if policy.ingress and arriving:
+        # Blocks that name an incoming device go before `answers leave by the line they came in on`.
+        devices = ", ".join(f'"{device}"' for device, _ in policy.ingress)
+        rules.append(f"iifname {{ {devices} }} goto {ARRIVING}")
+    elif policy.ingress:
+        rules.append(_came_by(policy))
     # A connection older than this table stays on the way it has: moving it would break it.
     rules.append("ct state established,related goto m_00")
     return rules
 
 
-def _blocks_by_device(policy: "Policy") -> "list[str]":
-    """Block rules that name an incoming device go before `answers leave by the line they came in on`."""
-    devices = ", ".join(f'"{device}"' for device, _ in policy.ingress)
-    rules = []
-    for entry in policy.entries:
-        if entry.blocks and entry.rule.field("src_iface") is not None:
-            target = names.rule_chain(entry.rule.name)
-            for match in forwarded_matches(entry.rule, policy):
-                rules.append(f"iifname {{ {devices} }} {match} goto {target}")
-    return rules
-
-
-def _own_head(policy: "Policy") -> "list[str]":
+def _own_head() -> "list[str]":
     rules = _never_steered()
     # Neighbour discovery to a global address: steering it would ask the wrong network.
     rules.append("icmpv6 type { 133, 134, 135, 136, 137 } accept")
     rules.append("fib daddr type { local, broadcast, anycast, multicast } goto m_00")
     rules.append("ct state established,related goto m_00")
     return rules
-
-
-def _classifier(policy: "Policy", head: "list[str]", entries: "list[Entry]", matches: "Matcher", default: int) -> Chain:
-    rules = list(head)
-    for entry in entries:
-        target = names.rule_chain(entry.rule.name)
-        rules.extend(f"{match} goto {target}".strip() for match in matches(entry.rule, policy))
-    rules.append(f"goto {names.saving_chain(default)}")
-    return Chain(tuple(rules))
 
 
 def _own_entries(policy: "Policy") -> "list[Entry]":
@@ -229,7 +363,8 @@ def _hooks(policy: "Policy") -> "list[tuple[str, Chain]]":
         hook = f"type filter hook forward priority {BLOCK_PRIORITY}; policy accept;"
         chains.append(("forward_np", Chain(refusals, hook)))
     # Also for a route that refuses while its line is down: a kill switch holds for the router too.
-    if any(entry.number in (marks.drop, marks.reject) for entry in _own_entries(policy)):
+    refused = (marks.drop, marks.reject)
+    if any(entry.number in refused for entry in _own_entries(policy)):
         hook = f"type filter hook output priority {BLOCK_PRIORITY}; policy accept;"
         chains.append(("out_np", Chain(refusals, hook)))
     return chains
@@ -280,7 +415,3 @@ def _source_translation(policy: "Policy") -> Chain:
         elif translation.ipv6:
             rules.append(f"ip6 saddr != {LINK_LOCAL} ip6 daddr != {MULTICAST} {leaving} masquerade")
     return Chain(tuple(rules), "type nat hook postrouting priority srcnat; policy accept;")
-
-
-def _restore(policy: "Policy") -> "tuple[tuple[str, str], ...]":
-    return tuple([(f"{policy.marks.bits(number):#010x}", _verdict(policy, number)) for number in policy.classes])

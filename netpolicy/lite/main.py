@@ -192,7 +192,9 @@ def _compiled(path: str, root: str, state: str = NORMAL) -> "tuple[Loaded, View,
     states = line_states(loaded.ruleset.outbounds, view)
     names = needs_class(loaded.ruleset.outbounds)
     numbers = {name: number for number, name in enumerate(names, 1)}
-    return loaded, view, compile_policy(loaded.ruleset, state, states, view, numbers)
+    now = time.localtime()
+    opened = active(loaded.ruleset.schedules, now[6], now[3] * 60 + now[4])
+    return loaded, view, compile_policy(loaded.ruleset, state, states, view, numbers, active=opened)
 
 
 def _decide(path: str, root: str, words: "list[str]") -> int:

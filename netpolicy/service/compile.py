@@ -6,14 +6,14 @@ Runs on MicroPython.
 """
 
 from netpolicy.core.address import V4, parse_address
-from netpolicy.core.evaluate import World, default_outbound, gate, outcome
-from netpolicy.core.field import PACKET_FIELDS
-from netpolicy.core.model import BLOCK, DIRECT, ROUTES, THROTTLE, Ruleset
+from netpolicy.core.evaluate import World, default_outbound
+from netpolicy.core.model import BLOCK, DIRECT, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Line, Policy, SourceTranslation
 from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
 from netpolicy.service.devices import by_device
+from netpolicy.service.standing import ENFORCED, LATER_TYPES, LINE_TYPES, Ways
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -22,21 +22,16 @@ if TYPE_CHECKING:
     from netpolicy.core.model import Outbound, Rule
     from netpolicy.outbounds.lines import LineState, View
 
-ENFORCED = "kernel"
-
-LINE_TYPES = ("interface", "table")  # outbounds with a class of their own
-LATER_TYPES = ("xray", "tunnel")
-
 
 class Compiled:
     """The policy, and per rule how it stands: "kernel", or why not.
 
     `enforced` has the rules that the kernel follows, for judging what it did; `wants_mac`
     says whether one of them asks for the sender's MAC address; `not_enforced` is (rule, what of
-    it the kernel does not do yet).
+    it the kernel does not do yet); `active` are the schedules that were open.
     """
 
-    __slots__ = ("enforced", "not_enforced", "policy", "standing", "wants_mac", "world")
+    __slots__ = ("active", "enforced", "not_enforced", "policy", "standing", "wants_mac", "world")
 
     def __init__(
         self,
@@ -46,6 +41,7 @@ class Compiled:
         enforced: Ruleset,
         wants_mac: bool,
         not_enforced: "tuple[tuple[str, str], ...]" = (),
+        active: "tuple[str, ...]" = (),
     ) -> None:
         self.policy = policy
         self.world = world
@@ -53,6 +49,7 @@ class Compiled:
         self.enforced = enforced
         self.wants_mac = wants_mac
         self.not_enforced = not_enforced
+        self.active = active
 
 
 def needs_class(outbounds: "Iterable[Outbound]") -> tuple[str, ...]:
@@ -94,24 +91,37 @@ def compile_policy(
     numbers: "Mapping[str, int]",
     skip_marks: tuple[int, ...] = (),
     log: bool = True,
+    active: tuple[str, ...] = (),
+    before: "Compiled | None" = None,
 ) -> Compiled:
-    """The policy for this state of the world. O(rules)."""
+    """The policy for this state of the world; `active` are the schedules whose window is open. O(rules).
+
+    What is as it was in `before` is the same object, so that who compares sees it at once.
+    """
     settings = ruleset.settings
     marks = Marks(settings.fwmark_mask)
     world = world_of(ruleset, states, view)
     to_class = _Classes(ruleset, marks, numbers)
     ways_out = _default_devices(view, MAIN_TABLE)
-    entries, standing = [], {}
+    ways = Ways(ruleset, state, world, active)
+    known = {entry.rule: entry for entry in before.policy.entries} if before is not None else {}
+    entries, standing, not_enforced = [], {}, {}
+    sealed: set[str] = set()
     for rule in ruleset.ranked:
-        standing[rule.name] = why = _why_not(ruleset, rule, state, world)
+        way = ways.way(rule)
+        standing[rule.name] = why = ways.standing(rule, way)
+        if rule.enabled:
+            sealed.update(way.sealed)
         if why == ENFORCED:
-            number = to_class(outcome(ruleset, rule, world), rule)
-            entries.append(Entry(rule, number, rule.action.log and log, ruleset.blocks(rule)))
+            entry = Entry(rule, to_class(way.goes, rule), rule.action.log and log, way.blocks)
+            entries.append(_same(known.get(rule), entry))
+        if way.partly or why.startswith("not enforced"):
+            not_enforced[rule.name] = why if why.startswith("not enforced") else way.partly
     policy = Policy(
         marks=marks,
-        lines=_lines(ruleset, states, numbers, view),
+        lines=_lines(ruleset, states, numbers, view, sealed),
         entries=tuple(entries),
-        counted=tuple([rule.name for rule in ruleset.rules]),
+        ranked=tuple([rule.name for rule in ruleset.ranked]),
         ingress=_ingress(states, numbers),
         default_forwarded=to_class(default_outbound(ruleset, world, False), None),
         default_own=to_class(default_outbound(ruleset, world, True), None),
@@ -127,15 +137,13 @@ def compile_policy(
     met = by_device((entry.rule for entry in entries), dict(policy.device_names))
     enforced = Ruleset(met, ruleset.outbounds, settings)
     wants_mac = any(rule.field("src_mac") is not None for rule in enforced.rules)
-    return Compiled(policy, world, standing, enforced, wants_mac, tuple(_not_enforced(ruleset, standing)))
+    unmet = [(rule.name, not_enforced[rule.name]) for rule in ruleset.rules if rule.name in not_enforced]
+    unmet.extend(_parts_without_effect(ruleset))
+    return Compiled(policy, world, standing, enforced, wants_mac, tuple(unmet), active)
 
 
-def _not_enforced(ruleset: Ruleset, standing: "Mapping[str, str]") -> "Iterator[tuple[str, str]]":
-    for rule in ruleset.rules:
-        why = standing[rule.name] if standing[rule.name].startswith("not enforced") else partly(ruleset, rule)
-        if why:
-            yield rule.name, why
-    yield from _parts_without_effect(ruleset)
+def _same(known: "Entry | None", entry: Entry) -> Entry:
+    return known if known is not None and known == entry else entry
 
 
 def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":
@@ -153,65 +161,6 @@ def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":
     for what, missing in found:
         if missing:
             yield what, "not enforced yet: {}".format(", ".join(missing))
-
-
-# Known at the first packet and not written into the kernel's rules yet.
-LATER_FIELDS = ("dscp",)
-KERNEL_FIELDS = tuple([name for name in PACKET_FIELDS if name not in LATER_FIELDS])
-
-
-def _why_not(ruleset: Ruleset, rule: "Rule", state: str, world: World) -> str:
-    reason = gate(rule, state)
-    if reason:
-        return reason
-    later = not_enforced(ruleset, rule)
-    if later:
-        return f"not enforced yet: {later}"
-    if not outcome(ruleset, rule, world):
-        return f"waits: outbound {rule.action.target} is down"
-    return ENFORCED
-
-
-def not_enforced(ruleset: Ruleset, rule: "Rule") -> str:
-    """What the rule asks for that this version cannot do in the kernel, "" where it can do all of it."""
-    later = [field.name for field in rule.fields if field.name in LATER_FIELDS or field.name == "schedule"]
-    unknown = [field.name for field in rule.fields if field.name not in KERNEL_FIELDS and field.name not in later]
-    if unknown:
-        return f"{', '.join(unknown)} is not known at the first packet"
-    if later:
-        return ", ".join(later)
-    if rule.action.kind == THROTTLE:
-        return "throttle"
-    if rule.action.kind in ROUTES:
-        types = {_type(ruleset, line) for target in rule.action.targets for line in ruleset.lines_of(target)}
-        usable = set(LINE_TYPES) | {DIRECT, BLOCK}
-        missing = sorted(types - usable)
-        # Without one of its lines a kill switch still holds: a line that is not there counts as down.
-        if missing and not types & usable and rule.action.on_fail == "next":
-            return f"outbounds of type {', '.join(missing)}"
-    return ""
-
-
-def partly(ruleset: Ruleset, rule: "Rule") -> str:
-    """What an enforced rule asks for beside what the kernel does of it, or ""."""
-    missing = ["throttle"] if rule.action.throttle else []
-    missing += ["notify"] if rule.action.notify else []
-    lines = {line for target in rule.action.targets for line in ruleset.lines_of(target)}
-    missing += [
-        f"outbound {line} of type {_type(ruleset, line)} (it counts as down)"
-        for line in sorted(lines)
-        if _type(ruleset, line) in LATER_TYPES
-    ]
-    for target in rule.action.targets:
-        group = ruleset.outbound(target)
-        if group is not None and group.strategy != "failover":
-            missing.append(f"strategy {group.strategy} of {target} (the first member that is up carries all)")
-    return f"not enforced yet: {', '.join(missing)}" if missing else ""
-
-
-def _type(ruleset: Ruleset, name: str) -> str:
-    outbound = ruleset.outbound(name)
-    return outbound.type if outbound is not None else BLOCK
 
 
 class _Classes:
@@ -236,10 +185,9 @@ class _Classes:
 
 
 def _lines(
-    ruleset: Ruleset, states: "tuple[LineState, ...]", numbers: "Mapping[str, int]", view: "View"
+    ruleset: Ruleset, states: "tuple[LineState, ...]", numbers: "Mapping[str, int]", view: "View", sealed: "set[str]"
 ) -> tuple[Line, ...]:
     lines = []
-    sealed = {line for rule in ruleset.rules if rule.enabled for line in _sealed_by(ruleset, rule)}
     for state in states:
         outbound = ruleset.outbound(state.name)
         if outbound is None or state.name not in numbers:
@@ -259,15 +207,6 @@ def _lines(
             )
         )
     return tuple(lines)
-
-
-def _sealed_by(ruleset: Ruleset, rule: "Rule") -> "tuple[str, ...]":
-    """The lines that the rule's packets must never leave past: it blocks where they are down."""
-    if rule.action.kind not in ROUTES:
-        return ()
-    lines = [line for target in rule.action.targets for line in ruleset.lines_of(target)]
-    ends_there = any(_type(ruleset, line) == BLOCK for line in lines)
-    return tuple(lines) if rule.action.on_fail == BLOCK or ends_there else ()
 
 
 def _default_devices(view: "View", table: int) -> tuple[str, ...]:

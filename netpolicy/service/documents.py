@@ -6,17 +6,18 @@ public contract (docs/interfaces.md): other people's scripts rely on them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from netpolicy import __version__
 from netpolicy.core.evaluate import outcome
 from netpolicy.core.model import Outbound, Rule
-from netpolicy.dataplane.names import counter
 from netpolicy.dataplane.state import IPV4, IPV6
 from netpolicy.outbounds.lines import LineState
-from netpolicy.service.compile import ENFORCED
 from netpolicy.service.engine import Engine
+from netpolicy.service.standing import ENFORCED
+from netpolicy.service.usage import NOTHING_KNOWN, Usage
 from netpolicy.service.warnings import Warning_
 
 Document = dict[str, Any]
@@ -28,6 +29,9 @@ RULE_BYTES = 768 << 10
 RULE_FRAME_BYTES = 400  # keys, numbers and headers of one rule
 MATCH_CHARACTERS = 300  # a rule may list thousands of addresses
 WARNING_LIMIT = 50
+
+# In force for so many days without one connection: then a rule is shown as unused.
+UNUSED_DAYS = 30
 
 
 def status(engine: Engine, inspector: Mapping[str, Any]) -> Document:
@@ -103,20 +107,34 @@ def _outbound(engine: Engine, outbound: Outbound, state: LineState | None) -> Do
 
 
 def rules(
-    engine: Engine, counters: Mapping[str, tuple[int, int]], limit: int = RULE_LIMIT, offset: int = 0
+    engine: Engine,
+    counters: Mapping[str, tuple[int, int]],
+    limit: int = RULE_LIMIT,
+    offset: int = 0,
+    usage: Usage | None = None,
+    unused_days: int = UNUSED_DAYS,
 ) -> Document:
     """A page of the rules, in file order, with what each did. It may be shorter than `limit`: `total` says how many."""
+    now = time.time()
     found: list[Document] = []
     room = RULE_BYTES
     start = max(offset, 0)
-    for rule in engine.ruleset.rules[start : start + min(max(limit, 0), RULE_LIMIT)]:
+    for position, rule in enumerate(engine.ruleset.rules[start : start + min(max(limit, 0), RULE_LIMIT)], start):
         one = _rule(engine, rule, counters)
+        use = usage.of(position, rule) if usage is not None else NOTHING_KNOWN
+        one["last_hit"] = _seconds(use.last_hit)
+        one["in_force_since"] = _seconds(use.in_force_since)
+        one["unused"] = use.is_unused(now, unused_days)
         texts = [value for value in one.values() if isinstance(value, str)]
         room -= RULE_FRAME_BYTES + sum(len(text.encode(errors="replace")) for text in texts)
         if room < 0 and found:
             break
         found.append(one)
-    return {"total": len(engine.ruleset.rules), "rules": found}
+    return {"total": len(engine.ruleset.rules), "unused_days": unused_days, "rules": found}
+
+
+def _seconds(time: float | None) -> int | None:
+    return None if time is None else int(time)
 
 
 def _cut(text: str) -> str:
@@ -126,7 +144,7 @@ def _cut(text: str) -> str:
 def _rule(engine: Engine, rule: Rule, counters: Mapping[str, tuple[int, int]]) -> Document:
     compiled = engine.compiled
     standing = compiled.standing.get(rule.name, "") if compiled else "not enforced: the service is switched off"
-    packets, size = counters.get(counter(rule.name), (0, 0))
+    packets, size = counters.get(rule.name, (0, 0))
     return {
         "name": rule.name,
         "title": rule.title,

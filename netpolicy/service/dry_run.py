@@ -145,7 +145,7 @@ def document(
 
 def _not_done(ruleset: Ruleset, made: Decision) -> list[str]:
     """What of the winner the kernel does not do yet: the answer is that of the rules, not of the packets."""
-    from netpolicy.service.compile import not_enforced, partly  # the planner is not in memory for a dry run
+    from netpolicy.service.standing import not_enforced, partly  # the planner is not in memory for a dry run
 
     if made.rule is None:
         return []

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from netpolicy.config.load import Loaded, load
+from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.model import Ruleset, Settings
 from netpolicy.dataplane import conflicts
@@ -27,6 +29,7 @@ from netpolicy.service import warnings
 from netpolicy.service.affected import Affected, can_affect, moved_classes
 from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
 from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
@@ -75,6 +78,7 @@ class Engine:
     publish: Publish
     mode: str = ""  # "enforce" or "observe" from the command line wins over the file
     ask_netifd: AskNetifd | None = None
+    clock: Callable[[], time.struct_time] = time.localtime
     flows: FlowDoor | None = None
     ruleset: Ruleset = field(default_factory=Ruleset)
     loaded: Loaded | None = None
@@ -115,6 +119,10 @@ class Engine:
     def release(self) -> Release:
         """The open connections, for whoever hears of new ones."""
         return self._release
+
+    def open_schedules(self) -> tuple[str, ...]:
+        """The names of the schedules whose window is open now, by the router's clock and time zone."""
+        return active(self.ruleset.schedules, *local_moment(self.clock())) if self.ruleset.schedules else ()
 
     # -- configuration ---------------------------------------------------------------------
 
@@ -323,7 +331,16 @@ class Engine:
     async def _plan_with(self, numbers: Mapping[str, int], log: bool) -> tuple[Plan, Compiled]:
         skip = conflicts.foreign_exact_marks(Marks(self.settings.fwmark_mask), self.netlink.rules())
         compiled = await asyncio.to_thread(
-            compile_policy, self.ruleset, self.state, self.states, self.view, numbers, skip, log
+            compile_policy,
+            self.ruleset,
+            self.state,
+            self.states,
+            self.view,
+            numbers,
+            skip,
+            log,
+            self.open_schedules(),
+            self.compiled,
         )
         return await self.kernel.plan(compiled.policy), compiled
 

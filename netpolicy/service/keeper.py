@@ -16,6 +16,9 @@ SETTLE_SECONDS = 0.05
 # A neighbour that flaps must not keep a small router busy with nothing else.
 PAUSE_SECONDS = 0.3
 
+# Schedules begin and end on a minute; a clock that is set, or a changed time zone, is noticed as late as this too.
+MINUTE = 60.0
+
 RETRY_FIRST_SECONDS = 2.0
 RETRY_MOST_SECONDS = 60.0
 
@@ -31,11 +34,13 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self._under_way: asyncio.Task[str] | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self._clock: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begins to keep, with a first turn at once."""
         self._task = asyncio.get_running_loop().create_task(self._run())
         self.look("start")
+        self._watch_clock()
 
     def look(self, cause: str) -> None:
         """Something may have changed."""
@@ -60,6 +65,16 @@ class Keeper:
         if self._under_way is not None:
             await asyncio.gather(self._under_way, return_exceptions=True)
         self._cancel_retry()
+        if self._clock is not None:
+            self._clock.cancel()
+
+    def _watch_clock(self) -> None:
+        """At every full minute: looks when another schedule is open than the rules in force were made for."""
+        compiled = self._engine.compiled
+        if compiled is not None and compiled.active != self._engine.open_schedules():
+            self.look("schedule")
+        wait = MINUTE - self._engine.clock().tm_sec
+        self._clock = asyncio.get_running_loop().call_later(wait, self._watch_clock)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

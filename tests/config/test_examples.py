@@ -15,7 +15,7 @@ from netpolicy.config.spelling import DSL, FORMATS, format_of
 from netpolicy.config.unload import as_key
 from netpolicy.core.evaluate import World
 from netpolicy.core.model import Ruleset
-from netpolicy.service.compile import not_enforced, partly
+from netpolicy.service.standing import not_enforced, partly
 from netpolicy.service.dry_run import document, moment, question
 
 FOLDER = Path(__file__).parents[2] / "examples"

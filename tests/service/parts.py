@@ -8,6 +8,8 @@ from typing import Any
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.nft import Nft
+from netpolicy.dataplane.nft_link import NftLink
+from netpolicy.dataplane.table import SLOTS
 from netpolicy.flows.marks import Conntrack
 from netpolicy.observe.ring import Ring
 from netpolicy.service.engine import Engine, Places
@@ -65,3 +67,18 @@ class House:
 
     def said(self, level: str) -> list[str]:
         return [entry.message for entry in self.log.since(0, 500) if entry.level == level]
+
+
+def leads_to(rule: str) -> str:
+    """The chain that the kernel sends a rule's packets to, "" while the rule does not stand."""
+    with NftLink("netpolicy") as link:
+        for slot in SLOTS:
+            labels = {one.comment: one.key for one in link.elements(f"hits_{slot}")} if _has(link, slot) else {}
+            if rule in labels:
+                found = link.element(f"verdicts_{slot}", labels[rule])
+                return found.verdict.removeprefix("goto ") if found else ""
+    return ""
+
+
+def _has(link: NftLink, slot: str) -> bool:
+    return f"hits_{slot}" in link.sets()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from netpolicy.service.api import LINT_LIMIT, Refused, Service
 from netpolicy.service.connections import Connections
 from tests.netns import needs_root, run
 from tests.router import everything, router
-from tests.service.parts import CONFIG, House
+from tests.service.parts import CONFIG, House, leads_to
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
@@ -45,6 +46,7 @@ async def test_a_collision_is_in_the_plan(service):
 
 
 async def test_what_cannot_be_planned_is_refused_in_words(service, monkeypatch, tmp_path):
+    run("nft", "add", "table", "inet", "of_others")  # from now on the rule set has to be read again
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Refused, match="install nftables"):
         await service.plan()
@@ -105,7 +107,12 @@ async def test_a_decision_on_paper_knows_the_hour(service, house):
     await service.reload()
     assert service.decide({"at": "22:30"})["rule"] == "l"
     assert service.decide({"at": "21:30"})["rule"] != "l"
-    assert any("l: not enforced yet: schedule" in one for one in (await service.plan())["not_enforced"])
+    at = time.struct_time((2026, 11, 21, 22, 30, 0, 5, 325, 0))
+    for hour, stands in ((21, "waits: outside schedule late"), (22, "kernel"), (23, "waits: outside schedule late")):
+        house.engine.clock = lambda hour=hour: time.struct_time((*at[:3], hour, *at[4:]))
+        await house.engine.reconcile("schedule")
+        assert house.engine.compiled.standing["l"] == stands
+        assert leads_to("l") == ("v_29" if hour == 22 else "")
     with pytest.raises(Refused, match="at"):
         service.decide({"at": "late"})
 

@@ -13,7 +13,7 @@ from netpolicy.core.facts import parse_facts
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.state import Address, Link, Route
-from netpolicy.dataplane.table import build
+from netpolicy.dataplane.table import FORWARDED, OWN, Table, build
 from netpolicy.outbounds.lines import LogicalInterface, View, line_states
 from netpolicy.service.compile import compile_policy, needs_class
 from tests.netns import needs_root, private_netns
@@ -68,7 +68,7 @@ def compiled(text: str, state: str = "NORMAL", down: tuple[str, ...] = ()):
 
 
 class Case:
-    """A file of sections: a sentence, `-- rules --`, `-- world --`, `-- flows --`, `-- nft: chain NAME --`."""
+    """A file of sections: a sentence, `-- rules --`, `-- world --`, `-- flows --`, `-- nft: chain NAME --`, `-- maps --`."""
 
     def __init__(self, path: Path) -> None:
         head, *parts = re.split(r"^-- (.+) --\n", path.read_text(), flags=re.MULTILINE)
@@ -95,11 +95,38 @@ def test_golden(path):
         assert f"{decision.outbound}, {rule}" == expected.strip(), line
     table = build(made.policy)
     for name, text in case.chains.items():
-        rules = list(table.chains[name].rules) if name in table.chains else ["(no such chain)"]
-        if name in ("g_forwarded", "g_own"):
-            # What is never steered is the same in every table: tests/dataplane/test_table.py.
-            rules = rules[rules.index("ct state established,related goto m_00") + 1 :]
-        assert "\n".join(rules) == text, name
+        shown = maps(table) if name == "maps" else chain(table, name)
+        assert "\n".join(shown) == text, name
+
+
+def chain(table: Table, name: str) -> list[str]:
+    """The rules of a chain, without hashes in the names of sets."""
+    rules = list(table.chains[name].rules) if name in table.chains else ["(no such chain)"]
+    if name in (FORWARDED, OWN):
+        # What is never steered is the same in every table: tests/dataplane/test_table.py.
+        rules = rules[rules.index("ct state established,related goto m_00") + 1 :]
+    return [readable(rule, table) for rule in rules]
+
+
+def maps(table: Table) -> list[str]:
+    """What the maps hold, with rules instead of labels: `443 . 6 → tcp_web`."""
+    shown = []
+    for one in table.sets:
+        if one.name == "restore" or not one.data:
+            continue
+        shown.append(readable(one.name, table))
+        for element in one.elements:
+            key, _, value = one.element_text(element).rpartition(" : ")
+            key = re.sub(r" \. 0x[0-9a-f]+-0xffffffff$", "", key)
+            shown.append(readable(f"\t{key} → {value.removeprefix('goto ')}", table))
+    return shown
+
+
+def readable(text: str, table: Table) -> str:
+    """Rules instead of labels, names of sets without what tells their content."""
+    for rule, label in table.labels.items():
+        text = text.replace(f"{label:#x}", rule)
+    return re.sub(r"(_[0-9a-f]{10})\b", "", text)
 
 
 @pytest.mark.kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import selectors
+import time
 
 import pytest
 
@@ -35,6 +36,13 @@ class _Jumping(selectors.SelectSelector):
         return found
 
 
+class Made:
+    """Rules made for these schedules."""
+
+    def __init__(self, active: tuple[str, ...]) -> None:
+        self.active = active
+
+
 class Engine:
     """Stands in for the real one, whose turns take their time from the kernel: counts and answers as told."""
 
@@ -47,7 +55,16 @@ class Engine:
         self.running = 0
         self.said: list[str] = []
         self.log = self
+        self.compiled: Made | None = None
+        self.opened: tuple[str, ...] = ()
         self._clock = clock
+
+    def clock(self) -> time.struct_time:
+        """Twenty seconds past a full minute when the story begins."""
+        return time.gmtime(1_800_000_020 + self._clock.now)
+
+    def open_schedules(self) -> tuple[str, ...]:
+        return self.opened
 
     def add(self, level: str, kind: str, message: str) -> None:
         self.said.append(f"{level} {message}")
@@ -198,3 +215,16 @@ def test_closing_waits_for_the_turn_under_way_and_no_other_comes():
         await asyncio.sleep(100)
 
     assert len(play(story).turns) == 1
+
+
+def test_at_the_minute_at_which_a_schedule_begins_it_looks():
+    async def story(engine, keeper):
+        engine.compiled = Made(())
+        await asyncio.sleep(90)
+        engine.opened = ("evening",)
+        await asyncio.sleep(20)
+        engine.compiled = Made(("evening",))
+        await asyncio.sleep(200)
+
+    # 40 seconds to the first full minute, then every 60.
+    assert [(round(when), cause) for when, cause in play(story).turns] == [(0, "start"), (100, "schedule")]

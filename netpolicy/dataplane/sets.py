@@ -1,0 +1,88 @@
+"""The sets and maps of the table as data, and as text that nft reads: names, types, elements.
+
+Elements are numbers and words, never text made earlier: netlink packs them, nft reads them. Named
+after what they hold where packets must never see them half changed. Syntax: nft(8), SETS and MAPS.
+"""
+
+from netpolicy.dataplane.shape import part_text
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Part = tuple[int, int]  # low and high
+    Element = tuple[tuple[Part, ...], int | str | None, str]  # key, value, comment
+
+# Elements in one command of a text.
+PER_LINE = 200
+
+
+class KernelSet:
+    """A set, or a map when `data` says what its values are.
+
+    `elements`: (key, value, comment); a key is a (low, high) for each of `types`, a value a chain's
+    name for "verdict", a number for "classid". Sorted and without twins.
+    """
+
+    __slots__ = ("_chunks", "counter", "data", "elements", "interval", "name", "size", "types")
+
+    def __init__(
+        self,
+        name: str,
+        types: "tuple[str, ...]",
+        elements: "tuple[Element, ...]",
+        data: str = "",
+        interval: bool = False,
+        counter: bool = False,
+        size: int = 0,
+    ) -> None:
+        self.name = name
+        self.types = types
+        self.elements = elements
+        self.data = data
+        self.interval = interval
+        self.counter = counter  # every element counts the packets that found it
+        self.size = size  # the most that it may hold; 0: the kernel lets it grow
+        self._chunks: list[str] | None = None
+
+    @property
+    def declaration(self) -> str:
+        """What nft wants after `add`, for example "map inet netpolicy verdicts { type classid : verdict; }"."""
+        kind = "map" if self.data else "set"
+        held = " . ".join(self.types) + (f" : {self.data}" if self.data else "")
+        flags = " flags interval;" if self.interval else ""
+        counter = " counter;" if self.counter else ""
+        size = f" size {self.size};" if self.size else ""
+        return f"{kind} inet netpolicy {self.name} {{ type {held};{size}{flags}{counter} }}"
+
+    def text(self) -> str:
+        """The lines that declare and fill it."""
+        lines = [f"add {self.declaration}"]
+        lines.extend([f"add element inet netpolicy {self.name} {{ {chunk} }}" for chunk in self.chunks()])
+        return "\n".join(lines) + "\n"
+
+    def chunks(self) -> "list[str]":
+        """The elements as nft reads them, some per line; made once."""
+        if self._chunks is None:
+            self._chunks = [
+                ", ".join([self.element_text(element) for element in self.elements[start : start + PER_LINE]])
+                for start in range(0, len(self.elements), PER_LINE)
+            ]
+        return self._chunks
+
+    def element_text(self, element: "Element") -> str:
+        """One element as nft reads it."""
+        key, value, comment = element
+        text = " . ".join(self._parts(key))
+        if comment:
+            text += f' comment "{comment}"'
+        if isinstance(value, str):
+            return f"{text} : {value if value == 'accept' else 'goto ' + value}"
+        return text if value is None else f"{text} : {value:#x}"
+
+    def _parts(self, key: "tuple[Part, ...]") -> "Iterator[str]":
+        for kind, (low, high) in zip(self.types, key):  # noqa: B905 - MicroPython's zip knows no strict
+            if kind in ("classid", "mark"):
+                yield f"{low:#x}" if low == high else f"{low:#x}-{high:#x}"
+            else:
+                yield part_text(kind, low, high)

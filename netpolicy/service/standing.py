@@ -1,0 +1,140 @@
+"""How a rule stands: what the kernel does of it, where its action leads now, and why it waits.
+
+Worked out once per action and set of fields: thousands of rules lead to few places. Never does
+I/O. Runs on MicroPython.
+"""
+
+from netpolicy.core.evaluate import World, gate, outcome
+from netpolicy.core.field import PACKET_FIELDS
+from netpolicy.core.model import BLOCK, DIRECT, ROUTES, THROTTLE, Ruleset
+
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from netpolicy.core.model import Action, Rule
+
+ENFORCED = "kernel"
+
+LINE_TYPES = ("interface", "table")  # outbounds with a class of their own
+LATER_TYPES = ("xray", "tunnel")
+
+SCHEDULE = "schedule"
+
+
+class Way:
+    """What an action comes to: `goes` is an outbound, "direct", "block", or "" while it waits."""
+
+    __slots__ = ("blocks", "goes", "later", "partly", "sealed")
+
+    def __init__(self, later: str, partly: str, goes: str, blocks: bool, sealed: "tuple[str, ...]") -> None:
+        self.later = later  # what of it this version cannot do at all
+        self.partly = partly  # what of it the kernel does not do yet
+        self.goes = goes
+        self.blocks = blocks
+        self.sealed = sealed  # lines that its packets must never leave past
+
+
+class Ways:
+    """The ways of one rule set in one world."""
+
+    __slots__ = ("_active", "_by_action", "_by_fields", "_ruleset", "_state", "_world")
+
+    def __init__(self, ruleset: Ruleset, state: str, world: World, active: "tuple[str, ...]") -> None:
+        self._ruleset = ruleset
+        self._state = state
+        self._world = world
+        self._active = active
+        self._by_action: dict[tuple[object, ...], Way] = {}
+        self._by_fields: dict[tuple[str, ...], str] = {}
+
+    def way(self, rule: "Rule") -> Way:
+        """Where the rule's action leads."""
+        action = rule.action
+        key = (action.kind, action.target, action.targets, action.on_fail, action.throttle, action.notify)
+        found = self._by_action.get(key)
+        if found is None:
+            later, partly = action_not_enforced(self._ruleset, action), action_partly(self._ruleset, action)
+            goes = outcome(self._ruleset, rule, self._world)
+            found = Way(later, partly, goes, self._ruleset.blocks(rule), _sealed_by(self._ruleset, action))
+            self._by_action[key] = found
+        return found
+
+    def standing(self, rule: "Rule", way: Way) -> str:
+        """ "kernel", or why the rule is not in it."""
+        reason = gate(rule, self._state)
+        if reason:
+            return reason
+        names = tuple([field.name for field in rule.fields])
+        missing = self._by_fields.get(names)
+        if missing is None:
+            missing = self._by_fields[names] = fields_not_enforced(names)
+        if missing or way.later:
+            return f"not enforced yet: {missing or way.later}"
+        if SCHEDULE in names:
+            field = rule.field(SCHEDULE)
+            if field is not None and not field.matches(self._active):
+                return "waits: outside schedule {}".format(", ".join(field.values))
+        return ENFORCED if way.goes else f"waits: outbound {rule.action.target} is down"
+
+
+def fields_not_enforced(names: "tuple[str, ...]") -> str:
+    """What rules with these fields ask for that the kernel cannot know at a first packet, or ""."""
+    unknown = [name for name in names if name not in PACKET_FIELDS and name != SCHEDULE]
+    return f"{', '.join(unknown)} is not known at the first packet" if unknown else ""
+
+
+def not_enforced(ruleset: Ruleset, rule: "Rule") -> str:
+    """What the rule asks for that this version cannot do in the kernel, "" where it can do all of it."""
+    return fields_not_enforced(tuple([field.name for field in rule.fields])) or action_not_enforced(
+        ruleset, rule.action
+    )
+
+
+def partly(ruleset: Ruleset, rule: "Rule") -> str:
+    """What an enforced rule asks for beside what the kernel does of it, or ""."""
+    return action_partly(ruleset, rule.action)
+
+
+def action_not_enforced(ruleset: Ruleset, action: "Action") -> str:
+    """What of the action this version cannot do at all, or ""."""
+    if action.kind == THROTTLE:
+        return "throttle"
+    if action.kind in ROUTES:
+        types = {type_of(ruleset, line) for target in action.targets for line in ruleset.lines_of(target)}
+        usable = set(LINE_TYPES) | {DIRECT, BLOCK}
+        missing = sorted(types - usable)
+        # Without one of its lines a kill switch still holds: a line that is not there counts as down.
+        if missing and not types & usable and action.on_fail == "next":
+            return f"outbounds of type {', '.join(missing)}"
+    return ""
+
+
+def action_partly(ruleset: Ruleset, action: "Action") -> str:
+    """What of an enforced action the kernel does not do yet, or ""."""
+    missing = ["throttle"] if action.throttle else []
+    missing += ["notify"] if action.notify else []
+    lines = {line for target in action.targets for line in ruleset.lines_of(target)}
+    missing += [
+        f"outbound {line} of type {type_of(ruleset, line)} (it counts as down)"
+        for line in sorted(lines)
+        if type_of(ruleset, line) in LATER_TYPES
+    ]
+    for target in action.targets:
+        group = ruleset.outbound(target)
+        if group is not None and group.strategy != "failover":
+            missing.append(f"strategy {group.strategy} of {target} (the first member that is up carries all)")
+    return f"not enforced yet: {', '.join(missing)}" if missing else ""
+
+
+def _sealed_by(ruleset: Ruleset, action: "Action") -> "tuple[str, ...]":
+    """The lines that the action's packets must never leave past: it blocks where they are down."""
+    if action.kind not in ROUTES:
+        return ()
+    lines = [line for target in action.targets for line in ruleset.lines_of(target)]
+    ends_there = any(type_of(ruleset, line) == BLOCK for line in lines)
+    return tuple(lines) if action.on_fail == BLOCK or ends_there else ()
+
+
+def type_of(ruleset: Ruleset, name: str) -> str:
+    """The type of an outbound; what is not defined blocks."""
+    outbound = ruleset.outbound(name)
+    return outbound.type if outbound is not None else BLOCK
