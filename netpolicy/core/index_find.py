@@ -29,7 +29,7 @@ DHCP_PORTS = frozenset([port for _, _, port in UNSTEERED_PORTS])
 
 
 def decider(tables: "Tables", outcomes: "Outcomes") -> "Decide":
-    """The function that decides where rules have these outcomes. All that it needs is at hand, nothing is looked up twice."""
+    """The function that decides where rules have these outcomes; all that it needs is at hand."""
     starts4, cells4 = tables.dest[4]
     starts6, cells6 = tables.dest[6]
     pages = tables.pages

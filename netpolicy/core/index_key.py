@@ -15,6 +15,7 @@ PRICES = {
 }  # fmt: skip
 LITERAL_PRICE = 4  # a name has many literals, and each has to be compared
 WIDE_PRICE = 64
+WIDE_PORTS_PRICE = 120
 NOT_A_KEY = 0
 
 # An address range of more bits than this is met by much traffic: destination, source.
@@ -109,7 +110,7 @@ def _price_of_numbers(field: Numbers) -> int:
     count = sum([high - low + 1 for low, high in field.ranges])
     if count <= MAX_WRITTEN_OUT:
         return PRICES[field.name]
-    return WIDE_PRICE * 2 if field.name.endswith("_port") else NOT_A_KEY
+    return WIDE_PORTS_PRICE if field.name.endswith("_port") else NOT_A_KEY
 
 
 def _price_of_names(field: "Domains | Names") -> int:

@@ -110,12 +110,16 @@ def _word_of(pattern: str) -> str:
 def name_steps(
     wanted: "list[tuple[int, Collection[str]]]", groups: "Groups"
 ) -> "Generator[None, None, tuple[dict[str, Row], bool]]":
-    """The rows by name, and whether there are names of one label. `wanted` is (group * KINDS + kind, names)."""
+    """The rows by name, and whether there are names of one label.
+
+    `wanted` is (group * KINDS + kind, names), and empty afterwards.
+    """
     codes: dict[str, int | list[int]] = {}  # a list where there is more than one
     below: set[str] = set()
     done = 0
     tops = False
-    for code, words in wanted:
+    while wanted:  # emptied on the way, as below
+        code, words = wanted.pop()
         for word in words:
             if done % SLICE == 0:
                 yield

@@ -45,6 +45,7 @@ def test_a_module_in_dialect_is_imported_by_micropython(path: str) -> None:
         ("on_micropython.py", "decision"),
         ("dsl_on_micropython.py", "decision"),
         ("text_on_micropython.py", "ip -6 rule add"),
+        ("index_on_micropython.py", "decision 24 True"),
     ],
 )
 def test_the_same_program_prints_the_same_text_under_both_interpreters(program: str, word: str) -> None:
