@@ -10,8 +10,8 @@ import asyncio
 from typing import Any
 
 from netpolicy.bus.method import Caller, Method
-from netpolicy.bus.status import INVALID_ARGUMENT, UbusError
-from netpolicy.service.api import Refused, Service
+from netpolicy.bus.status import INVALID_ARGUMENT, NOT_FOUND, UbusError
+from netpolicy.service.api import NotThere, Refused, Service
 
 NAME = "netpolicy"
 
@@ -25,13 +25,17 @@ def methods(service: Service) -> dict[str, Method]:
         return service.status()
 
     async def rules(given: Arguments, _: Caller) -> Arguments:
-        return await service.rules(given.get("limit", 1000), given.get("offset", 0))
+        words = (given.get("limit", 1000), given.get("offset", 0), given.get("unused_days", 30))
+        return await _awaited(service.rules, *words)
 
     async def outbounds(_: Arguments, __: Caller) -> Arguments:
         return service.outbounds()
 
     async def connections(given: Arguments, _: Caller) -> Arguments:
         return service.connections(given.get("limit", 100), given.get("offset", 0), given.get("filter", ""))
+
+    async def explain(given: Arguments, _: Caller) -> Arguments:
+        return await _awaited(service.explain, given.get("flow", ""))
 
     async def decide(given: Arguments, _: Caller) -> Arguments:
         return _answer(service.decide, given.get("facts", {}))
@@ -59,9 +63,10 @@ def methods(service: Service) -> dict[str, Method]:
 
     return {
         "status": Method(status),
-        "rules": Method(rules, {"limit": int, "offset": int}),
+        "rules": Method(rules, {"limit": int, "offset": int, "unused_days": int}),
         "outbounds": Method(outbounds),
         "connections": Method(connections, {"limit": int, "offset": int, "filter": str}),
+        "explain": Method(explain, {"flow": str}),
         "decide": Method(decide, {"facts": dict}),
         "plan": Method(plan),
         "reload": Method(reload),
@@ -69,6 +74,16 @@ def methods(service: Service) -> dict[str, Method]:
         "convert": Method(convert, {"text": str, "from": str, "to": str}),
         "logs": Method(logs, {"since": int, "limit": int, "level": str}),
     }
+
+
+async def _awaited(use_case: Any, *given: Any) -> Arguments:
+    try:
+        answer: Arguments = await use_case(*given)
+    except NotThere as absence:
+        raise UbusError(NOT_FOUND, str(absence)) from None
+    except Refused as refusal:
+        raise UbusError(INVALID_ARGUMENT, str(refusal)) from None
+    return answer
 
 
 def _answer(use_case: Any, *given: Any) -> Arguments:

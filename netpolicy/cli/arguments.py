@@ -16,6 +16,7 @@ from .terminal import screen_width
 
 FORMATS = ("dsl", "yaml", "uci")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+MOST_DAYS = 3650
 MOST = 1000  # rows in one answer: a bus message is at most 1 MiB
 
 # Command: module and function, help. The options stand in the functions below.
@@ -24,6 +25,7 @@ COMMANDS = {
     "rules": ("live:rules", "every rule, whether it is in force, and what it did"),
     "outbounds": ("live:outbounds", "every way out and whether it is up"),
     "connections": ("connections:run", "the open connections, and which rule and outbound they have"),
+    "explain": ("explain:run", "why one open connection is where it is"),
     "decide": ("decide:run", "which rule a connection would hit, why, and where it would go"),
     "plan": ("live:plan", "what an apply would change now; exit code 2 if anything"),
     "lint": ("lint:run", "everything that is wrong with configuration files"),
@@ -105,6 +107,18 @@ def _connections(command: argparse.ArgumentParser) -> None:
     command.add_argument("--follow", action="store_true", help="print new and changed ones until interrupted")
 
 
+def _rules(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--unused", action="store_true", help="only those that took no connection for long")
+    command.add_argument("--days", type=_days, default=30, metavar="N", help="how long that is (default: %(default)s)")
+
+
+def _explain(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "flow", nargs="+", metavar="CONNECTION",
+        help="its id, or its ends and protocol as `connections` prints them: 192.168.1.7:50000 198.51.100.4:443 tcp",
+    )  # fmt: skip
+
+
 def _decide(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rules", metavar="FILE", help="decide by this file instead of asking the daemon")
     command.add_argument("facts", nargs="*", metavar="FACT=VALUE", help="such as proto=tcp dest_port=443 state=NORMAL")
@@ -166,6 +180,8 @@ def _xray_gen(command: argparse.ArgumentParser) -> None:
 
 
 OPTIONS = {
+    "rules": _rules,
+    "explain": _explain,
     "connections": _connections,
     "decide": _decide,
     "lint": _lint,
@@ -190,4 +206,11 @@ def _rows(text: str) -> int:
     number = _count(text)
     if not 0 < number <= MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and {MOST}")
+    return number
+
+
+def _days(text: str) -> int:
+    number = _count(text)
+    if not 0 < number <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and {MOST_DAYS}")
     return number

@@ -21,6 +21,8 @@ from .terminal import Terminal
 # These change or compare the whole kernel state; a slow router needs its time.
 SLOW_SECONDS = 60.0
 
+USUAL_DAYS = 30  # the daemon's own
+
 CALL_EXAMPLE = "for example: netpolicy call logs '{\"limit\": 5}'"
 
 
@@ -45,22 +47,25 @@ def status(options: argparse.Namespace, terminal: Terminal) -> int:
 def rules(options: argparse.Namespace, terminal: Terminal) -> int:
     """Every rule in the order of the file."""
     found = _all_rules(options)
+    if options.unused:
+        found["rules"] = [rule for rule in picture.rows(found, "rules") if rule.get("unused")]
     if terminal.as_json:
         terminal.document(found)
     else:
-        picture.rules(terminal, picture.rows(found, "rules"))
+        picture.rules(terminal, picture.rows(found, "rules"), options.days, options.unused)
     return FINE
 
 
 def _all_rules(options: argparse.Namespace) -> dict[str, Any]:
     """Page by page: thousands of rules do not fit into one bus message."""
     with Daemon(options.socket) as daemon:
-        found = daemon.call("rules")
+        asked = {"unused_days": options.days} if options.days != USUAL_DAYS else {}  # an older daemon knows it not
+        found = daemon.call("rules", asked)
         listed, total = found.get("rules"), found.get("total")
         if not isinstance(listed, list) or not isinstance(total, int):  # an older daemon knows no pages
             return found
         while len(listed) < total:
-            page = daemon.call("rules", {"offset": len(listed)}).get("rules")
+            page = daemon.call("rules", {**asked, "offset": len(listed)}).get("rules")
             if not isinstance(page, list) or not page:  # a reload left fewer
                 break
             listed += page

@@ -5,6 +5,7 @@ Documents in, lines out; asks nobody and decides nothing. Keys as in docs/cli.md
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ RULE_COLUMNS = (
     Column("GOES TO", least=7),
     Column("HITS", is_number=True),
     Column("BYTES", is_number=True),
+    Column("LAST", is_number=True),
     Column("IN FORCE", least=6, colour=lambda text: "green" if text == "yes" else "yellow"),
 )
 
@@ -140,20 +142,65 @@ def _outbound(found: Document) -> tuple[str, ...]:
     )
 
 
-def rules(terminal: Terminal, found: Sequence[Document]) -> None:
-    """A table, one rule each; below it why some are not in the kernel."""
+def rules(
+    terminal: Terminal, found: Sequence[Document], days: int = 30, is_unused: bool = False, now: float | None = None
+) -> None:
+    """A table, one rule each; below it why some are not in the kernel, and which took no connection for so many days.
+
+    `is_unused`: it is only the latter that are shown.
+    """
     if not found:
-        terminal.line("there are no rules")
+        terminal.line(f"no rule is unused for {days} days" if is_unused else "there are no rules")
         return
-    show(terminal, RULE_COLUMNS, [_rule(rule) for rule in found])
+    now = time.time() if now is None else now
+    show(terminal, RULE_COLUMNS, [_rule(rule, now) for rule in found])
     idle = [rule for rule in found if shown(rule.get("enforced")) not in (ENFORCED, "-")]
-    if idle:
+    unused = [rule for rule in found if rule.get("unused")]
+    if idle or unused:
         terminal.line()
     for rule in idle:
         terminal.paragraph(f"{shown(rule.get('name'))}: {rule['enforced']}", 2)
+    for rule in unused:
+        terminal.paragraph(f"{shown(rule.get('name'))}: {_since(rule, days)}", 2)
 
 
-def _rule(found: Document) -> tuple[str, ...]:
+def _since(found: Document, days: int) -> str:
+    last, since = found.get("last_hit"), found.get("in_force_since")
+    if last is not None:
+        return f"took no connection for {days} days, the last one on {day(last)}"
+    if found.get("hits"):
+        return f"took no connection for {days} days, nobody knows when the last one was"
+    return f"never took a connection, in force since {day(since)}"
+
+
+def day(seconds: object) -> str:
+    """A day in local time; "-" where there is none."""
+    if not isinstance(seconds, (int, float)):
+        return "-"
+    try:
+        return time.strftime("%Y-%m-%d", time.localtime(seconds))
+    except (ValueError, OverflowError, OSError):
+        return "-"
+
+
+def ago(seconds: object, now: float) -> str:
+    """How long ago that was, in at most four characters: 12s, 5m, 3h, 40d; 0s for what is to come."""
+    if not isinstance(seconds, (int, float)):
+        return "-"
+    age = max(now - seconds, 0.0)
+    for unit, length, most in (("s", 1, 60), ("m", 60, 3600), ("h", 3600, 86400)):
+        if age < most:
+            return f"{age / length:.0f}{unit}" if unit == "s" else f"{int(age // length)}{unit}"
+    return f"{int(age // 86400)}d"
+
+
+def _last(found: Document, now: float) -> str:
+    if found.get("last_hit") is not None:
+        return ago(found["last_hit"], now)
+    return "never" if found.get("in_force_since") is not None and not found.get("hits") else "-"
+
+
+def _rule(found: Document, now: float) -> tuple[str, ...]:
     return (
         shown(found.get("priority")),
         shown(found.get("name")),
@@ -162,6 +209,7 @@ def _rule(found: Document) -> tuple[str, ...]:
         shown(found.get("outbound")),
         amount(found.get("hits")),
         amount(found.get("bytes")),
+        _last(found, now),
         _in_force(found),
     )
 

@@ -42,6 +42,8 @@ from netpolicy.service.connections import Connections
 from netpolicy.service.decisions import DecisionLog
 from netpolicy.service.engine import Engine, Places
 from netpolicy.service.keeper import Keeper
+from netpolicy.service.sampler import Sampler
+from netpolicy.service.usage import Usage
 
 # netifd answers in milliseconds; a hung one must not hold up a failover.
 NETIFD_SECONDS = 1.0
@@ -116,12 +118,20 @@ class Daemon:
         except NetlinkError as error:
             raise CannotStart(f"{error}: netpolicyd needs root or CAP_NET_ADMIN") from None
         self._engine = engine = Engine(
-            self._places, Kernel(link, Nft()), link, self._log, self._publish, self._mode, self._ask_netifd, Conntrack()
+            self._places,
+            Kernel(link, Nft()),
+            link,
+            self._log,
+            self._publish,
+            self._mode,
+            self._ask_netifd,
+            flows=Conntrack(),
         )
         self._keeper = Keeper(engine)
         self._flows = FlowWatch()
         self._connections = Connections(engine, self._flows.table)
-        self._service = Service(engine, self._connections, self._flows, self._keeper.look_later)
+        self._sampler = Sampler(engine, Usage(self._places.state))
+        self._service = Service(engine, self._connections, self._flows, self._keeper.look_later, self._sampler)
         self._decisions = DecisionLog(engine)
         return engine
 
@@ -130,6 +140,7 @@ class Daemon:
         self._flows.attach(loop, self._flows_changed)
         self._packets = self._open_packet_log(loop)
         self._keeper.start()
+        self._sampler.start()
 
     def _open_packet_log(self, loop: asyncio.AbstractEventLoop) -> PacketLog | None:
         try:
@@ -235,6 +246,7 @@ class Daemon:
     async def _end(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         loop.remove_reader(self._watch.fileno())
         await self._keeper.close()
+        await self._sampler.close()
         self._flows.close()
         if self._packets is not None:
             loop.remove_reader(self._packets.fileno())

@@ -64,7 +64,7 @@ class Affected:
         return before is not None and before.kind == SWITCH_ROUTE and before.number == number
 
     def _in_doubt(self, facts: Facts) -> Fate | None:
-        """Without the MAC address: decided again if a block may be meant, because the kernel sees the address."""
+        """Decided again where a block may be meant: the kernel sees what conntrack does not show."""
         worst = self._after.worst(facts)
         if not self._after.blocks(worst.number):
             return None

@@ -12,20 +12,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from netpolicy.config.spelling import FORMATS, UCI
-from netpolicy.core.evaluate import NOTHING_KNOWN
+from netpolicy.core.evaluate import NOTHING_KNOWN, World
+from netpolicy.core.facts import Facts
 from netpolicy.core.model import Ruleset
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.nft import NftError
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.watch import FlowWatch
-from netpolicy.service import documents, dry_run
+from netpolicy.service import documents, dry_run, explain, flow_text
 from netpolicy.service.classes import TooManyOutbounds
 from netpolicy.service.connections import Connections
 from netpolicy.service.devices import by_device, facts_by_device
 from netpolicy.service.engine import Engine
+from netpolicy.service.sampler import Sampler
 
 LINT_LIMIT = 1 << 20  # bytes of a text that a door hands in
+
+MOST_DAYS = 3650
 
 # A counter listing is at most this old: many readers cost one nft run.
 COUNTERS_SECONDS = 0.5
@@ -40,13 +44,23 @@ class Refused(Exception):
     """The request cannot be served; the text says why and what to do."""
 
 
+class NotThere(Refused):
+    """What is asked about does not exist; the text says so."""
+
+
 class Service:
     """Everything that can be asked of a running netpolicyd."""
 
     def __init__(
-        self, engine: Engine, connections: Connections, flows: FlowWatch, try_later: Callable[[], None] = lambda: None
+        self,
+        engine: Engine,
+        connections: Connections,
+        flows: FlowWatch,
+        try_later: Callable[[], None] = lambda: None,
+        sampler: Sampler | None = None,
     ) -> None:
-        """`try_later` has a failed reload tried again."""
+        """`try_later` has a failed reload tried again; without a sampler nobody knows of last hits."""
+        self._sampler = sampler
         self._try_later = try_later
         self._engine = engine
         self._connections = connections
@@ -65,9 +79,15 @@ class Service:
         }
         return documents.status(self._engine, inspector)
 
-    async def rules(self, limit: int = documents.RULE_LIMIT, offset: int = 0) -> dict[str, Any]:
-        """A page of the rules with their counters."""
-        return documents.rules(self._engine, await self._fresh_counters(), limit, offset)
+    async def rules(
+        self, limit: int = documents.RULE_LIMIT, offset: int = 0, unused_days: int = documents.UNUSED_DAYS
+    ) -> dict[str, Any]:
+        """A page of the rules with their counters and last hits; unused are those without a hit for so many days."""
+        if not 0 < unused_days <= MOST_DAYS:
+            raise Refused(f"unused_days: {unused_days} is not between 1 and {MOST_DAYS}")
+        counters = await self._fresh_counters()
+        usage = self._sampler.usage if self._sampler is not None else None
+        return documents.rules(self._engine, counters, limit, offset, usage, unused_days)
 
     def outbounds(self) -> dict[str, Any]:
         """Every outbound with its health."""
@@ -75,11 +95,32 @@ class Service:
 
     def connections(self, limit: int = 100, offset: int = 0, text: str = "") -> dict[str, Any]:
         """A page of live connections, newest first. Byte counts are some seconds old."""
+        self._refresh_flows()
+        return self._connections.document(limit, offset, text)
+
+    async def explain(self, text: str) -> dict[str, Any]:
+        """Why one open connection is where it is. Raises Refused, NotThere."""
+        try:
+            wanted = flow_text.parse(text)
+        except ValueProblem as problem:
+            raise Refused(problem.text + (f" ({problem.hint})" if problem.hint else "")) from None
+        self._refresh_flows()
+        flow, count = explain.find(self._flows.table, wanted)
+        if flow is None:
+            raise NotThere(f"there is no open connection {text!r} (netpolicy connections lists them)")
+        counters = await self._fresh_counters()
+        found = self._connections.explained(flow)
+        at = dry_run.local_moment(time.localtime())
+        compiled = self._engine.compiled
+        world = NOTHING_KNOWN if compiled is None else compiled.world
+        decision = self._decided(found.facts, self._engine.state, world, at)
+        return explain.document(self._engine, found, count, decision, counters)
+
+    def _refresh_flows(self) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._read_at > max(FLOWS_SECONDS, len(self._flows.table) / FLOWS_PER_SECOND):
             self._read_at = now
             self._flows.refresh()
-        return self._connections.document(limit, offset, text)
 
     def logs(self, since: int = 0, limit: int = 100, level: str = "debug") -> dict[str, Any]:
         """The newest log entries after number `since`."""
@@ -97,6 +138,11 @@ class Service:
             world = dry_run.supposed(given, ruleset, NOTHING_KNOWN if compiled is None else compiled.world)
         except ValueProblem as problem:
             raise Refused(f"{problem.text} ({problem.hint})") from None
+        return self._decided(facts, state, world, at)
+
+    def _decided(self, facts: Facts, state: str, world: World, at: dry_run.Moment) -> dict[str, Any]:
+        """The `decide` document, with devices for the names that netifd gives them."""
+        ruleset, compiled = self._engine.ruleset, self._engine.compiled
         if compiled is None:
             return dry_run.document(ruleset, facts, state, world, at)
         names = dict(compiled.policy.device_names)
@@ -159,6 +205,9 @@ class Service:
                 self._counters = await self._engine.kernel.counters()
             except (NftError, UnreadableListing) as error:
                 self._engine.log.add("warning", "flow", f"the rule counters cannot be read: {error}")
+            else:
+                if self._sampler is not None:
+                    await self._sampler.take(self._counters)
         return self._counters
 
 

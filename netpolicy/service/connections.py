@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from netpolicy.core.evaluate import Decision
 from netpolicy.core.facts import Facts
@@ -20,7 +20,7 @@ from netpolicy.flows.table import FlowTable
 from netpolicy.service.compile import Compiled
 from netpolicy.service.engine import Engine
 from netpolicy.service.facts import Surroundings
-from netpolicy.service.judge import Judge
+from netpolicy.service.judge import MAC, Judge
 
 PAGE_LIMIT = 500
 
@@ -47,6 +47,19 @@ class Judgement:
         self.rule = rule
         self.agrees = agrees
         self.at = at
+
+
+class Explained(NamedTuple):
+    """One connection, looked at now: `agrees` None where it cannot be told; `first` is the judgement that is kept."""
+
+    flow: Flow
+    line: dict[str, Any]
+    facts: Facts
+    hidden: tuple[str, ...]
+    rule: str | None
+    is_ours: bool  # a rule of ours has seen it
+    agrees: bool | None
+    first: Judgement | None
 
 
 class Connections:
@@ -136,6 +149,23 @@ class Connections:
             total += 1
         return {"total": total, "disagreements": self.disagreements, "connections": page}
 
+    def explained(self, flow: Flow) -> Explained:
+        """What is known of one connection, what the rules in force say of it, and whether the kernel agrees."""
+        is_ours = self._is_judgeable(flow)
+        judge = self._judge_of(self._engine.enforced)
+        rule: str | None = None
+        agrees: bool | None = None
+        hidden: tuple[str, ...] = ()
+        facts = self._facts(flow, judge) if judge is not None else self._surroundings().facts(flow)
+        if judge is not None:
+            hidden = judge.hidden(facts)
+            rule = judge.fate(facts).rule
+        if is_ours:
+            _, found = self._judge(flow, self._engine.enforced)
+            agrees = found.agrees
+        shown = self._line(flow, self._stopwatch() + PAGE_SECONDS)
+        return Explained(flow, shown, facts, hidden, rule, is_ours, agrees, self._judged.get(flow.key))
+
     def _line(self, flow: Flow, until: float) -> dict[str, Any]:
         judgement = self._judged.get(flow.key)
         if judgement is None and self._is_judgeable(flow) and self._stopwatch() < until:
@@ -175,7 +205,7 @@ class Connections:
         facts = self._facts(flow, judge)
         decision = judge.decide(facts)
         agrees = judge.number(decision) == judge.marks.number(flow.mark)
-        if not agrees and (facts.src_iface is None or judge.lacks_mac(facts)):
+        if not agrees and (facts.src_iface is None or judge.hidden(facts)):
             # The kernel saw something of the packet that cannot be told from here.
             return decision, Judgement(None, None, self._clock())
         return decision, Judgement(decision.rule.name if decision.rule else None, agrees, self._clock())
@@ -193,7 +223,7 @@ class Connections:
     def _facts(self, flow: Flow, judge: Judge) -> Facts:
         """The facts of a flow; a client that is not in the neighbour table yet is looked up again, once a second."""
         facts = self._surroundings().facts(flow)
-        if judge.lacks_mac(facts) and self._neighbours_second != self._second:
+        if MAC in judge.hidden(facts) and self._neighbours_second != self._second:
             self._neighbours_second = self._second
             self._around = None
             facts = self._surroundings().facts(flow)

@@ -1,7 +1,7 @@
 """How the rules of one apply decide an open connection, down to the class that the kernel gives it.
 
 Pure. The one place of the service that asks the core about live connections. Never guesses: where
-conntrack does not show the sender's MAC address it says what is certain and what may be.
+conntrack does not show what a rule asks for, it says what is certain and what may be.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from netpolicy.service.compile import Compiled
 
 MAC = "src_mac"
 
+# Facts of a first packet that no entry of conntrack keeps. A neighbour may tell the MAC address.
+HIDDEN = (MAC, "dscp")
+
 
 class Fate(NamedTuple):
     """What became of a connection: the deciding rule (None: none), the kind of its action ("": none), the class."""
@@ -34,15 +37,16 @@ class Judge:
     def __init__(self, compiled: Compiled) -> None:
         policy = compiled.policy
         self.marks: Marks = policy.marks
-        self.wants_mac = compiled.wants_mac
         self.ingress = {number: device for device, number in reversed(policy.ingress)}  # class: device
         self.skips_marks = bool(policy.skip_marks)
         self.compiled = compiled
         self._by_rule = {entry.rule.name: entry.number for entry in policy.entries}
         self._lines = {line.name: line.number for line in policy.lines}
         self._state = _state_of(compiled.enforced)
-        self._loose: Ruleset | None = None
-        self._loose_blocks: Ruleset | None = None
+        asked = {field.name for rule in compiled.enforced.rules for field in rule.fields}
+        self._asked = tuple(name for name in HIDDEN if name in asked)
+        self._loose: dict[tuple[str, ...], Ruleset] = {}
+        self._loose_blocks: dict[tuple[str, ...], Ruleset] = {}
 
     def decide(self, facts: Facts) -> Decision:
         """The decision by the rules that the kernel follows."""
@@ -65,30 +69,34 @@ class Judge:
         """Whether the class is one of those that do not pass."""
         return number in (self.marks.drop, self.marks.reject)
 
-    def lacks_mac(self, facts: Facts) -> bool:
-        """Whether a rule asks for the sender's MAC address, which is not known here."""
-        return self.wants_mac and facts.src_mac is None and facts.src_iface != ROUTER_ITSELF
+    def hidden(self, facts: Facts) -> tuple[str, ...]:
+        """What some rule asks for that is not known of this connection."""
+        own = facts.src_iface == ROUTER_ITSELF  # its packets have no sender's MAC address
+        return tuple([name for name in self._asked if getattr(facts, name) is None and not (own and name == MAC)])
 
     def is_certain(self, facts: Facts, fate: Fate) -> bool:
-        """Whether the fate is the same whatever MAC address the sender has."""
-        if not self.lacks_mac(facts):
+        """Whether the fate is the same whatever the hidden facts are."""
+        hidden = self.hidden(facts)
+        if not hidden:
             return True
-        if self._loose is None:
-            self._loose = self._with([_without_mac(rule) for rule in self.compiled.enforced.ranked])
-        return self._fate(self._decide(self._loose, facts)) == fate
+        if hidden not in self._loose:
+            self._loose[hidden] = self._with([_without(rule, hidden) for rule in self.compiled.enforced.ranked])
+        return self._fate(self._decide(self._loose[hidden], facts)) == fate
 
     def worst(self, facts: Facts) -> Fate:
-        """The fate if the sender's MAC address is one that a rule blocks, where it could be."""
-        if self._loose_blocks is None:
-            enforced = self.compiled.enforced
-            rules = [rule for rule in enforced.ranked if rule.field(MAC) is None or self._refuses(rule)]
-            self._loose_blocks = self._with([_without_mac(rule) for rule in rules])
-        return self._fate(self._decide(self._loose_blocks, facts))
+        """The fate if the hidden facts are such as a rule blocks, where they may be."""
+        hidden = self.hidden(facts)
+        if hidden not in self._loose_blocks:
+            ranked = self.compiled.enforced.ranked
+            rules = [rule for rule in ranked if self._refuses(rule) or not any(map(rule.field, hidden))]
+            self._loose_blocks[hidden] = self._with([_without(rule, hidden) for rule in rules])
+        return self._fate(self._decide(self._loose_blocks[hidden], facts))
 
     def _refuses(self, rule: Rule) -> bool:
         return self.blocks(self._by_rule[rule.name])
 
     def _decide(self, rules: Ruleset, facts: Facts) -> Decision:
+        facts.schedule = self.compiled.active  # as it was when these rules were made
         return decide(rules, facts, self._state, self.compiled.world)
 
     def _fate(self, made: Decision) -> Fate:
@@ -109,11 +117,10 @@ class _Anything(Field):
         return True
 
 
-def _without_mac(rule: Rule) -> Rule:
-    asked = rule.field(MAC)
-    if asked is None:
+def _without(rule: Rule, names: tuple[str, ...]) -> Rule:
+    if not any(map(rule.field, names)):
         return rule
-    fields = tuple([_Anything(MAC, asked.values) if field is asked else field for field in rule.fields])
+    fields = tuple([_Anything(one.name, one.values) if one.name in names else one for one in rule.fields])
     return Rule(rule.name, rule.priority, fields, rule.action, rule.when, rule.disable, rule.enabled)
 
 

@@ -16,7 +16,7 @@ from zlib import crc32
 
 from netpolicy.core.model import Rule
 from netpolicy.service import files
-from netpolicy.service.compile import ENFORCED
+from netpolicy.service.standing import ENFORCED
 
 FILE = "usage.json"
 LIMIT = 2 << 20  # bytes: ten thousand rules with long names
@@ -59,24 +59,24 @@ class Usage:
 
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, FILE)
-        self._rules: tuple[Rule, ...] | None = None  # None: nothing was noted in this process
-        self._table = _Table(0)
+        self._now: tuple[tuple[Rule, ...], _Table] = ((), _Table(0))  # exchanged together
+        self._is_first = True  # nothing was noted in this process
         self._saved_at = 0.0
         self._is_new = False  # there is something that the file does not say
 
-    def of(self, position: int) -> Use:
-        """The use of the rule at that place of the file."""
-        table = self._table
-        if position >= len(table.since):
-            return NOTHING_KNOWN
+    def of(self, position: int, rule: Rule) -> Use:
+        """The use of this rule, which stands at that place of the file."""
+        rules, table = self._now
+        if position >= len(rules) or rules[position] is not rule:
+            return NOTHING_KNOWN  # it came with a reload a moment ago
         return Use(table.last[position] or None, table.since[position] or None)
 
     def note(self, rules: tuple[Rule, ...], standing: Mapping[str, str], counters: Counters, now: float) -> None:
         """These rules hold now, and this is what they took so far. O(rules). Nothing while the clock is not set."""
         if now < CLOCK_IS_SET:
             return
-        unknown = self._take_over(rules) if rules is not self._rules else ()
-        table = self._table
+        unknown = self._take_over(rules) if self._is_first or rules is not self._now[0] else ()
+        table = self._now[1]
         for position, rule in enumerate(rules):
             if not table.since[position] and standing.get(rule.name) == ENFORCED:
                 table.since[position] = now
@@ -97,15 +97,15 @@ class Usage:
 
     def save_now(self, now: float) -> None:
         """Writes the file where there is something new: at the end of the process. Raises OSError."""
-        if self._is_new and self._rules is not None and now >= CLOCK_IS_SET:
-            files.replace(self._path, _text(self._rules, self._table))
+        if self._is_new and now >= CLOCK_IS_SET:
+            files.replace(self._path, _text(*self._now))
             self._is_new = False
             self._saved_at = now
 
     def _take_over(self, rules: tuple[Rule, ...]) -> set[int]:
         """Other rules: what is known of those that were there stays. The places whose past nobody knows."""
-        known = self._known() if self._rules is not None else _read(self._path)
-        is_first = self._rules is None
+        is_first, self._is_first = self._is_first, False
+        known = _read(self._path) if is_first else self._known()
         if is_first:
             self._saved_at = _written_at(self._path)  # a daemon that starts again and again wears out no flash
         table, unknown = _Table(len(rules)), set()
@@ -119,11 +119,12 @@ class Usage:
             table.packets[position] = before[1]
             if before[0] == table.prints[position]:  # another match is another rule
                 table.since[position], table.last[position] = before[2], before[3]
-        self._rules, self._table, self._is_new = rules, table, True
+        self._now, self._is_new = (rules, table), True
         return unknown
 
     def _known(self) -> dict[str, Row]:
-        return {rule.name: self._table.row(position) for position, rule in enumerate(self._rules or ())}
+        rules, table = self._now
+        return {rule.name: table.row(position) for position, rule in enumerate(rules)}
 
 
 class _Table:

@@ -8,8 +8,8 @@ import pytest
 
 from netpolicy.bus.method import Caller, check, run
 from netpolicy.bus.object import methods
-from netpolicy.bus.status import INVALID_ARGUMENT, OK
-from netpolicy.service.api import Refused
+from netpolicy.bus.status import INVALID_ARGUMENT, NOT_FOUND, OK
+from netpolicy.service.api import NotThere, Refused
 
 CALLER = Caller(1, "root", "root")
 
@@ -29,7 +29,7 @@ class Service:
         async def later(*given: Any) -> dict[str, Any]:
             return answer(*given)
 
-        return later if name in ("rules", "plan", "reload") else answer
+        return later if name in ("rules", "explain", "plan", "reload") else answer
 
 
 async def call(name: str, refusal: str = "", **given: Any) -> Any:
@@ -40,8 +40,9 @@ async def call(name: str, refusal: str = "", **given: Any) -> Any:
     ("name", "given", "expected"),
     [
         ("status", {}, []),
-        ("rules", {}, [1000, 0]),
-        ("rules", {"limit": 5, "offset": 2}, [5, 2]),
+        ("rules", {}, [1000, 0, 30]),
+        ("rules", {"limit": 5, "offset": 2, "unused_days": 7}, [5, 2, 7]),
+        ("explain", {"flow": "17"}, ["17"]),
         ("outbounds", {}, []),
         ("plan", {}, []),
         ("reload", {}, []),
@@ -67,7 +68,7 @@ async def test_what_is_not_declared_is_refused(name, given):
     assert status == INVALID_ARGUMENT and reply["error"]
 
 
-@pytest.mark.parametrize("name", ["decide", "lint", "convert"])
+@pytest.mark.parametrize("name", ["decide", "explain", "rules", "lint", "convert"])
 async def test_a_refusal_is_a_status_with_words(name):
     assert await call(name, refusal="no such fact") == (INVALID_ARGUMENT, {"error": "no such fact"})
 
@@ -83,6 +84,7 @@ def test_the_documented_methods_are_there():
         "rules",
         "outbounds",
         "connections",
+        "explain",
         "decide",
         "plan",
         "reload",
@@ -91,3 +93,15 @@ def test_the_documented_methods_are_there():
         "logs",
     }
     assert check(methods(Service())["logs"], {"limit": None}) == {}  # type: ignore[arg-type]
+
+
+async def test_what_does_not_exist_is_not_found():
+    class Empty(Service):
+        def __getattr__(self, name: str) -> Any:
+            async def answer(*_: Any) -> dict[str, Any]:
+                raise NotThere("no open connection '17'")
+
+            return answer
+
+    found = await run(methods(Empty())["explain"], {"flow": "17"}, CALLER, pytest.fail)  # type: ignore[arg-type]
+    assert found == (NOT_FOUND, {"error": "no open connection '17'"})

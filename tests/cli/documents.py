@@ -30,16 +30,20 @@ RULE = {
     "name": "office", "title": "office", "priority": 100, "enabled": True, "active": True,
     "match": "src_addr=192.168.1.0/24 dest_port=443,8443,9443 proto=tcp", "action": "route wan", "outbound": "wan",
     "hits": 12345, "bytes": 123456789, "enforced": "kernel", "log": True,
+    "last_hit": 1_700_000_000, "in_force_since": 1_600_000_000, "unused": False,
 }  # fmt: skip
 SNI_RULE = {
     **RULE, "name": "calls", "match": "sni=*.zoom.us", "enforced": "not in the kernel: sni is not seen at first",
-    "active": False, "hits": 0, "bytes": 0, "log": False,
+    "active": False, "hits": 0, "bytes": 0, "log": False, "last_hit": None, "in_force_since": None,
 }  # fmt: skip
 OFF_RULE = {**RULE, "name": "old", "enabled": False, "active": False, "enforced": "switched off"}
 
+UNUSED_RULE = {**RULE, "name": "fax", "hits": 0, "bytes": 0, "last_hit": None, "unused": True}
+
 CONNECTION = {
     "id": 7, "family": 4, "protocol": "tcp", "src": "192.168.1.7", "src_port": 50000, "dest": "198.51.100.4",
-    "dest_port": 443, "rule": "office", "outbound": "wan", "class": 1, "agrees": True, "bytes": 2048, "packets": 9,
+    "dest_port": 443, "rule": "office", "outbound": "wan", "class": 1, "agrees": True,
+    "by": "decided again", "bytes": 2048, "packets": 9,
     "state": "ESTABLISHED",
 }  # fmt: skip
 STRAY = {
@@ -53,6 +57,19 @@ DECISION = {
     "confidence": "certain", "why": ["mail: dest_port is 443, the rule wants 25", "office: matches"],
 }  # fmt: skip
 
+EXPLANATION: dict[str, Any] = {
+    "connection": CONNECTION, "matches": 3,
+    "facts": {"src_iface": "br-lan", "src_addr": "192.168.1.7", "dest_port": "443", "proto": "tcp"}, "hidden": ["dscp"],
+    "decision": {**DECISION, "runners_up": [
+        {"rule": "rest", "priority": 1, "failed": None, "reason": "matches too; its priority 1 is lower than 100"},
+        {"rule": "mail", "priority": 1, "failed": "dest_port", "reason": "dest_port is 443, the rule wants 25"},
+    ]},
+    "kernel": {"class": 1, "outbound": "wan", "mark": "0x41000000", "classified": True, "offloaded": False,
+               "rule": "office", "hits": 12345, "bytes": 123456},
+    "agrees": True, "verdict": "the kernel did what the rules say", "reason": "",
+    "judged": {"time": 1700000000.5, "age": 12.5, "rule": "office", "agrees": True},
+}  # fmt: skip
+
 ENTRY = {"id": 3, "time": 1700000000.5, "level": "warning", "kind": "state", "message": "wan: NORMAL to DEGRADED"}
 
 REPLIES: dict[str, Any] = {
@@ -60,6 +77,7 @@ REPLIES: dict[str, Any] = {
     "rules": {"rules": [RULE, SNI_RULE, OFF_RULE]},
     "outbounds": {"outbounds": [WAN, TUNNEL]},
     "connections": CONNECTIONS,
+    "explain": EXPLANATION,
     "decide": DECISION,
     "plan": {"changes": [], "hash": "abc"},
     "reload": {"ok": True, "error": None},

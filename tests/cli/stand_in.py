@@ -18,9 +18,10 @@ PATIENCE = 10.0
 
 ARGUMENTS: dict[str, Mapping[str, type]] = {
     "status": {},
-    "rules": {"limit": int, "offset": int},
+    "rules": {"limit": int, "offset": int, "unused_days": int},
     "outbounds": {},
     "connections": {"limit": int, "offset": int, "filter": str},
+    "explain": {"flow": str},
     "decide": {"facts": dict},
     "plan": {},
     "reload": {},

@@ -10,7 +10,7 @@ from netpolicy import __version__
 from netpolicy.bus.status import INVALID_ARGUMENT, PERMISSION_DENIED, UbusError
 
 from .conftest import Tool
-from .documents import REPLIES, STATUS
+from .documents import REPLIES, RULE, STATUS, UNUSED_RULE
 from .stand_in import StandIn
 
 LISTS = ["status", "rules", "outbounds", "connections"]
@@ -57,7 +57,8 @@ def test_a_status_with_nothing_in_it_still_shows(tool: Tool, daemon: StandIn) ->
     assert tool("status").code == 0
 
 
-def test_rules_say_why_one_is_not_in_the_kernel(tool: Tool, daemon: StandIn) -> None:
+def test_rules_say_why_one_is_not_in_the_kernel(tool: Tool, daemon: StandIn, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     lines = tool("rules").out.splitlines()
     by_name = {line.split()[1]: line.split()[-1] for line in lines[1:4]}
     assert by_name == {"office": "yes", "calls": "no", "old": "off"}
@@ -192,3 +193,27 @@ def test_names_from_elsewhere_cannot_steer_the_terminal(tool: Tool, daemon: Stan
     text = tool("outbounds").out
     assert all(c.isprintable() or c == "\n" for c in text)
     assert text.splitlines()[1].startswith("a?[2Jb??")
+
+
+def test_rules_show_the_last_hit_and_who_took_nothing_for_long(tool: Tool, daemon: StandIn, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert daemon.replies
+    old = {**UNUSED_RULE, "name": "old", "last_hit": 1_650_000_000, "hits": 3}
+    lost = {**UNUSED_RULE, "name": "lost", "hits": 3}
+    daemon.replies["rules"] = {"rules": [RULE, UNUSED_RULE, old, lost]}
+    lines = tool("rules").out.splitlines()
+    assert "LAST" in lines[0] and " never " in lines[2] and lines[4].split()[-2] == "-"
+    assert lines[6] == "fax: never took a connection, in force since 2020-09-13"
+    assert lines[7] == "old: took no connection for 30 days, the last one on 2022-04-15"
+    assert lines[8] == "lost: took no connection for 30 days, nobody knows when the last one was"
+    only = tool("rules", "--unused", "--json").json["rules"]
+    assert [rule["name"] for rule in only] == ["fax", "old", "lost"]
+    daemon.replies["rules"] = {"rules": [RULE]}
+    assert tool("rules", "--unused", "--days", "7").out == "no rule is unused for 7 days\n"
+    assert daemon.calls[-1] == ("rules", {"unused_days": 7})
+
+
+@pytest.mark.parametrize("words", [["--days", "0"], ["--days", "3651"], ["--days", "x"]])
+def test_days_that_make_no_sense_are_refused(words: list[str], tool: Tool, daemon: StandIn) -> None:
+    assert tool("rules", *words).code == 64
+    assert daemon.calls == []

@@ -45,3 +45,18 @@ def test_rehearsed_changes_are_mentioned() -> None:
 def test_a_change_of_several_lines_keeps_them() -> None:
     assert drawn(picture.changes, ["a\nb", "c"]).splitlines() == ["a", "b", "c", "2 changes pending"]
     assert drawn(picture.changes, [""]).splitlines() == ["", "1 change pending"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (3600, "1h"), (86399, "23h"), (86400, "1d"),
+     (40 * 86400, "40d"), (-5, "0s")],
+)  # fmt: skip
+def test_how_long_ago_is_said_in_few_characters(seconds: float, shown: str) -> None:
+    assert picture.ago(1_700_000_000 - seconds, 1_700_000_000) == shown
+
+
+@pytest.mark.parametrize("value", [None, "text", [], 1e300])
+def test_a_time_that_is_none_is_a_dash(value: object) -> None:
+    assert picture.day(value) == "-"
+    assert picture.ago(value if value != 1e300 else None, 5.0) == "-"

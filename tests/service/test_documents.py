@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from netpolicy.bus import blobmsg
 from netpolicy.config.load import load_text
 from netpolicy.service import documents
+from netpolicy.service.usage import DAY_SECONDS, Usage
 from tests.netns import needs_root
 from tests.router import router
 from tests.service.parts import CONFIG, House
@@ -42,6 +44,9 @@ RULE = {
     "bytes",
     "enforced",
     "log",
+    "last_hit",
+    "in_force_since",
+    "unused",
 }
 OUTBOUND = {"name", "title", "type", "up", "reason", "device", "gateway", "gateway6", "families", "class", "table"}
 
@@ -79,10 +84,28 @@ async def test_the_keys_are_there_in_every_state(house, text):
 
 async def test_a_rule_shows_what_it_did_and_how_it_stands(house):
     await house.load(CONFIG)
-    video, mail = documents.rules(house.engine, {"c_video": (3, 180)})["rules"]
+    video, mail = documents.rules(house.engine, {"video": (3, 180)})["rules"]
     assert (video["hits"], video["bytes"], video["active"], video["enforced"]) == (3, 180, True, "kernel")
     assert (mail["action"], mail["outbound"], mail["hits"]) == ("block reject", "block", 0)
     assert "443" in video["match"] and "tcp" in video["match"]
+
+
+async def test_a_rule_shows_when_it_was_hit_last_and_that_nobody_needs_it(house):
+    await house.load(CONFIG)
+    usage = Usage(str(house.state))
+    now = time.time()
+    standing = house.engine.compiled.standing
+    usage.note(house.engine.ruleset.rules, standing, {}, now - 40 * DAY_SECONDS)
+    usage.note(house.engine.ruleset.rules, standing, {"video": (1, 60)}, now - 20 * DAY_SECONDS)
+    page = documents.rules(house.engine, {}, usage=usage)
+    video, mail = page["rules"]
+    assert (video["last_hit"], video["unused"]) == (int(now - 20 * DAY_SECONDS), False)
+    assert (mail["last_hit"], mail["in_force_since"], mail["unused"]) == (None, int(now - 40 * DAY_SECONDS), True)
+    assert page["unused_days"] == 30
+    assert [one["unused"] for one in documents.rules(house.engine, {}, usage=usage, unused_days=10)["rules"]] == [
+        True
+    ] * 2
+    assert [one["unused"] for one in documents.rules(house.engine, {})["rules"]] == [False] * 2
 
 
 async def test_an_outbound_shows_its_place_in_the_kernel(house):
@@ -123,7 +146,7 @@ def test_a_page_of_rules_is_what_was_asked(house):
     assert (first["total"], len(first["rules"])) == (1502, 1000)
     assert [rule["name"] for rule in documents.rules(house.engine, {}, 2, 3)["rules"]] == ["r1", "r2"]
     for limit, offset in ((0, 0), (-1, 0), (5, 1502), (5, 10**9)):
-        assert documents.rules(house.engine, {}, limit, offset) == {"total": 1502, "rules": []}
+        assert documents.rules(house.engine, {}, limit, offset) == {"total": 1502, "unused_days": 30, "rules": []}
     assert len(documents.rules(house.engine, {}, 10**9, -5)["rules"]) == 1000
 
 

@@ -42,10 +42,10 @@ def hit(port: int) -> None:
 async def test_a_hit_is_known_and_outlives_the_process(house, sampler):
     await house.load()
     await sampler.look()
-    assert sampler.usage.of(0) == (None, NOW)
+    assert sampler.usage.of(0, house.engine.ruleset.rules[0]) == (None, NOW)
     hit(443)
     await sampler.close()
-    assert sampler.usage.of(0) == (NOW, NOW)
+    assert sampler.usage.of(0, house.engine.ruleset.rules[0]) == (NOW, NOW)
     assert (house.state / FILE).exists()
 
 
@@ -72,7 +72,7 @@ async def test_nothing_is_read_while_nothing_is_enforced(house, sampler, monkeyp
     monkeypatch.setattr(type(house.engine.kernel), "counters", None)
     await sampler.look()
     await sampler.take({})
-    assert sampler.usage.of(0).in_force_since is None
+    assert sampler.usage.of(0, house.engine.ruleset.rules[0]).in_force_since is None
 
 
 async def test_what_cannot_be_read_or_written_is_said_once(house, sampler, monkeypatch, tmp_path):

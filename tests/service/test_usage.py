@@ -8,7 +8,7 @@ import time
 import pytest
 
 from netpolicy.config.load import load_text
-from netpolicy.service.compile import ENFORCED
+from netpolicy.service.standing import ENFORCED
 from netpolicy.service.usage import CLOCK_IS_SET, DAY_SECONDS, FILE, NOTHING_KNOWN, SAVE_SECONDS, Usage, Use
 from tests.service.open_flows import rule
 
@@ -27,7 +27,7 @@ BOTH = rules(VIDEO, MAIL)
 def noted(usage: Usage, now: float, video: int = 0, mail: int = 0, those=BOTH, standing=None) -> list[Use]:
     counters = {"video": (video, 60 * video), "mail": (mail, 60 * mail)}
     usage.note(those, STANDING if standing is None else standing, counters, now)
-    return [usage.of(position) for position in range(len(those))]
+    return [usage.of(position, one) for position, one in enumerate(those)]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_counter_that_grew_is_a_hit_and_one_that_did_not_is_none(usage):
     assert noted(usage, START) == [Use(None, START), Use(None, START)]
     assert noted(usage, START + 300, video=3) == [Use(START + 300, START), Use(None, START)]
     assert noted(usage, START + 600, video=3) == [Use(START + 300, START), Use(None, START)]
-    assert usage.of(99) == NOTHING_KNOWN
+    assert usage.of(99, BOTH[0]) == usage.of(0, rules(VIDEO)[0]) == NOTHING_KNOWN  # not noted yet
 
 
 def test_what_was_counted_before_anybody_looked_is_no_hit_of_now(usage):
@@ -147,12 +147,12 @@ def test_ten_thousand_rules_take_three_hundred_kilobytes_and_a_fraction_of_a_sec
     many = rules(text)
     standing = dict.fromkeys([one.name for one in many], ENFORCED)
     usage.note(many, standing, {}, START)
-    table = usage._table
+    table = usage._now[1]
     assert (
         sum(len(column) * column.itemsize for column in (table.prints, table.packets, table.since, table.last))
         < 300_000
     )
     began = time.perf_counter()
     usage.note(many, standing, {"r5": (1, 1)}, START + 300)
-    assert usage.of(5).last_hit == START + 300
+    assert usage.of(5, many[5]).last_hit == START + 300
     assert time.perf_counter() - began < 0.5

@@ -1,0 +1,101 @@
+"""Why one open connection is where it is: what was known of it, what the rules say, what the kernel did.
+
+Asks the same functions as `connections` and `decide`, so that all three answer alike. Never changes
+anything. The keys of the document are a public contract (docs/interfaces.md).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from netpolicy.core.facts import Facts
+from netpolicy.core.field import FIELD_ORDER, format_fact
+from netpolicy.flows.model import Flow
+from netpolicy.flows.table import FlowTable
+from netpolicy.service.connections import Explained, Judgement
+from netpolicy.service.engine import Engine
+from netpolicy.service.flow_text import Wanted
+
+Document = dict[str, Any]
+
+SCHEDULE = "schedule"  # of the clock, not of the connection
+
+# In words, what `agrees` means.
+AGREES = "the kernel did what the rules say"
+DIFFERS = "the kernel did something else than the rules say now"
+CANNOT_TELL = "whether the kernel did what the rules say cannot be told"
+
+
+def find(table: FlowTable, wanted: Wanted) -> tuple[Flow | None, int]:
+    """The newest open connection that is meant, and how many are. O(connections)."""
+    first, count = None, 0
+    for flow in table:
+        if wanted.matches(flow):
+            first = first or flow
+            count += 1
+    return first, count
+
+
+def document(
+    engine: Engine, found: Explained, count: int, decision: Document, counters: Mapping[str, tuple[int, int]]
+) -> Document:
+    """The `explain` document. `decision` is what `decide` says of the same facts; `count` connections were meant."""
+    hits = counters.get(found.rule) if found.rule else None
+    return {
+        "connection": found.line,
+        "matches": count,
+        "facts": shown(found.facts),
+        "hidden": list(found.hidden),
+        "decision": decision,
+        "kernel": {
+            "class": found.line["class"],
+            "outbound": found.line["outbound"],
+            "mark": f"{found.flow.mark:#010x}",
+            "classified": found.is_ours,
+            "offloaded": found.flow.is_offloaded,
+            "rule": found.rule,
+            "hits": hits[0] if hits else None,
+            "bytes": hits[1] if hits else None,
+        },
+        "agrees": found.agrees,
+        "verdict": _verdict(found.agrees),
+        "reason": _reason(engine, found),
+        "judged": _judged(found.first),
+    }
+
+
+def shown(facts: Facts) -> dict[str, str]:
+    """The facts that are known, as `decide` takes them."""
+    known = [(name, getattr(facts, name)) for name in FIELD_ORDER if name != SCHEDULE]
+    return {name: format_fact(name, fact) for name, fact in known if fact is not None}
+
+
+def _verdict(agrees: bool | None) -> str:
+    if agrees is None:
+        return CANNOT_TELL
+    return AGREES if agrees else DIFFERS
+
+
+def _reason(engine: Engine, found: Explained) -> str:
+    """What may be behind a verdict that is not plain."""
+    if engine.enforced is None:
+        return "nothing is enforced now"
+    if not found.is_ours:
+        return "no rule has seen it: it is older than our table, or its packets have somebody else's mark"
+    if found.agrees:
+        return ""
+    if found.agrees is not None:
+        return "it began under other rules (a route is for new connections), or something else set its mark"
+    if found.facts.src_iface is None:
+        return "conntrack does not keep by which line it came in"
+    return f"conntrack does not keep its {' and its '.join(found.hidden)}"
+
+
+def _judged(first: Judgement | None) -> Document | None:
+    """What was found when it was looked at first, mostly at its beginning."""
+    if first is None:
+        return None
+    age = max(time.time() - first.at, 0.0)
+    return {"time": round(first.at, 3), "age": round(age, 1), "rule": first.rule, "agrees": first.agrees}
