@@ -18,7 +18,7 @@ from netpolicy.dataplane.listing import Listing
 from netpolicy.dataplane.names import SCHEMA, TABLE
 from netpolicy.dataplane.netlink import Netlink
 from netpolicy.dataplane.nft import Nft, NftError, NoRehearsal
-from netpolicy.dataplane.nft_link import LOAD_STEP, NftLink
+from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.nft_messages import Change, DeleteElements, DeleteSet
 from netpolicy.dataplane.packed import ElementChange
 from netpolicy.dataplane.policy import Policy
@@ -414,8 +414,8 @@ class Kernel:
             self._loads += 1
 
     def _fill(self, one: KernelSet, counters: Mapping[str, tuple[int, int]]) -> None:
-        count = self._open_link().load(one.name, packed.pack(one, counters), LOAD_STEP)
-        self._commits += -(-count // LOAD_STEP)
+        for _ in self._open_link().load_steps(one.name, packed.pack(one, counters)):
+            self._commits += 1
 
     async def _commit(self, changes: list[Change]) -> None:
         if changes:

@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 from netpolicy.dataplane import netlink_wire as wire
@@ -41,6 +41,9 @@ LOAD_STEP = 2000
 RECEIVE_BUFFER = 4 << 20
 
 ATTRIBUTE_OFFSET = 2  # NLMSGERR_ATTR_OFFS
+
+# What a batch gets that the send buffer does not hold, which only root may enlarge.
+TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
 
 REASONS = {
     errno.EPERM: "not permitted; run as root or with CAP_NET_ADMIN",
@@ -130,9 +133,16 @@ class NftLink:
 
     def load_steps(self, set_name: str, elements: Iterable[Element], step: int = LOAD_STEP) -> Iterator[int]:
         """The same, giving control back after every transaction, with the number of its elements."""
-        rest = iter(elements)
+        rest: Iterator[Element] = iter(elements)
         while chunk := list(islice(rest, step)):
-            self.commit([AddElements(set_name, chunk)])
+            try:
+                self.commit([AddElements(set_name, chunk)])
+            except NftRefused as error:
+                if error.errno not in TOO_LARGE or len(chunk) == 1:
+                    raise
+                step = max(1, len(chunk) // 4)
+                rest = chain(chunk, rest)
+                continue
             yield len(chunk)
 
     def generation(self) -> int:
@@ -197,7 +207,10 @@ class NftLink:
         """A datagram must fit the send buffer whole; the kernel counts its own headers too."""
         wanted = size + 65536
         if wanted > self._send_buffer:
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, wanted)
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, wanted)
+            except OSError:  # root of a user namespace only: the system's limit stands
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wanted)
             self._send_buffer = wanted
 
     def _verdict(self, first: int, last: int) -> wire.Message | None:
