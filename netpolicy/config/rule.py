@@ -158,7 +158,7 @@ def _action(reading: Reading, is_broken: bool) -> Action | None:
 def _made(reading: Reading, kind: str) -> Action:
     values = reading.values
     targets = values[kind] if kind == FALLBACK else ()
-    return Action(
+    said = (
         kind,
         targets[0] if targets else values[kind],
         reading.get("log"),
@@ -167,3 +167,14 @@ def _made(reading: Reading, kind: str) -> Action:
         values.get(THROTTLE, "") if kind in ROUTES else "",
         reading.get("notify"),
     )
+    found = _actions.get(said)
+    if found is None:
+        if len(_actions) >= MOST_ACTIONS:
+            _actions.clear()
+        found = _actions[said] = Action(*said)
+    return found
+
+
+# Actions never change, and thousands of rules say the same few.
+_actions: "dict[tuple[object, ...], Action]" = {}
+MOST_ACTIONS = 256

@@ -110,18 +110,27 @@ def _is_label(label: str) -> bool:
     return all(c in LABEL_CHARACTERS for c in label)
 
 
+# Thousands of rules name one domain each: a tuple is a fifth of a set, and as fast up to here.
+FEW = 4
+
+
+def _names_of(patterns: "tuple[DomainPattern, ...]", kind: str) -> "set[str] | tuple[str, ...]":
+    found = {one.word for one in patterns if one.kind == kind}
+    return tuple(sorted(found)) if len(found) <= FEW else found
+
+
 class DomainSet:
     """Many patterns at once: names by a table, O(labels), keywords and expressions one by one.
 
-    `suffix`, `exact` and `under` are sets of names, `others` are the patterns that no table holds.
+    `suffix`, `exact` and `under` hold names, `others` are the patterns that no table holds.
     """
 
     __slots__ = ("exact", "others", "suffix", "under")
 
     def __init__(self, patterns: tuple[DomainPattern, ...] = ()) -> None:
-        self.suffix = {one.word for one in patterns if one.kind == SUFFIX}
-        self.exact = {one.word for one in patterns if one.kind == EXACT}
-        self.under = {one.word for one in patterns if one.kind == UNDER}
+        self.suffix = _names_of(patterns, SUFFIX)
+        self.exact = _names_of(patterns, EXACT)
+        self.under = _names_of(patterns, UNDER)
         self.others = tuple([one for one in patterns if one.kind in (KEYWORD, REGEX)])
 
     def matches(self, name: str) -> bool:
