@@ -100,7 +100,7 @@ def _mixed(draw: Draw, number: int) -> Fields:
 
 
 def _shared(draw: Draw, number: int) -> Fields:
-    return {"proto": ("tcp",), "dest_port": ("443",), "latency_ms": (f">{number + 1000}",)}
+    return {"proto": ("tcp",), "dest_port": ("443",), "latency_ms": (f">{1_000_000 - number}",)}
 
 
 def _keywords(draw: Draw, number: int) -> Fields:
@@ -135,7 +135,9 @@ def shape(name: str, count: int) -> Ruleset:
 def _rule(draw: Draw, name: str, number: int, fields: Fields) -> Rule:
     parsed = tuple(parse_field(key, values) for key, values in fields.items())
     action = Action("route", draw.rng.choice(LINES))
-    priority, when, disable = 50, (), ()
+    priority = 50
+    when: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
     if name == "mixed":
         priority = draw.rng.randrange(1000)
         when = draw.rng.choice(((NORMAL,), (DEGRADED, FAILOVER))) if draw.rng.random() < 0.05 else ()
