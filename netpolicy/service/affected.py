@@ -6,6 +6,8 @@ connections only (docs/rules.md), and what is in doubt stays, unless the doubt i
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from netpolicy.core.facts import Facts
 from netpolicy.core.model import ROUTER_ITSELF, SWITCH_ROUTE
 from netpolicy.dataplane.policy import DIRECT_CLASS, Policy
@@ -24,6 +26,12 @@ class Affected:
         self._before = Judge(before) if before is not None else None
         self._after = Judge(after)
         self.marks = self._after.marks
+
+    def steps(self) -> Generator[None, None, None]:
+        """Prepares for a whole table of connections; between two steps the caller may do something else."""
+        for judge in (self._before, self._after):
+            if judge is not None:
+                yield from judge.steps()
 
     def fate(self, flow: Flow, facts: Facts) -> Fate | None:
         """What becomes of the flow when it is decided again; None where it stays as it is."""

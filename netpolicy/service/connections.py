@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from netpolicy.core.evaluate import Decision
 from netpolicy.core.facts import Facts
+from netpolicy.core.index_view import Choice
 from netpolicy.core.model import BLOCK, DIRECT, SWITCH_ROUTE
 from netpolicy.core.packet import PROTOCOL_NAMES
 from netpolicy.dataplane.marks import Marks
@@ -85,7 +86,7 @@ class Connections:
         self._around_of: object = None
         self.disagreements = 0
 
-    def note_new(self, flow: Flow, now: float) -> Decision | None:
+    def note_new(self, flow: Flow, now: float) -> Decision | Choice | None:
         """Decides a flow at its beginning, while the rules are those that the kernel used. None beyond the budget."""
         original = self._engine.release.original(flow)
         if original is not None and self._set_right(flow, original):
@@ -112,7 +113,7 @@ class Connections:
         self._judged[flow.key] = Judgement(fate.rule, True, self._clock())
         return True
 
-    def _decide_new(self, flow: Flow) -> Decision:
+    def _decide_new(self, flow: Flow) -> Decision | Choice:
         decision, judgement = self._judge(flow, self._engine.enforced)
         # It may have begun just before the rules changed, or while they do: then others decided it.
         for others in (self._engine.enforced_before, self._engine.compiled):
@@ -198,7 +199,7 @@ class Connections:
                 return name
         return f"class {number}"
 
-    def _judge(self, flow: Flow, compiled: Compiled | None) -> tuple[Decision, Judgement]:
+    def _judge(self, flow: Flow, compiled: Compiled | None) -> tuple[Decision | Choice, Judgement]:
         """Decides the flow by the rules that the kernel had, and compares the classes."""
         judge = self._judge_of(compiled)
         assert judge is not None

@@ -255,7 +255,8 @@ class Engine:
         await self._release.settle(Marks(self.settings.fwmark_mask))
         self._note_enforced()
         if (was_changed or before is not None) and can_affect(before.policy if before else None, after.policy):
-            await self._release.decide_again(Affected(before, after), self.surroundings().facts)
+            affected = await asyncio.to_thread(Affected, before, after)
+            await self._release.decide_again(affected, self.surroundings().facts)
 
     def surroundings(self) -> Surroundings:
         """What the facts of a connection are told from, as it is now."""

@@ -6,12 +6,15 @@ conntrack does not show what a rule asks for, it says what is certain and what m
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import NamedTuple
 
 from netpolicy.core.evaluate import Decision, decide, gate
 from netpolicy.core.facts import Facts
 from netpolicy.core.field import Field
 from netpolicy.core.health import NORMAL, STATES
+from netpolicy.core.index import Building
+from netpolicy.core.index_view import Choice, View
 from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Rule, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS
@@ -45,14 +48,28 @@ class Judge:
         self._state = _state_of(compiled.enforced)
         asked = {field.name for rule in compiled.enforced.rules for field in rule.fields}
         self._asked = tuple(name for name in HIDDEN if name in asked)
+        self._prepared: View | None = None
         self._loose: dict[tuple[str, ...], Ruleset] = {}
         self._loose_blocks: dict[tuple[str, ...], Ruleset] = {}
 
-    def decide(self, facts: Facts) -> Decision:
-        """The decision by the rules that the kernel follows."""
-        return self._decide(self.compiled.enforced, facts)
+    def steps(self) -> Generator[None, None, None]:
+        """Prepares for thousands of questions; between two steps the caller may do something else. O(rules).
 
-    def number(self, decision: Decision) -> int:
+        Takes a kilobyte for a rule: let go of the judge when all is asked.
+        """
+        building = Building(self.compiled.enforced)
+        yield from building.steps()
+        assert building.index is not None
+        self._prepared = building.index.view(self._state, self.compiled.world)
+
+    def decide(self, facts: Facts) -> Decision | Choice:
+        """The decision by the rules that the kernel follows; with its reasons where nothing was prepared."""
+        if self._prepared is None:
+            return self._decide(self.compiled.enforced, facts)
+        facts.schedule = self.compiled.active
+        return self._prepared.decide(facts)
+
+    def number(self, decision: Decision | Choice) -> int:
         """The class that the kernel gives a connection with this decision."""
         if decision.rule is not None:
             return self._by_rule[decision.rule.name]
@@ -99,7 +116,7 @@ class Judge:
         facts.schedule = self.compiled.active  # as it was when these rules were made
         return decide(rules, facts, self._state, self.compiled.world)
 
-    def _fate(self, made: Decision) -> Fate:
+    def _fate(self, made: Decision | Choice) -> Fate:
         if made.rule is None:
             return Fate(None, "", self.number(made))
         return Fate(made.rule.name, made.rule.action.kind, self.number(made))

@@ -86,6 +86,9 @@ class Release:
         After the swap, in slices: the whole table takes a second for some ten thousand entries.
         """
         gone = 0
+        if self._door is None:
+            return 0
+        await self._in_slices(affected.steps())
         try:
             for _ in range(PASSES):
                 found = await self._pass(affected, facts)
@@ -97,6 +100,13 @@ class Release:
         if gone:
             self._log.add("info", "flow", f"{gone} open connections are decided again by the new rules")
         return gone
+
+    async def _in_slices(self, steps: Iterator[None]) -> None:
+        until = self._stopwatch() + SLICE_SECONDS
+        for _ in steps:
+            if self._stopwatch() > until:
+                await asyncio.sleep(0)
+                until = self._stopwatch() + SLICE_SECONDS
 
     async def _pass(self, affected: Affected, facts: Callable[[Flow], Facts]) -> int:
         if self._door is None:

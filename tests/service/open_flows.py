@@ -57,13 +57,15 @@ def rule(name: str, *options: str, priority: int = 50) -> str:
     return "\n".join(lines) + "\n"
 
 
-def compiled(*rules: str, head: str = HEAD, state: str = "NORMAL", down: tuple[str, ...] = ()) -> Compiled:
+def compiled(
+    *rules: str, head: str = HEAD, state: str = "NORMAL", down: tuple[str, ...] = (), active: tuple[str, ...] = ()
+) -> Compiled:
     loaded = load_text(head + "".join(rules))
     assert not loaded.fatal and not loaded.skipped, loaded.diagnostics
     ruleset = loaded.ruleset
     seen = view(down)
     numbers = {name: number for number, name in enumerate(needs_class(ruleset.outbounds), 1)}
-    return compile_policy(ruleset, state, line_states(ruleset.outbounds, seen), seen, numbers)
+    return compile_policy(ruleset, state, line_states(ruleset.outbounds, seen), seen, numbers, active=active)
 
 
 def flow(

@@ -14,7 +14,12 @@ UNKNOWN = "192.168.1.77"  # not in the neighbour table
 
 
 def fate(judge: Judge, **given: object) -> Fate:
-    return judge.fate(AROUND.facts(flow(DIRECT, **given)))
+    """By the walk over all rules, and prepared for many questions: the same."""
+    walked = judge.fate(AROUND.facts(flow(DIRECT, **given)))
+    for _ in judge.steps():
+        pass
+    assert judge.fate(AROUND.facts(flow(DIRECT, **given))) == walked
+    return walked
 
 
 @pytest.mark.parametrize(
@@ -76,6 +81,22 @@ def test_a_rule_that_is_asked_without_its_mac_keeps_its_rank():
     )
     judge = Judge(compiled(*tied))
     assert judge.worst(AROUND.facts(flow(DIRECT, source=UNKNOWN))) == Fate("two", "block", 29)
+
+
+def test_a_code_point_is_never_known():
+    voice = rule("voice", "+dscp=ef", "block=drop", priority=60)
+    judge = Judge(compiled(VIDEO, voice))
+    facts = AROUND.facts(flow(DIRECT))
+    assert judge.hidden(facts) == ("dscp",)
+    assert judge.fate(facts).rule == "video" and not judge.is_certain(facts, judge.fate(facts))
+    assert judge.worst(facts) == Fate("voice", "block", 29)
+
+
+def test_a_schedule_is_what_it_was_when_the_rules_were_made():
+    hours = "config schedule 'night'\n\toption from '22:00'\n\toption to '06:00'\n"
+    asleep = hours + rule("asleep", "+schedule=night", "block=reject", priority=90)
+    assert fate(Judge(compiled(VIDEO, asleep, active=("night",)))) == Fate("asleep", "block", 30)
+    assert fate(Judge(compiled(VIDEO, asleep))) == Fate("video", "route", 2)
 
 
 def test_a_known_mac_is_certain():
