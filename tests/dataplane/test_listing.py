@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from netpolicy.dataplane import listing
 from netpolicy.dataplane.listing import Listing, LoadedChain, UnreadableListing
+from netpolicy.dataplane.names import SCHEMA
 
 
 def document(*objects: dict) -> str:
@@ -56,52 +57,76 @@ def test_a_document_is_read_object_by_object_whatever_its_blanks():
             listing.parse(broken)
 
 
-def test_counters_are_read_from_a_listing_of_their_own():
-    counter = {"counter": {"family": "inet", "name": "c_a", "table": "netpolicy", "packets": 3, "bytes": 180}}
-    assert listing.parse_counters(document(counter)) == {"c_a": (3, 180)}
-    assert listing.parse_counters(document()) == {}
-    with pytest.raises(UnreadableListing):
-        listing.parse_counters(document({"counter": {"name": "c_a"}}))
+def chains(*names: str) -> dict[str, LoadedChain]:
+    return {name: LoadedChain("", ()) for name in (SCHEMA, *names)}
 
 
-def test_the_verdict_of_a_class_is_compared():
-    def table(target: str) -> Listing:
-        elements = [[0x01000000, {"goto": {"target": target}}], [0, {"accept": None}]]
-        found = listing.parse(
-            document(TABLE, {"chain": {"name": "np_schema_1"}}, {"map": {"name": "restore", "elem": elements}})
-        )
+def asks(set_name: str) -> LoadedChain:
+    return LoadedChain("", (f'{{"expr": [{{"map": {{"data": "@{set_name}"}}}}]}}',))
+
+
+def test_of_a_set_what_it_was_declared_as_counts_and_no_element():
+    def table(**more: object) -> Listing:
+        found = listing.parse(document(TABLE, {"set": {"name": "hits_a", "type": "classid", "handle": 3, **more}}))
         assert found is not None
         return found
 
-    assert table("k_01").elements.keys() == {"0x00000000", "0x01000000"}
-    assert listing.difference(table("k_01"), table("k_01")).is_empty
-    assert listing.difference(table("k_01"), table("k_02")).rebuild
+    assert table(size=256).sets == {"hits_a": '{"size": 256, "type": "classid"}'}
+    assert table(size=256, elem=[1, 2], handle=9) == table(size=256)
+    assert len({str(table(**more).sets) for more in ({}, {"size": 5}, {"flags": ["interval"]}, {"map": "mark"})}) == 4
 
 
-def test_the_generation_in_force_is_the_one_that_the_front_leads_to():
-    chains = {name: LoadedChain("", ()) for name in ("g3_forwarded", "g4_forwarded", "np_schema_1")}
-    chains["classify"] = LoadedChain("", ('{"expr": [{"goto": {"target": "g3_forwarded"}}]}',))
-    found = Listing(chains, {}, {}, False)
-    assert found.generation("g_forwarded") == 3
-    assert found.generation("g_own") == 0
-    assert found.highest_generation == 4
-    assert found.is_ours
+def test_the_slot_in_force_is_the_one_that_a_rule_asks():
+    sets = {"hits_a": "", "hits_b": ""}
+    assert Listing({**chains(), "classify": asks("hits_b")}, sets).slot == "b"
+    assert Listing({**chains(), "classify": asks("hits_a")}, sets).slot == "a"
+    # With rules on file and none that stands, nothing asks.
+    assert Listing(chains("classify"), {"hits_b": "", "verdicts_b": ""}).slot == "b"
+    assert Listing(chains("classify"), {}).slot == ""
 
 
-def test_a_table_of_another_layout_is_rebuilt():
-    wanted = Listing({"np_schema_1": LoadedChain("", ())}, {}, {}, False)
+def test_sets_get_other_names_where_they_are_declared_and_where_they_are_asked():
+    found = Listing({**chains(), "classify": asks("g4a_x1"), "other": asks("g4a_x10")}, {"g4a_x1": "a", "g4a_x10": "b"})
+    renamed = found.renamed({"g4a_x1": "g4a_0123456789", "g4a_x10": "g4a_aaaaaaaaaa"})
+    assert renamed.sets == {"g4a_0123456789": "a", "g4a_aaaaaaaaaa": "b"}
+    assert renamed.chains["classify"] == asks("g4a_0123456789") and renamed.chains["other"] == asks("g4a_aaaaaaaaaa")
+
+
+def test_what_is_missing_changed_and_too_much_is_told_by_name():
+    wanted = Listing({**chains("v_01", "v_02"), "classify": asks("g4a_new")}, {"restore": "r", "g4a_new": "g"})
+    loaded = Listing({**chains("v_02", "v_03"), "classify": asks("g4a_old")}, {"restore": "r", "g4a_old": "g"})
+    found = listing.difference(wanted, loaded)
+    assert (found.missing_chains, found.changed_chains, found.stale_chains) == (("v_01",), ("classify",), ("v_03",))
+    assert (found.missing_sets, found.stale_sets) == (("g4a_new",), ("g4a_old",))
+    assert not found.rebuild and not found.is_empty
+
+
+def test_a_set_of_our_name_that_holds_something_else_means_a_rebuild():
+    wanted = Listing(chains(), {"restore": '{"type": "mark"}'})
+    assert listing.difference(wanted, Listing(chains(), {"restore": '{"type": "ipv4_addr"}'})).rebuild
+    assert not listing.difference(wanted, Listing(chains(), {})).rebuild
+
+
+def test_a_table_of_another_layout_or_with_flags_is_rebuilt():
+    wanted = Listing(chains(), {})
+    older = Listing({"np_schema_1": LoadedChain("", ())}, {})
     assert listing.difference(wanted, None).rebuild
-    assert listing.difference(wanted, Listing({"np_schema_0": LoadedChain("", ())}, {}, {}, False)).rebuild
+    assert older.is_ours and listing.difference(wanted, older).rebuild
+    assert not Listing({"pre": LoadedChain("", ())}, {}).is_ours
+    assert listing.difference(wanted, Listing(chains(), {}, flags="dormant")).rebuild
     assert listing.difference(wanted, wanted).is_empty
 
 
+def test_flags_are_read_from_the_plain_listing_where_there_are_some():
+    text = "table inet netpolicy {\n\tflags dormant\n\n\tchain np_schema_2 {\n\t}\n}\n"
+    found = listing.parse_flagged(text)
+    assert found is not None and found.flags == "dormant" and found.is_ours
+    assert listing.parse_flagged(text.replace("\tflags dormant\n", "")) is None
+
+
 def test_a_base_chain_on_another_hook_means_a_rebuild():
-    wanted = Listing(
-        {"np_schema_1": LoadedChain("", ()), "pre": LoadedChain("filter prerouting -149 accept", ())}, {}, {}, False
-    )
-    moved = Listing(
-        {"np_schema_1": LoadedChain("", ()), "pre": LoadedChain("filter prerouting -150 accept", ())}, {}, {}, False
-    )
+    wanted = Listing({**chains(), "pre": LoadedChain("filter prerouting -149 accept", ())}, {})
+    moved = Listing({**chains(), "pre": LoadedChain("filter prerouting -150 accept", ())}, {})
     assert listing.difference(wanted, moved).rebuild
 
 
@@ -118,7 +143,7 @@ def test_a_base_chain_on_another_hook_means_a_rebuild():
         "null",
         '{"nftables": [{"chain": []}]}',
         "[" * 100_000,
-        '{"nftables": [{"map": {"name": "restore", "elem": [1]}}]}',
+        '{"nftables": [{"map": {"type": "mark"}}]}',
     ],
 )
 def test_what_is_not_a_listing_is_refused_in_words(text):

@@ -17,7 +17,6 @@ NAMES = st.text("abAB_012345678cdef9", min_size=1, max_size=64)
 @example({"x" * 40, "x" * 41, "X" * 40})
 def test_two_rules_never_share_a_name(found):
     assert len({names.rule_chain(name) for name in found}) == len(found)
-    assert len({names.counter(name) for name in found}) == len(found)
 
 
 def test_no_name_can_take_the_cut_name_of_another():
@@ -42,15 +41,12 @@ def test_a_name_is_plain_short_and_always_the_same(name):
 
 def test_a_short_lower_case_name_stays_readable():
     assert names.rule_chain("guest_mail") == "r_guest_mail"
-    assert names.counter("guest_mail") == "c_guest_mail"
     assert names.saving_chain(3) == "m_03" and names.marking_chain(28) == "k_28"
+    assert names.verdict_chain(3) == "v_03" and names.arriving_chain(3) == "s_03"
 
 
-def test_generations_count_up_and_wrap():
-    assert names.next_generation(0) == 1
-    assert names.next_generation(998) == 999
-    assert names.next_generation(999) == 1
-    assert names.generation_of("g12_forwarded") == 12
-    assert names.generation_of("guest") == 0
-    assert names.without_generation("g999_own") == "g_own"
-    assert names.without_generation("r_g1_x") == "r_g1_x"
+@given(st.sampled_from(["l4", "g4a_da", "g6f_da_sa_mc_dp"]), st.text(), st.text())
+def test_a_set_is_named_after_what_it_holds(prefix, held, other):
+    made = names.content_name(prefix, held)
+    assert re.fullmatch(prefix + "_[0-9a-f]{10}", made) and len(made) <= names.LONGEST
+    assert (names.content_name(prefix, other) == made) == (held == other)

@@ -14,7 +14,7 @@ from tests.netns import needs_root, private_netns, run
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
-TEXT = "add table inet netpolicy\nadd chain inet netpolicy np_schema_1\n"
+TEXT = "add table inet netpolicy\nadd chain inet netpolicy np_schema_2\n"
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,22 @@ async def test_what_was_loaded_is_listed():
     await Nft().load(TEXT)
     table = await Nft().list_table()
     assert table is not None and table.is_ours
+
+
+async def test_a_listing_tells_sets_without_their_elements():
+    elements = ", ".join(f"{number} : goto to" for number in range(1000))
+    await Nft().load(TEXT + "add chain inet netpolicy to\n"
+                     f"add map inet netpolicy m {{ type mark : verdict; elements = {{ {elements} }}; }}\n")  # fmt: skip
+    table = await Nft().list_table()
+    assert table is not None and list(table.sets) == ["m"] and len(table.sets["m"]) < 100
+
+
+async def test_a_table_that_is_switched_off_is_listed_with_its_flag():
+    """Some versions of nft end their JSON in the middle there, or name the wrong flag."""
+    await Nft().load(TEXT)
+    await Nft().load("add table inet netpolicy { flags dormant; }\n")
+    table = await Nft().list_table()
+    assert table is not None and table.is_ours and table.flags
 
 
 async def test_a_refused_text_changes_nothing_and_says_why():
@@ -87,7 +103,7 @@ async def test_a_refused_namespace_means_no_rehearsal(monkeypatch, tmp_path, com
 
 
 async def test_a_rehearsal_beside_is_removed_also_when_listing_fails(tmp_path):
-    wrapped = script(tmp_path, 'case "$1" in -j) exit 1;; esac\nexec /usr/sbin/nft "$@"')
+    wrapped = script(tmp_path, 'case "$1" in -t) exit 1;; esac\nexec /usr/sbin/nft "$@"')
     with pytest.raises(NftError):
         await Nft(wrapped).rehearse_beside(TEXT)
     assert run("nft", "list", "ruleset") == ""

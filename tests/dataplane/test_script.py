@@ -6,7 +6,15 @@ import pytest
 
 from netpolicy.dataplane.policy import Entry
 from netpolicy.dataplane.routing import Routing
-from netpolicy.dataplane.script import all_at, full_text, ip_batch, ip_commands, nft_script, removal_text
+from netpolicy.dataplane.script import (
+    full_text,
+    ip_batch,
+    ip_commands,
+    nft_script,
+    rebuild_text,
+    removal_text,
+    structure_text,
+)
 from netpolicy.dataplane.state import Route, RoutingRule
 from netpolicy.dataplane.table import build
 from tests.router import policy, rule
@@ -31,13 +39,23 @@ ROUTING = Routing(frozenset(ROUTES), frozenset(RULES))
 def test_the_script_begins_by_taking_away_what_was_there():
     lines = nft_script(POLICY).splitlines()
     assert lines[:3] == ["add table inet netpolicy", "delete table inet netpolicy", "add table inet netpolicy"]
-    assert "add rule inet netpolicy classify goto g1_forwarded" in lines
-    assert nft_script(POLICY) == removal_text() + full_text(build(POLICY), all_at(build(POLICY), 1))
+    assert nft_script(POLICY) == rebuild_text(build(POLICY)) == removal_text() + full_text(build(POLICY))
 
 
-def test_every_chain_is_declared_before_the_first_rule():
+def test_every_chain_and_set_is_declared_before_the_first_rule_and_chains_before_what_leads_to_them():
     words = [line.split()[:2] for line in nft_script(POLICY).splitlines()]
-    assert max(i for i, word in enumerate(words) if word == ["add", "chain"]) < words.index(["add", "rule"])
+
+    def last(*kinds: str) -> int:
+        return max(place for place, word in enumerate(words) if word in [["add", kind] for kind in kinds])
+
+    assert last("chain") < words.index(["add", "element"]) < last("element") < words.index(["flush", "chain"])
+    assert last("set", "map") < words.index(["flush", "chain"]) < words.index(["add", "rule"])
+
+
+def test_the_structure_is_the_text_without_elements():
+    lines = full_text(build(POLICY)).splitlines()
+    assert [line for line in lines if not line.startswith("add element")] == structure_text(build(POLICY)).splitlines()
+    assert sum(line.startswith("add element") for line in lines) == len(build(POLICY).sets)
 
 
 def test_ip_lines_are_complete_and_in_an_order_that_works():

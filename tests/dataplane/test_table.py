@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Entry, Policy, SourceTranslation
 from netpolicy.dataplane.record import replace
-from netpolicy.dataplane.table import build
+from netpolicy.dataplane.table import Builder, build, room_for
 from tests.router import WAN_A, WAN_B, policy, rule
 
 MARKS = Marks(0x77000000)
@@ -20,6 +21,20 @@ VIDEO = Entry(rule("video", dest_port="443"), 2)
 
 def texts(built) -> str:
     return "\n".join(text for chain in built.chains.values() for text in (chain.header, *chain.rules))
+
+
+def held(built, name: str) -> dict[int, str]:
+    """What a set of labels says about each."""
+    (found,) = (one for one in built.sets if one.name == name)
+    return {key[0][0]: value or comment for key, value, comment in found.elements}
+
+
+def lookups(built, chain: str) -> list[str]:
+    """The rules of a classifying chain from the first label to the last."""
+    rules = built.chains[chain].rules
+    first = rules.index("meta priority set 0xffffffff")
+    last = next(place for place, text in enumerate(rules) if "vmap @verdicts" in text)
+    return list(rules[first : last + 1])
 
 
 @given(st.integers(1, 0xFFFFFFFF).filter(lambda mask: bin(mask).count("1") >= 4))
@@ -48,11 +63,13 @@ def test_only_the_hooks_that_a_policy_needs_exist():
 
 
 def test_a_block_spares_the_router_unless_it_is_named():
-    built = build(policy(BLOCK))
-    assert "out_np" not in built.chains and "r_stop" not in " ".join(built.chains["g_own"].rules)
+    built = build(policy(BLOCK, VIDEO))
+    assert "out_np" not in built.chains
+    assert len(lookups(built, "classify")) == len(lookups(built, "classify_own")) + 1
     own = replace(BLOCK, rule=rule("stop", ("block", "drop"), dest_port="25", src_iface="lo"))
     built = build(policy(own))
-    assert "out_np" in built.chains and "goto r_stop" in " ".join(built.chains["g_own"].rules)
+    assert "out_np" in built.chains and len(lookups(built, "classify_own")) == 4
+    assert "meta priority set 0xffffffff" not in built.chains["classify"].rules
 
 
 def test_every_base_chain_accepts_by_default():
@@ -61,38 +78,116 @@ def test_every_base_chain_accepts_by_default():
     assert headers and all(header.endswith("policy accept;") for header in headers)
 
 
-def test_what_must_never_be_steered_is_settled_before_the_first_rule():
-    for name in ("g_forwarded", "g_own"):
+def test_what_must_never_be_steered_is_settled_before_the_first_lookup():
+    for name in ("classify", "classify_own"):
         rules = build(policy(VIDEO, ingress=(("wanb", 2),))).chains[name].rules
-        first = next(index for index, text in enumerate(rules) if "r_video" in text)
-        head = " ".join(rules[:first])
+        head = " ".join(rules[: rules.index("meta priority set 0xffffffff")])
         for word in ("224.0.0.0", "127.0.0.0/8", "ff00::/8", "fe80::", "68 . 67", "547 . 546", "fib daddr type"):
             assert word in head, word
 
 
 def test_an_unmarked_flow_and_one_of_ours_are_told_apart_by_the_done_bit_only():
+    built = build(policy(VIDEO))
     for name in ("pre", "out"):
-        rules = build(policy(VIDEO)).chains[name].rules
-        assert "ct mark & 0x40000000 != 0 ct mark & 0x37000000 vmap @restore" in rules
+        rules = built.chains[name].rules
+        assert "ct mark & 0x77000000 vmap @restore" in rules
         assert not [text for text in rules if "ct state" in text]
+    assert sorted(held(built, "restore")) == [0x40000000, 0x41000000, 0x42000000]
 
 
-def test_rules_stand_in_the_order_of_their_rank():
-    text = " ".join(build(policy(VIDEO, BLOCK)).chains["g_forwarded"].rules)
-    assert text.index("r_video") < text.index("r_stop")
-    text = " ".join(build(policy(BLOCK, VIDEO)).chains["g_forwarded"].rules)
-    assert text.index("r_stop") < text.index("r_video")
+def test_a_label_is_found_counted_and_led_on_and_the_default_comes_last():
+    built = build(policy(VIDEO, BLOCK, default_forwarded=1))
+    found = lookups(built, "classify")
+    assert found[0] == "meta priority set 0xffffffff"
+    assert all(" meta priority map @" in text for text in found[1:-2])
+    assert found[-2:] == ["meta priority @hits_a", "meta priority vmap @verdicts_a"]
+    assert built.chains["classify"].rules[-1] == "meta priority set 0x0 goto m_01"
+    assert built.chains["classify_own"].rules[-1] == "meta priority set 0x0 goto m_00"
+
+
+def test_no_packet_leaves_the_classification_with_a_label_in_its_priority():
+    """The queueing discipline would read it."""
+    by_device = Entry(rule("door", ("block", "drop"), src_iface="wanb"), MARKS.drop, blocks=True)
+    built = build(policy(VIDEO, BLOCK, by_device, replace(VIDEO, rule=rule("told"), log=True), ingress=(("wanb", 2),)))
+    for name in set(held(built, "verdicts_a").values()):
+        assert built.chains[name].rules[-1].startswith("meta priority set 0x0 goto m_")
+    for name in ("classify", "classify_own", "arriving"):
+        rules = list(built.chains[name].rules)
+        behind = rules[rules.index("meta priority vmap @verdicts_a") + 1]
+        assert behind.startswith("meta priority set 0x0")
+
+
+def test_labels_rise_in_rank_order_and_lead_to_the_class_of_their_rule():
+    built = build(policy(VIDEO, BLOCK))
+    assert built.labels["video"] < built.labels["stop"]
+    assert held(built, "verdicts_a") == {built.labels["video"]: "v_02", built.labels["stop"]: "v_29"}
+    assert built.chains["v_29"].rules == ("meta priority set 0x0 goto m_29",)
+    other = build(policy(BLOCK, VIDEO))
+    assert other.labels["stop"] < other.labels["video"]
+
+
+def test_a_rule_that_does_not_stand_now_keeps_label_and_counter_and_leads_nowhere():
+    built = build(policy(VIDEO, ranked=("waits", "video", "waits_too")))
+    assert sorted(held(built, "hits_a").values()) == ["video", "waits", "waits_too"]
+    assert held(built, "verdicts_a") == {built.labels["video"]: "v_02"}
+    assert built.labels["waits"] < built.labels["video"] < built.labels["waits_too"]
+
+
+def test_the_slot_names_the_sets_that_are_asked():
+    built = Builder().build(policy(VIDEO), slot="b", room=1024)
+    assert "meta priority vmap @verdicts_b" in built.chains["classify"].rules
+    assert {one.name: one.size for one in built.sets if one.size} == {"hits_b": 1024, "verdicts_b": 1024}
+
+
+@pytest.mark.parametrize(("count", "room"), [(0, 256), (170, 256), (172, 512), (10_000, 16_384), (11_000, 32_768)])
+def test_sets_have_room_for_half_as_many_again(count, room):
+    assert room_for(count) == room
+
+
+def test_what_did_not_change_is_not_made_again():
+    builder = Builder()
+    mail = Entry(rule("mail", src_addr="192.168.3.0/24"), 1)
+    first = builder.build(policy(VIDEO, mail))
+    second = builder.build(policy(VIDEO, replace(mail, number=2)), first.labels)
+    assert {one.name for one in first.sets} == {one.name for one in second.sets}
+    assert [one for one in second.sets if one.interval] == [one for one in first.sets if one.interval]
+    moved = replace(mail, rule=rule("mail", src_addr="192.168.4.0/24"))
+    third = builder.build(policy(VIDEO, moved), first.labels)
+    assert len([one for one in third.sets if one.interval and one in first.sets]) == 1
+
+
+def test_another_device_behind_an_interface_is_seen():
+    inside = Entry(rule("inside", src_iface="office"), 2)
+    builder = Builder()
+    built = [builder.build(policy(inside, device_names=(("office", device),))) for device in ("br-lan", "eth7")]
+    assert [f'iifname "{device}"' in texts(one) for one, device in zip(built, ("br-lan", "eth7"), strict=True)] == [
+        True,
+        True,
+    ]
 
 
 def test_a_block_by_device_goes_before_the_answers_of_that_device():
     by_device = Entry(rule("door", ("block", "drop"), src_iface="wanb"), MARKS.drop, blocks=True)
-    rules = build(policy(VIDEO, by_device, ingress=(("wanb", 2),))).chains["g_forwarded"].rules
-    door = next(index for index, text in enumerate(rules) if "r_door" in text)
-    assert door < rules.index('iifname vmap { "wanb" : goto s_02 }')
-    assert not [text for text in rules[: door + 1] if "r_video" in text]
+    built = build(policy(VIDEO, by_device, ingress=(("wanb", 2),)))
+    rules = built.chains["classify"].rules
+    came_by = 'iifname vmap { "wanb" : goto s_02 }'
+    assert came_by not in rules
+    assert rules.index('iifname { "wanb" } goto arriving') < rules.index("meta priority set 0xffffffff")
+    arriving = built.chains["arriving"].rules
+    label = f"{built.labels['door']:#x}"
+    assert arriving == (
+        "meta priority set 0xffffffff",
+        f'meta priority > {label} iifname "wanb" meta priority set {label}',
+        "meta priority @hits_a",
+        "meta priority vmap @verdicts_a",
+        "meta priority set 0x0",
+        came_by,
+    )
 
 
 def test_logging_is_limited():
-    rules = build(policy(replace(VIDEO, log=True))).chains["r_video"].rules
+    built = build(policy(replace(VIDEO, log=True)))
+    assert list(held(built, "verdicts_a").values()) == ["r_video"]
+    rules = built.chains["r_video"].rules
     assert rules[0].startswith("limit rate ") and 'log prefix "r_video" group 78' in rules[0]
-    assert WAN_B.number == 2 and "goto m_02" in rules[1]
+    assert WAN_B.number == 2 and rules[1].endswith("goto m_02")

@@ -10,6 +10,7 @@ from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslation
 from netpolicy.dataplane.routing import Routing, desired
 from netpolicy.dataplane.script import ip_batch, ip_commands, nft_script
+from netpolicy.dataplane.shape import MOST_RANGES
 from tests.netns import needs_root, run
 from tests.router import WAN_B, of_others, ours, policy, router, rule
 
@@ -23,6 +24,8 @@ WORK = Entry(rule("work", ("route", "wan_a"), dest_addr="203.0.113.0/24 !203.0.1
 TO_THE_DEVICE = Line("wan_a", 1, "wana", (Hop(4, ""), Hop(6, "")), leaves_by=("wana",), sealed=True)
 FOREIGN = Line("other", 3, "lan", foreign_table=901)
 
+LONG = " ".join(f"10.{number // 9}.{number % 9}.64/26 2001:db8:{number:x}::/48" for number in range(MOST_RANGES + 1))
+
 POLICIES = {
     "nothing": Policy(),
     "two lines": policy(VIDEO, MAIL, WORK),
@@ -31,13 +34,31 @@ POLICIES = {
         VIDEO,
         MAIL,
         lines=(TO_THE_DEVICE, WAN_B, FOREIGN),
-        counted=("gone",),
+        ranked=("work", "gone", "video", "mail"),
         ingress=(("wana", 1), ("wanb", 2)),
         default_forwarded=2,
         translations=(SourceTranslation("wana", True, True), SourceTranslation("wanb", True, True, "2001:db8:b::/64")),
         ways_out=("wana", "wanb"),
         near=("198.51.100.0/24",),
         skip_marks=(1,),
+    ),
+    "long lists, wide keys and overlaps": policy(
+        Entry(rule("long", dest_addr=LONG, src_addr="2001:db8::/32 10.0.0.0/8 !10.1.0.0/16"), 1),
+        Entry(
+            rule(
+                "wide",
+                dest_addr="203.0.113.0/24",
+                src_addr="192.168.1.0/24",
+                src_mac="!02:00:00:00:00:01",
+                dest_port="1-99 443",
+                src_port="1024-65535",
+                proto="tcp udp",
+            ),
+            2,
+        ),
+        Entry(rule("over", dest_addr="203.0.0.0/16", dest_port="50-500"), 1),
+        Entry(rule("lap", dest_addr="203.0.113.0/24", dest_port="1-60"), 2),
+        MAIL,
     ),
     "another mask and other tables": policy(VIDEO, marks=Marks(0x7E000000), table_base=9000, rule_priority=12000),
 }

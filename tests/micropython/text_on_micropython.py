@@ -7,12 +7,14 @@ dicts and sets. The draws come from a small generator of our own: the interprete
 from netpolicy.core.field import parse_field
 from netpolicy.core.model import Action, Rule
 from netpolicy.dataplane import names
+from netpolicy.dataplane.labels import assign
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslation
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.routing import change, desired, ours
 from netpolicy.dataplane.script import ip_commands, nft_script
 from netpolicy.dataplane.state import Address, Route, RoutingRule
+from netpolicy.dataplane.table import Builder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,11 +97,13 @@ def policy(seed: int) -> Policy:
     marks = Marks((0x77000000, 0xFF, 0x7E000000, 0xF0F0F0F0)[draw.below(4)])
     lines = [line(draw, number + 1) for number in range(draw.below(5))]
     translated = draw.some(("wana", "wanb"), draw.below(3))
+    entries = tuple([entry(draw, place, marks, len(lines)) for place in range(draw.below(12))])
+    ranked = ["gone"] + [one.rule.name for one in entries] + ["Gone2"]
     return Policy(
         marks,
         tuple(lines),
-        tuple([entry(draw, place, marks, len(lines)) for place in range(draw.below(12))]),
-        ("gone", "Gone2"),
+        entries,
+        tuple(ranked),
         tuple([(one.device, one.number) for one in lines]) if draw.below(2) else (),
         draw.below(len(lines) + 1),
         marks.drop if draw.below(4) == 0 else 0,
@@ -128,9 +132,31 @@ def records() -> None:
     assert rule == RoutingRule(4, 7000, 7001, oif="wana") and rule != replace(rule, oif="wanb")
     assert len({rule, replace(rule), replace(rule, family=6)}) == 2
     assert rule != Hop(4, "") and rule != (4, 7000, 7001, 0, 0, "lookup", 78, "", "wana")
-    print(rule, names.without_generation("g12_own"), names.generation_of("g1234_own"), names.rule_chain("X"))
+    print(rule, names.content_name("g4a_da", "10.0.0.1"), names.verdict_chain(3), names.rule_chain("X"))
+
+
+def reloads() -> None:
+    """Labels and tables through a history: what came before decides which numbers and maps stay."""
+    draw = Draw(4711)
+    builder = Builder()
+    known: dict[str, int] = {}
+    ranked: list[str] = []
+    for turn in range(40):
+        place = draw.below(len(ranked) + 1)
+        for number in range(1 + draw.below(9)):
+            ranked.insert(place, f"x{turn}_{number}")
+        if draw.below(2):
+            ranked.pop(draw.below(len(ranked)))
+        moved = ranked.pop(draw.below(len(ranked)))
+        ranked.insert(draw.below(len(ranked) + 1), moved)
+        known = assign(ranked, known)
+        print(" ".join([f"{name}={known[name]:x}" for name in ranked]))
+    for seed in range(POLICIES):
+        wanted = policy(seed % 7)
+        print([one.name for one in builder.build(wanted, assign(wanted.ranked), "b", 512).sets])
 
 
 for number in range(POLICIES):
     show(number)
+reloads()
 records()
