@@ -143,7 +143,7 @@ class Builder:
         self, policy: "Policy", groups: "list[Group]", given: "Mapping[str, int]", slot: str, size: int
     ) -> "tuple[KernelSet, ...]":
         marks = policy.marks
-        restored = sorted([(marks.bits(number), _chain_of(number)) for number in policy.classes])
+        restored = sorted([(marks.bits(number) | marks.done, _chain_of(number)) for number in policy.classes])
         restore = tuple([(((bits, bits),), to, "") for bits, to in restored])
         result = [KernelSet("restore", ("mark",), restore, "verdict")]
         if policy.classes == (DIRECT_CLASS,):
@@ -348,9 +348,11 @@ def _hooks(policy: "Policy") -> "list[tuple[str, Chain]]":
         devices = ", ".join(f'"{device}"' for device, _ in policy.ingress)
         # Answers that a line brings back go on by main: the mark is for the way out.
         arriving = [f"iifname {{ {devices} }} {done} accept"]
-    restore = f"{done} ct mark & {class_mask} vmap @restore"
-    coming = ['iifname "lo" accept'] + untouched + arriving + [restore, "goto classify"]
-    going = ['oifname "lo" accept'] + untouched + [restore, "goto classify_own"]
+    # What nearly every packet meets, so little stands before it. The key has the done bit: others miss.
+    restore = f"ct mark & {marks.mask:#010x} vmap @restore"
+    coming = untouched + arriving + [restore, 'iifname "lo" accept', f"goto {FORWARDED}"]
+    # Here it stands first: a reset that refuses a connection of the router comes back over lo, of that class too.
+    going = ['oifname "lo" accept'] + untouched + [restore, f"goto {OWN}"]
     chains = [
         ("pre", Chain(tuple(coming), f"type filter hook prerouting priority {MARK_PRIORITY}; policy accept;")),
         # type route: the kernel looks the route up again after the mark changed.

@@ -5,7 +5,7 @@ cannot be enforced is named with the reason: nothing is silently weaker than it 
 Runs on MicroPython.
 """
 
-from netpolicy.core.address import V4, parse_address
+from netpolicy.core.address import V4, V6, parse_address
 from netpolicy.core.evaluate import World, default_outbound
 from netpolicy.core.model import BLOCK, DIRECT, Ruleset
 from netpolicy.dataplane.marks import Marks
@@ -72,7 +72,7 @@ def world_of(ruleset: Ruleset, states: "Iterable[LineState]", view: "View") -> W
 
 
 def _local(view: "View") -> tuple[tuple[int, int], ...]:
-    """The router's own addresses and the broadcast addresses of its IPv4 subnets."""
+    """The router's own addresses, the broadcast address of each IPv4 subnet, the anycast one of each of IPv6."""
     found = set()
     for address in view.addresses:
         family, number = parse_address(address.address)
@@ -80,6 +80,8 @@ def _local(view: "View") -> tuple[tuple[int, int], ...]:
         if family == V4 and address.prefixlen < 31:
             host = (1 << (32 - address.prefixlen)) - 1
             found.add((family, number | host))
+        if family == V6 and address.prefixlen < 127:  # RFC 4291, 2.6.1; not on links of two (RFC 6164)
+            found.add((family, number >> (128 - address.prefixlen) << (128 - address.prefixlen)))
     return tuple(sorted(found))
 
 

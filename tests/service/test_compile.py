@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from netpolicy.config.load import load_text
+from netpolicy.core.address import parse_address
 from netpolicy.core.evaluate import decide
 from netpolicy.core.facts import parse_facts
 from netpolicy.dataplane.kernel import Kernel
@@ -186,3 +187,22 @@ def test_a_default_that_blocks_spares_the_router():
 def test_translations_follow_the_device():
     _, made = compiled(HEAD.replace("option gateway '192.0.2.1'", "option gateway '192.0.2.1'\n\toption masq '1'"))
     assert [(one.device, one.ipv4, one.ipv6) for one in made.policy.translations] == [("wana", True, False)]
+
+
+def test_the_routers_own_addresses_are_also_the_broadcast_and_anycast_ones_of_its_subnets():
+    seen = view()
+    more = (
+        Address(6, "lan", "fd00:1::1", 64),
+        Address(6, "wana", "fd00:2::1", 127),
+        Address(4, "wanb", "10.0.0.1", 31),
+    )
+    loaded = load_text(HEAD)
+    with_more = View(seen.links, (*seen.addresses, *more), seen.routes, seen.logical)
+    numbers = {"wan_a": 1, "wan_b": 2}
+    states = line_states(loaded.ruleset.outbounds, with_more)
+    local = compile_policy(loaded.ruleset, "NORMAL", states, with_more, numbers).world.local
+    for text, is_local in (
+        ("192.168.1.255", True), ("192.168.1.1", True), ("192.168.1.2", False), ("fd00:1::", True), ("fd00:1::1", True),
+        ("fd00:1::2", False), ("fd00:2::", False), ("fd00:2::1", True), ("10.0.0.0", False),
+    ):  # fmt: skip
+        assert (parse_address(text) in local) is is_local, text
