@@ -32,7 +32,7 @@ def decider(tables: "Tables", outcomes: "Outcomes") -> "Decide":
     """The function that decides where rules have these outcomes; all that it needs is at hand."""
     starts4, cells4 = tables.dest[4]
     starts6, cells6 = tables.dest[6]
-    pages = tables.pages
+    pages, page_bits = tables.pages
     of_port = tables.dest_ports.get if tables.dest_ports else None
     of_mac = tables.macs.get if tables.macs else None
     of_name = tables.names.get if tables.names else None
@@ -56,7 +56,7 @@ def decider(tables: "Tables", outcomes: "Outcomes") -> "Decide":
             elif pages is None:
                 entry = cells4[bisect_right(starts4, number)]
             else:
-                page = number >> 16
+                page = number >> page_bits
                 entry = cells4[bisect_right(starts4, number, pages[page], pages[page + 1])]
             if entry is not None:
                 if entry is EXEMPT:
@@ -78,15 +78,12 @@ def decider(tables: "Tables", outcomes: "Outcomes") -> "Decide":
                 top = name.rfind(".")
                 dot = name.rfind(".", 0, top)
                 row = of_name(name[dot + 1 :])
-                if row is None or row[4]:  # otherwise it does not matter how the rest is written
-                    normal = name.lower()
-                    if normal[-1:] == ".":
-                        normal = normal[:-1]
-                    if normal != name:
-                        name = normal
-                        top = name.rfind(".")
-                        dot = name.rfind(".", 0, top)
-                        row = of_name(name[dot + 1 :])
+                # Mostly names are written as they are compared; where no more is looked at, it does not matter.
+                if (row is None or row[4]) and not (name.islower() and top + 1 != len(name)):
+                    name = normalise_name(name)
+                    top = name.rfind(".")
+                    dot = name.rfind(".", 0, top)
+                    row = of_name(name[dot + 1 :])
                 if tops and top >= 0:
                     above = of_name(name[top + 1 :])
                     if above is not None:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     Steps = Generator[None, None, tuple[list[int], list["Entry | None"]]]
     MeasuredSteps = Generator[None, None, tuple[list[float], list["Entry | None"]]]
 
-PAGES = 1 << 16
-
 # The cell of numbers that no rule is asked about.
 EXEMPT: "Entry" = (0, NOBODY, None, (), None)
 
@@ -56,18 +54,19 @@ def number_steps(
     return starts, cells
 
 
-def page_steps(starts: "list[int]") -> "Generator[None, None, array[int]]":
-    """For each 16 bits that an IPv4 address may begin with, how many of the starts are below; one more at the end."""
+def page_steps(starts: "list[int]", bits: int) -> "Generator[None, None, array[int]]":
+    """How many of the starts are below each page of so many bits of the IPv4 addresses; one more at the end."""
+    count = 1 << (32 - bits)
     pages = [0]
     last = 0
     for at, start in enumerate(starts):
         if at % SLICE == 0:
             yield
-        page = min(start >> 16, PAGES)
+        page = min(start >> bits, count)
         if page != last:
             pages += [at] * (page - last)
             last = page
-    pages += [len(starts)] * (PAGES - last)
+    pages += [len(starts)] * (count - last)
     return array("I", pages)
 
 

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 # A list of more names than this stays the set that the rule has: a table would hold them twice.
 MAX_ROWS = 20_000
 
-# From so many ranges on, a bisection among those of a sixteenth bit is worth the table that it needs.
-MANY_RANGES = 1000
+# From so many ranges on, a bisection among those of one page is worth the table of 4 bytes for each page. The bits
+# of a page: there should be about as many pages as ranges.
+MANY_RANGES = 100
+PAGE_BITS = ((4000, 20), (40_000, 16), (0, 14))
 
 NOWHERE: "Intervals" = ([], [None])
 
@@ -45,7 +47,7 @@ class Tables:
     def __init__(self) -> None:
         self.rest: Entry | None = None  # rules that no table holds
         self.dest: dict[int, Intervals] = {}  # by family
-        self.pages: "array[int] | None" = None  # of the IPv4 destinations, where they are many
+        self.pages: "tuple[array[int] | None, int]" = (None, 0)  # of the IPv4 destinations, where they are many
         self.src: dict[int, Intervals] = {}
         self.hosts: dict[object, Entry] = {}  # single source addresses
         self.names: dict[str, Row] = {}
@@ -164,7 +166,8 @@ class Filling:
             ranges = self._ranges.pop(("dest_addr", family), [])
             tables.dest[family] = yield from number_steps(ranges, self._groups, exempt)
             if family == V4 and len(ranges) > MANY_RANGES:
-                tables.pages = yield from page_steps(tables.dest[V4][0])
+                bits = next(bits for most, bits in PAGE_BITS if len(ranges) <= most or most == 0)
+                tables.pages = ((yield from page_steps(tables.dest[V4][0], bits)), bits)
             ranges = self._ranges.pop(("src_addr", family), [])
             tables.src[family] = (yield from number_steps(ranges, self._groups)) if ranges else NOWHERE
 

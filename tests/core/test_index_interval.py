@@ -8,7 +8,7 @@ import pytest
 
 from netpolicy.core.field import parse_field
 from netpolicy.core.index_column import Groups, ranks_of
-from netpolicy.core.index_interval import EXEMPT, PAGES, measured_steps, number_steps, page_steps
+from netpolicy.core.index_interval import EXEMPT, measured_steps, number_steps, page_steps
 
 ANY = parse_field("dest_port", ("80",))
 
@@ -77,11 +77,12 @@ def test_measured_facts_meet_their_comparators(seed: int) -> None:
         assert found == [at for operator, bound, at in bounds if says[operator](fact, bound)]
 
 
-def test_pages_say_where_to_look() -> None:
+@pytest.mark.parametrize("bits", [14, 16, 20])
+def test_pages_say_where_to_look(bits: int) -> None:
     rng = random.Random(1)
     starts = [*sorted(rng.sample(range(1 << 32), 3000)), 1 << 32]
-    pages = finished(page_steps(starts))  # type: ignore[arg-type]
-    assert len(pages) == PAGES + 1
+    pages = finished(page_steps(starts, bits))  # type: ignore[arg-type]
+    assert len(pages) == (1 << 32 - bits) + 1
     for number in [0, (1 << 32) - 1, *starts[:-1], *(rng.randrange(1 << 32) for _ in range(500))]:
-        page = number >> 16
+        page = number >> bits
         assert bisect_right(starts, number, pages[page], pages[page + 1]) == bisect_right(starts, number)
