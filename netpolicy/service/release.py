@@ -112,8 +112,13 @@ class Release:
         if self._door is None:
             return 0
         gone = 0
-        until = self._stopwatch() + SLICE_SECONDS
-        for batch in self._door.batches():
+        batches = self._door.batches()
+        while True:
+            await asyncio.sleep(0)  # reading takes a slice of its own
+            until = self._stopwatch() + SLICE_SECONDS
+            batch = next(batches, None)
+            if batch is None:
+                return gone
             for flow in batch:
                 if affected.fate(flow, facts(flow)) is not None and self._door.delete(flow):
                     self._twins.expect(flow, time.monotonic())
@@ -121,7 +126,6 @@ class Release:
                 if self._stopwatch() > until:
                     await asyncio.sleep(0)
                     until = self._stopwatch() + SLICE_SECONDS
-        return gone
 
     def original(self, flow: Flow) -> Flow | None:
         """What was forgotten, where a flow that begins is the same connection the wrong way round."""
