@@ -7,6 +7,7 @@ Runs on MicroPython.
 
 from netpolicy.core.address import V4, V6, parse_address
 from netpolicy.core.evaluate import World, default_outbound
+from netpolicy.core.health import NORMAL
 from netpolicy.core.model import BLOCK, DIRECT, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Line, Policy, SourceTranslation
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
 class Compiled:
     """The policy, and per rule how it stands: "kernel", or why not.
 
-    `enforced` has the rules that the kernel follows, for judging what it did; `wants_mac`
+    `enforced` has the rules that the kernel can follow, for judging what it did in `state`, where some of
+    them may not stand; `enforceable` are the same as they were written. `wants_mac`
     says whether one of them asks for the sender's MAC address; `not_enforced` is (rule, what of
     it the kernel does not do yet); `active` are the schedules that were open.
     """
 
-    __slots__ = ("active", "enforced", "not_enforced", "policy", "standing", "wants_mac", "world")
+    __slots__ = (
+        "active", "enforceable", "enforced", "not_enforced", "policy", "standing", "state", "wants_mac", "world",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -42,6 +46,8 @@ class Compiled:
         wants_mac: bool,
         not_enforced: "tuple[tuple[str, str], ...]" = (),
         active: "tuple[str, ...]" = (),
+        state: str = NORMAL,
+        enforceable: "tuple[Rule, ...]" = (),
     ) -> None:
         self.policy = policy
         self.world = world
@@ -50,6 +56,8 @@ class Compiled:
         self.wants_mac = wants_mac
         self.not_enforced = not_enforced
         self.active = active
+        self.state = state
+        self.enforceable = enforceable
 
 
 def needs_class(outbounds: "Iterable[Outbound]") -> tuple[str, ...]:
@@ -107,7 +115,7 @@ def compile_policy(
     ways_out = _default_devices(view, MAIN_TABLE)
     ways = Ways(ruleset, state, world, active)
     known = {entry.rule: entry for entry in before.policy.entries} if before is not None else {}
-    entries, standing, not_enforced = [], {}, {}
+    entries, enforceable, standing, not_enforced = [], [], {}, {}
     sealed: set[str] = set()
     for rule in ruleset.ranked:
         way = ways.way(rule)
@@ -117,8 +125,11 @@ def compile_policy(
         if why == ENFORCED:
             entry = Entry(rule, to_class(way.goes, rule), rule.action.log and log, way.blocks)
             entries.append(_same(known.get(rule), entry))
-        if way.partly or why.startswith("not enforced"):
-            not_enforced[rule.name] = why if why.startswith("not enforced") else way.partly
+        is_enforceable = not why.startswith("not enforced")
+        if is_enforceable:
+            enforceable.append(rule)
+        if way.partly or not is_enforceable:
+            not_enforced[rule.name] = way.partly if is_enforceable else why
     policy = Policy(
         marks=marks,
         lines=_lines(ruleset, states, numbers, view, sealed),
@@ -135,13 +146,27 @@ def compile_policy(
         table_base=settings.table_base,
         rule_priority=settings.rule_priority,
     )
-    # Connections are told by device; a rule may name the interface of netifd behind which it is.
-    met = by_device((entry.rule for entry in entries), dict(policy.device_names))
-    enforced = Ruleset(met, ruleset.outbounds, settings)
+    enforced = _enforced(ruleset, tuple(enforceable), policy, before)
     wants_mac = any(rule.field("src_mac") is not None for rule in enforced.rules)
     unmet = [(rule.name, not_enforced[rule.name]) for rule in ruleset.rules if rule.name in not_enforced]
     unmet.extend(_parts_without_effect(ruleset))
-    return Compiled(policy, world, standing, enforced, wants_mac, tuple(unmet), active)
+    return Compiled(policy, world, standing, enforced, wants_mac, tuple(unmet), active, state, tuple(enforceable))
+
+
+def _enforced(ruleset: Ruleset, rules: "tuple[Rule, ...]", policy: Policy, before: "Compiled | None") -> Ruleset:
+    """The rules as connections meet them: told by device, where a rule may name the interface of netifd behind it.
+
+    The same object as before where nothing of it changed: an index of it goes on being right.
+    """
+    if (
+        before is not None
+        and before.enforceable == rules
+        and before.policy.device_names == policy.device_names
+        and before.enforced.outbounds == ruleset.outbounds
+        and before.enforced.settings is ruleset.settings
+    ):
+        return before.enforced
+    return Ruleset(by_device(rules, dict(policy.device_names)), ruleset.outbounds, ruleset.settings)
 
 
 def _same(known: "Entry | None", entry: Entry) -> Entry:

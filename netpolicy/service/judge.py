@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import NamedTuple
 
-from netpolicy.core.evaluate import Decision, decide, gate
+from netpolicy.core.evaluate import Decision, decide
 from netpolicy.core.facts import Facts
 from netpolicy.core.field import Field
-from netpolicy.core.health import NORMAL, STATES
 from netpolicy.core.index import Building
 from netpolicy.core.index_view import Choice, View
 from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Rule, Ruleset
@@ -45,7 +44,7 @@ class Judge:
         self.compiled = compiled
         self._by_rule = {entry.rule.name: entry.number for entry in policy.entries}
         self._lines = {line.name: line.number for line in policy.lines}
-        self._state = _state_of(compiled.enforced)
+        self._state = compiled.state
         asked = {field.name for rule in compiled.enforced.rules for field in rule.fields}
         self._asked = tuple(name for name in HIDDEN if name in asked)
         self._prepared: View | None = None
@@ -110,7 +109,7 @@ class Judge:
         return self._fate(self._decide(self._loose_blocks[hidden], facts))
 
     def _refuses(self, rule: Rule) -> bool:
-        return self.blocks(self._by_rule[rule.name])
+        return self.blocks(self._by_rule.get(rule.name, DIRECT_CLASS))
 
     def _decide(self, rules: Ruleset, facts: Facts) -> Decision:
         facts.schedule = self.compiled.active  # as it was when these rules were made
@@ -139,11 +138,3 @@ def _without(rule: Rule, names: tuple[str, ...]) -> Rule:
         return rule
     fields = tuple([_Anything(one.name, one.values) if one.name in names else one for one in rule.fields])
     return Rule(rule.name, rule.priority, fields, rule.action, rule.when, rule.disable, rule.enabled)
-
-
-def _state_of(rules: Ruleset) -> str:
-    """A state in which all of these rules stand: they were chosen for one, which may be over by now."""
-    for state in STATES:
-        if not any(gate(rule, state) for rule in rules.rules):
-            return state
-    return NORMAL
