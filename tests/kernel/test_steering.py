@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -491,3 +492,46 @@ def test_the_state_follows_the_primary_line_and_rules_that_wait_for_it_take_over
     steered.link("a", "up")
     steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000, timeout=0.3)["seen"] == A4, what="back on line A")
     assert steered.call("status")["state"] == "NORMAL"
+
+
+VANDAL = """
+table inet vandal {
+	chain after_us { type filter hook prerouting priority mangle + 5; policy accept;
+		iifname "br-lan" udp dport 31005 ct mark set ct mark & 0xc9ffffff | 0x01000000
+	}
+}
+"""
+
+
+def test_a_mark_that_somebody_else_rewrites_is_a_counted_finding_and_explained(steered: Lab) -> None:
+    reload(steered, LINES + rule("to_b", "+dest_port=31005", "route=wan_b"))
+    before = steered.call("connections", {"limit": 1})["disagreements"]
+    steered.run("router", ["nft", "-f", "-"], input=VANDAL, check=True)
+    try:
+        steered.udp("desk", SERVER4, 31005, src_port=40555)
+        flow = f"udp 192.168.1.11:40555 {SERVER4}:31005"
+        steered.wait_for(lambda: steered.call("connections", {"limit": 1})["disagreements"] == before + 1, what="found")
+        assert steered.call("status")["inspector"]["disagreements"] == before + 1
+        found = steered.call("explain", {"flow": flow})
+        assert (found["agrees"], found["decision"]["rule"], found["kernel"]["outbound"]) == (False, "to_b", "wan_a")
+        assert found["judged"]["agrees"] is False and found["connection"]["by"] == "decided again"
+        warnings = [entry["message"] for entry in steered.call("logs", {"level": "warning"})["entries"]]
+        assert any("the kernel chose wan_a, the rules say wan_b" in text for text in warnings)
+    finally:
+        steered.run("router", ["nft", "delete", "table", "inet", "vandal"], check=True)
+
+
+def test_a_connection_is_explained_and_the_last_hit_of_its_rule_is_known(steered: Lab) -> None:
+    began = time.time()
+    reload(steered, LINES + rule("explained", "+dest_port=31006", "+src_mac=02:00:00:00:01:11", "route=wan_b"))
+    opened = steered.ask("desk", "open", address=SERVER6, port=31006)
+
+    def its_id() -> int:
+        lines = steered.call("connections", {"filter": f":{opened['local_port']} → {SERVER6}:31006"})["connections"]
+        return lines[0]["id"] if lines else 0
+
+    steered.wait_for(its_id, what="the connection is known")
+    steered.wait_for(lambda: _rule(steered, "explained")["last_hit"] is not None, what="the hit is seen")
+    assert began - 1 <= _rule(steered, "explained")["last_hit"] <= time.time() + 1
+    found = steered.call("explain", {"flow": str(its_id())})
+    assert (found["agrees"], found["facts"]["src_mac"], found["kernel"]["hits"]) == (True, "02:00:00:00:01:11", 1)
