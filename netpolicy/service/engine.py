@@ -33,6 +33,7 @@ from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
+from netpolicy.service.reuse import with_known_rules
 from netpolicy.service.warnings import Warning_
 
 Publish = Callable[[str, Mapping[str, object]], None]
@@ -146,7 +147,7 @@ class Engine:
             return self.config_error
         self.config_error = ""
         self.loaded = fresh
-        self.ruleset = fresh.ruleset
+        self.ruleset = with_known_rules(fresh.ruleset, self.ruleset)
         self.log.add("info", "config", f"{len(fresh.ruleset.rules)} rules from {self.places.config}")
         self.publish("netpolicy.config", {"ok": True, "error": None, "rules": len(fresh.ruleset.rules)})
         return ""

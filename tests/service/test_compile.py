@@ -69,7 +69,7 @@ def compiled(text: str, state: str = "NORMAL", down: tuple[str, ...] = ()):
 
 
 class Case:
-    """A file of sections: a sentence, `-- rules --`, `-- world --`, `-- flows --`, `-- nft: chain NAME --`, `-- maps --`."""
+    """Sections: a sentence, `-- rules --`, `-- world --`, `-- flows --`, `-- nft: chain NAME --`, `-- maps --`."""
 
     def __init__(self, path: Path) -> None:
         head, *parts = re.split(r"^-- (.+) --\n", path.read_text(), flags=re.MULTILINE)
