@@ -8,6 +8,11 @@ from netpolicy.core.address import V4, V6
 from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Numbers, Schedules, Words
 from netpolicy.core.index_name import has_only_words, wanted_of
 
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 # How common a value of that kind is in traffic, about: the larger, the worse a key.
 PRICES = {
     "domain": 1, "sni": 1, "src_mac": 2, "src_port": 4, "dest_port": 8, "dscp": 32, "src_iface": 64,
@@ -84,17 +89,7 @@ def key_text(field: Field) -> "tuple[str, object]":
 
 def price_of(field: Field) -> int:
     """How common the values of a field are, about; NOT_A_KEY for a field that cannot be looked up."""
-    if isinstance(field, Addresses):
-        return _price_of_addresses(field)
-    if isinstance(field, Numbers):
-        return _price_of_numbers(field)
-    if isinstance(field, (Domains, Names)):
-        return _price_of_names(field)
-    if isinstance(field, Schedules):
-        return NOT_A_KEY  # the fact is a set of its own
-    if isinstance(field, Words):
-        return PRICES[field.name] if field.wanted else NOT_A_KEY
-    return PRICES[field.name] if isinstance(field, Comparator) else NOT_A_KEY
+    return PRICE_OF[type(field)](field)
 
 
 def _price_of_addresses(field: Addresses) -> int:
@@ -120,3 +115,27 @@ def _price_of_names(field: "Domains | Names") -> int:
     if wanted is None or not wanted.is_complete:
         return NOT_A_KEY
     return LITERAL_PRICE
+
+
+def _price_of_words(field: Words) -> int:
+    return PRICES[field.name] if field.wanted else NOT_A_KEY
+
+
+def _price_of_comparator(field: Comparator) -> int:
+    return PRICES[field.name]
+
+
+def _no_key(field: Field) -> int:
+    return NOT_A_KEY
+
+
+# By the field's class: a chain of questions would cost every rule more than its answer.
+PRICE_OF: "dict[type[Field], Callable[[Any], int]]" = {
+    Addresses: _price_of_addresses,
+    Numbers: _price_of_numbers,
+    Domains: _price_of_names,
+    Names: _price_of_names,
+    Words: _price_of_words,
+    Schedules: _no_key,  # the fact is a set of its own
+    Comparator: _price_of_comparator,
+}

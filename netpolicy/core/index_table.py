@@ -98,12 +98,12 @@ class Filling:
 
     def _take(self, group: int, field: Field) -> int:
         """Note where the group hangs; the number of its keys."""
+        if isinstance(field, (Domains, Names)):
+            return self._take_names(group, field)
         if isinstance(field, Addresses):
             return self._take_addresses(group, field)
         if isinstance(field, Numbers):
             return self._take_numbers(group, field)
-        if isinstance(field, (Domains, Names)):
-            return self._take_names(group, field)
         if isinstance(field, Words):
             for word in field.wanted:
                 if word not in field.unwanted:
