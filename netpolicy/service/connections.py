@@ -218,7 +218,7 @@ class Connections:
         for judge in self._judges:
             if judge.compiled is compiled:
                 return judge
-        self._judges = [Judge(compiled), *self._judges[:1]]
+        self._judges = [Judge(compiled, self._engine.indexes), *self._judges[:1]]
         return self._judges[0]
 
     def _facts(self, flow: Flow, judge: Judge) -> Facts:

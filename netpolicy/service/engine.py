@@ -31,6 +31,7 @@ from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
 from netpolicy.service.compile import Compiled, compile_policy, needs_class
 from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
+from netpolicy.service.indexes import Indexes
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
@@ -93,6 +94,8 @@ class Engine:
     enforced_before: Compiled | None = None  # what that replaced: connections that began meanwhile followed it
     in_force: InForce = field(default_factory=InForce)
     warnings: list[Warning_] = field(default_factory=list)
+    indexes: Indexes = field(default_factory=Indexes)
+    _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
     _lost: set[str] = field(default_factory=set)  # lines that went down: their connections are decided again
     _can_log: bool = True
@@ -270,7 +273,10 @@ class Engine:
     def _note_enforced(self) -> None:
         if self.enforced is None or self.compiled is None or self.enforced.policy != self.compiled.policy:
             self.enforced_before, self.enforced = self.enforced, self.compiled
-            asyncio.get_running_loop().call_later(OVERLAP_SECONDS, self._forget_before, self.enforced_before)
+            loop = asyncio.get_running_loop()
+            loop.call_later(OVERLAP_SECONDS, self._forget_before, self.enforced_before)
+            if self.enforced is not None:
+                self._indexing = loop.create_task(self.indexes.prepare(self.enforced.enforced))
 
     def _forget_before(self, earlier: Compiled | None) -> None:
         if self.enforced_before is earlier:
@@ -375,6 +381,7 @@ class Engine:
         had_any = await self.kernel.remove()
         self._records.withdraw()
         self.enforced = self.enforced_before = None
+        self.indexes.forget()
         self.in_force.generation = 0
         if had_any:
             await self._release.clear(Marks(self.settings.fwmark_mask))

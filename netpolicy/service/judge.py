@@ -18,6 +18,7 @@ from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Rule, Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.service.compile import Compiled
+from netpolicy.service.indexes import Indexes
 
 MAC = "src_mac"
 
@@ -36,7 +37,7 @@ class Fate(NamedTuple):
 class Judge:
     """One compiled policy, asked. Built in O(rules), asked in what a decision costs."""
 
-    def __init__(self, compiled: Compiled) -> None:
+    def __init__(self, compiled: Compiled, indexes: Indexes | None = None) -> None:
         policy = compiled.policy
         self.marks: Marks = policy.marks
         self.ingress = {number: device for device, number in reversed(policy.ingress)}  # class: device
@@ -47,6 +48,7 @@ class Judge:
         self._state = compiled.state
         asked = {field.name for rule in compiled.enforced.rules for field in rule.fields}
         self._asked = tuple(name for name in HIDDEN if name in asked)
+        self._indexes = indexes
         self._prepared: View | None = None
         self._loose: dict[tuple[str, ...], Ruleset] = {}
         self._loose_blocks: dict[tuple[str, ...], Ruleset] = {}
@@ -56,6 +58,8 @@ class Judge:
 
         Takes a kilobyte for a rule: let go of the judge when all is asked.
         """
+        if self._prepared is not None:
+            return
         building = Building(self.compiled.enforced)
         yield from building.steps()
         assert building.index is not None
@@ -63,6 +67,9 @@ class Judge:
 
     def decide(self, facts: Facts) -> Decision | Choice:
         """The decision by the rules that the kernel follows; with its reasons where nothing was prepared."""
+        if self._prepared is None and self._indexes is not None:
+            index = self._indexes.of(self.compiled.enforced)
+            self._prepared = index.view(self._state, self.compiled.world) if index is not None else None
         if self._prepared is None:
             return self._decide(self.compiled.enforced, facts)
         facts.schedule = self.compiled.active
