@@ -10,6 +10,7 @@ import argparse
 import sys
 
 from netpolicy.daemon import arguments
+from netpolicy.daemon.lean import kept_out
 
 # sysexits.h: the predecessor used 1 for everything that stopped it.
 FAILED = 1
@@ -26,11 +27,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
-    import asyncio
+    with kept_out():
+        import asyncio
 
-    from netpolicy.bus.paths import default_socket
-    from netpolicy.daemon.process import CannotStart, Daemon
-    from netpolicy.service.engine import Places
+        from netpolicy.bus.paths import default_socket
+        from netpolicy.daemon.process import CannotStart, Daemon
+        from netpolicy.service.engine import Places
 
     places = Places(given.config, given.state_dir)
     daemon = Daemon(places, given.socket or default_socket(), given.mode or "", given.log_level)

@@ -12,8 +12,17 @@ from .tree import ROOT, imports, modules, room_of
 
 # 22 MB for pyroute2 alone; each of these waits until something asks for it.
 HEAVY = ("pyroute2", "yaml", "jinja2", "ssl", "http.server", "urllib.request", "ctypes", "rich")
-# asyncio imports ssl by itself where it is installed; OpenWrt's light profile has no ssl package.
+# asyncio imports ssl by itself where it is installed; the daemon keeps it out, see below.
 ASYNCIO_BRINGS = ("ssl",)
+
+# A daemon at rest never asks for any of these; a name stands for what is below it too.
+NOT_IN_THE_DAEMON = (
+    *HEAVY, "_ssl", "_hashlib", "email", "multiprocessing", "random", "unittest", "xml",
+    "netpolicy.cli", "netpolicy.web", "netpolicy.lab", "netpolicy.xray", "netpolicy.config.convert",
+    "netpolicy.config.dsl", "netpolicy.config.json_schema", "netpolicy.config.lint_codes", "netpolicy.config.linter",
+    "netpolicy.config.print_dsl", "netpolicy.config.print_uci", "netpolicy.config.sarif",
+    "netpolicy.config.yaml_sections", "netpolicy.dataplane.netlink_pyroute2",
+)  # fmt: skip
 
 DOTTED = {"http.server", "urllib.request"}
 
@@ -36,6 +45,21 @@ def test_a_start_loads_nothing_heavy(entry: str) -> None:
     loaded = loaded_by(entry)
     allowed = ASYNCIO_BRINGS if "asyncio" in loaded else ()
     assert not [name for name in HEAVY if name in loaded and name not in allowed]
+
+
+def test_a_daemon_that_has_started_holds_nothing_it_was_not_asked_for() -> None:
+    """Its imports are those of a whole start; it ends for want of a state folder. Each of these was megabytes."""
+    code = (
+        "import json, sys; from netpolicy.daemon.main import main;"
+        "code = main(['--config', '/dev/null/c', '--state-dir', '/dev/null/s']); print(json.dumps(list(sys.modules)));"
+        "import ssl, hashlib; hashlib.sha256(); sys.exit(code - 1)"  # who needs it later can have it
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr.count("\n") == 1, done.stderr
+    loaded = json.loads(done.stdout)
+    assert "netpolicy.service.engine" in loaded and "asyncio" in loaded
+    unasked = [name for name in loaded if any(f"{name}.".startswith(f"{one}.") for one in NOT_IN_THE_DAEMON)]
+    assert not unasked, unasked
 
 
 def test_the_terminal_tool_starts_without_an_event_loop() -> None:
