@@ -446,9 +446,10 @@ def test_another_word_is_refused():
         open_netlink("fast")
 
 
-def test_the_builtin_adapter_imports_neither_pyroute2_nor_ctypes():
+@pytest.mark.parametrize("choice", ["builtin", "auto"])  # auto also where pyroute2 is installed, as it is here
+def test_the_builtin_adapter_imports_neither_pyroute2_nor_ctypes(choice):
     code = (
-        "import sys; from netpolicy.dataplane.netlink import open_netlink; open_netlink('builtin').rules();"
+        f"import sys; from netpolicy.dataplane.netlink import open_netlink; open_netlink({choice!r}).rules();"
         "print([m for m in ('pyroute2', 'ctypes', 'asyncio', 'logging') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -10,7 +10,7 @@ import pytest
 
 from .tree import ROOT, imports, modules, room_of
 
-# 22 MB for pyroute2 alone; each of these waits until something asks for it.
+# 16 MB for pyroute2 alone; each of these waits until something asks for it.
 HEAVY = ("pyroute2", "yaml", "jinja2", "ssl", "http.server", "urllib.request", "ctypes", "rich")
 # asyncio imports ssl by itself where it is installed; the daemon keeps it out, see below.
 ASYNCIO_BRINGS = ("ssl",)
