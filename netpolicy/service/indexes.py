@@ -6,6 +6,7 @@ Never shows a half-made index and never keeps more than those in use. Made from 
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 
@@ -39,6 +40,17 @@ class Indexes:
         self._wanted = ruleset
         if self.of(ruleset) is not None:
             return
+        # A collection in the middle of a hundred thousand new tuples holds the loop for many times a slice, and
+        # would find nothing: an index has no cycles. Frozen, its objects are not walked by later ones either.
+        gc.collect(1)
+        gc.disable()
+        try:
+            await self._build(ruleset)
+        finally:
+            gc.freeze()
+            gc.enable()
+
+    async def _build(self, ruleset: Ruleset) -> None:
         building = Building(ruleset)
         until = self._stopwatch() + SLICE_SECONDS
         for _ in building.steps():

@@ -16,7 +16,7 @@ from netpolicy.bus.status import UbusError
 from tests.daemon.running import Listener, Netpolicyd, netpolicyd, until
 from tests.netns import needs_root, run
 from tests.router import everything, of_others, ours, router
-from tests.service.parts import CONFIG
+from tests.service.parts import CONFIG, leads_to
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
@@ -58,7 +58,7 @@ def test_it_enforces_answers_and_leaves_nothing_behind(tmp_path):
         status = daemon.settled()
         assert status["rules"]["active"] == 2 and status["config"]["error"] is None
         assert [one["up"] for one in status["outbounds"]] == [True, True]
-        assert "r_video" in ours()
+        assert leads_to("video") == "v_02"
         run(
             "conntrack",
             "-I",
@@ -80,7 +80,7 @@ def test_it_enforces_answers_and_leaves_nothing_behind(tmp_path):
         assert daemon.end(signal.SIGTERM) == 0
     assert everything() == before
     assert "mark=1 " in run("conntrack", "-L")
-    assert sorted(path.name for path in daemon.state.rglob("*") if path.is_file()) == ["lock"]
+    assert sorted(path.name for path in daemon.state.rglob("*") if path.is_file()) == ["lock", "usage.json"]
 
 
 def test_every_method_answers(daemon):
@@ -118,10 +118,10 @@ def test_a_reload_follows_the_file_and_a_bad_one_keeps_the_old(daemon):
 def test_a_line_that_goes_down_is_followed_and_told(daemon):
     listener = Listener(daemon.socket)
     run("ip", "link", "set", "wanb_far", "down")
-    until(lambda: "goto r_video" not in ours(), 5)
+    until(lambda: not leads_to("video"), 5)
     until(lambda: ("netpolicy.outbound", False) in [(name, data.get("up")) for name, data in listener.heard])
     run("ip", "link", "set", "wanb_far", "up")
-    until(lambda: "goto r_video" in ours(), 5)
+    until(lambda: leads_to("video"), 5)
     until(lambda: ("netpolicy.outbound", True) in [(name, data.get("up")) for name, data in listener.heard])
     assert "netpolicy.apply" in listener.names()
 
@@ -169,7 +169,7 @@ def test_after_kill_9_the_state_is_adopted_and_leftovers_are_cleaned(tmp_path):
     with netpolicyd(tmp_path, CONFIG) as daemon:
         daemon.settled()
         daemon.end(signal.SIGKILL)
-        assert "r_video" in ours()
+        assert leads_to("video") == "v_02"
         before = shape()
         run(
             "nft",
@@ -251,7 +251,7 @@ def test_an_nft_that_refuses_is_reported_and_retried(tmp_path):
         assert everything() == before
         (tmp_path / "refuse").unlink()
         daemon.settled()
-        assert "r_video" in ours()
+        assert leads_to("video") == "v_02"
 
 
 def test_without_privileges_it_says_so_and_changes_nothing(tmp_path):
@@ -280,7 +280,7 @@ def test_without_a_configuration_it_waits_for_one(tmp_path):
         daemon.start()
         assert until(lambda: daemon.call("status")["config"]["error"])
         time.sleep(0.3)  # the first turn: nothing can be awaited that must not happen
-        assert "r_video" in ours()
+        assert leads_to("video") == "v_02"
         daemon.config.write_text(CONFIG)
         daemon.send(signal.SIGHUP)
         daemon.settled()
