@@ -15,8 +15,8 @@ from netpolicy.config.spelling import DSL, FORMATS, format_of
 from netpolicy.config.unload import as_key
 from netpolicy.core.evaluate import World
 from netpolicy.core.model import Ruleset
-from netpolicy.service.standing import not_enforced, partly
 from netpolicy.service.dry_run import document, moment, question
+from netpolicy.service.standing import not_enforced, partly
 
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = sorted(one for one in FOLDER.iterdir() if one.suffix in (".np", ".uci", ".yaml"))
