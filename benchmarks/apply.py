@@ -8,13 +8,11 @@ anything outside the course's own namespaces.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import resource
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from benchmarks.course import REFUSALS, Course
 from benchmarks.frames import Flow
@@ -28,7 +26,8 @@ from netpolicy.core.model import Action, Rule, Ruleset, Settings
 from netpolicy.core.named_list import Lists, NamedList
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.nft import Nft
-from netpolicy.dataplane.policy import Policy
+from netpolicy.service.compile import Compiled
+from netpolicy.service.reuse import with_known_rules
 
 COLD, NONE, ONE, MATCH, ALL = "cold", "none", "one", "match", "all"
 CHANGES = (ONE, MATCH, ALL)
@@ -40,12 +39,11 @@ MEGABYTE = 1_024  # kB
 
 def apply(options: Options) -> Iterator[Turns]:
     """Times, then counts, for every size; then the long list."""
-    for rehearse in REHEARSALS:
-        for size in options.sizes:
-            progress(f"apply: {size} rules")
-            yield from _unless_refused(f"apply/*/{size}{_ending(rehearse)}", _reloads(size, rehearse))
-        entries = LISTED * max(options.sizes)
-        yield from _unless_refused(f"apply/list/{entries}{_ending(rehearse)}", _list(entries, rehearse))
+    for size in options.sizes:
+        progress(f"apply: {size} rules")
+        yield from _unless_refused(f"apply/*/{size}", _reloads(size))
+    entries = LISTED * max(options.sizes)
+    yield from _unless_refused(f"apply/list/{entries}", _list(entries))
 
 
 def _unless_refused(what: str, turns: Iterator[Turns]) -> Iterator[Turns]:
@@ -55,24 +53,21 @@ def _unless_refused(what: str, turns: Iterator[Turns]) -> Iterator[Turns]:
         leave_out(what, refusal)
 
 
-def _reloads(size: int, rehearse: bool) -> Iterator[Turns]:
-    yield _times(size, rehearse)
-    yield from _counts(size, rehearse)
+def _reloads(size: int) -> Iterator[Turns]:
+    yield _times(size)
+    yield from _counts(size)
 
 
 FAMILIES: dict[str, Family] = {"apply": apply}
-
-# Whether a plan is tried in a scratch namespace first; a Kernel that has no choice always does.
-HAS_CHOICE = "rehearse" in inspect.signature(Kernel.plan).parameters
-REHEARSALS = (False, True) if HAS_CHOICE else (True,)
 
 
 class Reloads:
     """A router whose rules change back and forth."""
 
-    def __init__(self, size: int, rehearse: bool, nft: str = "nft") -> None:
+    def __init__(self, size: int, nft: str = "nft") -> None:
         self.course, self._size, self._nft = Course(), size, nft
-        self._how: Any = {"rehearse": rehearse} if HAS_CHOICE else {}
+        self._compiled: Compiled | None = None
+        self._rules = Ruleset()
         self.cpu: dict[str, float] = {}  # seconds of the last reload of each kind, children included
         self._now = UNCHANGED
         self.empty()
@@ -92,9 +87,9 @@ class Reloads:
         if what == COLD:
             self.empty()
         self._now = _changed(self._now, what, self._size // 2)
-        policy = self.course.compiled(ruleset(self._size, self._now))
+        fresh = ruleset(self._size, self._now)
         began = _processor_time()
-        seconds = self.to(policy)
+        seconds = self.to(fresh)
         self.cpu[what] = _processor_time() - began
         return seconds
 
@@ -104,12 +99,14 @@ class Reloads:
             self._kernel = Kernel(self.course.netlink, Nft(self._nft))
             asyncio.run(self._kernel.remove())
 
-    def to(self, policy: Policy) -> float:
-        """Makes the router follow the policy; seconds for plan and apply."""
+    def to(self, fresh: Ruleset) -> float:
+        """Makes the router follow the rules, as the daemon does once they are read; seconds."""
 
         async def timed() -> float:
             began = time.perf_counter()
-            plan = await self._kernel.plan(policy, **self._how)
+            self._rules = with_known_rules(fresh, self._rules)
+            self._compiled = self.course.compile(self._rules, self._compiled)
+            plan = await self._kernel.plan(self._compiled.policy)
             if not plan.is_empty:
                 await self._kernel.apply(plan)
             return time.perf_counter() - began
@@ -147,16 +144,15 @@ def _steady_flows(size: int) -> list[Flow]:
 # -- times ----------------------------------------------------------------------------------
 
 
-def _times(size: int, rehearse: bool) -> Turns:
+def _times(size: int) -> Turns:
     """Milliseconds, and the ratio to starting nft for nothing: what any reload would cost at least."""
-    reloads = Reloads(size, rehearse)
-    end = _ending(rehearse)
-    nothing = f"apply/nft/{size}{end}"
-    samples: dict[str, Sample] = {f"apply/{what}/{size}{end}": _milliseconds(reloads, what)
+    reloads = Reloads(size)
+    nothing = f"apply/nft/{size}"
+    samples: dict[str, Sample] = {f"apply/{what}/{size}": _milliseconds(reloads, what)
                                   for what in (NONE, ONE, MATCH, ALL, COLD)}  # fmt: skip
     ratios = tuple(Ratio(name, name, nothing) for name in samples)
     # Steadier than the clock on the wall, but without the waiting for the kernel.
-    samples |= {f"apply/{what}/{size}{end}/cpu": partial(_cpu_milliseconds, reloads, what)
+    samples |= {f"apply/{what}/{size}/cpu": partial(_cpu_milliseconds, reloads, what)
                 for what in (NONE, ONE, MATCH, ALL, COLD)}  # fmt: skip
     samples[nothing] = lambda: _loading_nothing(reloads.course)
     return Turns("ms", samples, ratios, reloads.course.close, budget=20.0, parts=3)
@@ -182,26 +178,21 @@ def _loading_nothing(course: Course) -> float:
         return (time.perf_counter() - began) * 1_000
 
 
-def _ending(rehearse: bool) -> str:
-    return "/rehearsed" if rehearse else ""
-
-
 # -- counts ---------------------------------------------------------------------------------
 
 
-def _counts(size: int, rehearse: bool) -> Iterator[Turns]:
+def _counts(size: int) -> Iterator[Turns]:
     """Programs started, the largest of them, and datagrams that noticed."""
-    end = _ending(rehearse)
     with watched() as spawned:
-        reloads = Reloads(size, rehearse, spawned.program)
+        reloads = Reloads(size, spawned.program)
         peaks = {what: _peaks(reloads, what, spawned) for what in (NONE, ONE, MATCH, ALL, COLD)}
         reloads.course.close()
-    yield _counted("programs", {f"apply/{what}/{size}{end}/programs": len(found) for what, found in peaks.items()})
-    yield _counted("MB", {f"apply/{what}/{size}{end}/nft-memory": max(found) / MEGABYTE
+    yield _counted("programs", {f"apply/{what}/{size}/programs": len(found) for what, found in peaks.items()})
+    yield _counted("MB", {f"apply/{what}/{size}/nft-memory": max(found) / MEGABYTE
                           for what, found in peaks.items() if found})  # fmt: skip
-    reloads = Reloads(size, rehearse)
+    reloads = Reloads(size)
     for what in CHANGES:
-        name = f"apply/{what}/{size}{end}"
+        name = f"apply/{what}/{size}"
         seen, times = reloads.under_load(what)
         yield _counted("datagrams", {f"{name}/lost": seen.lost, f"{name}/wrong": seen.wrong})
         yield _counted("reloads", {f"{name}/under-load": times})
@@ -223,26 +214,26 @@ def _counted(unit: str, values: dict[str, float]) -> Turns:
 # -- a long list ----------------------------------------------------------------------------
 
 
-def _list(entries: int, rehearse: bool) -> Iterator[Turns]:
+def _list(entries: int) -> Iterator[Turns]:
     """One rule with that many networks, loaded into an empty router."""
-    name = f"apply/list/{entries}{_ending(rehearse)}"
+    name = f"apply/list/{entries}"
     progress(name)
     rules = _listed(entries)
     with watched() as spawned:
-        reloads = Reloads(0, rehearse, spawned.program)
+        reloads = Reloads(0, spawned.program)
         spawned.take()
-        reloads.to(reloads.course.compiled(rules))
+        reloads.to(rules)
         peaks = spawned.take()
         reloads.course.close()
     yield _counted("programs", {f"{name}/programs": len(peaks)})
     yield _counted("MB", {f"{name}/nft-memory": max(peaks, default=0) / MEGABYTE})
-    timed = Reloads(0, rehearse)
+    timed = Reloads(0)
     yield Turns("ms", {name: partial(_cold, timed, rules)}, close=timed.course.close, budget=20.0)
 
 
 def _cold(reloads: Reloads, rules: Ruleset) -> float:
     reloads.empty()
-    return reloads.to(reloads.course.compiled(rules)) * 1_000
+    return reloads.to(rules) * 1_000
 
 
 def _listed(entries: int) -> Ruleset:

@@ -27,7 +27,7 @@ from netpolicy.dataplane.nft import NftError
 from netpolicy.dataplane.policy import Policy
 from netpolicy.flows import ctmessage
 from netpolicy.outbounds.lines import View, line_states
-from netpolicy.service.compile import compile_policy, needs_class
+from netpolicy.service.compile import Compiled, compile_policy, needs_class
 
 # Frames from these ports are dropped where the server's driver hands them over: it costs nearly nothing.
 DROPPED_PORTS = 32_768
@@ -126,11 +126,15 @@ class Course:
 
     def compiled(self, ruleset: Ruleset) -> Policy:
         """The policy of these rules in this router, both lines up."""
+        return self.compile(ruleset).policy
+
+    def compile(self, ruleset: Ruleset, before: Compiled | None = None) -> Compiled:
+        """The same with all that belongs to it, as the daemon does it after other rules."""
         links = {link.name: link for link in self.netlink.links()}
         view = View(links, self.netlink.addresses(), self.netlink.routes())
         numbers = {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1)}
         states = line_states(ruleset.outbounds, view)
-        return compile_policy(ruleset, "NORMAL", states, view, numbers).policy
+        return compile_policy(ruleset, "NORMAL", states, view, numbers, before=before)
 
     def load_linear(self, ruleset: Ruleset) -> None:
         """One nft rule per policy."""

@@ -65,7 +65,7 @@ def test_bulk_traffic_comes_in_frames_of_an_ordinary_cable(course: Course) -> No
 
 
 def test_a_reload_that_empties_the_table_first_is_noticed() -> None:
-    reloads = Reloads(10, rehearse=True)
+    reloads = Reloads(10)
     seen, _ = reloads.under_load(ONE)
     assert (seen.lost, seen.wrong) == (0, 0)
     seen, _ = reloads.under_load(COLD)
