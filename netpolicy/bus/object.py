@@ -38,7 +38,8 @@ def methods(service: Service) -> dict[str, Method]:
         return await _awaited(service.explain, given.get("flow", ""))
 
     async def decide(given: Arguments, _: Caller) -> Arguments:
-        return _answer(service.decide, given.get("facts", {}))
+        # Every rule is looked at, for the reasons: with ten thousand of them others have to go on meanwhile.
+        return await asyncio.to_thread(_answer, service.decide, given.get("facts", {}))
 
     async def plan(_: Arguments, __: Caller) -> Arguments:
         try:
