@@ -287,6 +287,19 @@ async def test_match_and_action_at_once_change_in_one_swap_by_the_other_slot(ker
     assert hits(await kernel.counters()) == {"video": 5, "other": 6, "work": 7}
 
 
+async def test_labels_that_other_rules_get_change_in_one_swap_by_the_other_slot(kernel):
+    """All rules are others, so all numbers are given anew: until the swap a label counts for its old rule."""
+    await follow(kernel, policy(VIDEO, OTHER))
+    known = labels()
+    others = [Entry(rule(f"o{number}", dest_port=str(number), proto="tcp"), 2 - number) for number in range(2)]
+    plan = await kernel.plan(policy(*others))
+    assert set(plan.table.labels.values()) == set(known.values())
+    assert "+ set hits_b" in plan.changes and "~ 2 in hits_a" not in plan.changes
+    await follow(kernel, policy(*others))
+    assert leads("b") == {"o0": "goto v_02", "o1": "goto v_01"}
+    assert hits(await kernel.counters()) == {"o0": 0, "o1": 0}
+
+
 async def test_an_action_that_needs_another_hook_changes_with_it_in_one_swap(kernel):
     """A rule that now rejects: nobody may be marked for it before the refusing chain knows that class."""
     drop = Entry(rule("drop", ("block", "drop"), dest_port="7", proto="udp"), MARKS.drop, blocks=True)

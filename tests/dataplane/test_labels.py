@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -94,12 +95,16 @@ def test_ten_thousand_rules_need_few_prefixes_each():
     assert max(ones(label) for label in assign([f"r{number}" for number in range(24)]).values()) == 1
 
 
-def test_a_few_rules_that_come_later_need_few_more_prefixes():
-    ranked = [f"r{number}" for number in range(10_000)]
-    known = assign(ranked)
+@pytest.mark.parametrize("count", [5, 10_000])
+def test_rules_that_come_later_need_few_prefixes_too(count):
+    """A number just in the middle of a gap would have up to 31."""
+    ranked = [f"r{number}" for number in range(count)]
+    known = assign([*(f"new{number}" for number in range(300)), *ranked], assign(ranked))
+    assert sum(ones(known[f"new{number}"]) for number in range(300)) < 300 * 9
     drawn = random.Random(2)
+    known = assign(ranked)
     for turn in range(30):
-        ranked.insert(drawn.randrange(len(ranked)), f"new{turn}")
+        ranked.insert(drawn.randrange(len(ranked)), f"late{turn}")
         known = assign(ranked, known)
     assert max(ones(label) for label in known.values()) <= 8
 
