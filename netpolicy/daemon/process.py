@@ -23,7 +23,6 @@ from netpolicy.bus import object as bus_object
 from netpolicy.bus.broker import Broker, BrokerError
 from netpolicy.bus.client import UbusClient
 from netpolicy.bus.status import UbusError
-from netpolicy.config.load import load
 from netpolicy.dataplane.kernel import ApplyError, Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_watch import Change, Watch
@@ -42,6 +41,7 @@ from netpolicy.service.connections import Connections
 from netpolicy.service.decisions import DecisionLog
 from netpolicy.service.engine import Engine, Places
 from netpolicy.service.keeper import Keeper
+from netpolicy.service.loading import Loader
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
 
@@ -82,6 +82,7 @@ class Daemon:
         self._sends: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._mode = mode
+        self._loader = Loader()
 
     async def run(self) -> None:
         """Runs until a signal. Raises CannotStart."""
@@ -90,7 +91,7 @@ class Daemon:
         try:
             gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
             self._is_handed_over()  # one that was meant for a former process says nothing now
-            first = load(self._places.config)
+            first = await self._loader.load(self._places.config)
             engine = self._build(first.ruleset.settings.netlink)
             await self._open_bus()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -126,6 +127,7 @@ class Daemon:
             self._mode,
             self._ask_netifd,
             flows=Conntrack(),
+            loader=self._loader,
         )
         self._keeper = Keeper(engine)
         self._flows = FlowWatch()
@@ -245,6 +247,7 @@ class Daemon:
 
     async def _end(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         loop.remove_reader(self._watch.fileno())
+        self._loader.close()
         await self._keeper.close()
         await self._sampler.close()
         self._flows.close()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from netpolicy.config.load import Loaded, load
+from netpolicy.config.assemble import Loaded
 from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.model import Ruleset, Settings
@@ -32,6 +32,7 @@ from netpolicy.service.compile import Compiled, compile_policy, needs_class
 from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.indexes import Indexes
+from netpolicy.service.loading import Loader
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
@@ -95,6 +96,7 @@ class Engine:
     in_force: InForce = field(default_factory=InForce)
     warnings: list[Warning_] = field(default_factory=list)
     indexes: Indexes = field(default_factory=Indexes)
+    loader: Loader = field(default_factory=Loader)
     _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
     _lost: set[str] = field(default_factory=set)  # lines that went down: their connections are decided again
@@ -132,10 +134,9 @@ class Engine:
 
     async def read_config(self) -> str:
         """Reads the file and takes it over, unless it is bad. Returns the error or ""."""
-        # In a worker: ten thousand rules take seconds, and reads must be answered meanwhile. One
-        # after the other, so that the file read last is the one taken last.
+        # One after the other, so that the file read last is the one taken last.
         async with self._one_reader:
-            return self.take(await asyncio.to_thread(load, self.places.config))
+            return self.take(await self.loader.load(self.places.config))
 
     def take(self, fresh: Loaded) -> str:
         """Takes a configuration over, unless it is bad: then the one in force stays. Returns the error or ""."""
@@ -150,7 +151,7 @@ class Engine:
             return self.config_error
         self.config_error = ""
         self.loaded = fresh
-        self.ruleset = with_known_rules(fresh.ruleset, self.ruleset)
+        fresh.ruleset = self.ruleset = with_known_rules(fresh.ruleset, self.ruleset)
         self.log.add("info", "config", f"{len(fresh.ruleset.rules)} rules from {self.places.config}")
         self.publish("netpolicy.config", {"ok": True, "error": None, "rules": len(fresh.ruleset.rules)})
         return ""

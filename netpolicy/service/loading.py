@@ -1,0 +1,204 @@
+"""Reads the configuration in a process of its own: what reading leaves behind in memory ends with it.
+
+The child touches no socket of the daemon and closes all that it inherits; where none can be made the
+daemon reads by itself. Never leaves a child behind, and never trusts one that did not come to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import struct
+import warnings
+from collections.abc import Callable
+
+from netpolicy.config.assemble import Loaded
+from netpolicy.config.diagnostic import ERROR, Diagnostic
+from netpolicy.config.load import load
+from netpolicy.core.model import Ruleset
+from netpolicy.service.pieces import Unpacking, pack
+
+# Ten thousand rules take a second on a server and half a minute on a slow router.
+LIMIT_SECONDS = 300
+
+# Before each piece, and alone after the last one.
+LENGTH = struct.Struct(">I")
+FAULT = 0xFFFFFFFF  # in the place of a length: what follows says which mistake of ours ended the child
+
+STANDARD_ERROR = 2
+
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Loader:
+    """Loads configurations, one child for each."""
+
+    def __init__(self, read: Callable[[str], Loaded] = load, limit: float = LIMIT_SECONDS) -> None:
+        self._read = read
+        self._limit = limit
+        self._children: set[int] = set()
+        self._is_ending = False
+
+    async def load(self, path: str) -> Loaded:
+        """As config.load.load. A child that does not come to its end makes a fatal result that says so."""
+        try:
+            pid, pipe = self._fork(path)
+        except OSError:  # no memory or no process left for it: it costs more memory here, and works
+            return await asyncio.to_thread(self._read, path)
+        self._children.add(pid)
+        why = ""
+        taking = _Taking(pipe)
+        try:
+            await asyncio.wait_for(taking.run(), self._limit)
+        except asyncio.TimeoutError:
+            why = f"it took longer than {self._limit:g} s"
+        finally:
+            taking.close()
+            status = self._end(pid)
+        if taking.loaded is None or why:
+            return _unusable(path, why or self._reason(status, taking))
+        return taking.loaded
+
+    def close(self) -> None:
+        """The daemon ends: nobody waits for what is being read."""
+        self._is_ending = True
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _fork(self, path: str) -> tuple[int, int]:
+        """The child's number and the end of the pipe to read from. Raises OSError."""
+        reading, writing = os.pipe()
+        try:
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+            try:
+                with warnings.catch_warnings():
+                    # Of threads that may hold a lock: what the child does takes none of theirs.
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    pid = os.fork()
+                if pid == 0:
+                    _be_a_child(writing, self._read, path, self._limit)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except OSError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        return pid, reading
+
+    def _end(self, pid: int) -> int:
+        """Its exit status; whoever still runs is killed."""
+        self._children.discard(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)  # one that has said all has nothing left to do
+        with contextlib.suppress(ChildProcessError):
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return 0
+
+    def _reason(self, status: int, taking: _Taking) -> str:
+        if taking.fault:
+            return f"a fault in netpolicy, please report it: {taking.fault}"
+        if self._is_ending:
+            return "netpolicyd is ending"
+        ended = f"by signal {-status}" if status < 0 else f"with status {status}"
+        return f"the process that reads it ended too early, {ended}; is there enough memory?"
+
+
+class _Taking:
+    """The parent's end of the pipe."""
+
+    def __init__(self, pipe: int) -> None:
+        self.loaded: Loaded | None = None
+        self.fault = ""
+        self._file = os.fdopen(pipe, "rb", 0)
+        self._transport: asyncio.BaseTransport | None = None
+
+    async def run(self) -> None:
+        """Until the last piece, or until there is no more. The loop goes on between two pieces."""
+        loop = asyncio.get_running_loop()
+        stream = asyncio.StreamReader()
+        self._transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), self._file)
+        unpacking = Unpacking()
+        # In the middle of so many new objects a collection holds the loop, and finds nothing.
+        gc.collect(1)
+        gc.disable()
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                while length := LENGTH.unpack(await stream.readexactly(LENGTH.size))[0]:
+                    if length == FAULT:
+                        self.fault = (await stream.read()).decode("utf-8", "replace")
+                        return
+                    unpacking.take(await stream.readexactly(length))
+                    await asyncio.sleep(0)
+                await stream.read()  # until it has ended: waiting for it takes no time then
+                self.loaded = unpacking.loaded
+        finally:
+            gc.freeze()
+            gc.enable()
+
+    def close(self) -> None:
+        """Gives the pipe back; may be repeated."""
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            self._file.close()
+
+
+def _be_a_child(pipe: int, read: Callable[[str], Loaded], path: str, limit: float) -> None:
+    """Never returns. Nothing of the daemon may be used here but memory."""
+    status = 1
+    try:
+        _let_go(pipe, limit)
+        _tell(pipe, read, path)
+        status = 0
+    except BrokenPipeError:
+        pass  # nobody reads any more
+    except MemoryError:
+        pass  # no mistake of ours; the parent says what it may be
+    except BaseException as fault:  # noqa: BLE001 - whatever it is, the parent has to hear of it
+        with contextlib.suppress(OSError):
+            _write(pipe, LENGTH.pack(FAULT) + _place_of(fault).encode("utf-8", "replace"))
+    finally:
+        os._exit(status)  # without anything that the daemon does at its end
+
+
+def _tell(pipe: int, read: Callable[[str], Loaded], path: str) -> None:
+    for piece in pack(read(path)):
+        _write(pipe, LENGTH.pack(len(piece)) + piece)
+    _write(pipe, LENGTH.pack(0))
+
+
+def _let_go(pipe: int, limit: float) -> None:
+    """Signals are no matter of the loop here; the lock of the state folder and every socket are the parent's."""
+    signal.set_wakeup_fd(-1)
+    for number in (*HANDLED, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+    signal.alarm(int(limit) + 2)  # also when nobody is left to end it
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > STANDARD_ERROR and int(name) != pipe:
+            with contextlib.suppress(OSError):  # that of the listing itself
+                os.close(int(name))
+
+
+def _write(pipe: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(pipe, left) :]
+
+
+def _place_of(fault: BaseException) -> str:
+    place = fault.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" at {os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else ""
+    return f"{type(fault).__name__}: {fault}{where}"
+
+
+def _unusable(path: str, why: str) -> Loaded:
+    text = f"the configuration was not read: {why}"
+    return Loaded(Ruleset(), (Diagnostic("NP001", ERROR, path, 0, 0, "", text),), fatal=True)
