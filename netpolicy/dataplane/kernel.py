@@ -329,9 +329,11 @@ class Kernel:
         except NftError:
             await self._unstage(plan)
             raise
-        await self._clear(plan.nft)
-        if known is not None and known[0] == generation:
-            await self._read_back(plan, known[1], generation, loads)
+        # The new rules are in force: what could not be cleared away is in the next plan.
+        with contextlib.suppress(NftError):
+            await self._clear(plan.nft)
+            if known is not None and known[0] == generation:
+                await self._read_back(plan, known[1], generation, loads)
 
     async def _read_back(self, plan: Plan, before: Loaded, generation: int, loads: int) -> None:
         """The structure as nft lists it now; elements are known where nobody else changed anything meanwhile."""
@@ -339,7 +341,7 @@ class Kernel:
         if (now - generation) & 0xFFFFFFFF != self._commits:
             return
         trusted = await asyncio.to_thread(self._as_written, plan, before)
-        if loads != self._loads:
+        if loads != self._loads or plan.nft.stale_sets:  # these go by a batch
             trusted = replace(trusted, structure=await self._nft.list_table())
         self._known = (now, trusted)
 

@@ -132,7 +132,7 @@ def change_since(before: KernelSet | None, one: KernelSet) -> ElementChange | No
             if was[0] != now[0]:
                 return None
             replaced.append(place)
-    return ElementChange(replace=_chosen(one, replaced))
+    return ElementChange(replace=_chosen(one, replaced), before=_chosen(before, replaced))
 
 
 def after(loaded: Contents, change: ElementChange | None) -> Contents:

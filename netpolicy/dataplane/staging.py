@@ -48,12 +48,6 @@ class Difference:
             lines += [f"{sign} {count} in {name}" for count, sign in parts if count]
         return tuple(lines)
 
-    @property
-    def is_of_elements(self) -> bool:
-        """Whether chains, rules and sets are as they should be."""
-        structure = (self.missing_sets, self.stale_sets, self.missing_chains, self.changed_chains, self.stale_chains)
-        return not self.rebuild and not any(structure)
-
 
 def stage_text(table: Table, difference: Difference) -> str:
     """Declares what is new under names that nothing refers to yet, its sets still empty; "" when there is nothing."""
