@@ -6,6 +6,7 @@ read while nothing changed: a look at size and time of change is enough. Places:
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 
@@ -21,7 +22,7 @@ class Records:
         self._folder = folder
         self._include = os.path.join(folder, files.INCLUDE)
         self._stamp: Stamp | None = None
-        self._text = ""
+        self._digest = b""  # of the include's text, which is megabytes with many rules
         self._classes: dict[str, int] | None = None
 
     def classes(self) -> dict[str, int]:
@@ -33,12 +34,15 @@ class Records:
         if self._classes != dict(classes):
             files.write_classes(self._folder, classes)
             self._classes = dict(classes)
-        if text != self._text or _stamp(self._include) != self._stamp:
+        if _digest(text) != self._digest or not self.is_true:
             self._write(text)
 
     def go_back(self) -> str:
-        """The include's text as it is now, to be given to `restore` should the kernel refuse."""
-        return self._text
+        """The include's text as it is now, to be given to `restore` should the kernel refuse; "" where it is not ours."""
+        if not self.is_true:
+            return ""
+        with open(self._include, encoding="utf-8", newline="") as file:
+            return file.read()
 
     def restore(self, text: str) -> None:
         """The kernel refused: a firewall restart must load what is still in force."""
@@ -55,7 +59,7 @@ class Records:
     def withdraw(self) -> None:
         """A firewall restart must not load again what was removed."""
         files.remove(self._include)
-        self._stamp, self._text = None, ""
+        self._stamp, self._digest = None, b""
 
     def forget_classes(self) -> None:
         """No connection carries a class any more."""
@@ -64,7 +68,11 @@ class Records:
 
     def _write(self, text: str) -> None:
         files.replace(self._include, text, 0o644)
-        self._stamp, self._text = _stamp(self._include), text
+        self._stamp, self._digest = _stamp(self._include), _digest(text)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def _stamp(path: str) -> Stamp | None:

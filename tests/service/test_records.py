@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,23 @@ def test_what_the_kernel_refused_is_taken_back(records: Records, tmp_path: Path)
     records.remember("new\n", {})
     records.restore(before)
     assert include(tmp_path) == "old\n"
+
+
+def test_what_somebody_else_wrote_meanwhile_is_not_put_back(records: Records, tmp_path: Path) -> None:
+    records.remember("old\n", {})
+    (tmp_path / files.INCLUDE).unlink()
+    (tmp_path / files.INCLUDE).write_text("flush ruleset\n")
+    before = records.go_back()
+    records.remember("new\n", {})
+    records.restore(before)
+    assert not (tmp_path / files.INCLUDE).exists()
+
+
+def test_the_text_itself_is_not_kept(records: Records) -> None:
+    """It is megabytes with ten thousand rules."""
+    records.remember("text\n" * 200_000, {})
+    held = sum([sys.getsizeof(getattr(records, name)) for name in vars(records)])
+    assert held < 10_000 and records.go_back() == "text\n" * 200_000
 
 
 def test_a_first_text_that_was_refused_leaves_no_include(records: Records, tmp_path: Path) -> None:
