@@ -38,7 +38,7 @@ class Records:
             self._write(text)
 
     def go_back(self) -> str:
-        """The include's text as it is now, to be given to `restore` should the kernel refuse; "" where it is not ours."""
+        """The include's text as it is now, for `restore` should the kernel refuse; "" where it is not ours."""
         if not self.is_true:
             return ""
         with open(self._include, encoding="utf-8", newline="") as file:
