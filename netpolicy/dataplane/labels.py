@@ -13,6 +13,9 @@ NONE = 0xFFFFFFFF
 
 _SPACE = 1 << 32
 
+# Distances below this are for rules that come after the last one: people add rules at the end.
+_AT_THE_END = 1 << 16
+
 # Rules that come later find a place between two old ones in the bits below these.
 _FIRST_BITS = 24
 
@@ -36,7 +39,8 @@ def assign(ranked: "Sequence[str]", before: "Mapping[str, int] | None" = None) -
     upper, start = _SPACE - 1, 0
     for place in anchors + [len(ranked)]:  # noqa: RUF005 - not in MicroPython
         lower = given[place] if place < len(ranked) else 0
-        if not _fill(given, start, place, lower, upper, taken):
+        low, high = _near(lower, upper, place - start)
+        if not (_fill(given, start, place, low, high, taken) or _fill(given, start, place, lower, upper, taken)):
             return _from_scratch(ranked)
         upper, start = lower, place + 1
     return {name: NONE - given[place] for place, name in enumerate(ranked)}
@@ -51,12 +55,22 @@ def _from_scratch(ranked: "Sequence[str]") -> "dict[str, int]":
         bits += 1
         number = (1 << bits) - 1  # of the numbers with this many 1 bits the smallest, then the next (Gosper)
         while number < 1 << _FIRST_BITS and len(found) < count:
-            found.append(number << shift)
+            if number << shift >= _AT_THE_END:
+                found.append(number << shift)
             lowest = number & -number
             ripple = number + lowest
             number = ((number ^ ripple) // lowest >> 2) | ripple
     found.sort(reverse=True)
     return {name: NONE - found[place] for place, name in enumerate(ranked)}
+
+
+def _near(lower: int, upper: int, count: int) -> "tuple[int, int]":
+    """Where new ones go at the beginning or at the end: a sixteenth of the room for each, so that many find some."""
+    if lower == 0:
+        return max(0, upper - 1 - (upper >> 4) * min(count, 8)), upper
+    if upper == _SPACE - 1:
+        return lower, min(upper, lower + 1 + (upper - lower >> 4) * min(count, 8))
+    return lower, upper
 
 
 def _fill(given: "dict[int, int]", start: int, end: int, lower: int, upper: int, taken: "set[int]") -> bool:
