@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.diagnostic import Findings
-from netpolicy.core.domain import KEYWORD, REGEX, DomainPattern, parse_domain
+from netpolicy.core.domain import KEYWORD, REGEX, DomainPattern, DomainSet, parse_domain
 from netpolicy.core.model import Rule, Ruleset
 
 
@@ -30,7 +30,7 @@ def check_domains(
     if not found:
         return
     _check_installed(found[0][0], len(found), places, findings, dnsmasq() if dnsmasq is not None else None)
-    hard = {one.name: _hard(one.domains) for one in ruleset.lists}
+    hard = {one.name: _hard_of(one.names) for one in ruleset.lists}
     for rule, _ in found:
         _check_patterns(hard, rule, places, findings)
 
@@ -45,6 +45,10 @@ def _check_installed(rule: Rule, count: int, places: Places, findings: Findings,
         findings.warning("NP441", place, text, hint)
     else:  # said on a machine that has it too: the configuration may be for another one
         findings.info("NP440", place, text, hint)
+
+
+def _hard_of(names: DomainSet) -> str:
+    return next((one.text for part in names.parts() for one in part.others), "")
 
 
 def _hard(patterns: tuple[DomainPattern, ...]) -> str:

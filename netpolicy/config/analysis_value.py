@@ -15,11 +15,12 @@ from netpolicy.config.analysis_names_within import NameCovers
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.analysis_side import LIMITS_OF, OFFSET, Side, measured
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.core.address import parse_range
+from netpolicy.core.address import V4, V6, parse_range
 from netpolicy.core.domain import parse_domain
 from netpolicy.core.field import Comparator, Field, parse_field
+from netpolicy.core.list_entry import looks_like_address
 from netpolicy.core.model import FALLBACK, GROUP, Rule, Ruleset
-from netpolicy.core.named_list import NamedList, looks_like_address
+from netpolicy.core.named_list import NamedList
 from netpolicy.core.ranges import merge
 
 ADDRESSES = ("src_addr", "dest_addr")
@@ -124,7 +125,9 @@ def _of_list(name: str, text: str, place: Place, negated: bool, lists: dict[str,
     if named.is_open:
         return Value(text, place, negated, text)
     if name in ADDRESSES:
-        side = merge([(OFFSET[family] + low, OFFSET[family] + high) for family, low, high in named.ranges])
+        side = merge(
+            [(OFFSET[family] + low, OFFSET[family] + high) for family in (V4, V6) for low, high in named.ranges[family]]
+        )
         return Value(text, place, negated, text, side)
     return Value(text, place, negated, text, (), tuple(a for one in named.domains for a in domain_atoms(one)))
 

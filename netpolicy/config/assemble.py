@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netpolicy.config.diagnostic import Diagnostic
+    from netpolicy.core.list_content import ListContent
 
-    # The good entries of a list's file; what is wrong goes to the findings.
-    Entries = Callable[[str, Place], tuple[str, ...]]
+    # What a list's file holds; what is wrong goes to the findings, and None is too wrong to use any of it.
+    Entries = Callable[[str, Place], ListContent | None]
 
 MAX_RULES = 10_000  # what a router with 128 MB can hold and load (docs/rules.md)
 
@@ -251,8 +252,10 @@ class Assembly:
         option = section.option("file")
         if option is None or self._entries is None:
             return read_list(section, file, findings)
-        place = Place(file, option.line, option.column)
-        return read_list(section, file, findings, self._entries(option.values[0], place))
+        held = self._entries(option.values[0], Place(file, option.line, option.column))
+        found = read_list(section, file, findings, held)
+        # Not what is left of it: a rule that blocks by half a list would look like one that blocks by all of it.
+        return found if held is not None else None
 
     def _keep(self, kept: "dict[str, object]", section: Section, file: str, made: object) -> None:
         kept[section.name] = made
@@ -275,7 +278,7 @@ class Assembly:
         return True
 
     def _take_rules(self) -> None:
-        lists = Lists(tuple([self._lists[name] for name in self._order["list"]]))
+        lists = Lists(tuple([self._lists[name] for name in self._order["list"]]), tuple(sorted(self.broken["list"])))
         blocking = (BLOCK,) + tuple(  # noqa: RUF005 - not in MicroPython
             [name for name, outbound in self._outbounds.items() if outbound.type == BLOCK]
         )

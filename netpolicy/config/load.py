@@ -11,17 +11,15 @@ from pathlib import Path
 
 from netpolicy.config.assemble import Assembly, Loaded
 from netpolicy.config.diagnostic import Findings, Place
+from netpolicy.config.list_file import ListFiles
 from netpolicy.config.reader import Reader, ReaderUnavailable, open_reader
 from netpolicy.config.source import Option, SourceFile
 from netpolicy.config.spelling import DSL, UCI, YAML, format_of
 from netpolicy.config.text_file import MAX_BYTES, decode, read_bytes
 from netpolicy.config.uci import read_text as read_uci
-from netpolicy.config.value import is_clean
-from netpolicy.core.named_list import parse_entry
-from netpolicy.core.value import ValueProblem
+from netpolicy.core.list_content import ListContent
 
 MAX_FILES = 64
-MAX_ENTRIES = 50_000  # of a list's file; docs/rules.md
 
 # Beside the folder of the main file. Whoever may write the configuration must not have any file
 # of the system read and its mistakes shown.
@@ -36,7 +34,7 @@ def load(path: str, reader: str = "auto", needs_main: bool = True, keeps_sources
     """
     folders = _Folders(path)
     assembly = Assembly(folders.entries, keeps_sources)
-    folders.findings = assembly.findings
+    folders.lists = ListFiles(assembly.findings)
     try:
         chosen = open_reader(reader)
     except ReaderUnavailable as problem:
@@ -147,7 +145,7 @@ class _Folders:
 
     def __init__(self, main: str) -> None:
         self.main = main
-        self.findings = Findings()
+        self.lists = ListFiles(Findings())
         self._allowed = (_resolved(str(Path(main).parent)), *map(_resolved, FURTHER_FILES))
 
     def path_of(self, name: str) -> str:
@@ -159,43 +157,14 @@ class _Folders:
         found = Path(_resolved(path))
         return any(found.is_relative_to(folder) for folder in self._allowed)
 
-    def entries(self, name: str, place: Place) -> tuple[str, ...]:
-        """The good entries of a list's file; others are counted in one warning. A missing file is no error:
-        it may not have been fetched yet."""
+    def entries(self, name: str, place: Place) -> ListContent | None:
+        """What a list's file holds; None after an error was reported."""
         path = self.path_of(name)
-        if not self.allows(path):
-            text = f"{name}: a list's file must be in the folder of the main file, " + " or ".join(FURTHER_FILES)
-            self.findings.error("NP007", place, text, "move it there; a link to it elsewhere does not count")
-            return ()
-        found = Findings()
-        data = read_bytes(path, found)
-        text = None if data is None else decode(data, path, found)
-        if text is None:
-            problem = found.all[0]
-            self.findings.warning("NP217", place, f"the list has no entries from {name}: {problem.message}")
-            return ()
-        return self._good_entries(text, path, place)
-
-    def _good_entries(self, text: str, path: str, place: Place) -> tuple[str, ...]:
-        good, bad, first = [], 0, 0
-        for number, line in enumerate(text.splitlines(), 1):
-            entry = line.split("#", 1)[0].strip()
-            if not entry:
-                continue
-            try:
-                parse_entry(entry if is_clean(entry) else "")
-                good.append(entry)
-            except ValueProblem:
-                bad, first = bad + 1, first or number
-            if len(good) > MAX_ENTRIES:
-                self.findings.error("NP004", place, f"{path} has more than {MAX_ENTRIES} entries")
-                return ()
-        if bad:
-            at = Place(path, first)
-            self.findings.warning(
-                "NP217", at, f"{bad} lines are no entries of a list and are left out, this is the first"
-            )
-        return tuple(good)
+        if self.allows(path):
+            return self.lists.read(path, name, place)
+        text = f"{name}: a list's file must be in the folder of the main file, " + " or ".join(FURTHER_FILES)
+        self.lists.findings.error("NP007", place, text, "move it there; a link to it elsewhere does not count")
+        return None
 
 
 def _resolved(path: str) -> str:

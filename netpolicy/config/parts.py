@@ -13,6 +13,10 @@ from netpolicy.core.model import Throttle
 from netpolicy.core.named_list import NamedList
 from netpolicy.core.value import ValueProblem
 
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from netpolicy.core.list_content import ListContent
+
 
 def _reading(section: Section, file: str, findings: Findings) -> Reading:
     place = Place(file, section.line, section.column, "", len(section.name))
@@ -45,8 +49,8 @@ def read_throttle(section: Section, file: str, findings: Findings) -> Throttle |
     return Throttle(section.name, down, up, reading.get("name", ""), f"{file}:{section.line}")
 
 
-def read_list(section: Section, file: str, findings: Findings, read: tuple[str, ...] = ()) -> NamedList | None:
-    """The list, or None after an error was reported. `read`: good entries that its file holds."""
+def read_list(section: Section, file: str, findings: Findings, read: "ListContent | None" = None) -> NamedList | None:
+    """The list, or None after an error was reported. `read`: what its file holds."""
     reading = _reading(section, file, findings)
     sources = [name for name in ("entry", "file", "url") if name in reading.values]
     if reading.ok and not sources:

@@ -109,6 +109,9 @@ def _fields(reading: Reading, parse: "FieldParser", lists: Lists, is_broken: boo
 def _report_list(reading: Reading, name: str, problem: UnknownList, lists: Lists) -> None:
     reading.ok = False
     place = reading.at(name, "@" + problem.name)
+    if problem.is_broken:
+        reading.findings.error("NP212", place, problem.text, "correct the list first")
+        return
     hint = nearest(problem.name, lists.names) if reading.findings.errors < SUGGESTING else ""
     reading.findings.error("NP212", place, problem.text, hint or "define it as a list")
 

@@ -9,7 +9,7 @@ from binascii import crc32
 from netpolicy.core.address import V4, V6, parse_address, parse_range
 from netpolicy.core.calendar import parse_days, parse_time
 from netpolicy.core.health import STATES
-from netpolicy.core.named_list import looks_like_address, parse_entry
+from netpolicy.core.list_entry import looks_like_address, parse_entry
 from netpolicy.core.packet import PROTOCOLS, parse_device, parse_port
 from netpolicy.core.value import ValueProblem
 

@@ -9,6 +9,9 @@ from netpolicy.core.value import ValueProblem
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from netpolicy.core.name_table import NameTable
     from netpolicy.core.pattern import Pattern
 
 SUFFIX = "suffix"  # the name and everything under it
@@ -113,36 +116,76 @@ def _is_label(label: str) -> bool:
 # Thousands of rules name one domain each: a tuple is a fifth of a set, and as fast up to here.
 FEW = 4
 
+# Up to here a set, which is twice as fast as a table and takes five times its memory.
+MAX_SET = 2000
+
 
 def _names_of(patterns: "tuple[DomainPattern, ...]", kind: str) -> "set[str] | tuple[str, ...]":
     found = {one.word for one in patterns if one.kind == kind}
     return tuple(sorted(found)) if len(found) <= FEW else found
 
 
+def _table_of(names: "NameTable") -> "Collection[str]":
+    if len(names) > MAX_SET:
+        return names
+    return tuple(sorted(names)) if len(names) <= FEW else set(names)
+
+
 class DomainSet:
     """Many patterns at once: names by a table, O(labels), keywords and expressions one by one.
 
-    `suffix`, `exact` and `under` hold names, `others` are the patterns that no table holds.
+    `suffix`, `exact` and `under` hold names, `others` are the patterns that no table holds. `lists`: further
+    sets that are part of it, shared with whoever else has them.
     """
 
-    __slots__ = ("exact", "others", "suffix", "under")
+    __slots__ = ("_least", "exact", "lists", "others", "suffix", "under")
 
-    def __init__(self, patterns: tuple[DomainPattern, ...] = ()) -> None:
-        self.suffix = _names_of(patterns, SUFFIX)
-        self.exact = _names_of(patterns, EXACT)
-        self.under = _names_of(patterns, UNDER)
+    def __init__(self, patterns: "tuple[DomainPattern, ...]" = (), lists: "tuple[DomainSet, ...]" = ()) -> None:
+        self.suffix: Collection[str] = _names_of(patterns, SUFFIX)
+        self.exact: Collection[str] = _names_of(patterns, EXACT)
+        self.under: Collection[str] = _names_of(patterns, UNDER)
         self.others = tuple([one for one in patterns if one.kind in (KEYWORD, REGEX)])
+        self.lists = lists
+        self._least = min([MAX_NAME] + [len(one) for names in (self.suffix, self.under) for one in names])
+
+    def take_tables(self, suffix: "NameTable", exact: "NameTable", under: "NameTable") -> None:
+        """Hold these names instead; small tables become what a set of few patterns has."""
+        self.suffix, self.exact, self.under = [_table_of(one) for one in (suffix, exact, under)]
+        self._least = min(suffix.least or MAX_NAME, under.least or MAX_NAME)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no name can be meant."""
+        return not any([len(one.suffix) + len(one.exact) + len(one.under) + len(one.others) for one in self.parts()])
+
+    def parts(self) -> "list[DomainSet]":
+        """The set itself and those that are part of it; of each only what it holds itself is meant."""
+        found = [self]
+        for one in self.lists:
+            found.extend(one.parts())
+        return found
 
     def matches(self, name: str) -> bool:
         """Whether one of the patterns means the name."""
-        if name in self.exact or name in self.suffix:
+        if name in self.exact or name in self.suffix or self.has_parent(name):
             return True
+        for pattern in self.others:
+            if pattern.matches(name):
+                return True
+        for one in self.lists:
+            if one.matches(name):
+                return True
+        return False
+
+    def has_parent(self, name: str) -> bool:
+        """Whether the name is under one of the names in the tables."""
         # Not the first character (no label before it), and not what is longer than any name of a table.
         first = max(1, len(name) - MAX_NAME - 1)
         dot = name.find(".", first) if self.suffix or self.under else -1
-        while dot >= 0:
+        last = len(name) - self._least
+        while 0 <= dot < last:
             parent = name[dot + 1 :]
             if parent in self.suffix or parent in self.under:
                 return True
             dot = name.find(".", dot + 1)
-        return any(one.matches(name) for one in self.others)
+        return False

@@ -22,7 +22,8 @@ from netpolicy.core.packet import (
     parse_protocol,
     split_sign,
 )
-from netpolicy.core.ranges import contains, merge, subtract
+from netpolicy.core.range_table import compact
+from netpolicy.core.ranges import contains, merge, remaining, subtract, united
 from netpolicy.core.share import format_share, parse_share
 from netpolicy.core.value import ValueProblem
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netpolicy.core.domain import DomainPattern
+    from netpolicy.core.named_list import NamedList
+    from netpolicy.core.ranges import Ranges
 
 COMPARATOR_LIMIT = 4294967295  # v1 compares unsigned 32-bit numbers; more can never match
 
@@ -78,39 +81,59 @@ class Numbers(Field):
 
 
 class Addresses(Field):
-    """Addresses of both families: `ranges` maps 4 and 6 to disjoint ranges."""
+    """Addresses of both families: `ranges` maps 4 and 6 to disjoint ranges.
+
+    Those of a long list are kept once, however many fields name it.
+    """
 
     __slots__ = ("ranges",)
 
     def __init__(self, name: str, values: tuple[str, ...], lists: Lists = NO_LISTS) -> None:
-        wanted: dict[int, list[tuple[int, int]]] = {V4: [], V6: []}
-        unwanted: dict[int, list[tuple[int, int]]] = {V4: [], V6: []}
+        wanted = _Chosen()
+        unwanted = _Chosen()
         canonical = []
         everything = True
         for value in values:
             negated, text = split_sign(value)
-            found, shown = _ranges_of(text, lists)
-            for family, low, high in found:
-                (unwanted if negated else wanted)[family].append((low, high))
+            canonical.append(_signed(negated, (unwanted if negated else wanted).take(text, lists)))
             everything = everything and negated
-            canonical.append(_signed(negated, shown))
         super().__init__(name, tuple(canonical))
-        self.ranges: dict[int, tuple[tuple[int, int], ...]] = {}
+        self.ranges: dict[int, Ranges] = {}
         for family in (V4, V6):
-            start = EVERY_ADDRESS[family] if everything else merge(wanted[family])
-            self.ranges[family] = subtract(start, merge(unwanted[family]))
+            start = EVERY_ADDRESS[family] if everything else wanted.ranges(family)
+            holes = unwanted.ranges(family)
+            self.ranges[family] = compact(family, remaining(start, holes)) if holes else start
 
     def matches(self, fact: object) -> bool:
         return isinstance(fact, tuple) and contains(self.ranges[fact[0]], fact[1])
 
 
-def _ranges_of(text: str, lists: Lists) -> tuple[list[tuple[int, int, int]], str]:
-    """The ranges that a value or a named list stands for, and its canonical text."""
-    if text.startswith("@"):
-        named = lists.get(text[1:].strip(), "addresses")
-        return named.ranges, "@" + named.name
-    family, low, high = parse_range(text)
-    return [(family, low, high)], format_range(family, low, high)
+class _Chosen:
+    """The addresses of some values: ranges as they are written, and whole lists."""
+
+    __slots__ = ("_lists", "_own")
+
+    def __init__(self) -> None:
+        self._own: dict[int, list[tuple[int, int]]] = {V4: [], V6: []}
+        self._lists: list[NamedList] = []
+
+    def take(self, text: str, lists: Lists) -> str:
+        """Take a value; its canonical text. Raises ValueProblem."""
+        if text.startswith("@"):
+            named = lists.get(text[1:].strip(), "addresses")
+            self._lists.append(named)
+            return "@" + named.name
+        family, low, high = parse_range(text)
+        self._own[family].append((low, high))
+        return format_range(family, low, high)
+
+    def ranges(self, family: int) -> "Ranges":
+        """All of them, merged."""
+        found: Ranges = merge(self._own[family])
+        for named in self._lists:
+            more = named.ranges[family]
+            found = compact(family, united(found, more)) if found and more else found or more
+        return found
 
 
 class Words(Field):
@@ -187,34 +210,29 @@ class Domains(Field):
     __slots__ = ("has_wanted", "unwanted", "wanted")
 
     def __init__(self, name: str, values: tuple[str, ...], lists: Lists = NO_LISTS) -> None:
-        wanted: list[DomainPattern] = []
-        unwanted: list[DomainPattern] = []
+        own: dict[bool, list[DomainPattern]] = {False: [], True: []}
+        named: dict[bool, list[DomainSet]] = {False: [], True: []}
         canonical = []
-        self.has_wanted = False
         for value in values:
             negated, text = split_sign(value)
-            found, shown = _domains_of(text, lists)
-            (unwanted if negated else wanted).extend(found)
-            self.has_wanted = self.has_wanted or not negated
-            canonical.append(_signed(negated, shown))
+            if text.startswith("@"):
+                found = lists.get(text[1:].strip(), "names")
+                named[negated].append(found.names)
+                canonical.append(_signed(negated, "@" + found.name))
+            else:
+                pattern = parse_domain(text)
+                own[negated].append(pattern)
+                canonical.append(_signed(negated, pattern.text))
         super().__init__(name, tuple(canonical))
-        self.wanted = DomainSet(tuple(wanted))
-        self.unwanted = DomainSet(tuple(unwanted))
+        self.has_wanted = bool(own[False] or named[False])
+        self.wanted = DomainSet(tuple(own[False]), tuple(named[False]))
+        self.unwanted = DomainSet(tuple(own[True]), tuple(named[True]))
 
     def matches(self, fact: object) -> bool:
         if not isinstance(fact, str):
             return False
         seen = normalise_name(fact)
         return not self.unwanted.matches(seen) and (not self.has_wanted or self.wanted.matches(seen))
-
-
-def _domains_of(text: str, lists: Lists) -> "tuple[tuple[DomainPattern, ...], str]":
-    """The patterns that a value or a named list stands for, and its canonical text."""
-    if text.startswith("@"):
-        named = lists.get(text[1:].strip(), "names")
-        return named.domains, "@" + named.name
-    pattern = parse_domain(text)
-    return (pattern,), pattern.text
 
 
 class Comparator(Field):

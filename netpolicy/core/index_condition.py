@@ -6,10 +6,11 @@ looks into without a call; every other field is a function of the facts. Never d
 
 from netpolicy.core.bisection import bisect_right
 from netpolicy.core.field import Addresses, Comparator, Field, Numbers, Schedules, Words
+from netpolicy.core.range_table import RangeTable
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from netpolicy.core.facts import Facts
     from netpolicy.core.index_column import Entry
@@ -122,8 +123,14 @@ def _in_ranges(name: str, ranges: "tuple[tuple[int, int], ...]") -> "Check":
 
 def _in_networks(field: Addresses) -> "Check":
     name = field.name
-    starts = {family: [low for low, _ in field.ranges[family]] for family in (4, 6)}
-    ends = {family: [high for _, high in field.ranges[family]] for family in (4, 6)}
+    starts: dict[int, Sequence[int]] = {}
+    ends: dict[int, Sequence[int]] = {}
+    for family in (4, 6):
+        ranges = field.ranges[family]
+        if isinstance(ranges, RangeTable):  # its two rows, shared with whoever else asks the list
+            starts[family], ends[family] = ranges.starts, ranges.ends
+        else:
+            starts[family], ends[family] = [low for low, _ in ranges], [high for _, high in ranges]
 
     def check(facts: "Facts") -> bool:
         fact = getattr(facts, name)

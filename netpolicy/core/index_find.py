@@ -214,8 +214,8 @@ def _more(tables: "Tables") -> "Add | None":
                 for gram in grams(normalise_name(fact), size):
                     if gram in parts:
                         hits.append(parts[gram])
-        for matches, entry in tables.large:
-            if matches(facts.domain):
+        for check, entry in tables.large:
+            if check(facts):
                 hits.append(entry)
 
     return add

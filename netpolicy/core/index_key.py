@@ -7,6 +7,7 @@ costs time, never a wrong decision. Data: the fields of the rules.
 from netpolicy.core.address import V4, V6
 from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Numbers, Schedules, Words
 from netpolicy.core.index_name import has_only_words, wanted_of
+from netpolicy.core.range_table import RangeTable
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -95,9 +96,10 @@ def price_of(field: Field) -> int:
 def _price_of_addresses(field: Addresses) -> int:
     for family in (V4, V6):
         bits = NARROW_BITS[field.name][family == V6]
-        for low, high in field.ranges[family]:
-            if high - low >= 1 << bits:
-                return WIDE_PRICE * ADDRESS_PRICES[field.name]
+        ranges = field.ranges[family]
+        widest = ranges.widest if isinstance(ranges, RangeTable) else max([0] + [high - low for low, high in ranges])
+        if widest >= 1 << bits:
+            return WIDE_PRICE * ADDRESS_PRICES[field.name]
     return ADDRESS_PRICES[field.name]
 
 

@@ -53,8 +53,7 @@ class Wanted:
 def is_exact_key(field: Field) -> bool:
     """Whether facts that are found under the field's keys satisfy it; any field but one of names always is."""
     if isinstance(field, Domains):
-        unwanted = field.unwanted
-        return not (field.wanted.others or unwanted.suffix or unwanted.exact or unwanted.under or unwanted.others)
+        return field.unwanted.is_empty and not _has_others(field.wanted)
     if isinstance(field, Names):
         return not field.unwanted and has_only_words(field)
     return True
@@ -63,8 +62,12 @@ def is_exact_key(field: Field) -> bool:
 def has_only_words(field: "Domains | Names") -> bool:
     """Whether all that the field wants, and that is something, are names for the table."""
     if isinstance(field, Domains):
-        return field.has_wanted and not field.wanted.others
+        return field.has_wanted and not _has_others(field.wanted)
     return field.wanted != () and all([_word_of(pattern) for pattern in field.wanted])
+
+
+def _has_others(names: DomainSet) -> bool:
+    return any([part.others for part in names.parts()])
 
 
 def wanted_of(field: Field) -> "Wanted | None":
@@ -78,13 +81,12 @@ def wanted_of(field: Field) -> "Wanted | None":
 
 def _of_domains(names: DomainSet) -> Wanted:
     found = Wanted()
-    found.words = [
-        (kind, words)
-        for kind, words in ((DOMAIN_SUFFIX, names.suffix), (DOMAIN_EXACT, names.exact), (DOMAIN_UNDER, names.under))
-        if words
-    ]
-    for pattern in names.others:
-        found.take_literal(literal_of(pattern))
+    for part in names.parts():
+        for kind, words in ((DOMAIN_SUFFIX, part.suffix), (DOMAIN_EXACT, part.exact), (DOMAIN_UNDER, part.under)):
+            if words:
+                found.words.append((kind, words))
+        for pattern in part.others:
+            found.take_literal(literal_of(pattern))
     return found
 
 

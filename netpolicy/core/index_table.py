@@ -6,27 +6,27 @@ Filled once from the groups, in slices; never changed afterwards. Data: the fiel
 from netpolicy.core.address import V4, V6
 from netpolicy.core.evaluate import UNSTEERED
 from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Numbers, Words
+from netpolicy.core.index_condition import check_of
 from netpolicy.core.index_interval import measured_steps, number_steps, page_steps
 from netpolicy.core.index_key import MAX_WRITTEN_OUT
 from netpolicy.core.index_literal import gram_size, grams
 from netpolicy.core.index_name import KINDS, name_steps, wanted_of
 from netpolicy.core.index_order import SLICE
+from netpolicy.core.list_budget import MAX_INDEXED
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Collection, Generator
+    from collections.abc import Collection, Generator
     from typing import TypeVar
 
     from netpolicy.core.index_column import Entry, Groups
+    from netpolicy.core.index_condition import Check
     from netpolicy.core.index_name import Row
 
     Name = TypeVar("Name", str, tuple[str, int])
     Intervals = tuple[list[int], list[Entry | None]]
     Measured = tuple[list[float], list[Entry | None]]
-
-# A list of more names than this stays the set that the rule has: a table would hold them twice.
-MAX_ROWS = 20_000
 
 # From so many ranges on, a bisection among those of one page is worth the table of 4 bytes for each page. The bits
 # of a page: there should be about as many pages as ranges.
@@ -52,7 +52,7 @@ class Tables:
         self.hosts: dict[object, Entry] = {}  # single source addresses
         self.names: dict[str, Row] = {}
         self.tops = False  # whether there are names of one label
-        self.large: list[tuple[Callable[[object], bool], Entry]] = []  # long lists of domains
+        self.large: list[tuple[Check, Entry]] = []  # long lists are asked one by one: here they would stand twice
         self.grams: list[tuple[str, int, dict[object, Entry]]] = []  # (fact, size of its parts, by a part)
         self.dest_ports: dict[object, Entry] = {}
         self.macs: dict[object, Entry] = {}
@@ -75,7 +75,7 @@ class Filling:
         self._exact: dict[str, dict[object, list[int]]] = {}
         self._bounds: dict[str, list[tuple[str, float, int]]] = {}
         self._words: list[tuple[int, Collection[str]]] = []
-        self._large: list[tuple[Callable[[object], bool], int]] = []
+        self._large: list[tuple[Check, int]] = []
         self._grams: dict[tuple[str, int], dict[object, list[int]]] = {}
         self._crowds: dict[str, int] = {}
 
@@ -113,6 +113,9 @@ class Filling:
         return 1
 
     def _take_addresses(self, group: int, field: Addresses) -> int:
+        if len(field.ranges[V4]) + len(field.ranges[V6]) > MAX_INDEXED:
+            self._large.append((check_of(field), group))
+            return 1
         count = 0
         is_source = field.name == "src_addr"
         for family in (V4, V6):
@@ -140,8 +143,8 @@ class Filling:
         if wanted is None:
             return 0
         count = sum([len(words) for _, words in wanted.words])
-        if count > MAX_ROWS:
-            self._large.append((field.matches, group))
+        if count > MAX_INDEXED:
+            self._large.append((check_of(field), group))
             return 1
         for kind, words in wanted.words:
             self._words.append((group * KINDS + kind, words))
@@ -173,7 +176,7 @@ class Filling:
 
     def _name_steps(self, tables: Tables) -> "Generator[None, None, None]":
         tables.names, tables.tops = yield from name_steps(self._words, self._groups)
-        tables.large = [(matches, self._groups.list_of([group])) for matches, group in self._large]
+        tables.large = [(check, self._groups.list_of([group])) for check, group in self._large]
         for name, size in sorted(self._grams):
             tables.grams.append((name, size, (yield from self._list_steps(self._grams[name, size]))))
 

@@ -1,22 +1,33 @@
 """Named lists: addresses and names that rules refer to as @name.
 
-Values only: entries arrive as texts, also those that somebody read from a file. Never reads
-a file or asks the network. An entry is an address, network or range, or else a domain pattern.
+Values only: entries arrive as texts, and what somebody read from a file as their meaning. Never reads
+a file or asks the network.
 """
 
-from netpolicy.core.address import format_range, parse_range
-from netpolicy.core.domain import parse_domain
+from netpolicy.core.address import V4, V6
+from netpolicy.core.domain import DomainSet, parse_domain
+from netpolicy.core.list_content import Gathering, ListContent
+from netpolicy.core.list_entry import looks_like_address
+from netpolicy.core.range_table import compact
+from netpolicy.core.ranges import united
 from netpolicy.core.value import ValueProblem
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from netpolicy.core.domain import DomainPattern
+    from netpolicy.core.ranges import Ranges
 
 
 class NamedList:
-    """One list. `entries` are those of the configuration, in canonical form; `read` came from its file."""
+    """One list. `entries` are those of the configuration, in canonical form; `read` is what its file holds.
 
-    __slots__ = ("domains", "entries", "file", "name", "position", "ranges", "refresh", "title", "url")
+    `ranges` (merged, by family) and `names` are what both mean together: rules share them, so nobody changes
+    them. `domains` are the patterns among `entries` alone.
+    """
+
+    __slots__ = (
+        "domains", "entries", "file", "name", "names", "position", "ranges", "refresh", "title", "url",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -27,7 +38,7 @@ class NamedList:
         refresh: int = 0,
         title: str = "",
         position: str = "",
-        read: tuple[str, ...] = (),
+        read: "ListContent | None" = None,
     ) -> None:
         self.name = name
         self.file = file
@@ -35,21 +46,21 @@ class NamedList:
         self.refresh = refresh  # seconds; 0: only when the configuration is loaded
         self.title = title or name
         self.position = position
-        self.ranges: list[tuple[int, int, int]] = []  # (family, first, last)
-        domains: list[DomainPattern] = []
-        self.entries = tuple([self._take(entry, domains) for entry in entries])
-        for entry in read:
-            self._take(entry, domains)
-        self.domains = tuple(domains)
-
-    def _take(self, entry: str, domains: "list[DomainPattern]") -> str:
-        """Remember what the entry means; its canonical text. Raises ValueProblem."""
-        found = parse_entry(entry)
-        if isinstance(found, tuple):
-            self.ranges.append(found)
-            return format_range(found[0], found[1], found[2])
-        domains.append(found)
-        return found.text
+        own = Gathering()
+        self.entries = tuple([own.take(entry) for entry in entries])
+        self.domains: tuple[DomainPattern, ...] = tuple(
+            [parse_domain(entry) for entry in self.entries if not looks_like_address(entry)]
+        )
+        content = own.finish()
+        if read is None or not entries:
+            both = content if read is None else read
+            self.ranges: dict[int, Ranges] = both.ranges
+            self.names = both.names
+        else:
+            self.ranges = {
+                family: compact(family, united(content.ranges[family], read.ranges[family])) for family in (V4, V6)
+            }
+            self.names = DomainSet((), (content.names, read.names))
 
     @property
     def is_open(self) -> bool:
@@ -57,37 +68,14 @@ class NamedList:
         return bool(self.file or self.url)
 
 
-def parse_entry(text: str) -> "tuple[int, int, int] | DomainPattern":
-    """A range (family, first, last), or a domain pattern. Raises ValueProblem."""
-    text = text.strip()
-    if not text or text[0] in "!@":
-        raise ValueProblem("{!r} is not an entry of a list".format(text), "an address, a network or a name")
-    if looks_like_address(text):
-        return parse_range(text)
-    return parse_domain(text)
-
-
-HEX = "0123456789abcdef"
-
-
-def looks_like_address(text: str) -> bool:
-    """Whether the text is meant as an address: what follows decides whether it is one.
-
-    Hex digits and colons are IPv6; digits and dots IPv4, because the last label of no domain is a number.
-    """
-    head = text.lower().split("/")[0].split("-")[0]
-    if ":" in head:
-        return "." not in head.split(":")[0] and all(c in HEX or c in ":." for c in head)
-    return "." in head and all("0" <= c <= "9" or c == "." for c in head)
-
-
 class Lists:
-    """The named lists that rules may refer to."""
+    """The named lists that rules may refer to; `broken` are the names of those that cannot be used."""
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("_broken", "_by_name")
 
-    def __init__(self, lists: "tuple[NamedList, ...]" = ()) -> None:
+    def __init__(self, lists: "tuple[NamedList, ...]" = (), broken: "tuple[str, ...]" = ()) -> None:
         self._by_name = {one.name: one for one in lists}
+        self._broken = broken
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -98,19 +86,20 @@ class Lists:
         """The list of that name, with entries of that kind ("addresses" or "names"). Raises ValueProblem."""
         found = self._by_name.get(name)
         if found is None:
-            raise UnknownList(name)
-        entries = found.ranges if what == "addresses" else found.domains
-        if not entries and not found.is_open:
+            raise UnknownList(name, name in self._broken)
+        has = found.ranges[V4] or found.ranges[V6] if what == "addresses" else not found.names.is_empty
+        if not has and not found.is_open:
             raise ValueProblem("the list {!r} has no {}".format(name, what), "add some, or use another list")
         return found
 
 
 class UnknownList(ValueProblem):
-    """A named list that does not exist; `name` is what was asked for."""
+    """A named list that does not exist or cannot be used; `name` is what was asked for."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__("the list {!r} is not defined".format(name), "")
+    def __init__(self, name: str, is_broken: bool = False) -> None:
+        super().__init__("the list {!r} {}".format(name, "has errors" if is_broken else "is not defined"), "")
         self.name = name
+        self.is_broken = is_broken
 
 
 NO_LISTS = Lists()

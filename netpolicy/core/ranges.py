@@ -5,6 +5,12 @@ those" is computed once, when a rule is read. Never does I/O. Plain integers onl
 A set is merged when its ranges are sorted, disjoint and not adjacent.
 """
 
+TYPE_CHECKING = False  # MicroPython has no typing module to import this from
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    Ranges = Sequence[tuple[int, int]]
+
 
 def merge(pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """The same numbers as `pairs`, sorted and with overlapping or adjacent ranges joined. O(n log n)."""
@@ -20,27 +26,50 @@ def merge(pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> tuple[t
     return tuple(result)
 
 
-def subtract(ranges: tuple[tuple[int, int], ...], holes: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+def subtract(ranges: "Ranges", holes: "Ranges") -> tuple[tuple[int, int], ...]:
     """The numbers of `ranges` that are not in `holes` (both merged). O(n + m)."""
-    if not holes:
-        return ranges
-    result = []
+    return tuple(ranges) if not holes else tuple(remaining(ranges, holes))
+
+
+def remaining(ranges: "Ranges", holes: "Ranges") -> "Iterator[tuple[int, int]]":
+    """The same, one range after the other."""
     position = 0
     for low, high in ranges:
         while position < len(holes) and holes[position][1] < low:
             position += 1
         here = position
         while here < len(holes) and holes[here][0] <= high:
-            if holes[here][0] > low:
-                result.append((low, holes[here][0] - 1))
-            low = holes[here][1] + 1
+            first, last = holes[here]
+            if first > low:
+                yield low, first - 1
+            low = last + 1
             here += 1
         if low <= high:
-            result.append((low, high))
-    return tuple(result)
+            yield low, high
 
 
-def intersect(left: tuple[tuple[int, int], ...], right: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+def united(left: "Ranges", right: "Ranges") -> "Iterator[tuple[int, int]]":
+    """The numbers in either (both merged), merged, one range after the other. O(n + m)."""
+    i = j = 0
+    low, high = 0, -2  # nothing yet: no range begins before it ends
+    while i < len(left) or j < len(right):
+        if j == len(right) or (i < len(left) and left[i] <= right[j]):
+            first, last = left[i]
+            i += 1
+        else:
+            first, last = right[j]
+            j += 1
+        if first > high + 1:
+            if low <= high:
+                yield low, high
+            low, high = first, last
+        elif last > high:
+            high = last
+    if low <= high:
+        yield low, high
+
+
+def intersect(left: "Ranges", right: "Ranges") -> tuple[tuple[int, int], ...]:
     """The numbers in both (both merged). O(n + m)."""
     result = []
     i = j = 0
@@ -56,7 +85,7 @@ def intersect(left: tuple[tuple[int, int], ...], right: tuple[tuple[int, int], .
     return tuple(result)
 
 
-def contains(ranges: tuple[tuple[int, int], ...], number: int) -> bool:
+def contains(ranges: "Ranges", number: int) -> bool:
     """Whether the number is in the set: a plain walk, O(n), because this is the reference."""
     for low, high in ranges:
         if low <= number <= high:

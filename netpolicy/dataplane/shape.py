@@ -13,11 +13,13 @@ from netpolicy.dataplane import names
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from netpolicy.core.field import Field
     from netpolicy.core.model import Rule
     from netpolicy.dataplane.policy import Entry, Policy
 
-    Ranges = tuple[tuple[int, int], ...]
+    Ranges = Sequence[tuple[int, int]]
     Box = tuple[tuple[int, int], ...]
 
 FAMILY_WORD = {V4: "ip", V6: "ip6"}

@@ -17,7 +17,8 @@ from netpolicy.core.calendar import active
 from netpolicy.core.evaluate import decide
 from netpolicy.core.facts import parse_facts
 from netpolicy.core.health import NORMAL, STATES
-from netpolicy.core.named_list import parse_entry
+from netpolicy.core.list_budget import SMALL
+from netpolicy.core.list_content import Gathering
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.routing import Routing, desired
 from netpolicy.dataplane.script import ip_batch, ip_commands, nft_script, removal_text
@@ -29,6 +30,7 @@ from netpolicy.service.devices import by_device
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
+    from netpolicy.core.list_content import ListContent
     from netpolicy.outbounds.lines import View
     from netpolicy.service.compile import Compiled
 
@@ -112,24 +114,28 @@ def _place(folder: str, root: str, name: str) -> str:
     return "" if "/" in name else folder + name
 
 
-def _entries(path: str, name: str, place: Place, findings: Findings) -> "tuple[str, ...]":
-    """The good entries of a list's file; the others, and a missing file, are a warning."""
+def _entries(path: str, name: str, place: Place, findings: Findings) -> "ListContent | None":
+    """What a list's file holds; other lines, and a missing file, are a warning. None where it is too long a list."""
     text = read_text(path) if path and _is_plain(path) else ""
     if not text:
         findings.warning("NP217", place, "the list has no entries from " + name)
-    good, bad = [], 0
+    gathering, bad = Gathering(), 0
     for line in text.split("\n"):
         entry = line.split("#", 1)[0].strip()
-        if not entry:
+        if not entry or gathering.take_plain(entry):
             continue
         try:
-            parse_entry(entry)
-            good.append(entry)
+            gathering.take(entry)
         except ValueProblem:
             bad += 1
     if bad:
         findings.warning("NP217", place, f"{bad} lines of {name} are no entries of a list and are left out")
-    return tuple(good)
+    content = gathering.finish()
+    excess = content.excess(SMALL)
+    if excess:
+        findings.error("NP004", place, f"{name}: {excess}", "use a shorter list: this program prints all of it")
+        return None
+    return content
 
 
 def _is_plain(path: str) -> bool:

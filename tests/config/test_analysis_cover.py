@@ -17,6 +17,7 @@ from netpolicy.core.field import parse_field
 from netpolicy.core.health import STATES
 from netpolicy.core.model import Action, Outbound, Rule, Ruleset
 from netpolicy.core.named_list import Lists, NamedList
+from tests.core.gathered import gathered
 
 BLOCKING = Action("block", "drop")
 SURE = Action("route", "vpn", on_fail="block")
@@ -200,7 +201,7 @@ def test_a_block_of_an_uplink_is_asked_where_no_route_is() -> None:
 
 
 def test_a_list_that_may_grow_covers_only_itself() -> None:
-    grown = NamedList("nets", (), file="nets.txt", read=("192.0.2.0/24",))
+    grown = NamedList("nets", (), file="nets.txt", read=gathered("192.0.2.0/24"))
     lists = Lists((grown,))
     same = [Rule(name, 0, (parse_field("dest_addr", ("@nets",), lists),), SURE) for name in ("a", "b")]
     part = Rule("c", 0, (parse_field("dest_addr", ("192.0.2.7",)),), SURE)

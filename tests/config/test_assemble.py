@@ -11,6 +11,8 @@ from netpolicy.config.assemble import MAX_RULES, Assembly, Loaded, assemble
 from netpolicy.config.diagnostic import Diagnostic, Place
 from netpolicy.config.source import Option, Section, SourceFile
 from netpolicy.config.value import MAX_NAME, is_name
+from netpolicy.core.list_content import ListContent
+from tests.core.gathered import gathered
 
 LINE = iter(range(1, 10**9))
 
@@ -228,9 +230,9 @@ def test_where_everything_was_read_is_kept_where_somebody_asks():
 def test_the_entries_of_a_lists_file_come_from_whoever_reads_files():
     asked: list[tuple[str, int]] = []
 
-    def entries(name: str, place: Place) -> tuple[str, ...]:
+    def entries(name: str, place: Place) -> ListContent:
         asked.append((name, place.line))
-        return ("192.0.2.1",)
+        return gathered("192.0.2.1")
 
     named = section("list", "l", file="more")
     assembly = Assembly(entries)
@@ -239,3 +241,17 @@ def test_the_entries_of_a_lists_file_come_from_whoever_reads_files():
     assert not errors(loaded)
     assert asked == [("more", named.line)]
     assert loaded.ruleset.rules[0].fields[0].matches((4, 0xC0000201))
+
+
+def test_a_list_whose_file_is_refused_takes_the_rules_with_it_that_name_it():
+    def entries(name: str, place: Place) -> None:
+        assembly.findings.error("NP004", place, "too long")
+
+    blocking = section("rule", "r", dest_addr=("@l",), block=1)
+    assembly = Assembly(entries)
+    assembly.begin(SourceFile("f", (section("list", "l", file="more"), blocking), ()))
+    loaded = assembly.finish()
+    assert errors(loaded) == ["NP004", "NP212"]
+    assert loaded.skipped == (("r", "the list 'l' has errors"),)
+    assert loaded.blocked_skip, "what it blocked would pass"
+    assert not loaded.ruleset.lists

@@ -600,9 +600,10 @@ def test_a_list_takes_the_entries_of_its_file_and_says_what_is_none(tmp_path):
     assert field.matches("a.example.com") and field.matches("b.example.org") and not field.matches("example.org")
     assert loaded.ruleset.lists[0].entries == (), "what the file holds is not printed into the configuration"
     outside = text.replace("video.txt", "../video.txt")
-    assert "must be in the folder" in only(
-        "NP007", load(write(tmp_path, "other", "config netpolicy 'main'\n" + outside))
-    )
+    refused = load(write(tmp_path, "other", "config netpolicy 'main'\n" + outside))
+    assert [code for code, _ in found(refused)] == ["NP007", "NP212"]
+    assert "must be in the folder" in refused.diagnostics[0].message
+    assert refused.blocked_skip, "a block without its list would let everything pass"
 
 
 RULE = "config rule 'r'\n\toption block '1'\n"

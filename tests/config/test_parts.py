@@ -8,6 +8,7 @@ from netpolicy.config.diagnostic import Findings
 from netpolicy.config.parts import read_list, read_schedule, read_throttle
 from netpolicy.config.source import Option, Section
 from netpolicy.core.calendar import GROUPS
+from tests.core.gathered import gathered
 
 READERS = {"schedule": read_schedule, "throttle": read_throttle, "list": read_list}
 
@@ -85,10 +86,10 @@ def test_a_list_with_everything():
 
 
 def test_what_its_file_holds_is_part_of_a_list():
-    found = read_list(section("list", ("file", "more")), "f", Findings(), ("192.0.2.1", "a.example"))
+    found = read_list(section("list", ("file", "more")), "f", Findings(), gathered("192.0.2.1", "a.example"))
     assert found is not None
     assert found.entries == ()
-    assert len(found.ranges) == len(found.domains) == 1
+    assert (len(found.ranges[4]), tuple(found.names.suffix)) == (1, ("a.example",))
 
 
 @pytest.mark.parametrize(

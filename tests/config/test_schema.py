@@ -15,7 +15,7 @@ RECORDS = {
 
 
 def test_every_part_of_every_record_has_an_option():
-    own = {"name", "position", "title", "ranges", "domains"}  # of the section itself, or worked out
+    own = {"name", "position", "title", "ranges", "domains", "names"}  # of the section itself, or worked out
     for type, record in RECORDS.items():
         assert set(record.__slots__) - own == attributes(type) - own, type
     assert {"enabled", "priority", "disable", "when", "title"} <= set(Rule.__slots__) & attributes("rule")

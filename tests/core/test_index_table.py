@@ -55,8 +55,8 @@ def test_a_field_hangs_in_its_table(field: tuple[str, ...], place) -> None:
     assert list(ranks_of([place(tables(field))])) == [0]
 
 
-def test_a_long_list_of_names_stays_the_set_that_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_table, "MAX_ROWS", 3)
+def test_a_long_list_of_names_is_asked_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_table, "MAX_INDEXED", 3)
     entries = ("a.example", "=b.example", "*.c.example", "d.example", "keyword:track")
     lists = Lists((NamedList("long", entries),))
     field = parse_field("domain", ("@long", "!x.a.example"), lists)
@@ -69,6 +69,20 @@ def test_a_long_list_of_names_stays_the_set_that_it_is(monkeypatch: pytest.Monke
         facts = packets.draw(random.Random(name))
         facts.domain, facts.dest_addr = name, None
         assert difference(view, facts) == ""
+
+
+def test_a_long_list_of_addresses_is_asked_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_table, "MAX_INDEXED", 3)
+    entries = ("192.0.2.0/24", "198.51.100.7", "10.0.0.0/8", "203.0.113.9", "2001:db8::/32")
+    lists = Lists((NamedList("long", entries),))
+    fields = [parse_field("dest_addr", ("@long", "!192.0.2.7"), lists), parse_field("src_addr", ("!@long",), lists)]
+    rules = [Rule(field.name, 0, (field,), Action("block", "drop")) for field in fields]
+    ruleset = Ruleset((*rules, Rule("rest", -1, (), Action("route", "direct"))))
+    index = build(ruleset)
+    assert len(index._tables.large) == 2 and not index._tables.hosts
+    packets = Packets(ruleset.rules)
+    for number in range(300):
+        assert difference(index.view(), packets.draw(random.Random(number))) == ""
 
 
 def test_many_networks_get_pages(monkeypatch: pytest.MonkeyPatch) -> None:

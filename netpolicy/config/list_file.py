@@ -1,0 +1,169 @@
+"""Read the files of lists: line by line, merged on the way, within the budget of this machine.
+
+Never holds a whole file, never opens what is not a plain file, never gives a part of a list that is too
+long: that one is refused, because a block by half a list would look like one. Data: the file, /proc/meminfo.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from netpolicy.config.diagnostic import Findings, Place
+from netpolicy.config.value import is_clean
+from netpolicy.core.list_budget import MIB, Budget, budget_of
+from netpolicy.core.list_content import Gathering, ListContent
+from netpolicy.core.value import ValueProblem
+
+PIECE = 1 << 16
+
+# What goes on without a line's end is no list, and is not collected.
+LONGEST_LINE = 1 << 16
+
+LINES_BETWEEN_CHECKS = 4096
+
+# A file with more of them is something else (a hosts file, a page of HTML), and each costs as much as twenty good ones.
+MAX_BAD_LINES = 20_000
+
+SHORTER = "use a shorter list, or networks in place of addresses and parent domains in place of names"
+
+
+def memory_of_machine() -> int:
+    """Bytes of memory that the kernel has; 0 where it does not say. Source: /proc/meminfo, proc(5)."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words[:1] == ["MemTotal:"]:
+                return int(words[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0
+
+
+class ListFiles:
+    """Reads the files of one configuration's lists, and knows what they take together."""
+
+    def __init__(self, findings: Findings, budget: Budget | None = None) -> None:
+        self.findings = findings
+        self.budget = budget or budget_of(memory_of_machine())
+        self._memory = 0
+        self._kernel = 0
+
+    def read(self, path: str, name: str, place: Place) -> ListContent | None:
+        """What the file holds; None after an error was reported. Missing, it holds nothing: it may still be fetched.
+
+        `name` is how the configuration writes it, at `place`.
+        """
+        try:
+            if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a FIFO would wait for ever
+                return self._without(name, place, "not a plain file")
+            with Path(path).open("rb") as stream:
+                reading = _Reading(path, self.budget)
+                content = reading.content(stream)
+        except UnicodeDecodeError:
+            return self._without(name, place, "not UTF-8 text")
+        except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the path
+            return self._without(name, place, getattr(problem, "strerror", None) or str(problem))
+        if content is None:
+            self.findings.error("NP004", Place(path, reading.line), reading.refusal, self._hint())
+            return None
+        self._report_bad(reading, path)
+        return content if self._fits(content, path, reading.line) else None
+
+    def _without(self, name: str, place: Place, why: str) -> ListContent:
+        self.findings.warning("NP217", place, f"the list has no entries from {name}: {why}")
+        return Gathering().finish()
+
+    def _report_bad(self, reading: _Reading, path: str) -> None:
+        if reading.bad:
+            text = f"{reading.bad} lines are no entries of a list and are left out, this is the first"
+            self.findings.warning("NP217", Place(path, reading.first_bad), text)
+
+    def _fits(self, content: ListContent, path: str, line: int) -> bool:
+        """Count it in, where there is still room for it beside the lists before."""
+        for used, more, limit, where in (
+            (self._memory, content.memory, self.budget.process, "this process"),
+            (self._kernel, content.kernel, self.budget.kernel, "the kernel"),
+        ):
+            if used + more > limit:
+                text = (
+                    f"{content.count_addresses()} addresses and {content.count_names()} names, when merged, need "
+                    f"{_mib(more)} MiB in {where}; all lists may take {_mib(limit)}, those before it take {_mib(used)}"
+                )
+                self.findings.error("NP004", Place(path, line), text, self._hint())
+                return False
+        self._memory += content.memory
+        self._kernel += content.kernel
+        return True
+
+    def _hint(self) -> str:
+        return f"{SHORTER}; the limits are those of a machine with {self.budget.machine} of memory"
+
+
+class _Reading:
+    """One file being read. `line`: how far; `refusal`: why it is not taken."""
+
+    def __init__(self, path: str, budget: Budget) -> None:
+        self.path = path
+        self.line = 0
+        self.bad = 0
+        self.first_bad = 0
+        self.refusal = ""
+        self._budget = budget
+        self._gathering = Gathering()
+
+    def content(self, stream: BinaryIO) -> ListContent | None:
+        """What all of it says, or None. Raises UnicodeDecodeError."""
+        for line in self._lines(stream):
+            self.line += 1
+            if line:
+                self._take(line)
+            if self.line % LINES_BETWEEN_CHECKS == 0:
+                self.refusal = self.refusal or self._excess()
+                if self.refusal:
+                    return None
+        content = None if self.refusal else self._gathering.finish()
+        self.refusal = self.refusal or (content.excess(self._budget) if content is not None else "")
+        return None if self.refusal else content
+
+    def _excess(self) -> str:
+        if self.bad > MAX_BAD_LINES:
+            self.line = self.first_bad
+            return f"more than {MAX_BAD_LINES} lines are no entries of a list, this is the first: the file is no list"
+        return self._gathering.excess(self._budget)
+
+    def _take(self, line: str) -> None:
+        entry = line.split("#", 1)[0] if "#" in line else line
+        entry = entry.strip()
+        if not entry or self._gathering.take_plain(entry):
+            return
+        try:
+            self._gathering.take(entry if is_clean(entry) else "")
+        except ValueProblem:
+            self.bad += 1
+            self.first_bad = self.first_bad or self.line
+
+    def _lines(self, stream: BinaryIO) -> Iterator[str]:
+        """The lines; ends early, with a refusal, where the file is too large."""
+        rest = b""
+        size = 0
+        while piece := stream.read(PIECE):
+            size += len(piece)
+            if size > self._budget.file:
+                self.refusal = f"the file is larger than {self._budget.file // MIB} MiB"
+                return
+            rest += piece
+            end = rest.rfind(b"\n") + 1
+            if not end and len(rest) > LONGEST_LINE:
+                self.refusal = "the next line is longer than any entry: the file is no list"
+                return
+            yield from rest[:end].decode("utf-8").splitlines()
+            rest = rest[end:]
+        if rest:
+            yield from rest.decode("utf-8").splitlines()
+
+
+def _mib(count: int) -> str:
+    return f"{count / MIB:.1f}"
