@@ -27,6 +27,7 @@ from netpolicy.core.model import Ruleset
 ROOT = Path(netpolicy.__file__).resolve().parents[1]
 PATIENCE = 180.0  # seconds
 PAUSE = 0.05
+REST = 3.0  # by then the daemon has given back what it needed for the change only
 
 # -S: without the site packages there is nothing but the standard library.
 PROFILES = {"full": (), "light": ("-S",)}
@@ -80,6 +81,7 @@ def measured(size: int, switches: tuple[str, ...]) -> dict[str, float]:
         process = _started(course, place, switches)
         try:
             _settled(process, place)
+            time.sleep(REST)
             return _memory_of(process.pid)
         finally:
             process.terminate()

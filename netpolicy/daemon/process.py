@@ -23,6 +23,7 @@ from netpolicy.bus import object as bus_object
 from netpolicy.bus.broker import Broker, BrokerError
 from netpolicy.bus.client import UbusClient
 from netpolicy.bus.status import UbusError
+from netpolicy.daemon.lean import give_back
 from netpolicy.dataplane.kernel import ApplyError, Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_watch import Change, Watch
@@ -59,6 +60,9 @@ HAND_OVER = "handover"
 # Many small objects live long here (rules); the default threshold would walk them again and again.
 GARBAGE_THRESHOLD = 20_000
 
+# After a change of many rules; by then the rest of what it sets off is done.
+REST_SECONDS = 2.0
+
 # Where OpenWrt installs ubusd. Where it is installed it is the broker, also while it restarts.
 UBUSD = ("ubusd", "/sbin/ubusd", "/usr/sbin/ubusd")
 NETIFD = ("netifd", "/sbin/netifd")
@@ -83,6 +87,7 @@ class Daemon:
         self._ended = asyncio.Event()
         self._mode = mode
         self._loader = Loader()
+        self._resting: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Runs until a signal. Raises CannotStart."""
@@ -212,11 +217,19 @@ class Daemon:
         return self._logical
 
     def _publish(self, name: str, data: Mapping[str, object]) -> None:
+        if name == "netpolicy.apply":
+            self._rest_later()
         if not self._bus.connected:
             return
         task = asyncio.get_running_loop().create_task(self._send(name, data))
         self._sends.add(task)
         task.add_done_callback(self._sends.discard)
+
+    def _rest_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = loop.call_later(REST_SECONDS, loop.run_in_executor, None, give_back)
 
     async def _send(self, name: str, data: Mapping[str, object]) -> None:
         try:
@@ -248,6 +261,8 @@ class Daemon:
     async def _end(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         loop.remove_reader(self._watch.fileno())
         self._loader.close()
+        if self._resting is not None:
+            self._resting.cancel()
         await self._keeper.close()
         await self._sampler.close()
         self._flows.close()

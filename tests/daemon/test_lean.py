@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,29 @@ def test_where_only_openssl_can_hash_it_is_not_kept_out(monkeypatch):
     monkeypatch.setattr(lean, "OWN_HASHES", ("no_such_module",))
     with lean.kept_out(("_hashlib",)):
         assert "_hashlib" not in sys.modules
+
+
+def test_free_memory_is_given_back_where_the_c_library_keeps_it():
+    many = [bytearray(100_000) for _ in range(300)]  # from the heap, below what is mapped alone
+    last = bytearray(100_000)  # keeps the end of the heap in use
+    del many
+    before = _resident()
+    if not lean.give_back():
+        pytest.skip("this C library gives back by itself, or there is no ctypes")
+    assert _resident() <= before and last is not None
+
+
+@pytest.mark.parametrize("missing", ["glibc", "ctypes"])
+def test_without_a_way_to_do_so_nothing_happens(monkeypatch, missing):
+    def unknown(_):
+        raise ValueError
+
+    if missing == "glibc":
+        monkeypatch.setattr(lean.os, "confstr", unknown)
+    else:
+        monkeypatch.setitem(sys.modules, "ctypes", None)
+    assert lean.give_back() is False
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
