@@ -29,6 +29,9 @@ _decoded = json.JSONDecoder().raw_decode
 _HEAD = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[\s*(?:(\])\s*\}\s*\Z)?')
 _BETWEEN = re.compile(r"\s*(?:,\s*|(\])\s*\}\s*\Z)")
 
+# Which nft printed it: always the first object.
+_VERSION = re.compile(r'\s*\{"nftables": \[\{"metainfo": \{"version": "(\d+)\.(\d+)(?:\.(\d+))?')
+
 # A set's name where a rule asks it.
 _REFERENCE = re.compile(r'"@(\w+)"')
 
@@ -95,6 +98,12 @@ class Listing:
 def parse(text: str) -> Listing | None:
     """The listing in the output of `nft -t -j list table inet netpolicy`; None for an empty document."""
     return _read(text, _collect)
+
+
+def version(text: str) -> tuple[int, int, int] | None:
+    """Which nft printed this JSON, None where it does not say."""
+    found = _VERSION.match(text)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
 
 
 def parse_flagged(text: str) -> Listing | None:

@@ -21,6 +21,10 @@ TIME_LIMIT = 30.0  # seconds; a load of 100 000 elements takes about one
 BESIDE = f"{names.TABLE}_rehearsal"
 
 
+# Older ones leave the last part of a map's key, the label, in the machine's byte order, where a range
+# needs the network's (seen: 1.0.2, 1.0.4, 1.0.5): the text loads, and packets go wrong ways.
+OLDEST = (1, 0, 6)
+
 # JSON, and without the elements of sets: those may be a hundred thousand, and netlink tells them cheaper.
 TERSE = ("-t", "-j", "list", "table")
 
@@ -77,10 +81,7 @@ class Nft:
             out = await self._run([self.program, *TERSE, names.FAMILY, BESIDE], "")
         finally:
             await self.load(f"delete table {beside}\n")
-        found = await asyncio.to_thread(listing.parse, out)
-        if found is None:
-            raise NftError("the rehearsal loaded no table")
-        return found
+        return await asyncio.to_thread(_rehearsed, out)
 
     async def rehearse(self, text: str) -> listing.Listing:
         """Really loads the text in a fresh network namespace and lists it. Raises NftError, NoRehearsal."""
@@ -91,14 +92,12 @@ class Nft:
         script = '"$1" -f - && exec "$1" -t -j list table inet netpolicy'
         command = [unshare, "--net", "sh", "-c", script, "sh", self.program]
         try:
-            found = await asyncio.to_thread(listing.parse, await self._run(command, text))
+            out = await self._run(command, text)
         except NftError as error:
             if str(error).startswith("unshare:"):  # util-linux and busybox put their name first
                 raise NoRehearsal(str(error)) from error
             raise
-        if found is None:
-            raise NftError("the rehearsal loaded no table")
-        return found
+        return await asyncio.to_thread(_rehearsed, out)
 
     async def _run(self, command: list[str], text: str) -> str:
         try:
@@ -124,6 +123,18 @@ class Nft:
         if child.returncode != 0:
             raise NftError(_reason(err.decode(errors="replace"), child.returncode or 0))
         return out.decode(errors="replace")
+
+
+def _rehearsed(text: str) -> listing.Listing:
+    """What a rehearsal listed. Raises NftError, also where this nft would load something else than it lists."""
+    version = listing.version(text)
+    if version is not None and version < OLDEST:
+        told, oldest = (".".join(str(part) for part in found) for found in (version, OLDEST))
+        raise NftError(f"nft {told} would send packets wrong ways: install nftables {oldest} or newer")
+    found = listing.parse(text)
+    if found is None:
+        raise NftError("the rehearsal loaded no table")
+    return found
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

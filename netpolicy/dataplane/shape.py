@@ -146,7 +146,7 @@ def _bodies(rule: "Rule") -> "list[_Body]":
         if code_points is not None:
             if not code_points:
                 continue
-            guard.append(f"{FAMILY_WORD[family]} dscp {_set(_spans(code_points))}")
+            guard.append(f"{FAMILY_WORD[family]} dscp {_set(_code_points(code_points))}")
         both = dict(addresses)
         both.update(ranges)
         found.append(_Body(family, guard + ports, both))
@@ -302,6 +302,13 @@ def _devices(field: "Field", policy: "Policy") -> "str | None":
     unwanted = spell(field.unwanted)
     if field.wanted:
         wanted = [word for word in spell(field.wanted) if word not in unwanted]
+def _code_points(ranges: "Ranges") -> "list[str]":
+    """One range, or every value: in a set with ranges nft 1.1.3 and 1.1.7 look for other values of `ip6 dscp`."""
+    if len(ranges) == 1:
+        return _spans(ranges)
+    return [str(value) for low, high in ranges for value in range(low, high + 1)]
+
+
         return f"iifname {_set(wanted)}" if wanted else None
     return f"iifname != {_set(unwanted)}" if unwanted else ""
 

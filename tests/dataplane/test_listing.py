@@ -31,6 +31,27 @@ def test_no_table_is_none():
     assert listing.parse(document()) is None
 
 
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ('"version": "1.0.2", "release_name": "Lester Gooch", "json_schema_version": 1', (1, 0, 2)),
+        ('"version": "1.1.3", "release_name": "Commodore Bullmoose #4", "json_schema_version": 1', (1, 1, 3)),
+        ('"version": "1.1"', (1, 1, 0)),
+        ('"version": "later"', None),
+    ],
+)
+def test_which_nft_printed_it_is_told(said, version):
+    assert listing.version(f'{{"nftables": [{{"metainfo": {{{said}}}}}, {json.dumps(TABLE)}]}}\n') == version
+
+
+def test_how_many_elements_a_set_has_is_no_difference():
+    """nft 1.1.7 tells the number, also where it tells no element; 1.1.3 and 1.0.6 do not."""
+    declared = {"family": "inet", "name": "hits_a", "table": "netpolicy", "type": "classid", "handle": 16}
+    older = {**declared, "size": 16384, "stmt": [{"counter": None}]}
+    newer = {**declared, "size": 16384, "count": 10000, "stmt": [{"counter": None}]}
+    assert listing.parse(document(TABLE, {"set": older})) == listing.parse(document(TABLE, {"set": newer}))
+
+
 def test_handles_and_the_order_of_a_set_are_no_difference():
     first = listing.parse(document(TABLE, CHAIN, ruled("pre", {"match": {"right": {"set": [6, 17]}}}, handle=4)))
     second = listing.parse(document(TABLE, CHAIN, ruled("pre", {"match": {"right": {"set": [17, 6]}}}, handle=9)))

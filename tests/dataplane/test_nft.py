@@ -102,6 +102,15 @@ async def test_a_refused_namespace_means_no_rehearsal(monkeypatch, tmp_path, com
         await Nft().rehearse(TEXT)
 
 
+@pytest.mark.parametrize("how", ["rehearse", "rehearse_beside"])
+async def test_an_nft_that_misplaces_bytes_is_refused_before_anything_is_loaded(tmp_path, how):
+    """Seen of 1.0.2, 1.0.4 and 1.0.5: they load and list the same text and compile it to other bytes."""
+    older = script(tmp_path, 'out=$(/usr/sbin/nft "$@") || exit\necho "$out" | sed "s/1[.][0-9.]*/1.0.5/"')
+    with pytest.raises(NftError, match=r"nft 1\.0\.5 would send .* wrong ways: install nftables 1\.0\.6 or newer"):
+        await getattr(Nft(older), how)(TEXT)
+    assert run("nft", "list", "ruleset") == ""
+
+
 async def test_a_rehearsal_beside_is_removed_also_when_listing_fails(tmp_path):
     wrapped = script(tmp_path, 'case "$1" in -t) exit 1;; esac\nexec /usr/sbin/nft "$@"')
     with pytest.raises(NftError):

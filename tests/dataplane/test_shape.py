@@ -49,6 +49,7 @@ def written(found: Shape) -> tuple[str, str, list[str]]:
 
 # -- what is written -----------------------------------------------------------------------------
 
+ALL_BUT_CS1 = ", ".join(str(value) for value in range(64) if value != 8)
 PORTS = "meta l4proto { 6, 17, 33, 132, 136 }"
 
 
@@ -69,6 +70,9 @@ PORTS = "meta l4proto { 6, 17, 33, 132, 136 }"
         ({"family": "ipv6"}, [(EVERY, "meta nfproto ipv6", [""])]),
         ({"family": "ipv6 ipv4"}, [(EVERY, "", [""])]),
         ({"dscp": "ef", "family": "ipv4"}, [(EVERY, "meta nfproto ipv4 ip dscp 46", [""])]),
+        ({"dscp": "!0", "family": "ipv6"}, [(EVERY, "meta nfproto ipv6 ip6 dscp 1-63", [""])]),
+        # In a set with ranges nft 1.1.3 and 1.1.7 would look for other values.
+        ({"dscp": "!cs1", "family": "ipv6"}, [(EVERY, f"meta nfproto ipv6 ip6 dscp {{ {ALL_BUT_CS1} }}", [""])]),
         (
             {"dscp": "ef", "dest_addr": "10.0.0.1 2001:db8::1"},
             [(EVERY, "ip dscp 46", ["10.0.0.1"]), (EVERY, "ip6 dscp 46", ["2001:db8::1"])],
