@@ -6,7 +6,7 @@ rules or on how their ranks interleave. Values in, values out; built from shapes
 
 from netpolicy.dataplane import names
 from netpolicy.dataplane.arrange import arrange
-from netpolicy.dataplane.labels import NONE
+from netpolicy.dataplane.rows import BoxRows
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.shape import ARRIVING, EVERY, FORWARDED, OWN, PART_NAMES, key, key_types
 
@@ -44,18 +44,18 @@ class Groups:
     __slots__ = ("_made",)
 
     def __init__(self) -> None:
-        self._made: "dict[Signature, tuple[list[tuple[Shape, int]], Group]]" = {}  # noqa: UP037
+        self._made: "dict[Signature, tuple[_Members, Group]]" = {}  # noqa: UP037
 
     def of(self, labelled: "Iterable[tuple[tuple[Shape, ...], int]]") -> "list[Group]":
         """The groups for rules given as (shapes, label), in the order of their signatures. O(n log n)."""
-        members: dict[Signature, list[tuple[Shape, int]]] = {}
+        members: dict[Signature, _Members] = {}
         for found, label in labelled:
             for shape in found:
                 signature = shape.signature
-                if signature in members:
-                    members[signature].append((shape, label))
-                else:
-                    members[signature] = [(shape, label)]
+                if signature not in members:
+                    members[signature] = _Members()
+                members[signature].shapes.append(shape)
+                members[signature].labels.append(label)
         made = {}
         for signature in members:
             before = self._made.get(signature)
@@ -66,37 +66,45 @@ class Groups:
         return [made[signature][1] for signature in sorted(made)]
 
 
-def _equal(before: "list[tuple[Shape, int]]", now: "list[tuple[Shape, int]]") -> bool:
+class _Members:
+    """Shapes of one signature and their labels, side by side: a pair for each would take five times as much."""
+
+    __slots__ = ("labels", "shapes")
+
+    def __init__(self) -> None:
+        self.shapes: list[Shape] = []
+        self.labels: list[int] = []
+
+
+def _equal(before: _Members, now: _Members) -> bool:
     """Whether rules of one signature are the same boxes with the same labels."""
-    if len(before) != len(now):
+    if before.labels != now.labels:
         return False
-    for place, (shape, label) in enumerate(now):
-        known, known_label = before[place]
-        if label != known_label or (shape is not known and shape.boxes != known.boxes):
+    for place, shape in enumerate(now.shapes):
+        known = before.shapes[place]
+        if shape is not known and shape.boxes != known.boxes:
             return False
     return True
 
 
-def _group(signature: "Signature", members: "list[tuple[Shape, int]]") -> Group:
+def _group(signature: "Signature", members: _Members) -> Group:
     scope, family, guard, parts = signature
-    large = {found.name: found for shape, _ in members for found in shape.large}
+    large = {found.name: found for shape in members.shapes for found in shape.large}
     sets = tuple([large[name] for name in sorted(large)])
     guard = guard + " " if guard else ""
     if not parts:
         # They ask the same: the best of them decides, the others never do.
-        best = min([label for _, label in members])
+        best = min(members.labels)
         return Group(scope, (f"meta priority > {best:#x} {guard}meta priority set {best:#x}",), (), sets)
-    boxes: list[tuple[Box, int]] = [(box, label) for shape, label in members for box in shape.boxes]
-    maps = []
-    for found in arrange(boxes):
-        elements = tuple([(box + ((label + 1, NONE),), label, "") for box, label in found])  # noqa: RUF005
-        maps.append(_named(signature, elements))
+    both = zip(members.shapes, members.labels)  # noqa: B905 - MicroPython's zip knows no strict
+    boxes: list[tuple[Box, int]] = [(box, label) for shape, label in both for box in shape.boxes]
+    maps = [_named(signature, BoxRows(found)) for found in arrange(boxes)]
     asked = key(parts, family)
     rules = [f"{guard}meta priority set {asked} . meta priority map @{one.name}" for one in maps]
     return Group(scope, tuple(rules), tuple(maps), sets)
 
 
-def _named(signature: "Signature", elements: "tuple[tuple[Box, int, str], ...]") -> KernelSet:
+def _named(signature: "Signature", elements: BoxRows) -> KernelSet:
     """The map under a name that tells its shape and, by a hash, its content."""
     scope, family, guard, parts = signature
     held = KernelSet("", key_types(parts, family) + ("classid",), elements, "classid", interval=True)  # noqa: RUF005

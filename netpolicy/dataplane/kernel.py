@@ -69,7 +69,7 @@ class Loaded:
     """Our table as it is now: its structure, and what its sets hold."""
 
     structure: Listing | None
-    contents: Mapping[str, packed.Contents]  # of sets of single keys
+    contents: Mapping[str, packed.Contents]  # of sets of single keys, as they were read
     digests: Mapping[str, bytes]  # of sets of intervals
     written: Table | None = None  # what the sets were written from, by us and by nobody since
 
@@ -84,8 +84,17 @@ class Loaded:
         declared = self.structure.sets.get(f"{HITS}_{self.slot}", "") if self.structure else ""
         return int(json.loads(declared).get("size", 0)) if declared else 0
 
+    def held(self, name: str) -> packed.Contents:
+        """What a set of single keys holds: as it was written, or as it was read."""
+        for one in self.written.sets if self.written is not None else ():
+            if one.name == name:
+                return packed.contents(packed.pack(one))
+        return self.contents.get(name, {})
+
     def labels(self) -> dict[str, int]:
         """The label of every rule, from the comments of the set that counts hits."""
+        if self.written is not None:
+            return dict(self.written.labels)
         found = self.contents.get(f"{HITS}_{self.slot}", {})
         return {name: from_host_number(key) for key, name in found.items() if name}
 
@@ -253,8 +262,7 @@ class Kernel:
             if one.name in absent or before.get(one.name) is one:
                 continue
             if not one.interval:
-                contents = loaded.contents.get(one.name, {})
-                change = packed.change_since(before.get(one.name), one) or packed.change(one, contents)
+                change = packed.change_since(before.get(one.name), one) or packed.change(one, loaded.held(one.name))
             elif loaded.digests.get(one.name) == self._digest(one):
                 continue
             else:  # somebody else's hand: the name says what should be in it
@@ -346,18 +354,10 @@ class Kernel:
         self._known = (now, trusted)
 
     def _as_written(self, plan: Plan, before: Loaded) -> Loaded:
-        contents = {}
-        for one in plan.table.sets:
-            if not one.interval:
-                known = None if one.name in plan.nft.missing_sets else before.contents.get(one.name)
-                changed = plan.nft.elements.get(one.name)
-                contents[one.name] = (
-                    packed.contents(packed.pack(one)) if known is None else packed.after(known, changed)
-                )
         digests = {one.name: self._digest(one) for one in plan.table.sets if one.interval}
         for name in set(self._digests) - set(digests):
             del self._digests[name]
-        return Loaded(before.structure, contents, digests, plan.table)
+        return Loaded(before.structure, {}, digests, plan.table)
 
     async def _stage(self, plan: Plan) -> None:
         await self._load(staging.stage_text(plan.table, plan.nft))

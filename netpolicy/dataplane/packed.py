@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from netpolicy.dataplane.nft_element import Element
+from netpolicy.dataplane.rows import LabelRows
 from netpolicy.dataplane.set_key import Layout, edges, host_number
 from netpolicy.dataplane.sets import KernelSet
 
@@ -126,6 +127,11 @@ def change_since(before: KernelSet | None, one: KernelSet) -> ElementChange | No
     """The same from what was written before, where every key stayed; None where not. O(n), without packing."""
     if before is None or len(before.elements) != len(one.elements):
         return None
+    if isinstance(one.elements, LabelRows) and isinstance(before.elements, LabelRows):
+        places = one.elements.replaced(before.elements)
+        if places is None:
+            return None
+        return ElementChange(replace=_chosen(one, places), before=_chosen(before, places))
     replaced = []
     for place, (was, now) in enumerate(zip(before.elements, one.elements, strict=True)):
         if was is not now and was != now:

@@ -6,9 +6,14 @@ after what they hold where packets must never see them half changed. Syntax: nft
 
 from netpolicy.dataplane.shape import part_text
 
+try:
+    from zlib import compress, decompress
+except ImportError:  # MicroPython prints a table once, and ends
+    compress = decompress = None  # type: ignore[assignment]
+
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     Part = tuple[int, int]  # low and high
     Element = tuple[tuple[Part, ...], int | str | None, str]  # key, value, comment
@@ -30,7 +35,7 @@ class KernelSet:
         self,
         name: str,
         types: "tuple[str, ...]",
-        elements: "tuple[Element, ...]",
+        elements: "Sequence[Element]",
         data: str = "",
         interval: bool = False,
         counter: bool = False,
@@ -43,7 +48,7 @@ class KernelSet:
         self.interval = interval
         self.counter = counter  # every element counts the packets that found it
         self.size = size  # the most that it may hold; 0: the kernel lets it grow
-        self._chunks: list[str] | None = None
+        self._chunks: list[str] | bytes | None = None  # packed where there is something to pack it with
 
     @property
     def declaration(self) -> str:
@@ -62,13 +67,19 @@ class KernelSet:
         return "\n".join(lines) + "\n"
 
     def chunks(self) -> "list[str]":
-        """The elements as nft reads them, some per line; made once."""
+        """The elements as nft reads them, some per line; made once, because every include repeats all of them."""
         if self._chunks is None:
-            self._chunks = [
-                ", ".join([self.element_text(element) for element in self.elements[start : start + PER_LINE]])
-                for start in range(0, len(self.elements), PER_LINE)
-            ]
-        return self._chunks
+            found = [self._chunk(start) for start in range(0, len(self.elements), PER_LINE)]
+            self._chunks = found if compress is None else compress("\n".join(found).encode(), 1)
+            return found
+        if not isinstance(self._chunks, bytes):
+            return self._chunks
+        text = decompress(self._chunks).decode()
+        return text.split("\n") if text else []
+
+    def _chunk(self, start: int) -> str:
+        end = min(start + PER_LINE, len(self.elements))
+        return ", ".join([self.element_text(self.elements[place]) for place in range(start, end)])
 
     def element_text(self, element: "Element") -> str:
         """One element as nft reads it."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Ranges = Sequence[tuple[int, int]]
     Box = tuple[tuple[int, int], ...]
+    Signature = tuple[str, int, str, tuple[int, ...]]
 
 FAMILY_WORD = {V4: "ip", V6: "ip6"}
 WITH_PORTS = merge([(number, number) for number in PORT_PROTOCOLS])
@@ -52,7 +53,7 @@ class Shape:
     (low, high); with no parts there is one box, which is empty.
     """
 
-    __slots__ = ("boxes", "family", "guard", "large", "parts", "scope")
+    __slots__ = ("boxes", "large", "signature")
 
     def __init__(
         self,
@@ -63,17 +64,43 @@ class Shape:
         boxes: "tuple[Box, ...]",
         large: "tuple[LargeSet, ...]" = (),
     ) -> None:
-        self.scope = scope
-        self.family = family  # 4, 6, or 0 where both are meant
-        self.guard = guard
-        self.parts = parts
+        self.signature = _shared((scope, family, guard, parts))  # what rules must have in common to share a map
         self.boxes = boxes
         self.large = large  # the sets that the guard names
 
     @property
-    def signature(self) -> "tuple[str, int, str, tuple[int, ...]]":
-        """What rules must have in common to share a map."""
-        return self.scope, self.family, self.guard, self.parts
+    def scope(self) -> str:
+        """Which chains ask."""
+        return self.signature[0]
+
+    @property
+    def family(self) -> int:
+        """4, 6, or 0 where both are meant."""
+        return self.signature[1]
+
+    @property
+    def guard(self) -> str:
+        """What is asked before the map is, "" for nothing."""
+        return self.signature[2]
+
+    @property
+    def parts(self) -> "tuple[int, ...]":
+        """What stands in the key."""
+        return self.signature[3]
+
+
+# Thousands of rules have a few signatures between them. When so many different ones came it starts anew.
+_signatures: "dict[Signature, Signature]" = {}
+MOST_SIGNATURES = 256
+
+
+def _shared(signature: "Signature") -> "Signature":
+    found = _signatures.get(signature)
+    if found is None:
+        if len(_signatures) >= MOST_SIGNATURES:
+            _signatures.clear()
+        found = _signatures[signature] = signature
+    return found
 
 
 class LargeSet:

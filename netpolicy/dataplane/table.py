@@ -10,6 +10,7 @@ from netpolicy.dataplane import labels, names
 from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES, Groups
 from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.dataplane.record import Record
+from netpolicy.dataplane.rows import LabelRows, column
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.shape import FAMILY_WORD, shapes
 
@@ -97,8 +98,8 @@ class Builder:
         self._large: dict[str, KernelSet] = {}
         self._made: tuple[Policy, Table] | None = None
         self._hits: tuple[Mapping[str, int], KernelSet] | None = None
-        # By rule, which is compared by identity: a rule that did not change is the same object.
-        self._shapes: "dict[Rule, tuple[bool, tuple[Shape, ...]]]" = {}
+        # By whether it blocks and by rule, which is compared by identity: one that did not change is the same object.
+        self._shapes: "dict[bool, dict[Rule, tuple[Shape, ...]]]" = {False: {}, True: {}}
         self._devices: "tuple[tuple[str, str], ...]" = ()
 
     def build(
@@ -162,7 +163,7 @@ class Builder:
         last = self._hits
         if last is not None and last[0] is given and last[1].name == name and last[1].size == size:
             return last[1]
-        elements = tuple([(((given[rule], given[rule]),), None, rule) for rule in policy.ranked])
+        elements = LabelRows(column([given[rule] for rule in policy.ranked]), policy.ranked, has_values=False)
         # With a size: of a hash that grows while it is read, entries are told twice or not at all (measured).
         made = KernelSet(name, ("classid",), elements, counter=True, size=size)
         self._hits = (given, made)
@@ -171,18 +172,19 @@ class Builder:
     def _shapes_of(self, entry: "Entry", policy: "Policy") -> "tuple[Shape, ...]":
         if policy.device_names != self._devices:
             self._devices = policy.device_names
-            self._shapes.clear()
-        known = self._shapes.get(entry.rule)
-        if known is not None and known[0] == entry.blocks:
-            return known[1]
-        found = shapes(entry, policy)
-        self._shapes[entry.rule] = (entry.blocks, found)
+            self._shapes = {False: {}, True: {}}
+        known = self._shapes[entry.blocks]
+        found = known.get(entry.rule)
+        if found is None:
+            found = known[entry.rule] = shapes(entry, policy)
         return found
 
     def _forget(self, policy: "Policy") -> None:
-        if len(self._shapes) > 2 * len(policy.entries) + 100:
-            standing = {entry.rule for entry in policy.entries}
-            self._shapes = {rule: self._shapes[rule] for rule in self._shapes if rule in standing}
+        if sum([len(known) for known in self._shapes.values()]) > 2 * len(policy.entries) + 100:
+            for blocks in (False, True):
+                known = self._shapes[blocks]
+                standing = [entry.rule for entry in policy.entries if entry.blocks == blocks]
+                self._shapes[blocks] = {rule: known[rule] for rule in standing}
 
 
 def build(policy: "Policy") -> Table:
@@ -231,8 +233,10 @@ def _came_by(policy: "Policy") -> str:
 
 
 def _verdicts(policy: "Policy", given: "Mapping[str, int]", slot: str, size: int) -> KernelSet:
-    labelled = [(given[entry.rule.name], _leads_to(entry)) for entry in policy.entries]
-    elements = tuple([(((label, label),), to, "") for label, to in labelled])
+    to_class = {number: names.verdict_chain(number) for number in {entry.number for entry in policy.entries}}
+    leads_to = [names.rule_chain(one.rule.name) if one.log else to_class[one.number] for one in policy.entries]
+    given_now = column([given[entry.rule.name] for entry in policy.entries])
+    elements = LabelRows(given_now, tuple(leads_to), has_values=True)
     return KernelSet(f"{VERDICTS}_{slot}", ("classid",), elements, "verdict", size=size)
 
 
@@ -248,10 +252,6 @@ def _large_set(large: "LargeSet") -> KernelSet:
     """Of one field: a tree of its ends, a fifth of the memory of a concatenation (measured), and never changed."""
     address = "ipv4_addr" if large.family == V4 else "ipv6_addr"
     return KernelSet(large.name, (address,), tuple([((found,), None, "") for found in large.ranges]), interval=True)
-
-
-def _leads_to(entry: "Entry") -> str:
-    return names.rule_chain(entry.rule.name) if entry.log else names.verdict_chain(entry.number)
 
 
 def _chain_of(number: int) -> str:

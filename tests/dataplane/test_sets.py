@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from netpolicy.dataplane import packed
+from netpolicy.dataplane import packed, sets
 from netpolicy.dataplane.labels import NONE
 from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.sets import PER_LINE, KernelSet
@@ -119,3 +119,20 @@ def test_loading_the_text_again_keeps_the_elements_and_what_they_counted(table):
         for _ in range(2):
             run("nft", "-f", "-", text=HITS.text())
         assert sorted(link.elements(HITS.name), key=repr) == sorted(before, key=repr)
+
+
+def test_the_text_is_kept_small_and_is_the_same_again():
+    """Every include repeats it: it is not made again, and not held as the megabyte that it is."""
+    many = KernelSet("hits_a", ("classid",), tuple([(((n, n),), None, f"rule_{n}") for n in range(3 * PER_LINE + 1)]))
+    first = many.chunks()
+    assert len(first) == 4 and many.chunks() == first
+    assert len(many._chunks) < len("".join(first)) / 2
+    assert KernelSet("none", ("classid",), ()).chunks() == []
+    empty = KernelSet("none", ("classid",), ())
+    assert empty.chunks() == [] and empty.chunks() == []
+
+
+def test_without_a_packer_the_text_is_kept_as_it_is(monkeypatch):
+    monkeypatch.setattr(sets, "compress", None)
+    one = KernelSet("restore", ("mark",), RESTORE.elements, "verdict")
+    assert one.chunks() == one.chunks() == RESTORE.chunks()

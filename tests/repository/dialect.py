@@ -50,6 +50,7 @@ DIALECT_FILES = (
     "netpolicy/dataplane/policy.py",
     "netpolicy/dataplane/record.py",
     "netpolicy/dataplane/routing.py",
+    "netpolicy/dataplane/rows.py",
     "netpolicy/dataplane/script.py",
     "netpolicy/dataplane/sets.py",
     "netpolicy/dataplane/shape.py",
@@ -66,8 +67,8 @@ DIALECT_FILES = (
 # What MicroPython's standard library also has, and what code without I/O may use of it.
 DIALECT_MAY_IMPORT = {"array", "binascii", "collections", "hashlib", "json", "math", "struct"}
 
-# Tried, with a fallback beside it, because one of the two interpreters has it in C.
-DIALECT_MAY_TRY = {"netpolicy/core/bisection.py": "bisect"}
+# Tried, with a fallback beside it, because one of the two interpreters has it, or has it in C.
+DIALECT_MAY_TRY = {"netpolicy/core/bisection.py": "bisect", "netpolicy/dataplane/sets.py": "zlib"}
 
 # What only the program itself may use: it meets files, a clock and arguments.
 LITE_MAY_IMPORT = {"os", "sys", "time"}
