@@ -29,9 +29,7 @@ def column(numbers: "Sequence[int]") -> "Sequence[int]":
     """The numbers in as little as they need; those of IPv6 stay the objects that they are."""
     if array is None or not numbers or max(numbers) > WORD:
         return tuple(numbers)
-    if array("I").itemsize != 4:  # a machine with other integers: nothing is lost but memory
-        return tuple(numbers)
-    return array("I", numbers)
+    return array("I", numbers)  # 32 bits on every machine that we know
 
 
 class Rows(Elements):
