@@ -4,6 +4,7 @@ Texts in, matchers out. Never resolves a name. Unlike an sni pattern, a bare nam
 and everything under it. Names: RFC 1035 labels, with the underscore that real names have.
 """
 
+from netpolicy.core.name_table import NameTable
 from netpolicy.core.pattern import compile_pattern
 from netpolicy.core.value import ValueProblem
 
@@ -11,7 +12,6 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from netpolicy.core.name_table import NameTable
     from netpolicy.core.pattern import Pattern
 
 SUFFIX = "suffix"  # the name and everything under it
@@ -182,6 +182,8 @@ class DomainSet:
         # Not the first character (no label before it), and not what is longer than any name of a table.
         first = max(1, len(name) - MAX_NAME - 1)
         dot = name.find(".", first) if self.suffix or self.under else -1
+        if isinstance(self.suffix, NameTable) and not self.under:
+            return self.suffix.has_parent(name, dot)
         last = len(name) - self._least
         while 0 <= dot < last:
             parent = name[dot + 1 :]

@@ -36,13 +36,27 @@ class NameTable(Names):
         return self._count
 
     def __contains__(self, name: object) -> bool:
-        return "\n{}\n".format(name) in self._buckets[hash(name) & self._mask] and "\n" not in name  # type: ignore[operator]
+        return f"\n{name}\n" in self._buckets[hash(name) & self._mask] and "\n" not in name  # type: ignore[operator]
 
     def __iter__(self) -> "Iterator[str]":
         for bucket in self._buckets:
             if len(bucket) > 1:
                 for name in bucket[1:-1].split("\n"):
                     yield name
+
+    def has_parent(self, name: str, dot: int) -> bool:
+        """Whether what is behind that dot, or behind one of those after it, is in the table.
+
+        The way of every look-up in a long list, so the calls of two others are written out.
+        """
+        buckets, mask = self._buckets, self._mask
+        last = len(name) - self.least
+        while 0 <= dot < last:
+            parent = name[dot + 1 :]
+            if f"\n{parent}\n" in buckets[hash(parent) & mask] and "\n" not in parent:
+                return True
+            dot = name.find(".", dot + 1)
+        return False
 
     @property
     def memory(self) -> int:

@@ -100,6 +100,11 @@ def parse(text: str) -> Listing | None:
     return _read(text, _collect)
 
 
+def parse_ours(text: str) -> Listing | None:
+    """Our table in the output of `nft -t -j list ruleset inet`; None where it is not there."""
+    return _read(text, lambda objects: _collect(_of_table(objects, names.TABLE)))
+
+
 def version(text: str) -> tuple[int, int, int] | None:
     """Which nft printed this JSON, None where it does not say."""
     found = _VERSION.match(text)
@@ -137,6 +142,13 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
         place = _BETWEEN.match(text, position)
     if place is None:
         raise ValueError("not a document of nft")
+
+
+def _of_table(objects: Iterable[dict[str, Any]], name: str) -> Iterator[dict[str, Any]]:
+    for item in objects:
+        for kind, value in item.items():
+            if value.get("name" if kind == "table" else "table") == name:
+                yield item
 
 
 def _collect(objects: Iterable[dict[str, Any]]) -> Listing | None:

@@ -13,6 +13,7 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from netpolicy.dataplane.policy import Policy
     from netpolicy.dataplane.routing import Routing
+    from netpolicy.dataplane.sets import KernelSet
     from netpolicy.dataplane.state import Route, RoutingRule
 
 TABLE = f"{names.FAMILY} {names.TABLE}"
@@ -81,9 +82,22 @@ def _word(device: str) -> str:
     return device
 
 
-def full_text(table: Table) -> str:
-    """The whole table, for an empty kernel, a rehearsal, or the fw4 include. Loading it twice changes nothing."""
-    return _text(table, [one.text() for one in table.sets])
+# Lists with more elements stand empty in the text for the boot: nft needs about 1 900 bytes for each, 187 MB for
+# 100 000 (measured), which a router does not have. The daemon fills them as soon as it runs, over netlink.
+MOST_AT_BOOT = 4096
+
+
+def full_text(table: Table, most: int = 0) -> str:
+    """The whole table, for an empty kernel or the fw4 include. Loading it twice changes nothing.
+
+    `most`: lists with more elements stand empty in it; 0: none does.
+    """
+    return _text(table, [one.text() if holds_text(one, most) else f"add {one.declaration}\n" for one in table.sets])
+
+
+def holds_text(one: "KernelSet", most: int) -> bool:
+    """Whether such a text holds the elements of the set: always, but for long lists."""
+    return not (most and one.is_list and len(one.elements) > most)
 
 
 def structure_text(table: Table) -> str:

@@ -17,9 +17,34 @@ if TYPE_CHECKING:
 
     Part = tuple[int, int]  # low and high
     Element = tuple[tuple[Part, ...], int | str | None, str]  # key, value, comment
+    Elements = Sequence[Element]
+else:
+    Elements = object
 
 # Elements in one command of a text.
 PER_LINE = 200
+
+# The text of a longer list is not kept: it would take more memory than the list.
+KEPT_TEXT = 4096
+
+
+class RangeElements(Elements):
+    """Ranges of one field as elements, made when they are asked for: a long list is kept once, as its ranges."""
+
+    __slots__ = ("ranges",)
+
+    def __init__(self, ranges: "Sequence[Part]") -> None:
+        self.ranges = ranges
+
+    def __len__(self) -> int:
+        return len(self.ranges)
+
+    def __iter__(self) -> "Iterator[Element]":
+        for pair in self.ranges:
+            yield (pair,), None, ""
+
+    def __getitem__(self, at):  # type: ignore[no-untyped-def]
+        return (self.ranges[at],), None, ""
 
 
 class KernelSet:
@@ -51,6 +76,11 @@ class KernelSet:
         self._chunks: list[str] | bytes | None = None  # packed where there is something to pack it with
 
     @property
+    def is_list(self) -> bool:
+        """Whether it holds addresses of a list: intervals of one field, without values."""
+        return self.interval and len(self.types) == 1 and not self.data
+
+    @property
     def declaration(self) -> str:
         """What nft wants after `add`, for example "map inet netpolicy verdicts { type classid : verdict; }"."""
         kind = "map" if self.data else "set"
@@ -67,19 +97,26 @@ class KernelSet:
         return "\n".join(lines) + "\n"
 
     def chunks(self) -> "list[str]":
-        """The elements as nft reads them, some per line; made once, because every include repeats all of them."""
+        """The elements as nft reads them, some per line; made once where an include repeats them."""
         if self._chunks is None:
-            found = [self._chunk(start) for start in range(0, len(self.elements), PER_LINE)]
-            self._chunks = found if compress is None else compress("\n".join(found).encode(), 1)
+            found = list(self._made_chunks())
+            if not self.is_list or len(self.elements) <= KEPT_TEXT:
+                self._chunks = found if compress is None else compress("\n".join(found).encode(), 1)
             return found
         if not isinstance(self._chunks, bytes):
             return self._chunks
         text = decompress(self._chunks).decode()
         return text.split("\n") if text else []
 
-    def _chunk(self, start: int) -> str:
-        end = min(start + PER_LINE, len(self.elements))
-        return ", ".join([self.element_text(self.elements[place]) for place in range(start, end)])
+    def _made_chunks(self) -> "Iterator[str]":
+        part: list[str] = []
+        for element in self.elements:
+            part.append(self.element_text(element))
+            if len(part) == PER_LINE:
+                yield ", ".join(part)
+                part = []
+        if part:
+            yield ", ".join(part)
 
     def element_text(self, element: "Element") -> str:
         """One element as nft reads it."""

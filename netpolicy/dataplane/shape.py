@@ -4,10 +4,14 @@ Every field arrives as disjoint ranges or as words, so negation is already worke
 where the engine and nft could differ. Syntax of guards and keys: nft(8), 1.0.6 and later.
 """
 
+import binascii
+import hashlib
+
 from netpolicy.core.address import BITS, V4, V6, format_range
 from netpolicy.core.field import Addresses, Numbers, Words
 from netpolicy.core.model import ROUTER_ITSELF
 from netpolicy.core.packet import PORT_PROTOCOLS
+from netpolicy.core.range_table import compact
 from netpolicy.core.ranges import intersect, merge, subtract
 from netpolicy.dataplane import names
 
@@ -110,8 +114,15 @@ class LargeSet:
 
     def __init__(self, family: int, ranges: "Ranges") -> None:
         self.family = family
-        self.ranges = ranges
-        self.name = names.content_name(f"l{family}", repr(ranges))
+        self.ranges = compact(family, ranges)
+        self.name = names.content_name(f"l{family}", _digest(ranges))
+
+
+def _digest(ranges: "Ranges") -> str:
+    found = hashlib.sha256()
+    for low, high in ranges:
+        found.update(f"{low:x}-{high:x},".encode())
+    return binascii.hexlify(found.digest()).decode()
 
 
 def shapes(entry: "Entry", policy: "Policy") -> "tuple[Shape, ...]":
@@ -318,6 +329,13 @@ def _spans(ranges: "Ranges") -> "list[str]":
     return [str(low) if low == high else f"{low}-{high}" for low, high in ranges]
 
 
+def _code_points(ranges: "Ranges") -> "list[str]":
+    """One range, or every value: in a set with ranges nft 1.1.3 and 1.1.7 look for other values of `ip6 dscp`."""
+    if len(ranges) == 1:
+        return _spans(ranges)
+    return [str(value) for low, high in ranges for value in range(low, high + 1)]
+
+
 def _devices(field: "Field", policy: "Policy") -> "str | None":
     """Equality with one of the devices, "" for any; None when no incoming packet can show one."""
     assert isinstance(field, Words)
@@ -329,13 +347,6 @@ def _devices(field: "Field", policy: "Policy") -> "str | None":
     unwanted = spell(field.unwanted)
     if field.wanted:
         wanted = [word for word in spell(field.wanted) if word not in unwanted]
-def _code_points(ranges: "Ranges") -> "list[str]":
-    """One range, or every value: in a set with ranges nft 1.1.3 and 1.1.7 look for other values of `ip6 dscp`."""
-    if len(ranges) == 1:
-        return _spans(ranges)
-    return [str(value) for low, high in ranges for value in range(low, high + 1)]
-
-
         return f"iifname {_set(wanted)}" if wanted else None
     return f"iifname != {_set(unwanted)}" if unwanted else ""
 

@@ -11,7 +11,7 @@ from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SC
 from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.dataplane.record import Record
 from netpolicy.dataplane.rows import LabelRows, column
-from netpolicy.dataplane.sets import KernelSet
+from netpolicy.dataplane.sets import KernelSet, RangeElements
 from netpolicy.dataplane.shape import FAMILY_WORD, shapes
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -251,7 +251,7 @@ def room_for(count: int) -> int:
 def _large_set(large: "LargeSet") -> KernelSet:
     """Of one field: a tree of its ends, a fifth of the memory of a concatenation (measured), and never changed."""
     address = "ipv4_addr" if large.family == V4 else "ipv6_addr"
-    return KernelSet(large.name, (address,), tuple([((found,), None, "") for found in large.ranges]), interval=True)
+    return KernelSet(large.name, (address,), RangeElements(large.ranges), interval=True)
 
 
 def _chain_of(number: int) -> str:

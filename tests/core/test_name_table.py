@@ -29,6 +29,14 @@ def test_it_holds_exactly_what_a_set_holds(names: list[str], asked: list[str]) -
     assert [name in table for name in asked + names] == [name in set(names) for name in asked + names]
 
 
+@given(st.lists(PLAIN, max_size=60), NAMES)
+def test_it_finds_what_is_behind_a_dot(names: list[str], asked: str) -> None:
+    dots = [place for place, letter in enumerate(asked) if letter == "."]
+    for number, dot in enumerate(dots):
+        behind = [asked[place + 1 :] for place in dots[number:]]
+        assert table_of(names).has_parent(asked, dot) == any(name in set(names) for name in behind)
+
+
 @given(st.lists(PLAIN, max_size=120), st.sets(st.sampled_from("abc.-1")))
 def test_what_is_dropped_is_gone_and_nothing_else(names: list[str], letters: set[str]) -> None:
     table = table_of(names)

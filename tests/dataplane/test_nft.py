@@ -59,6 +59,22 @@ async def test_a_refused_text_changes_nothing_and_says_why():
     assert await Nft().list_table() is None
 
 
+async def test_our_table_is_listed_alone_whatever_others_have():
+    run(
+        "nft",
+        "-f",
+        "-",
+        text="add table inet other\nadd chain inet other np_schema\nadd set inet other s { type mark; }",
+    )
+    assert await Nft().list_table() is None
+    await Nft().load(TEXT)
+    alone = await Nft().list_table()
+    assert alone is not None and alone.is_ours
+    assert "np_schema" not in alone.chains and "s" not in alone.sets
+    run("nft", "add table inet sleeping { flags dormant; }")  # nft 1.0.6 prints that as JSON that ends in the middle
+    assert await Nft().list_table() == alone
+
+
 async def test_a_check_loads_nothing():
     await Nft().check(TEXT)
     assert run("nft", "list", "ruleset") == ""

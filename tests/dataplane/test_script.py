@@ -58,6 +58,19 @@ def test_the_structure_is_the_text_without_elements():
     assert sum(line.startswith("add element") for line in lines) == len(build(POLICY).sets)
 
 
+def test_long_lists_stand_empty_in_the_text_for_the_boot_and_nothing_else_does():
+    named = Entry(rule("long", dest_addr=" ".join(f"10.0.{number}.0/25" for number in range(256)) + " 192.0.2.1"), 2)
+    table = build(policy(named, *[Entry(rule(f"r{port}", dest_port=str(port)), 2) for port in range(300)]))
+    (long,) = [one for one in table.sets if one.is_list]
+    lines = full_text(table).splitlines()
+    assert len(long.elements) == 257
+    assert full_text(table, 257).splitlines() == lines, "as many as that are still in it"
+    left = [line for line in lines if not line.startswith(f"add element inet netpolicy {long.name} ")]
+    assert full_text(table, 256).splitlines() == left
+    assert f"add {long.declaration}" in left and len(left) < len(lines)
+    assert any(f"@{long.name} " in line for line in left)
+
+
 def test_ip_lines_are_complete_and_in_an_order_that_works():
     assert ip_batch(ROUTING, 4) == (
         "rule flush protocol 78",

@@ -9,7 +9,7 @@ import pytest
 from netpolicy.dataplane import packed, sets
 from netpolicy.dataplane.labels import NONE
 from netpolicy.dataplane.nft_link import NftLink
-from netpolicy.dataplane.sets import PER_LINE, KernelSet
+from netpolicy.dataplane.sets import PER_LINE, KernelSet, RangeElements
 from tests.netns import needs_root, private_netns, run
 
 HITS = KernelSet("hits_a", ("classid",), (((((5, 5),)), None, "video"), (((9, 9),), None, "Mail")), counter=True,
@@ -63,6 +63,21 @@ def test_a_command_holds_a_limited_number_of_elements():
         "verdicts_a", ("classid",), tuple((((n, n),), "v_01", "") for n in range(2 * PER_LINE + 1)), "verdict"
     )
     assert [line.count(" : ") for line in many.text().splitlines()] == [1, PER_LINE, PER_LINE, 1]
+
+
+def test_the_elements_of_a_list_are_made_from_its_ranges():
+    ranges = tuple((3 * number, 3 * number + 1) for number in range(5000))
+    plain = KernelSet("l4_x", ("ipv4_addr",), tuple(((pair,), None, "") for pair in ranges), interval=True)
+    found = KernelSet("l4_x", ("ipv4_addr",), RangeElements(ranges), interval=True)
+    assert (len(found.elements), tuple(found.elements)) == (5000, plain.elements)
+    assert found.elements[4999] == plain.elements[4999]
+    assert found.text() == plain.text()
+    assert found._chunks is None, "a long text is not kept"
+    assert [element.key for element in packed.pack(found)] == [element.key for element in packed.pack(plain)]
+
+
+def test_a_list_is_a_set_of_intervals_of_one_field():
+    assert [one.name for one in ALL if one.is_list] == ["l4_x", "l6_x"]
 
 
 def test_a_set_without_elements_is_only_declared():
