@@ -7,8 +7,8 @@ after what they hold where packets must never see them half changed. Syntax: nft
 from netpolicy.dataplane.shape import part_text
 
 try:
-    from zlib import compress, decompress
-except ImportError:  # MicroPython prints a table once, and ends
+    from zlib import Z_BEST_SPEED, compress, decompress
+except ImportError:  # MicroPython, whose zlib takes other arguments: it prints a table once, and ends
     compress = decompress = None  # type: ignore[assignment]
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -101,7 +101,7 @@ class KernelSet:
         if self._chunks is None:
             found = list(self._made_chunks())
             if not self.is_list or len(self.elements) <= KEPT_TEXT:
-                self._chunks = found if compress is None else compress("\n".join(found).encode(), 1)
+                self._chunks = found if compress is None else compress("\n".join(found).encode(), Z_BEST_SPEED)
             return found
         if not isinstance(self._chunks, bytes):
             return self._chunks
