@@ -80,8 +80,29 @@ class Numbers(Field):
         return isinstance(fact, int) and contains(self.ranges, fact)
 
 
+class ByFamily:
+    """The disjoint ranges of both families, read as `found[4]` and `found[6]`: a fifth of the memory of a dict."""
+
+    __slots__ = ("_four", "_six")
+
+    def __init__(self, four: "Ranges", six: "Ranges") -> None:
+        self._four = four
+        self._six = six
+
+    def __getitem__(self, family: int) -> "Ranges":
+        return self._four if family == V4 else self._six
+
+    def values(self) -> "tuple[Ranges, Ranges]":
+        """Those of IPv4, those of IPv6."""
+        return self._four, self._six
+
+    def items(self) -> "tuple[tuple[int, Ranges], ...]":
+        """The same with their families."""
+        return (V4, self._four), (V6, self._six)
+
+
 class Addresses(Field):
-    """Addresses of both families: `ranges` maps 4 and 6 to disjoint ranges.
+    """Addresses of both families: `ranges` has disjoint ranges for 4 and for 6.
 
     Those of a long list are kept once, however many fields name it.
     """
@@ -98,11 +119,12 @@ class Addresses(Field):
             canonical.append(_signed(negated, (unwanted if negated else wanted).take(text, lists)))
             everything = everything and negated
         super().__init__(name, tuple(canonical))
-        self.ranges: dict[int, Ranges] = {}
+        found = []
         for family in (V4, V6):
-            start = EVERY_ADDRESS[family] if everything else wanted.ranges(family)
+            start: Ranges = EVERY_ADDRESS[family] if everything else wanted.ranges(family)
             holes = unwanted.ranges(family)
-            self.ranges[family] = compact(family, remaining(start, holes)) if holes else start
+            found.append(compact(family, remaining(start, holes)) if holes else start)
+        self.ranges = ByFamily(found[0], found[1])
 
     def matches(self, fact: object) -> bool:
         return isinstance(fact, tuple) and contains(self.ranges[fact[0]], fact[1])
@@ -207,7 +229,7 @@ class Names(Field):
 class Domains(Field):
     """Names behind an address, learned from DNS or seen in a handshake."""
 
-    __slots__ = ("has_wanted", "unwanted", "wanted")
+    __slots__ = ("_has_unwanted", "has_wanted", "unwanted", "wanted")
 
     def __init__(self, name: str, values: tuple[str, ...], lists: Lists = NO_LISTS) -> None:
         own: dict[bool, list[DomainPattern]] = {False: [], True: []}
@@ -225,14 +247,21 @@ class Domains(Field):
                 canonical.append(_signed(negated, pattern.text))
         super().__init__(name, tuple(canonical))
         self.has_wanted = bool(own[False] or named[False])
-        self.wanted = DomainSet(tuple(own[False]), tuple(named[False]))
-        self.unwanted = DomainSet(tuple(own[True]), tuple(named[True]))
+        self.wanted = _one_set(own[False], named[False])
+        self.unwanted = _one_set(own[True], named[True])
+        self._has_unwanted = bool(own[True] or named[True])
 
     def matches(self, fact: object) -> bool:
         if not isinstance(fact, str):
             return False
         seen = normalise_name(fact)
-        return not self.unwanted.matches(seen) and (not self.has_wanted or self.wanted.matches(seen))
+        if self._has_unwanted and self.unwanted.matches(seen):
+            return False
+        return not self.has_wanted or self.wanted.matches(seen)
+
+
+def _one_set(patterns: "list[DomainPattern]", lists: "list[DomainSet]") -> DomainSet:
+    return lists[0] if len(lists) == 1 and not patterns else DomainSet(tuple(patterns), tuple(lists))
 
 
 class Comparator(Field):

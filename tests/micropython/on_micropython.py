@@ -11,7 +11,10 @@ from netpolicy.core.evaluate import World, decide
 from netpolicy.core.facts import parse_facts
 from netpolicy.core.field import parse_field
 from netpolicy.core.health import DEGRADED, NORMAL, step
+from netpolicy.core.list_budget import SMALL
+from netpolicy.core.list_content import Gathering
 from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Settings
+from netpolicy.core.name_table import NameTable
 from netpolicy.core.named_list import Lists, NamedList
 from netpolicy.core.packet import parse_dscp, parse_mac, parse_port_range, parse_protocol
 from netpolicy.core.pattern import compile_pattern
@@ -130,6 +133,29 @@ def hours() -> None:
     say("days", format_days(parse_days(("sat,mon-wed", "fri-sun"))), told(parse_days, ("noday",)))
 
 
+def content() -> None:
+    """Lists, merged while they are read, above and below where tables begin."""
+    gathering = Gathering()
+    for number in range(600):
+        gathering.take(f"10.{number >> 8}.{number & 255}.0/25")
+        gathering.take(f"2001:db8:{number:x}::/64")
+        gathering.take_plain(f"n{number % 300}.example")
+    for entry in ("10.0.0.128/25", "x.n1.example", "=n2.example", "*.Other.Example", "keyword:track", "2001:db8::1"):
+        say("entry", entry, gathering.take(entry))
+    found = gathering.finish()
+    for family in (4, 6):
+        ranges = found.ranges[family]
+        say("ranges", family, len(ranges), ranges[0], ranges[len(ranges) - 1], len(tuple(ranges)))
+    for name in ("n299.example", "n300.example", "a.n1.example", "other.example", "a.other.example", "tracks.org"):
+        say("named", name, found.names.matches(name))
+    say("counts", found.count_addresses(), found.count_names(), found.memory, found.kernel, found.excess(SMALL))
+    table = NameTable()
+    for number in range(3000):
+        table.add(f"n{number}.example")
+    table.drop(lambda name: name[1] == "7")
+    say("table", len(table), sorted(table)[:3], "n2999.example" in table, "n7.example" in table, table.least)
+
+
 def rule(name: str, priority: int, fields: "dict[str, str]", action: Action, lists: Lists) -> Rule:
     parsed = [parse_field(key, tuple(fields[key].split(" ")), lists) for key in sorted(fields)]
     return Rule(name, priority, tuple(parsed), action)
@@ -186,5 +212,5 @@ def decisions() -> None:
     assert step(NORMAL, 121, None) == DEGRADED
 
 
-for part in (addresses, names, words, hours, decisions):
+for part in (addresses, names, words, hours, content, decisions):
     part()
