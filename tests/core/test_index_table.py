@@ -5,12 +5,15 @@ import random
 import pytest
 
 from netpolicy.core import index_table
+from netpolicy.core.facts import Facts
 from netpolicy.core.field import parse_field
 from netpolicy.core.index import build
 from netpolicy.core.index_column import Groups, ranks_of
 from netpolicy.core.index_table import Filling, Tables
 from netpolicy.core.model import Action, Rule, Ruleset
 from netpolicy.core.named_list import Lists, NamedList
+from netpolicy.core.range_table import RangeTable
+from tests.core.gathered import gathered
 from tests.core.index_agreement import Packets, difference
 
 
@@ -83,6 +86,20 @@ def test_a_long_list_of_addresses_is_asked_where_it_is(monkeypatch: pytest.Monke
     packets = Packets(ruleset.rules)
     for number in range(300):
         assert difference(index.view(), packets.draw(random.Random(number))) == ""
+
+
+def test_a_list_that_is_kept_as_a_table_of_ranges_is_asked_at_its_borders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_table, "MAX_INDEXED", 3)
+    held = gathered(*[f"{net}.{number}.0.0/17" for net in (11, 12) for number in range(256)], "2001:db8::/32")
+    lists = Lists((NamedList("long", file="long", read=held),))
+    field = parse_field("dest_addr", ("@long",), lists)
+    assert isinstance(held.ranges[4], RangeTable) and field.ranges[4] is held.ranges[4]
+    view = build(Ruleset((Rule("r", 0, (field,), Action("block", "drop")),))).view()
+    for low, high in (held.ranges[4][0], held.ranges[4][300], held.ranges[4][511]):
+        for number in (low - 1, low, low + 9, high, high + 1):
+            facts = Facts()
+            facts.dest_addr = (4, number)
+            assert (view.find(facts) is not None) == (low <= number <= high), number
 
 
 def test_many_networks_get_pages(monkeypatch: pytest.MonkeyPatch) -> None:

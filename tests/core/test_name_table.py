@@ -52,6 +52,7 @@ def test_lines_of_a_bucket_are_no_name() -> None:
     table.add("c.d")
     assert len(table._buckets) == 1, "they are neighbours"
     assert "a.b\nc.d" not in table
+    assert not table.has_parent("x.a.b\nc.d", 1)
     assert "" not in table
     assert "a.b" in table
 
