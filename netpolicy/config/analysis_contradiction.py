@@ -13,7 +13,7 @@ from netpolicy.config.diagnostic import Findings
 from netpolicy.config.lint import never_matches
 from netpolicy.core.address import V4, V6
 from netpolicy.core.evaluate import gate
-from netpolicy.core.field import Comparator, Field, Numbers, Words
+from netpolicy.core.field import Addresses, Comparator, Field, Numbers, Words
 from netpolicy.core.health import STATES
 from netpolicy.core.model import ROUTER_ITSELF, Rule, Ruleset
 from netpolicy.core.packet import PROTOCOLS
@@ -90,8 +90,7 @@ def _admits(rule: Rule, family: int) -> bool:
     for field in rule.fields:
         if field.name == "family" and not field.matches(family):
             return False
-        ranges = getattr(field, "ranges", None)
-        if isinstance(ranges, dict) and not ranges[family]:
+        if isinstance(field, Addresses) and not field.ranges[family]:
             return False
     return True
 

@@ -8,6 +8,7 @@ from netpolicy.core.field import (
     FIELD_ORDER,
     FIELDS,
     PACKET_FIELDS,
+    Addresses,
     Numbers,
     format_fact,
     name_matches,
@@ -204,3 +205,11 @@ def test_the_tables_of_fields_agree():
     assert set(PACKET_FIELDS) < set(FIELDS)
     assert format_fact("dest_addr", (4, 1)) == "0.0.0.1"
     assert [format_fact("proto", 6), format_fact("proto", 200), format_fact("family", 6)] == ["tcp", "200", "ipv6"]
+
+
+def test_ranges_are_read_by_family() -> None:
+    found = parse_field("dest_addr", ("192.0.2.0/31", "2001:db8::1"))
+    assert isinstance(found, Addresses)
+    assert found.ranges[4] == ((0xC0000200, 0xC0000201),) and len(found.ranges[6]) == 1
+    assert dict(found.ranges.items()) == {4: found.ranges[4], 6: found.ranges[6]}
+    assert found.ranges.values() == (found.ranges[4], found.ranges[6])
