@@ -33,6 +33,9 @@ ENOENT, ESRCH, EEXIST, ENODEV = 2, 3, 17, 19
 GONE = (ENOENT, ESRCH, ENODEV)
 
 
+EMPTY = packed.digest(())
+
+
 class ApplyError(Exception):
     """The kernel was not changed to the plan; the text says at which step and why, and what is in force."""
 
@@ -60,7 +63,8 @@ class Plan:
     @property
     def digest(self) -> str:
         """Names this plan: the same differences to the same table have the same digest."""
-        text = "\n".join(self.changes) + script.full_text(self.table)
+        # The names of long lists stand for what they hold.
+        text = "\n".join(self.changes) + script.full_text(self.table, script.MOST_AT_BOOT)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -158,7 +162,7 @@ class Kernel:
 
     def include_text(self, plan: Plan) -> str:
         """The table in force as a text that a firewall restart can load: it changes nothing when loaded again."""
-        return script.full_text(plan.table)
+        return script.full_text(plan.table, script.MOST_AT_BOOT)
 
     async def counters(self) -> dict[str, tuple[int, int]]:
         """Packets and bytes of first packets, by rule. Empty without our table. Raises NftError."""
@@ -189,7 +193,7 @@ class Kernel:
         digests: dict[str, bytes] = {}
         for name in sorted(structure.sets):
             if "interval" in structure.sets[name]:
-                digests[name] = packed.digest(link.elements(name))
+                digests[name] = link.folded(name, packed.digest)
             else:
                 contents[name] = packed.contents(link.elements(name))
         return Loaded(structure, contents, digests)
@@ -247,10 +251,12 @@ class Kernel:
         found = listing.difference(wanted, loaded.structure)
         if found.rebuild:
             return found
-        elements = await asyncio.to_thread(self._element_changes, table, loaded, found.missing_sets)
+        # As after a boot: the firewall's include declares long lists and leaves them to us.
+        empty = tuple([one.name for one in table.sets if one.is_list and loaded.digests.get(one.name) == EMPTY])
+        elements = await asyncio.to_thread(self._element_changes, table, loaded, (*found.missing_sets, *empty))
         if "restore" in elements and elements["restore"].replace:
             return staging.Difference(rebuild=True)  # a class means something else: after another mark mask only
-        return replace(found, elements=elements)
+        return replace(found, elements=elements, empty_lists=empty)
 
     def _element_changes(self, table: Table, loaded: Loaded, missing: Iterable[str]) -> dict[str, ElementChange]:
         if loaded.written is table:
@@ -327,7 +333,10 @@ class Kernel:
         known, self._known = self._known, None
         if plan.nft.rebuild:
             # In one transaction, so that a kill switch holds meanwhile; large lists then cost memory once.
-            await self._nft.load(script.rebuild_text(plan.table))
+            await self._nft.load(script.rebuild_text(plan.table, script.MOST_AT_BOOT))
+            for one in plan.table.sets:
+                if not script.holds_text(one, script.MOST_AT_BOOT):
+                    await asyncio.to_thread(self._fill, one, {})
             return
         generation = await asyncio.to_thread(self._open_link().generation)
         self._commits, loads = 0, self._loads
@@ -368,7 +377,7 @@ class Kernel:
             if any(name.startswith(HITS) for name in (*plan.nft.missing_sets, *plan.nft.elements)):
                 counters = await asyncio.to_thread(self._read_counters)
             for one in plan.table.sets:
-                if one.name in plan.nft.missing_sets:
+                if one.name in plan.nft.missing_sets or one.name in plan.nft.empty_lists:
                     await asyncio.to_thread(self._fill, one, counters)
             await self._commit(staging.additions(plan.nft, counters))
             await self._load(staging.hook_text(plan.table, plan.nft))

@@ -159,6 +159,31 @@ class NftLink:
                 return found
         raise NftError(f"list elements of {set_name} in table {self.table}: the kernel tells some twice; try again")
 
+    def folded(self, set_name: str, fold: Callable[[Iterator[Element]], Read]) -> Read:
+        """What `fold` makes of all elements of one moment, one after the other: for lists too long to be kept."""
+        body = messages.ask_elements(self.table, set_name)
+        what = f"read elements of {set_name}"
+        for _ in range(DUMP_TRIES):
+            before = self.generation()
+            made = fold(self._streamed(what, body))
+            if self.generation() == before:
+                return made
+        raise NftError(f"{what} in table {self.table}: the ruleset changed during every attempt; try again later")
+
+    def _streamed(self, what: str, body: bytes) -> Iterator[Element]:
+        ended = False
+        try:
+            for answers, _ in self._open_reader().dump_batches(what, messages.GET_ELEMENTS, body):
+                yield from messages.elements(answers)
+            ended = True
+        except Malformed as error:
+            raise self._unreadable(what, error) from None
+        except NetlinkError as error:
+            raise self._reading_failed(what, error) from None
+        finally:
+            if not ended:  # the reader still has the rest of the answer
+                self._drop_reader()
+
     def element(self, set_name: str, key: bytes, key_end: bytes | None = None) -> Element | None:
         """The element that a packet with this key would meet, None where there is none."""
         body = messages.ask_element(self.table, set_name, Element(key, key_end))

@@ -113,9 +113,9 @@ def _text(table: Table, sets: "list[str]") -> str:
     return "".join(lines)
 
 
-def rebuild_text(table: Table) -> str:
+def rebuild_text(table: Table, most: int = 0) -> str:
     """Delete and load in one transaction: loses counters, and a few packets pass unmarked meanwhile."""
-    return removal_text() + full_text(table)
+    return removal_text() + full_text(table, most)
 
 
 def removal_text() -> str:

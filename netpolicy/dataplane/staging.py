@@ -27,6 +27,7 @@ class Difference:
     changed_chains: tuple[str, ...] = ()
     stale_chains: tuple[str, ...] = ()
     elements: Mapping[str, ElementChange] = field(default_factory=dict)  # of sets that are and stay
+    empty_lists: tuple[str, ...] = ()  # sets that are and stay, and hold nothing yet
 
     @property
     def is_empty(self) -> bool:
@@ -46,6 +47,7 @@ class Difference:
         for name, change in self.elements.items():
             parts = ((len(change.add), "+"), (change.replaced, "~"), (len(change.delete), "-"))
             lines += [f"{sign} {count} in {name}" for count, sign in parts if count]
+        lines += [f"+ all in {name}" for name in self.empty_lists]
         return tuple(lines)
 
 
