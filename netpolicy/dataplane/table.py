@@ -99,7 +99,8 @@ class Builder:
         self._made: tuple[Policy, Table] | None = None
         self._hits: tuple[Mapping[str, int], KernelSet] | None = None
         # By whether it blocks and by rule, which is compared by identity: one that did not change is the same object.
-        self._shapes: "dict[bool, dict[Rule, tuple[Shape, ...]]]" = {False: {}, True: {}}
+        # Most rules have one shape, which stands there without a tuple around it.
+        self._shapes: "dict[bool, dict[Rule, Shape | tuple[Shape, ...]]]" = {False: {}, True: {}}
         self._devices: "tuple[tuple[str, str], ...]" = ()
 
     def build(
@@ -176,8 +177,9 @@ class Builder:
         known = self._shapes[entry.blocks]
         found = known.get(entry.rule)
         if found is None:
-            found = known[entry.rule] = shapes(entry, policy)
-        return found
+            made = shapes(entry, policy)
+            known[entry.rule] = found = made[0] if len(made) == 1 else made
+        return found if isinstance(found, tuple) else (found,)
 
     def _forget(self, policy: "Policy") -> None:
         if sum([len(known) for known in self._shapes.values()]) > 2 * len(policy.entries) + 100:
