@@ -52,6 +52,21 @@ def shape() -> list[str]:
 # -- life ----------------------------------------------------------------------------------------
 
 
+def test_a_resting_daemon_is_small_before_and_after_reloads(daemon):
+    """23 MB where this was written. The ceiling is for what doubles it: pyroute2, OpenSSL, the garbage of reading."""
+    assert daemon.process
+
+    def resident() -> int:
+        status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+    first = resident()
+    for _ in range(20):
+        daemon.call("reload")
+    assert first < 40_000 and resident() < first + 8_000  # kB
+    assert not Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().strip()
+
+
 def test_it_enforces_answers_and_leaves_nothing_behind(tmp_path):
     before = everything()
     with netpolicyd(tmp_path, CONFIG) as daemon:
