@@ -217,7 +217,7 @@ class Daemon:
         return self._logical
 
     def _publish(self, name: str, data: Mapping[str, object]) -> None:
-        if name == "netpolicy.apply":
+        if name in ("netpolicy.apply", "netpolicy.config"):
             self._rest_later()
         if not self._bus.connected:
             return

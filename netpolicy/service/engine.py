@@ -136,7 +136,7 @@ class Engine:
         """Reads the file and takes it over, unless it is bad. Returns the error or ""."""
         # One after the other, so that the file read last is the one taken last.
         async with self._one_reader:
-            return self.take(await self.loader.load(self.places.config))
+            return self.take(await self.loader.load(self.places.config, self.ruleset))
 
     def take(self, fresh: Loaded) -> str:
         """Takes a configuration over, unless it is bad: then the one in force stays. Returns the error or ""."""

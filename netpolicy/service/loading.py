@@ -13,7 +13,7 @@ import os
 import signal
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from netpolicy.config.assemble import Loaded
 from netpolicy.config.diagnostic import ERROR, Diagnostic
@@ -42,15 +42,18 @@ class Loader:
         self._children: set[int] = set()
         self._is_ending = False
 
-    async def load(self, path: str) -> Loaded:
-        """As config.load.load. A child that does not come to its end makes a fatal result that says so."""
+    async def load(self, path: str, before: Ruleset | None = None) -> Loaded:
+        """As config.load.load. A child that does not come to its end makes a fatal result that says so.
+
+        Rules that say the same as in `before` are those: what did not change costs no memory to read.
+        """
         try:
-            pid, pipe = self._fork(path)
+            pid, pipe = self._fork(path, before)
         except OSError:  # no memory or no process left for it: it costs more memory here, and works
             return await asyncio.to_thread(self._read, path)
         self._children.add(pid)
         why = ""
-        taking = _Taking(pipe)
+        taking = _Taking(pipe, before)
         try:
             await asyncio.wait_for(taking.run(), self._limit)
         except asyncio.TimeoutError:
@@ -69,20 +72,20 @@ class Loader:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _fork(self, path: str) -> tuple[int, int]:
+    def _fork(self, path: str, before: Ruleset | None) -> tuple[int, int]:
         """The child's number and the end of the pipe to read from. Raises OSError."""
         reading, writing = os.pipe()
         try:
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
             try:
                 with warnings.catch_warnings():
                     # Of threads that may hold a lock: what the child does takes none of theirs.
                     warnings.simplefilter("ignore", DeprecationWarning)
                     pid = os.fork()
                 if pid == 0:
-                    _be_a_child(writing, self._read, path, self._limit)
+                    _be_a_child(writing, lambda: pack(self._read(path), before), self._limit)
             finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         except OSError:
             os.close(reading)
             raise
@@ -111,7 +114,8 @@ class Loader:
 class _Taking:
     """The parent's end of the pipe."""
 
-    def __init__(self, pipe: int) -> None:
+    def __init__(self, pipe: int, before: Ruleset | None) -> None:
+        self._before = before
         self.loaded: Loaded | None = None
         self.fault = ""
         self._file = os.fdopen(pipe, "rb", 0)
@@ -122,7 +126,7 @@ class _Taking:
         loop = asyncio.get_running_loop()
         stream = asyncio.StreamReader()
         self._transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), self._file)
-        unpacking = Unpacking()
+        unpacking = Unpacking(self._before)
         # In the middle of so many new objects a collection holds the loop, and finds nothing.
         gc.collect(1)
         gc.disable()
@@ -148,12 +152,14 @@ class _Taking:
             self._file.close()
 
 
-def _be_a_child(pipe: int, read: Callable[[str], Loaded], path: str, limit: float) -> None:
+def _be_a_child(pipe: int, pieces: Callable[[], Iterable[bytes]], limit: float) -> None:
     """Never returns. Nothing of the daemon may be used here but memory."""
     status = 1
     try:
         _let_go(pipe, limit)
-        _tell(pipe, read, path)
+        for piece in pieces():
+            _write(pipe, LENGTH.pack(len(piece)) + piece)
+        _write(pipe, LENGTH.pack(0))
         status = 0
     except BrokenPipeError:
         pass  # nobody reads any more
@@ -164,12 +170,6 @@ def _be_a_child(pipe: int, read: Callable[[str], Loaded], path: str, limit: floa
             _write(pipe, LENGTH.pack(FAULT) + _place_of(fault).encode("utf-8", "replace"))
     finally:
         os._exit(status)  # without anything that the daemon does at its end
-
-
-def _tell(pipe: int, read: Callable[[str], Loaded], path: str) -> None:
-    for piece in pack(read(path)):
-        _write(pipe, LENGTH.pack(len(piece)) + piece)
-    _write(pipe, LENGTH.pack(0))
 
 
 def _let_go(pipe: int, limit: float) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from netpolicy.config.assemble import Loaded
 from netpolicy.core.field import FIELD_ORDER
 from netpolicy.core.model import Rule, Ruleset
+from netpolicy.service.reuse import with_known_rules
 
 # Values, and what else is about as much work, in one piece.
 PIECE = 500
@@ -25,10 +26,16 @@ CONTAINERS = (tuple, list, set, frozenset)
 _NAMES = {name: name for name in FIELD_ORDER}
 
 
-def pack(loaded: Loaded) -> Iterator[bytes]:
-    """The pieces, in the order in which they have to be taken."""
+def pack(loaded: Loaded, before: Ruleset | None = None) -> Iterator[bytes]:
+    """The pieces, in the order in which they have to be taken.
+
+    Rules that say the same as in `before`, which the other process has too, are told by their place there.
+    """
     out = io.BytesIO()
     pickler = _Pickler(out, pickle.HIGHEST_PROTOCOL)
+    if before is not None and before.rules:
+        loaded.ruleset = with_known_rules(loaded.ruleset, before)
+        pickler = _KnowingPickler(out, before)
     for one in _in_order(loaded):
         pickler.dump(one)
         yield out.getvalue()
@@ -39,12 +46,13 @@ def pack(loaded: Loaded) -> Iterator[bytes]:
 class Unpacking:
     """Takes the pieces one after the other; `loaded` is there after the last one."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Ruleset | None = None) -> None:
         self.loaded: Loaded | None = None
         self._rules: list[Rule] = []
+        self._positions: list[str] = []
         self._piece = io.BytesIO()
         # One for all: it remembers what was in earlier pieces. They come from our own child.
-        self._unpickler = pickle.Unpickler(self._piece)  # noqa: S301
+        self._unpickler = _Unpickler(self._piece, before.rules if before is not None else ())
 
     def take(self, piece: bytes) -> None:
         """The next piece."""
@@ -54,11 +62,15 @@ class Unpacking:
         self._piece.seek(0)
         kind, found = self._unpickler.load()
         if kind == "rules":
-            self._rules.extend(found)
+            self._rules.extend(found[0])
+            self._positions.extend(found[1])
         elif kind == "all":
             ruleset, rest = found
+            if not rest["fatal"]:  # of rules that are known already: lines move
+                for rule, position in zip(self._rules, self._positions, strict=True):
+                    rule.position = position
             self.loaded = Loaded(Ruleset(tuple(self._rules), **ruleset), **rest)
-            self._rules = []
+            self._rules, self._positions = [], []
 
 
 def _in_order(loaded: Loaded) -> Iterator[tuple[str, object]]:
@@ -70,7 +82,7 @@ def _in_order(loaded: Loaded) -> Iterator[tuple[str, object]]:
         for rule in row:
             for field in rule.fields:
                 yield from _long(field)
-        yield "rules", row
+        yield "rules", (row, tuple([rule.position for rule in row]))
     yield "all", (_beside_rules(rules), _beside_ruleset(loaded))
 
 
@@ -130,6 +142,27 @@ class _Pickler(pickle.Pickler):
         if kind.__module__.startswith("netpolicy.") and _slots(kind):
             return _made, (kind, *[getattr(one, name) for name in _slots(kind)])
         return NotImplemented
+
+
+class _KnowingPickler(_Pickler):
+    """Rules of a rule set that both processes have are their places in it."""
+
+    def __init__(self, out: io.BytesIO, before: Ruleset) -> None:
+        super().__init__(out, pickle.HIGHEST_PROTOCOL)
+        self._places = {id(rule): place for place, rule in enumerate(before.rules)}
+        self._before = before  # holds the objects whose numbers those are
+
+    def persistent_id(self, one: object) -> int | None:
+        return self._places.get(id(one)) if isinstance(one, Rule) else None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, piece: io.BytesIO, known: tuple[Rule, ...]) -> None:
+        super().__init__(piece)
+        self._known = known
+
+    def persistent_load(self, place: int) -> Rule:
+        return self._known[place]
 
 
 def _made(kind: type[object], *values: object) -> object:

@@ -81,8 +81,8 @@ async def test_a_child_that_is_killed_is_an_error_in_words(config):
 async def test_a_child_that_is_killed_amid_its_answer_is_an_error_in_words(config, monkeypatch):
     pack = loading.pack
 
-    def cut(found):
-        yield from list(pack(found))[:1]
+    def cut(found, before):
+        yield from list(pack(found, before))[:1]
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(loading, "pack", cut)
@@ -196,3 +196,12 @@ async def test_the_garbage_of_reading_stays_with_the_child(config):
     for _ in range(5):
         assert len((await loader.load(str(config))).ruleset.rules) == 2002
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
+
+
+async def test_rules_that_did_not_change_are_the_same_objects_with_their_new_lines(config):
+    before = load(str(config)).ruleset
+    config.write_text("# a line more\n" + CONFIG.replace("option block 'reject'", "option block 'drop'"))
+    found = (await Loader().load(str(config), before)).ruleset
+    here = load(str(config)).ruleset
+    assert [one is other for one, other in zip(found.rules, before.rules, strict=True)] == [True, False]
+    assert same(found) == same(here) and [one.position for one in found.rules] == [one.position for one in here.rules]

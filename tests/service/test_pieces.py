@@ -32,9 +32,9 @@ config rule 'second'
 """
 
 
-def through(loaded: Loaded) -> Loaded:
-    unpacking = Unpacking()
-    for piece in pack(loaded):
+def through(loaded: Loaded, before: Ruleset | None = None) -> Loaded:
+    unpacking = Unpacking(before)
+    for piece in pack(loaded, before):
         unpacking.take(piece)
     assert unpacking.loaded is not None
     return unpacking.loaded
@@ -102,3 +102,31 @@ def test_without_the_last_piece_there_is_nothing():
 
 def test_an_empty_configuration_comes_through():
     assert through(Loaded(Ruleset(), (), fatal=True)).fatal
+
+
+def test_what_both_have_is_told_by_its_place():
+    before = load_text(SOME).ruleset
+    changed = SOME.replace("with a title", "with another")
+    pieces = list(pack(load_text(SOME), before))
+    assert sum(map(len, pieces)) < sum(map(len, pack(load_text(SOME))))
+    found = through(load_text(changed), before)
+    assert found.ruleset.rules[0] is before.rules[0] and found.ruleset.rules[1] is not before.rules[1]
+    assert everything(found) == everything(load_text(changed))
+
+
+def test_a_list_that_changed_makes_the_rules_that_name_it_new():
+    before = load_text(SOME).ruleset
+    found = through(load_text(SOME.replace("192.0.2.0/24", "192.0.3.0/24")), before)
+    assert not any(rule in before.rules for rule in found.ruleset.rules)
+
+
+def test_what_cannot_be_used_moves_no_lines():
+    before = load_text(SOME).ruleset
+    positions = [rule.position for rule in before.rules]
+    fresh = load_text("# a line\n" + SOME)
+    fresh.fatal = True
+    pieces = list(pack(fresh, load_text(SOME).ruleset))
+    unpacking = Unpacking(before)
+    for piece in pieces:
+        unpacking.take(piece)
+    assert [rule.position for rule in before.rules] == positions
