@@ -50,7 +50,8 @@ def find(
             f"routing table {number} holds routes of another program",
             "set option table_base to a free range of 200 tables",
         ))  # fmt: skip
-    if table is not None and not table.is_ours:
+    # An empty one is nobody's work: what a `flush ruleset` in the middle of a change may leave.
+    if table is not None and not table.is_ours and (table.chains or table.sets or table.foreign):
         found.append(Conflict(
             f"a table {names.FAMILY} {names.TABLE} that we did not make is loaded",
             f"find its owner, then `nft delete table {names.FAMILY} {names.TABLE}`",

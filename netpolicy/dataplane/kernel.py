@@ -25,7 +25,7 @@ from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.set_key import from_host_number
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.state import Address, NetlinkError, Route, RoutingRule
-from netpolicy.dataplane.table import HITS, SLOTS, VERDICTS, Builder, Table, room_for
+from netpolicy.dataplane.table import HITS, SLOTS, VERDICTS, Builder, Table, TooManyBoxes, room_for
 
 ENOENT, ESRCH, EEXIST, ENODEV = 2, 3, 17, 19
 
@@ -34,6 +34,10 @@ GONE = (ENOENT, ESRCH, ENODEV)
 
 
 EMPTY = packed.digest(())
+
+
+class Uncertain(NftError):
+    """A step failed, and the rule set changed all the same: what is loaded has to be read before anything is undone."""
 
 
 class ApplyError(Exception):
@@ -127,6 +131,7 @@ class Kernel:
         self._digests: dict[str, bytes] = {}  # of sets of intervals, by the name that stands for their content
         self._planned: tuple[Policy, Loaded, Table, staging.Difference] | None = None  # the last comparison
         self._commits = 0  # transactions of the apply under way
+        self._replaced = False  # whether it has put elements in the place of others
         self._loads = 0  # texts that nft loaded
         self.rehearsal = ""  # how the last text was rehearsed: "namespace" or "beside"
 
@@ -155,6 +160,8 @@ class Kernel:
         try:
             async with self._one_at_a_time:
                 await self._change_table(plan)
+        except Uncertain as error:
+            raise ApplyError(f"{error}; what is in force now is read before anything else is done") from error
         except NftError as error:
             self._undo(undo, plan.routing)
             raise ApplyError(f"nft refused, the previous rules stay in force: {error}") from error
@@ -219,7 +226,10 @@ class Kernel:
         last = self._planned
         if last is not None and last[1] is loaded and last[0] == policy:
             return last[2], last[3]
-        table, difference = await self._compare_anew(policy, loaded)
+        try:
+            table, difference = await self._compare_anew(policy, loaded)
+        except TooManyBoxes as error:
+            raise NftError(str(error)) from None
         self._planned = (policy, loaded, table, difference)
         return table, difference
 
@@ -333,17 +343,28 @@ class Kernel:
         known, self._known = self._known, None
         if plan.nft.rebuild:
             # In one transaction, so that a kill switch holds meanwhile; large lists then cost memory once.
-            await self._nft.load(script.rebuild_text(plan.table, script.MOST_AT_BOOT))
+            self._commits, before = 0, await asyncio.to_thread(self._open_link().generation)
+            try:
+                await self._nft.load(script.rebuild_text(plan.table, script.MOST_AT_BOOT))
+            except NftError as error:
+                if await self._has_changed_since(before):
+                    raise Uncertain(f"nft failed in the middle of a change: {error}") from error
+                raise
             for one in plan.table.sets:
                 if not script.holds_text(one, script.MOST_AT_BOOT):
                     await asyncio.to_thread(self._fill, one, {})
             return
         generation = await asyncio.to_thread(self._open_link().generation)
-        self._commits, loads = 0, self._loads
-        await self._stage(plan)
+        self._commits, loads, self._replaced = 0, self._loads, False
         try:
+            await self._stage(plan)
             await self._swap(plan)
-        except NftError:
+        except NftError as error:
+            # nft may die after the kernel did what it said. What is asked by then must not be taken away:
+            # the next plan finds out, and clears what nobody asks.
+            if await self._has_changed_since(generation):
+                raise Uncertain(f"nft failed in the middle of a change: {error}") from error
+            await self._restore(plan)
             await self._unstage(plan)
             raise
         # The new rules are in force: what could not be cleared away is in the next plan.
@@ -370,29 +391,33 @@ class Kernel:
 
     async def _stage(self, plan: Plan) -> None:
         await self._load(staging.stage_text(plan.table, plan.nft))
-        try:
-            # A rule that gets another label goes on counting from where it is; what it counts until the
-            # swap, some milliseconds, is lost.
-            counters: dict[str, tuple[int, int]] = {}
-            if any(name.startswith(HITS) for name in (*plan.nft.missing_sets, *plan.nft.elements)):
-                counters = await asyncio.to_thread(self._read_counters)
-            for one in plan.table.sets:
-                if one.name in plan.nft.missing_sets or one.name in plan.nft.empty_lists:
-                    await asyncio.to_thread(self._fill, one, counters)
-            await self._commit(staging.additions(plan.nft, counters))
-            await self._load(staging.hook_text(plan.table, plan.nft))
-        except NftError:
-            await self._unstage(plan)
-            raise
+        # A rule that gets another label goes on counting from where it is; what it counts until the
+        # swap, some milliseconds, is lost.
+        counters: dict[str, tuple[int, int]] = {}
+        if any(name.startswith(HITS) for name in (*plan.nft.missing_sets, *plan.nft.elements)):
+            counters = await asyncio.to_thread(self._read_counters)
+        for one in plan.table.sets:
+            if one.name in plan.nft.missing_sets or one.name in plan.nft.empty_lists:
+                await asyncio.to_thread(self._fill, one, counters)
+        await self._commit(staging.additions(plan.nft, counters))
+        await self._load(staging.hook_text(plan.table, plan.nft))
 
     async def _swap(self, plan: Plan) -> None:
-        await self._commit(staging.replacements(plan.nft))
-        try:
-            await self._load(staging.swap_text(plan.table, plan.nft))
-        except NftError:
+        self._replaced = await self._commit(staging.replacements(plan.nft))
+        await self._load(staging.swap_text(plan.table, plan.nft))
+
+    async def _restore(self, plan: Plan) -> None:
+        if self._replaced:
             with contextlib.suppress(NftError):
                 await self._commit(staging.restorations(plan.nft))
-            raise
+
+    async def _has_changed_since(self, generation: int) -> bool:
+        """Whether there were other transactions than those that we know of."""
+        try:
+            now = await asyncio.to_thread(self._open_link().generation)
+        except NftError:
+            return True
+        return (now - generation) & 0xFFFFFFFF != self._commits
 
     async def _unstage(self, plan: Plan) -> None:
         """Takes back what was staged, all of it or a part: what is not there yet cannot be taken back."""
@@ -428,10 +453,12 @@ class Kernel:
         for _ in self._open_link().load_steps(one.name, packed.pack(one, counters)):
             self._commits += 1
 
-    async def _commit(self, changes: list[Change]) -> None:
+    async def _commit(self, changes: list[Change]) -> bool:
+        """Whether there was anything to do."""
         if changes:
             await asyncio.to_thread(self._open_link().commit, changes)
             self._commits += 1
+        return bool(changes)
 
     def _add_routing(self, change: routing.RoutingChange) -> list[Route | RoutingRule]:
         """Adds what is missing; returns what an undo has to take back."""

@@ -42,6 +42,10 @@ RECEIVE_BUFFER = 4 << 20
 
 ATTRIBUTE_OFFSET = 2  # NLMSGERR_ATTR_OFFS
 
+# How often a dump is made again because the rule set changed: mostly in tables of others, all the time where a
+# name server fills sets. Then what was read counts; somebody else's hand in our own table is heard of anyway.
+STILL_TRIES = 4
+
 # What a batch gets that the send buffer does not hold, which only root may enlarge.
 TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
 
@@ -159,16 +163,15 @@ class NftLink:
                 return found
         raise NftError(f"list elements of {set_name} in table {self.table}: the kernel tells some twice; try again")
 
-    def folded(self, set_name: str, fold: Callable[[Iterator[Element]], Read]) -> Read:
+    def folded(self, set_name: str, fold: Callable[[Iterator[Element]], Read], tries: int = STILL_TRIES) -> Read:
         """What `fold` makes of all elements of one moment, one after the other: for lists too long to be kept."""
         body = messages.ask_elements(self.table, set_name)
         what = f"read elements of {set_name}"
-        for _ in range(DUMP_TRIES):
-            before = self.generation()
-            made = fold(self._streamed(what, body))
-            if self.generation() == before:
+        while True:
+            before, made = self.generation(), fold(self._streamed(what, body))
+            tries -= 1
+            if not tries or self.generation() == before:
                 return made
-        raise NftError(f"{what} in table {self.table}: the ruleset changed during every attempt; try again later")
 
     def _streamed(self, what: str, body: bytes) -> Iterator[Element]:
         ended = False
@@ -309,10 +312,10 @@ class NftLink:
 
         The kernel says "interrupted" in dumps of names and counters; in one of elements it says nothing.
         """
-        for _ in range(DUMP_TRIES):
+        for attempt in range(DUMP_TRIES):
             before = self.generation()
             found = self._read_through(what, kind, body, read)
-            if found is not None and self.generation() == before:
+            if found is not None and (attempt + 1 >= STILL_TRIES or self.generation() == before):
                 return found
         raise NftError(f"{what} in table {self.table}: the ruleset changed during every attempt; try again later")
 

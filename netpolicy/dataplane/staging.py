@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from netpolicy.dataplane.names import SCHEMA
 from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.nft_messages import AddElements, Change, DeleteElements
 from netpolicy.dataplane.packed import ElementChange
@@ -57,7 +58,9 @@ def stage_text(table: Table, difference: Difference) -> str:
     lines = [declare(name, table.chains[name]) for name in regular]
     lines += [f"add {one.declaration}\n" for one in table.sets if one.name in difference.missing_sets]
     lines += [fill(name, table.chains[name]) for name in regular if table.chains[name].rules]
-    return f"add table {TABLE}\n" + "".join(lines) if lines else ""
+    if SCHEMA in difference.missing_chains:  # else it is there; made anew by us, it would be a stranger's without it
+        lines.insert(0, f"add table {TABLE}\n")
+    return "".join(lines)
 
 
 def hook_text(table: Table, difference: Difference) -> str:
@@ -80,9 +83,9 @@ def clear_text(difference: Difference) -> str:
 
 
 def additions(difference: Difference, counters: Mapping[str, tuple[int, int]]) -> list[Change]:
-    """Elements that nobody asks for before the swap; those that count begin where their rule is."""
+    """Elements that nobody asks for before the swap; those that count, replaced ones too, begin where their rule is."""
     for change in difference.elements.values():
-        for element in change.add:
+        for element in (*change.add, *change.replace):
             if element.counter is not None:
                 element.counter = counters.get(element.comment, element.counter)
     return [AddElements(name, change.add) for name, change in difference.elements.items() if change.add]

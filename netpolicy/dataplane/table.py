@@ -88,6 +88,14 @@ class Table:
         self.ranked = ranked  # the names of all rules in rank order
 
 
+# Ten thousand rules with ten boxes each. Each costs the kernel some hundred bytes, and us while they are arranged.
+MOST_BOXES_OF_ALL = 100000
+
+
+class TooManyBoxes(ValueError):
+    """The rules are more than the kernel's maps should hold; the text says what to do."""
+
+
 class Builder:
     """Makes tables one after the other; what did not change since the last one is not made again."""
 
@@ -110,11 +118,10 @@ class Builder:
 
         `slot` and `room` say which version of the label sets the rules ask, and how many labels fit in.
 
-        O(n log n) in rules that changed their match, O(n) in all rules.
+        O(n log n) in rules that changed their match, O(n) in all rules. Raises TooManyBoxes.
         """
         given = labels.assign(policy.ranked) if labelled is None else labelled
-        found = [(self._shapes_of(entry, policy), given[entry.rule.name]) for entry in policy.entries]
-        groups = self._groups.of(found)
+        groups = self._groups.of(self._labelled(policy, given))
         self._forget(policy)
         chains = [(names.SCHEMA, Chain(()))]
         classes = policy.classes
@@ -170,6 +177,22 @@ class Builder:
         self._hits = (given, made)
         return made
 
+    def _labelled(self, policy: "Policy", given: "Mapping[str, int]") -> "list[tuple[tuple[Shape, ...], int]]":
+        """The shapes of all rules that stand. Raises TooManyBoxes."""
+        found = []
+        count = 0
+        for entry in policy.entries:
+            made = self._shapes_of(entry, policy)
+            for shape in made:
+                count += len(shape.boxes)
+            if count > MOST_BOXES_OF_ALL:
+                raise TooManyBoxes(
+                    f"the rules need more than {MOST_BOXES_OF_ALL} elements of maps, at rule {entry.rule.name!r}: "
+                    "each address with each port is one; put addresses into a list, or ports into ranges"
+                )
+            found.append((made, given[entry.rule.name]))
+        return found
+
     def _shapes_of(self, entry: "Entry", policy: "Policy") -> "tuple[Shape, ...]":
         if policy.device_names != self._devices:
             self._devices = policy.device_names
@@ -201,7 +224,7 @@ def _classification(policy: "Policy", groups: "list[Group]", slot: str) -> "list
     head = _forwarded_head(policy, arriving)
     chains = [
         (FORWARDED, Chain(tuple(head + forwarded + [_default(policy.default_forwarded, forwarded)]))),
-        (OWN, Chain(tuple(_own_head() + own + [_default(policy.default_own, own)]))),
+        (OWN, Chain(tuple(_own_head(policy) + own + [_default(policy.default_own, own)]))),
     ]
     if arriving and policy.ingress:
         back = ["meta priority set 0x0", _came_by(policy)]
@@ -318,18 +341,25 @@ def _forwarded_head(policy: "Policy", arriving: "list[str]") -> "list[str]":
         rules.append(f"iifname {{ {devices} }} goto {ARRIVING}")
     elif policy.ingress:
         rules.append(_came_by(policy))
-    # A connection older than this table stays on the way it has: moving it would break it.
-    rules.append("ct state established,related goto m_00")
+    rules.append(_older(policy))
     return rules
 
 
-def _own_head() -> "list[str]":
+def _own_head(policy: "Policy") -> "list[str]":
     rules = _never_steered()
     # Neighbour discovery to a global address: steering it would ask the wrong network.
     rules.append("icmpv6 type { 133, 134, 135, 136, 137 } accept")
     rules.append("fib daddr type { local, broadcast, anycast, multicast } goto m_00")
-    rules.append("ct state established,related goto m_00")
+    rules.append(_older(policy))
     return rules
+
+
+def _older(policy: "Policy") -> str:
+    """A connection older than this table stays on the way it has: moving it would break it.
+
+    One that was decided and whose class is gone has no way any more: it is decided again.
+    """
+    return f"ct mark & {policy.marks.done:#010x} == 0 ct state established,related goto m_00"
 
 
 def _own_entries(policy: "Policy") -> "list[Entry]":

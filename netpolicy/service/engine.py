@@ -249,7 +249,11 @@ class Engine:
             raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
         if not self._records.is_true:
             # Another daemon's, a deleted one, or none yet: a firewall restart must load what is in force.
-            self._records.remember(self.kernel.include_text(plan), self._known)
+            await asyncio.to_thread(self._remember, plan)
+
+    def _remember(self, plan: Plan) -> None:
+        """In a worker: a text of ten thousand rules takes longer than the loop may be held, and so may the flash."""
+        self._records.remember(self.kernel.include_text(plan), self._known)
 
     async def _carry_over(self, was_changed: bool) -> None:
         """What the change means for connections that are open."""
@@ -356,7 +360,7 @@ class Engine:
     async def _apply(self, plan: Plan, cause: str) -> None:
         """Files first: a full disk must stop us before the kernel changes, not after."""
         before = self._records.go_back()
-        self._records.remember(self.kernel.include_text(plan), self._known)
+        await asyncio.to_thread(self._remember, plan)
         try:
             await self.kernel.apply(plan)
         except ApplyError:

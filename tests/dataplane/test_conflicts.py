@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netpolicy.dataplane import conflicts
-from netpolicy.dataplane.listing import Listing
+from netpolicy.dataplane.listing import Listing, LoadedChain
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.state import Route, RoutingRule
@@ -86,6 +86,11 @@ def test_foreign_routes_in_our_tables_are_named_once():
     )
 
 
+def test_an_empty_table_of_our_name_is_in_nobodys_way():
+    """What a `flush ruleset` in the middle of one of our changes may leave."""
+    assert found(table=Listing({}, {})) == ""
+
+
 def test_a_table_of_our_name_without_our_chain_is_named():
-    strange = Listing({}, {}, {}, False)
+    strange = Listing({"mine": LoadedChain("", ())}, {})
     assert "find its owner, then `nft delete table inet netpolicy`" in found(table=strange)

@@ -15,7 +15,7 @@ from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_watch import Watch
-from netpolicy.dataplane.nft import NftError
+from netpolicy.dataplane.nft import Nft, NftError
 from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.nft_messages import AddElements, DeleteElements
@@ -452,7 +452,6 @@ async def test_removing_twice_and_removing_nothing_is_fine(kernel):
     [
         "table inet netpolicy { chain pre { type filter hook prerouting priority 5; policy accept; accept; }; }",
         "table inet netpolicy { set mine { type ipv4_addr; elements = { 10.1.1.1 }; }; }",
-        "table inet netpolicy { }",
     ],
 )
 async def test_a_table_of_our_name_that_we_did_not_make_is_left_alone(kernel, text):
@@ -465,6 +464,49 @@ async def test_a_table_of_our_name_that_we_did_not_make_is_left_alone(kernel, te
     await kernel.remove()
     assert await kernel.counters() == {}
     assert everything() == before
+
+
+async def test_an_empty_table_of_our_name_is_taken(kernel):
+    run("nft", "add table inet netpolicy")
+    await follow(kernel, policy(VIDEO))
+    assert (await kernel.plan(policy(VIDEO))).is_empty
+
+
+async def test_an_nft_that_dies_after_its_work_takes_nothing_away_with_it(kernel, monkeypatch):
+    """The kernel did what nft was told, and nft was killed before it could say so."""
+    await follow(kernel, policy(VIDEO, MAIL))
+    load = Nft.load
+
+    async def killed(nft, text):
+        await load(nft, text)
+        raise NftError("nft ended with status -9")
+
+    wanted = policy(MAIL, replace(VIDEO, rule=rule("video", dest_port="444", proto="tcp")))
+    plan = await kernel.plan(wanted)
+    monkeypatch.setattr(Nft, "load", killed)
+    with pytest.raises(ApplyError, match="what is in force now is read before anything else is done"):
+        await kernel.apply(plan)
+    monkeypatch.undo()
+    assert run("nft", "list", "map", "inet", "netpolicy", "verdicts_a").count("goto") == len(plan.table.labels)
+    await follow(kernel, wanted)
+    assert (await kernel.plan(wanted)).is_empty
+
+
+async def test_a_flush_of_everything_between_plan_and_apply_is_survived(kernel):
+    await follow(kernel, policy(VIDEO))
+    plan = await kernel.plan(policy(VIDEO, MAIL))
+    run("nft", "flush", "ruleset")
+    with pytest.raises(ApplyError):
+        await kernel.apply(plan)
+    await follow(kernel, policy(VIDEO, MAIL))
+    assert (await kernel.plan(policy(VIDEO, MAIL))).is_empty
+
+
+async def test_more_elements_than_are_good_for_a_router_are_refused_in_words(kernel):
+    addresses, ports = " ".join(f"10.0.{n}.1" for n in range(32)), " ".join(str(2 * n + 1) for n in range(30))
+    entries = [Entry(rule(f"r{n}", dest_addr=addresses, dest_port=ports, proto="tcp"), 2) for n in range(120)]
+    with pytest.raises(NftError, match="the rules need more than 100000 elements of maps, at rule 'r104'"):
+        await kernel.plan(policy(*entries))
 
 
 async def test_our_table_of_an_older_layout_is_rebuilt(kernel):

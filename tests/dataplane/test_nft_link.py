@@ -369,7 +369,8 @@ def test_a_list_that_changed_while_it_was_read_is_read_again(crowded):
     assert {key for key, data in found.items() if data == host_number(2)} == {host_number(n) for n in (1, 2, 3)}
 
 
-def test_a_list_that_always_changes_is_given_up(crowded):
+def test_where_the_rule_set_changes_all_the_time_a_list_is_told_as_it_was_read(crowded):
+    """A name server that fills its sets twenty times a second must not keep us from reading ours."""
     numbers = iter(range(5000))
 
     def disturb(answers):
@@ -377,10 +378,8 @@ def test_a_list_that_always_changes_is_given_up(crowded):
         return answers
 
     with Spoiled("t", disturb) as disturbed:
-        with pytest.raises(NftError, match="list elements of m in table t: the ruleset changed during every attempt"):
-            disturbed.elements("m")
-        with pytest.raises(NftError, match="list counters in table t: the ruleset changed during every attempt"):
-            disturbed.counters()
+        assert len(disturbed.elements("m")) == 5000
+        assert disturbed.counters() == {"k": (0, 0)}
 
 
 def test_a_list_that_tells_elements_twice_is_read_again(crowded):

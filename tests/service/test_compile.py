@@ -105,7 +105,7 @@ def chain(table: Table, name: str) -> list[str]:
     rules = list(table.chains[name].rules) if name in table.chains else ["(no such chain)"]
     if name in (FORWARDED, OWN):
         # What is never steered is the same in every table: tests/dataplane/test_table.py.
-        rules = rules[rules.index("ct state established,related goto m_00") + 1 :]
+        rules = rules[next(n for n, rule in enumerate(rules) if "ct state established,related" in rule) + 1 :]
     return [readable(rule, table) for rule in rules]
 
 
