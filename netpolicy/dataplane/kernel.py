@@ -440,6 +440,7 @@ class Kernel:
     async def _clear(self, difference: staging.Difference) -> None:
         """What is not asked any more goes: labels and classes that nobody says, then maps, then chains."""
         await self._commit(staging.removals(difference))
+        await self._load(staging.empty_text(difference))
         await self._commit([DeleteSet(name) for name in difference.stale_sets])
         await self._load(staging.clear_text(difference))
 

@@ -212,6 +212,7 @@ def difference(wanted: Listing, loaded: Listing | None) -> Difference:
             name for name, chain in wanted.chains.items() if name in there and there[name].rules != chain.rules
         ),
         stale_chains=_without(there, wanted.chains),
+        stale_hooks=tuple(name for name in _without(there, wanted.chains) if there[name].hook),
     )
 
 

@@ -27,6 +27,7 @@ class Difference:
     missing_chains: tuple[str, ...] = ()
     changed_chains: tuple[str, ...] = ()
     stale_chains: tuple[str, ...] = ()
+    stale_hooks: tuple[str, ...] = ()  # those of them that are base chains
     elements: Mapping[str, ElementChange] = field(default_factory=dict)  # of sets that are and stay
     empty_lists: tuple[str, ...] = ()  # sets that are and stay, and hold nothing yet
 
@@ -72,13 +73,19 @@ def hook_text(table: Table, difference: Difference) -> str:
 def swap_text(table: Table, difference: Difference) -> str:
     """One transaction that changes what is referred to; "" when nothing is."""
     lines = [fill(name, table.chains[name]) for name in difference.changed_chains]
-    # A base chain that is not wanted any more stops working here, not later.
-    lines += [f"flush chain {TABLE} {name}\n" for name in difference.stale_chains]
+    # A base chain that is not wanted any more stops working here, not later. Others go on until nobody leads to
+    # them: an open connection of a class that goes would pass through an empty chain, by main.
+    lines += [f"flush chain {TABLE} {name}\n" for name in difference.stale_hooks]
     return "".join(lines)
 
 
+def empty_text(difference: Difference) -> str:
+    """Empties the chains that nobody leads to any more; then nothing asks the sets that they asked."""
+    return "".join([f"flush chain {TABLE} {name}\n" for name in difference.stale_chains])
+
+
 def clear_text(difference: Difference) -> str:
-    """Removes chains that nobody refers to any more; they are empty by now, so any order serves."""
+    """Removes them; they are empty by now, so any order serves."""
     return "".join([f"delete chain {TABLE} {name}\n" for name in difference.stale_chains])
 
 

@@ -31,6 +31,7 @@ CHANGE = Difference(
     missing_chains=("v_02", "m_02", "k_02", "forward_np"),
     changed_chains=("classify", "pre"),
     stale_chains=("r_old", "post_np"),
+    stale_hooks=("post_np",),
     elements={
         "verdicts_a": ElementChange(add=(MOVED,), delete=(Element(b"9"),), replace=(NEW,), before=(OLD,)),
         "hits_a": ElementChange(add=(COUNTS,)),
@@ -65,11 +66,12 @@ def test_a_new_hook_comes_after_the_elements_and_before_the_swap():
     assert touched(text) == {"forward_np"} and "hook forward" in text
 
 
-def test_the_swap_fills_what_changed_and_empties_what_is_not_wanted():
+def test_the_swap_fills_what_changed_and_empties_hooks_that_are_not_wanted():
+    """A chain that packets may still be led to goes on: empty, it would let them pass by main."""
     text = staging.swap_text(TABLE, CHANGE)
-    assert touched(text) == {"classify", "pre", "r_old", "post_np"}
+    assert touched(text) == {"classify", "pre", "post_np"}
     assert "delete" not in text and f"@{MAP}" in text
-    assert "add rule inet netpolicy r_old" not in text
+    assert "add rule inet netpolicy post_np" not in text
 
 
 def test_elements_that_nobody_asks_for_yet_come_first_and_those_that_nobody_asks_for_any_more_go_last():
@@ -95,7 +97,8 @@ def test_what_leads_elsewhere_is_exchanged_in_one_batch_and_can_be_put_back():
     assert written(staging.restorations(only_too_many)) == [(AddElements, MAP, [OLD])]
 
 
-def test_clearing_removes_the_chains_that_the_swap_emptied():
+def test_clearing_empties_the_chains_that_nobody_leads_to_and_then_removes_them():
+    assert touched(staging.empty_text(CHANGE)) == set(CHANGE.stale_chains)
     assert staging.clear_text(CHANGE).splitlines() == [
         "delete chain inet netpolicy r_old",
         "delete chain inet netpolicy post_np",

@@ -12,6 +12,8 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from netpolicy.dataplane.marks import Marks
@@ -173,3 +175,70 @@ def spread(place: Place, port: int, count: int) -> list[Stream]:
     """So many connections to a port, of all clients and both families in turn."""
     turns = itertools.product((4, 6), CLIENTS)
     return [place.open(port, client, family) for family, client in itertools.islice(itertools.cycle(turns), count)]
+
+
+class Arrivals(Counter[str]):
+    """How many came by each device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+
+    def note(self, device: str) -> None:
+        with self._changed:
+            self[device] += 1
+            self._changed.notify_all()
+
+    async def more(self, count: int) -> None:
+        """Until so many more have come, by whichever device."""
+        wanted = self.total() + count
+        assert await asyncio.to_thread(self._wait, wanted), f"{wanted} did not come: {dict(self)}"
+
+    def _wait(self, wanted: int) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self.total() >= wanted, 20)
+
+
+@contextlib.contextmanager
+def steady_datagrams(where: Place, port: int) -> Iterator[Arrivals]:
+    """A datagram each millisecond from the client to the server, which answers; by which device they arrived there."""
+    arrived = Arrivals()
+    ended = threading.Event()
+    with contextlib.ExitStack() as stack:
+        with where.server.entered():
+            far = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            seen = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)))
+        with where.client.entered():
+            near = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        far.bind((SERVER[4], port))
+        near.bind(("192.168.1.10", 0))
+        near.connect((SERVER[4], port))
+
+        def send() -> None:
+            while not ended.wait(0.001):
+                with contextlib.suppress(OSError):
+                    near.send(b"x")
+
+        def answer() -> None:
+            far.settimeout(0.1)
+            while not ended.is_set():
+                with contextlib.suppress(OSError):
+                    far.sendto(*far.recvfrom(100))
+
+        def count() -> None:
+            seen.settimeout(0.1)
+            while not ended.is_set():
+                with contextlib.suppress(OSError):
+                    packet, (device, _, kind, *_) = seen.recvfrom(200)
+                    if kind == socket.PACKET_HOST and packet[9] == socket.IPPROTO_UDP:
+                        arrived.note(device)
+
+        threads = [threading.Thread(target=work, daemon=True) for work in (send, answer, count)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield arrived
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()

@@ -14,7 +14,7 @@ import pytest
 from netpolicy.flows.model import TCP, FlowEvent
 from netpolicy.flows.watch import FlowWatch
 from netpolicy.service.connections import Connections
-from tests.kernel.streams import LINES, Place, Stream, classes, place, spread
+from tests.kernel.streams import LINES, Place, Stream, classes, place, spread, steady_datagrams
 from tests.netns import needs_root, run
 from tests.service.open_flows import rule
 from tests.service.parts import House
@@ -235,3 +235,21 @@ async def test_another_mac_cuts_nobody(street):
     await asyncio.gather(*(one.talk(3) for one in streams))
     await street.change_under(streams, VIDEO, rule("kid", "+src_mac=02:00:00:00:00:0b", "block=reject"))
     assert await street.forgotten(streams) == set() and not any(one.error for one in streams)
+
+
+@pytest.mark.parametrize("what", ["renamed", "removed, and the rule blocks"])
+async def test_a_flow_of_a_sealed_line_never_leaves_by_another_while_its_outbound_goes(street, what):
+    """Its class is nobody's any more: until the flow is decided again its packets go where they went, or nowhere."""
+    sealed = rule("tunnel", "+dest_port=5000", "route=wan_b", "on_fail=block", priority=90)
+    after = {
+        "renamed": LINES.replace("wan_b", "vpn") + rule("tunnel", "+dest_port=5000", "route=vpn", "on_fail=block"),
+        "removed, and the rule blocks": LINES.split("config outbound 'wan_b'")[0]
+        + rule("tunnel", "+dest_port=5000", "block=drop"),
+    }[what]
+    await street.load(sealed)
+    with steady_datagrams(street.place, 5000) as arrived:
+        await arrived.more(50)
+        assert await street.house.load(after) == ""
+        if what == "renamed":
+            await arrived.more(50)
+    assert arrived["eth0"] == 0
