@@ -212,7 +212,9 @@ class Kernel:
             if name.startswith(HITS):
                 for element in link.elements(name):
                     if element.comment:
-                        found[element.comment] = element.counter or (0, 0)
+                        # Of two slots, where a death left one behind, the older one has counted less.
+                        known = found.get(element.comment, (0, 0))
+                        found[element.comment] = max(known, element.counter or (0, 0))
         return found
 
     def _open_link(self) -> NftLink:

@@ -492,6 +492,18 @@ async def test_an_nft_that_dies_after_its_work_takes_nothing_away_with_it(kernel
     assert (await kernel.plan(wanted)).is_empty
 
 
+@pytest.mark.parametrize("left_behind", ["a", "b"])
+async def test_a_slot_that_a_death_left_behind_takes_no_count_away(kernel, left_behind):
+    await follow(kernel, policy(VIDEO))
+    in_force = "b" if left_behind == "a" else "a"
+    run("nft", "delete element inet netpolicy hits_a { " + f"{labels()['video']:#x}" + " }")
+    for slot, packets in ((left_behind, 3), (in_force, 5)):
+        declared = f"add set inet netpolicy hits_{slot} {{ type classid; size 256; counter; }}\n"
+        element = f'{{ 0x5 counter packets {packets} bytes {packets * 60} comment "video" }}\n'
+        run("nft", "-f", "-", text=declared + f"add element inet netpolicy hits_{slot} {element}")
+    assert await kernel.counters() == {"video": (5, 300)}
+
+
 async def test_a_flush_of_everything_between_plan_and_apply_is_survived(kernel):
     await follow(kernel, policy(VIDEO))
     plan = await kernel.plan(policy(VIDEO, MAIL))
