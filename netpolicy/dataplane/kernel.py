@@ -277,7 +277,7 @@ class Kernel:
         before = {one.name: one for one in loaded.written.sets} if loaded.written is not None else {}
         found = {}
         for one in table.sets:
-            if one.name in absent or before.get(one.name) is one:
+            if one.name in absent or before.get(one.name) is one or (one.interval and one.name in before):
                 continue
             if not one.interval:
                 change = packed.change_since(before.get(one.name), one) or packed.change(one, loaded.held(one.name))
@@ -386,10 +386,10 @@ class Kernel:
         self._known = (now, trusted)
 
     def _as_written(self, plan: Plan, before: Loaded) -> Loaded:
-        digests = {one.name: self._digest(one) for one in plan.table.sets if one.interval}
-        for name in set(self._digests) - set(digests):
-            del self._digests[name]
-        return Loaded(before.structure, {}, digests, plan.table)
+        """Sets of intervals are told by their names: what they hold was written with them."""
+        names_ = {one.name for one in plan.table.sets}
+        self._digests = {name: made for name, made in self._digests.items() if name in names_}
+        return Loaded(before.structure, {}, {}, plan.table)
 
     async def _stage(self, plan: Plan) -> None:
         await self._load(staging.stage_text(plan.table, plan.nft))
