@@ -23,6 +23,7 @@ from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.routing import Routing, desired
 from netpolicy.dataplane.script import ip_batch, ip_commands, nft_script, removal_text
 from netpolicy.dataplane.state import IPV4, IPV6
+from netpolicy.dataplane.table import TooManyBoxes
 from netpolicy.lite.network import MAX_FILE, read_text, read_view
 from netpolicy.outbounds.lines import line_states
 from netpolicy.service.compile import compile_policy, needs_class
@@ -238,7 +239,11 @@ def _nft(path: str, root: str, words: "list[str]") -> int:
         sys.stdout.write(removal_text())
         return FINE
     _say_what_waits(compiled)
-    sys.stdout.write(nft_script(compiled.policy))
+    try:
+        text = nft_script(compiled.policy)
+    except TooManyBoxes as problem:
+        raise Refused(str(problem))  # noqa: B904 - not in MicroPython
+    sys.stdout.write(text)
     return FINE
 
 

@@ -134,6 +134,14 @@ def test_the_text_is_the_table_and_the_routes_of_the_rules(files: dict[str, Path
     assert decided[:3] == ["decision: state=NORMAL rule=calls", "action: route both", "outbound: second"]
 
 
+# A rule of 31 addresses and 31 ports.
+MANY = (
+    "config rule 'many{}'\n\toption block '1'\n"
+    + "".join(f"\tlist dest_addr '10.0.{number}.1'\n" for number in range(31))
+    + "".join(f"\tlist dest_port '{2 * number + 1}'\n" for number in range(31))
+)
+
+
 @pytest.mark.parametrize(
     ("text", "code", "says"),
     [
@@ -141,6 +149,11 @@ def test_the_text_is_the_table_and_the_routes_of_the_rules(files: dict[str, Path
         (RULES + "config rule 'bad'\n\toption block '1'\n", 1, "correct it first"),
         (RULES + "\tlist x 'open\n", 1, "unterminated"),
         ("\x00\x01", 1, "control character"),
+        (
+            RULES + "".join(MANY.format(number) for number in range(110)),
+            1,
+            "more than 100000 elements of maps, at rule",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_and_a_broken_block_stops_it(tmp_path: Path, text: str, code: int, says: str) -> None:
