@@ -349,11 +349,14 @@ def test_per_rule_counters_count_connections_and_survive_reloads(steered: Lab) -
     # Not even while its line is down and the rule waits.
     steered.link("b", "down")
     steered.wait_for(lambda: not _rule(steered, "counted")["active"], what="the rule waits")
-    assert _rule(steered, "counted")["hits"] == 3
+    assert _hits(_settled_rules(steered, "counted", 3)) == {"counted": 3, "other": 0}
     steered.link("b", "up")
     steered.wait_for(lambda: _rule(steered, "counted")["active"], what="the rule stands again")
-    hits = {line["name"]: line["hits"] for line in _settled_rules(steered, "counted", 3)}
-    assert hits == {"counted": 3, "other": 0}
+    assert _hits(_settled_rules(steered, "counted", 3)) == {"counted": 3, "other": 0}
+
+
+def _hits(rules: list[dict]) -> dict[str, int]:
+    return {line["name"]: line["hits"] for line in rules}
 
 
 def _rule(lab: Lab, name: str) -> dict:
@@ -362,7 +365,10 @@ def _rule(lab: Lab, name: str) -> dict:
 
 def _settled_rules(lab: Lab, name: str, hits: int) -> list[dict]:
     """The rules, once the cached counters are as new as the question."""
-    lab.wait_for(lambda: any(line["name"] == name and line["hits"] >= hits for line in lab.call("rules")["rules"]))
+    lab.wait_for(
+        lambda: any(line["name"] == name and line["hits"] >= hits for line in lab.call("rules")["rules"]),
+        what=f"{hits} hits of {name}",
+    )
     return lab.call("rules")["rules"]
 
 
