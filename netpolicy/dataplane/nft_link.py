@@ -1,4 +1,4 @@
-"""Changes nf_tables elements and counters without a process: atomic batches, dumps, single questions.
+"""Changes nf_tables elements without a process: atomic batches, dumps, single questions.
 
 Never touches rules, chains or another table than the one it was opened for; never leaves half a batch behind.
 Messages: `nft_messages`; how nfnetlink treats a batch: net/netfilter/nfnetlink.c, nfnetlink_rcv_batch.
@@ -51,7 +51,7 @@ TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
 
 REASONS = {
     errno.EPERM: "not permitted; run as root or with CAP_NET_ADMIN",
-    errno.ENOENT: "there is no such table, set, element, chain or counter",
+    errno.ENOENT: "there is no such table, set, element or chain",
     errno.EEXIST: "it is there already with another value, or overlaps an element that is there",
     errno.EBUSY: "it is in use",
     errno.ENFILE: "the set is full; declare it with a larger size",
@@ -192,17 +192,6 @@ class NftLink:
         body = messages.ask_element(self.table, set_name, Element(key, key_end))
         return self._find(f"look up an element of {set_name}", messages.GET_ELEMENTS, body, messages.elements)
 
-    def counters(self) -> dict[str, tuple[int, int]]:
-        """Packets and bytes of all named counters of one moment's list."""
-        body = messages.ask_counters(self.table)
-        return dict(self._dump("list counters", messages.GET_OBJECT, body, self._counters))
-
-    def counter(self, name: str) -> tuple[int, int] | None:
-        """Packets and bytes of a named counter, None where there is none."""
-        body = messages.ask_counter(self.table, name)
-        found = self._find(f"read counter {name}", messages.GET_OBJECT, body, self._counters)
-        return found[1] if found else None
-
     def sets(self) -> dict[str, SetShape]:
         """The table's sets and maps by name; empty without the table."""
         body = messages.ask_sets(self.table)
@@ -217,9 +206,6 @@ class NftLink:
         """The table's chains; empty without the table."""
         body = messages.ask_chains()
         return self._dump("list chains", messages.GET_CHAIN, body, lambda found: messages.chains(found, self.table))
-
-    def _counters(self, answers: Iterable[wire.Message]) -> Iterator[tuple[str, tuple[int, int]]]:
-        return messages.counters(answers, self.table)
 
     def _send(self, datagram: bytes) -> None:
         if len(datagram) > LONGEST_BATCH:
@@ -310,7 +296,7 @@ class NftLink:
     ) -> list[Read]:
         """Datagram by datagram, so that only the values are kept; again where the ruleset changed meanwhile.
 
-        The kernel says "interrupted" in dumps of names and counters; in one of elements it says nothing.
+        The kernel says "interrupted" in dumps of names; in one of elements it says nothing.
         """
         for attempt in range(DUMP_TRIES):
             before = self.generation()

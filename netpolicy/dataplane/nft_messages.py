@@ -1,4 +1,4 @@
-"""nf_tables messages: changes to sets and named counters as one batch, questions about them, and the answers.
+"""nf_tables messages: changes to sets as one batch, questions about them, and the answers.
 
 Pure: bytes out, values in; never does I/O and never checks what only the kernel knows. Reads strictly (`Malformed`).
 Format: <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>; always of family inet.
@@ -7,7 +7,7 @@ Format: <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>; always of 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from netpolicy.dataplane import netlink_wire as wire
@@ -24,12 +24,9 @@ NEW_CHAIN, GET_CHAIN = 0xA03, 0xA04
 NEW_SET, GET_SET, DEL_SET = 0xA09, 0xA0A, 0xA0B
 NEW_ELEMENTS, GET_ELEMENTS, DEL_ELEMENTS = 0xA0C, 0xA0D, 0xA0E
 NEW_GENERATION, GET_GENERATION = 0xA0F, 0xA10
-NEW_OBJECT, GET_OBJECT, DEL_OBJECT = 0xA12, 0xA13, 0xA14
 
 GENERATION_ID = 1  # NFTA_GEN_ID
 LIST_TABLE, LIST_SET, LIST_ELEMENTS = 1, 2, 3  # NFTA_SET_ELEM_LIST_*
-OBJECT_TABLE, OBJECT_NAME, OBJECT_TYPE, OBJECT_DATA = 1, 2, 3, 4  # NFTA_OBJ_*
-COUNTER = 1  # NFT_OBJECT_COUNTER
 SET_TABLE, SET_NAME, SET_FLAGS, SET_KEY_LENGTH, SET_DATA_LENGTH = 1, 2, 3, 5, 7  # NFTA_SET_*
 CHAIN_TABLE, CHAIN_NAME = 1, 3  # NFTA_CHAIN_*
 
@@ -130,53 +127,6 @@ class DeleteSet(Change):
         yield Command(DEL_SET, 0, HEADER + names, self)
 
 
-class AddCounter(Change):
-    """A named counter, with what it starts from; one that is there keeps its numbers."""
-
-    __slots__ = ("bytes", "packets")
-
-    def __init__(self, name: str, packets: int = 0, bytes_: int = 0) -> None:
-        super().__init__(name)
-        self.packets = packets
-        self.bytes = bytes_
-
-    @property
-    def what(self) -> str:
-        return f"add counter {self.name}"
-
-    def commands(self, table: str) -> Iterator[Command]:
-        data = wire.nested(OBJECT_DATA, element_format.encode_counter(self.packets, self.bytes))
-        yield Command(NEW_OBJECT, wire.F_CREATE, _counter_head(table, self.name) + data, self)
-
-
-class DeleteCounter(Change):
-    """A named counter; refused while a rule refers to it, and where there is none."""
-
-    __slots__ = ()
-
-    @property
-    def what(self) -> str:
-        return f"delete counter {self.name}"
-
-    def commands(self, table: str) -> Iterator[Command]:
-        yield Command(DEL_OBJECT, 0, _counter_head(table, self.name), self)
-
-
-def add_counters(names: Iterable[str]) -> list[Change]:
-    """Changes that make these counters, from zero."""
-    return [AddCounter(name) for name in names]
-
-
-def start_counters(counters: Mapping[str, tuple[int, int]]) -> list[Change]:
-    """Changes that make these counters with the packets and bytes they start from."""
-    return [AddCounter(name, *counters[name]) for name in sorted(counters)]
-
-
-def delete_counters(names: Iterable[str]) -> list[Change]:
-    """Changes that remove these counters."""
-    return [DeleteCounter(name) for name in names]
-
-
 def batch(commands: list[Command], sequence: int, generation: int | None) -> bytes:
     """One datagram: begin, the commands with the sequences after `sequence`, end. The last command is acknowledged.
 
@@ -201,16 +151,6 @@ def ask_elements(table: str, set_name: str) -> bytes:
 def ask_element(table: str, set_name: str, element: Element) -> bytes:
     """The body of a GET_ELEMENTS request for the element under a key."""
     return _set_head(table, set_name) + wire.nested(LIST_ELEMENTS, element_format.encode_named(element))
-
-
-def ask_counters(table: str) -> bytes:
-    """The body of a GET_OBJECT dump of all counters."""
-    return HEADER + wire.attribute(OBJECT_TABLE, _name(table)) + wire.attribute(OBJECT_TYPE, BE32.pack(COUNTER))
-
-
-def ask_counter(table: str, name: str) -> bytes:
-    """The body of a GET_OBJECT request."""
-    return _counter_head(table, name)
 
 
 def ask_sets(table: str) -> bytes:
@@ -238,14 +178,6 @@ def elements(answers: Iterable[wire.Message]) -> Iterator[Element]:
             if kind != element_format.LIST_ELEM:
                 raise Malformed(f"attribute {kind} in a list of elements")
             yield element_format.decode(body)
-
-
-def counters(answers: Iterable[wire.Message], table: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Name, packets and bytes of the counters in messages of a dump. Raises Malformed."""
-    for found in _bodies(answers, NEW_OBJECT):
-        if element_format.number(found, OBJECT_TYPE) == COUNTER and element_format.word(found, OBJECT_TABLE) == table:
-            counted = element_format.decode_counter(found.get(OBJECT_DATA, b""))
-            yield element_format.word(found, OBJECT_NAME), counted
 
 
 class SetShape(NamedTuple):
@@ -300,11 +232,6 @@ def _lists(
 
 def _set_head(table: str, set_name: str) -> bytes:
     return HEADER + wire.attribute(LIST_TABLE, _name(table)) + wire.attribute(LIST_SET, _name(set_name))
-
-
-def _counter_head(table: str, name: str) -> bytes:
-    names = wire.attribute(OBJECT_TABLE, _name(table)) + wire.attribute(OBJECT_NAME, _name(name))
-    return HEADER + names + wire.attribute(OBJECT_TYPE, BE32.pack(COUNTER))
 
 
 def _name(name: str) -> bytes:

@@ -17,14 +17,10 @@ from netpolicy.dataplane.nft import NftError
 from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.nft_link import NftLink, NftRefused, RulesetChanged
 from netpolicy.dataplane.nft_messages import (
-    AddCounter,
     AddElements,
     DeleteElements,
     DeleteSet,
     FlushSet,
-    add_counters,
-    delete_counters,
-    start_counters,
 )
 from netpolicy.dataplane.set_key import Layout, device_prefix, edges, host_number
 from tests.netns import needs_root, private_netns, run
@@ -187,37 +183,41 @@ def hash_map(link: NftLink) -> None:
     link.commit([AddElements("m", [Element(host_number(1), verdict="accept")])])
 
 
+ONE = Element(host_number(1))
+
+
 def test_a_batch_whose_last_element_fails_changes_nothing(link):
     hash_map(link)
+    nft("add set inet t s { type mark; }")
     before, number = link.elements("m"), link.generation()
     good = [Element(host_number(mark), verdict="goto to") for mark in range(2, 5000)]
     bad = Element(host_number(5000), verdict="goto nowhere")
     with pytest.raises(NftRefused) as caught:
-        link.commit([AddCounter("c"), AddElements("m", [*good, bad])])
+        link.commit([AddElements("s", [ONE]), AddElements("m", [*good, bad])])
     assert caught.value.errno == errno.ENOENT
     assert caught.value.element == bad
     assert str(caught.value) == (
-        f"add elements to m (element {bad.key.hex()}) in table t: there is no such table, set, element, chain or "
-        "counter; nothing was changed"
+        f"add elements to m (element {bad.key.hex()}) in table t: there is no such table, set, element or "
+        "chain; nothing was changed"
     )
-    assert (link.elements("m"), link.counters(), link.generation()) == (before, {}, number)
+    assert (link.elements("m"), link.elements("s"), link.generation()) == (before, [], number)
 
 
 def test_a_batch_of_a_generation_that_is_over_is_refused(link):
-    hash_map(link)
+    nft("add set inet t s { type mark; }")
     known = link.generation()
-    link.commit([AddCounter("c")], generation=known)
+    link.commit([AddElements("s", [ONE])], generation=known)
     assert link.generation() == known + 1
     with pytest.raises(RulesetChanged, match="changed by another program meanwhile"):
-        link.commit([AddCounter("d")], generation=known)
-    assert sorted(link.counters()) == ["c"]
+        link.commit([DeleteElements("s", [ONE])], generation=known)
+    assert link.elements("s") == [ONE]
 
 
 def test_refusals_name_what_was_refused(link):
     hash_map(link)
     nft("add set inet t full { type mark; size 1; }")
     nft("add map inet t i { type ipv4_addr . classid : classid; flags interval; }")
-    nft("add counter inet t used; add rule inet t to counter name used; add rule inet t to mark vmap @m")
+    nft("add rule inet t to mark vmap @m")
     link.commit([AddElements("i", [Element(*AN_INTERVAL, host_number(1))])])
     overlapping = LABELS.keys([addresses("10.0.0.0/9"), (0, 9)])
     for change, code, words in [
@@ -228,8 +228,6 @@ def test_refusals_name_what_was_refused(link):
         (AddElements("i", [Element(*overlapping, host_number(1))]), errno.EEXIST, "overlaps an element"),
         (DeleteSet("m"), errno.EBUSY, "delete set m in table t: it is in use"),
         (DeleteSet("absent"), errno.ENOENT, "delete set absent"),
-        *[(change, errno.EBUSY, "delete counter used") for change in delete_counters(["used"])],
-        *[(change, errno.ENOENT, "delete counter absent") for change in delete_counters(["absent"])],
     ]:
         with pytest.raises(NftRefused) as caught:
             link.commit([change])
@@ -238,32 +236,23 @@ def test_refusals_name_what_was_refused(link):
     with pytest.raises(NftError, match="is no verdict"):
         link.commit([AddElements("m", [Element(host_number(2), verdict="go to")])])
     with pytest.raises(NftError, match="is no name"):
-        link.commit([AddCounter("")])
+        link.commit([DeleteSet("")])
     with pytest.raises(NftRefused, match="list elements of absent in table t: there is no such"):
         link.elements("absent")
 
 
 def test_forty_thousand_refusals_are_one_even_where_the_queue_was_too_short(link):
-    with pytest.raises(NftRefused, match="delete counter c0 in table t"):
-        link.commit(delete_counters([f"c{number}" for number in range(40_000)]))
-    link.commit([AddCounter("c")])
+    nft("add set inet t s { type mark; }")
+    with pytest.raises(NftRefused, match="delete set c0 in table t"):
+        link.commit([DeleteSet(f"c{number}") for number in range(40_000)])
+    link.commit([AddElements("s", [ONE])])
 
 
 def test_adding_again_what_is_there_changes_nothing(link):
     hash_map(link)
-    link.commit(start_counters({"c": (5, 6)}))
-    link.commit([AddElements("m", [Element(host_number(1), verdict="accept")]), *add_counters(["c"])])
+    link.commit([AddElements("m", [Element(host_number(1), verdict="accept")])])
     assert link.elements("m") == [Element(host_number(1), verdict="accept")]
-    assert link.counters() == {"c": (5, 6)}
     link.commit([])
-
-
-def test_counters_are_made_read_and_removed(link):
-    link.commit([*add_counters(["a", "b"]), *start_counters({"c": (1 << 40, (1 << 63) + 1)})])
-    assert link.counters() == {"a": (0, 0), "b": (0, 0), "c": (1 << 40, (1 << 63) + 1)}
-    assert (link.counter("c"), link.counter("absent")) == ((1 << 40, (1 << 63) + 1), None)
-    link.commit(delete_counters(["a", "c"]))
-    assert link.counters() == {"b": (0, 0)}
 
 
 def test_a_question_is_answered_with_the_element_that_a_packet_would_meet(link):
@@ -287,15 +276,14 @@ def test_a_set_is_flushed_and_deleted(link):
 
 def test_names_are_listed_of_one_table_only(link):
     hash_map(link)
-    nft("add table inet other; add chain inet other x; add set inet other s { type mark; }; add counter inet other k")
+    nft("add table inet other; add chain inet other x; add set inet other s { type mark; }")
     nft("add set inet t s { type ipv4_addr . mark; flags interval; }")
     assert link.chains() == ["to"]
     assert {name: (shape.key_length, shape.data_length) for name, shape in link.sets().items()} == {
         "m": (4, 16), "s": (8, 0),
     }  # fmt: skip
-    assert link.counters() == {}
     with NftLink("absent") as nothing:
-        assert (nothing.sets(), nothing.chains(), nothing.counters(), nothing.counter("k")) == ({}, [], {}, None)
+        assert (nothing.sets(), nothing.chains()) == ({}, [])
 
 
 def test_an_element_of_a_kind_that_is_not_ours_is_refused_and_the_link_lives_on(link):
@@ -303,7 +291,7 @@ def test_an_element_of_a_kind_that_is_not_ours_is_refused_and_the_link_lives_on(
     for _ in range(2):
         with pytest.raises(NftError, match="of o in table t: cannot read the kernel's answer: an element"):
             link.elements("o")
-    assert link.counters() == {"k": (0, 0)}
+    assert list(link.sets()) == ["o"]
 
 
 def test_a_long_list_is_loaded_in_steps(link):
@@ -343,7 +331,7 @@ class Spoiled(NftLink):
 
 @pytest.fixture
 def crowded(link):
-    nft("add map inet t m { type mark : mark; size 8192; }; add counter inet t k")
+    nft("add map inet t m { type mark : mark; size 8192; }")
     link.load("m", (Element(host_number(mark), data=host_number(1)) for mark in range(5000)))
     return link
 
@@ -379,7 +367,7 @@ def test_where_the_rule_set_changes_all_the_time_a_list_is_told_as_it_was_read(c
 
     with Spoiled("t", disturb) as disturbed:
         assert len(disturbed.elements("m")) == 5000
-        assert disturbed.counters() == {"k": (0, 0)}
+        assert list(disturbed.sets()) == ["m"]
 
 
 def test_a_list_that_tells_elements_twice_is_read_again(crowded):
@@ -417,17 +405,17 @@ NARROW = good("10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/15", "10.4.0.0/14", "10.8.
               "10.32.0.0/11", "10.64.0.0/10", "10.128.0.0/9")  # fmt: skip
 RULES = """
 table inet t {
-    counter hit { }
-    counter missed { }
+    set hit { type inet_proto; counter; elements = { udp }; }
+    set missed { type inet_proto; counter; elements = { udp }; }
     map a { type ipv4_addr . inet_service : verdict; flags interval; }
     map b { type ipv4_addr . inet_service : verdict; flags interval; }
-    chain good { counter name hit accept; }
+    chain good { meta l4proto @hit accept; }
     chain out {
         type filter hook output priority 0
         ip protocol != udp accept
         ip daddr . udp dport vmap @a
         ip daddr . udp dport vmap @b
-        counter name missed
+        meta l4proto @missed
     }
 }
 """
@@ -449,6 +437,12 @@ while True:
 PACKETS = 30_000
 
 
+def counted(link: NftLink, name: str) -> int:
+    """Packets that met the one element of a set, which knows their protocol."""
+    (element,) = link.elements(name)
+    return element.counter[0]
+
+
 def missed_while(link: NftLink, change) -> int:
     """Packets that no map knew while `change(number)` was done again and again, until enough went through."""
     run("ip", "route", "add", "local", "10.0.0.0/8", "dev", "lo")
@@ -457,15 +451,14 @@ def missed_while(link: NftLink, change) -> int:
     sender = subprocess.Popen([sys.executable, "-S", "-E", "-c", SENDER], stdin=subprocess.PIPE)
     try:
         number, deadline = 0, time.monotonic() + 30
-        while (link.counter("hit") or (0, 0))[0] < PACKETS:
+        while counted(link, "hit") < PACKETS:
             assert time.monotonic() < deadline and sender.poll() is None
             change(number)
             number += 1
     finally:
         sender.communicate()
-    counted = link.counters()
-    assert number > 100 and counted["hit"][0] >= PACKETS
-    return counted["missed"][0]
+    assert number > 100 and counted(link, "hit") >= PACKETS
+    return counted(link, "missed")
 
 
 def turns(number: int, first, second):
@@ -515,13 +508,13 @@ def test_a_key_of_more_than_five_parts_works_though_nft_cannot_list_it(link):
     run("ip", "route", "add", "local", "10.0.0.0/8", "dev", "lo")
     nft(f"""
     table inet t {{
-        counter hit {{ }}
+        set hit {{ type inet_proto; counter; elements = {{ udp }}; }}
         map six {{ type {types} : classid; flags interval; }}
         chain out {{
             type filter hook output priority 0
             meta priority set 9
             meta priority set ip saddr . ip daddr . udp sport . udp dport . meta l4proto . meta priority map @six
-            meta priority 3 counter name hit
+            meta priority 3 meta l4proto @hit
         }}
     }}
     """)
@@ -533,4 +526,4 @@ def test_a_key_of_more_than_five_parts_works_though_nft_cannot_list_it(link):
         out.bind(("0.0.0.0", 1500))
         for port in (4, 5, 9, 10):
             out.sendto(b"x", ("10.1.2.3", port))
-    assert link.counter("hit")[0] == 2
+    assert counted(link, "hit") == 2

@@ -11,17 +11,13 @@ from hypothesis import strategies as st
 
 from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane import nft_messages as messages
-from netpolicy.dataplane.nft_element import BE32, Element, Malformed, encode, encode_counter
+from netpolicy.dataplane.nft_element import BE32, Element, Malformed, encode
 from netpolicy.dataplane.nft_messages import (
-    AddCounter,
     AddElements,
     DeleteElements,
     DeleteSet,
     FlushSet,
-    add_counters,
     batch,
-    delete_counters,
-    start_counters,
 )
 
 
@@ -34,14 +30,14 @@ def named(table: str, name: str) -> bytes:
 
 
 def test_a_batch_begins_ends_and_wants_one_acknowledgement():
-    sent = batch(commands(FlushSet("a"), DeleteSet("b"), *delete_counters(["c"])), 100, None)
+    sent = batch(commands(FlushSet("a"), DeleteSet("b"), DeleteSet("c")), 100, None)
     found = list(wire.messages(sent))
     assert [(one.kind, one.flags, one.sequence) for one in found] == [
-        (16, 1, 100), (0xA0E, 1, 101), (0xA0B, 1, 102), (0xA14, 5, 103), (17, 1, 104),
+        (16, 1, 100), (0xA0E, 1, 101), (0xA0B, 1, 102), (0xA0B, 5, 103), (17, 1, 104),
     ]  # fmt: skip
     assert found[0].payload == found[-1].payload == b"\0\0" + struct.pack(">H", 10)
     assert found[1].payload == named("t", "a") and found[2].payload == named("t", "b")
-    assert found[3].payload == named("t", "c") + wire.attribute(3, BE32.pack(1))
+    assert found[3].payload == named("t", "c")
 
 
 def test_a_generation_stands_in_the_beginning():
@@ -67,37 +63,25 @@ def test_many_elements_are_split_where_an_attribute_would_be_too_long():
     assert list(messages.elements(answers)) == many
 
 
-def test_counters_are_made_with_their_numbers():
-    first, second = commands(*start_counters({"b": (7, 8), "a": (0, 0)}))
-    assert first.payload.startswith(named("t", "a")) and second.payload.startswith(named("t", "b"))
-    assert second.payload.endswith(wire.nested(4, encode_counter(7, 8)))
-    assert commands(*add_counters(["a"]))[0].payload == first.payload
-    answers = [wire.Message(messages.NEW_OBJECT, 0, 0, one.payload) for one in (first, second)]
-    assert dict(messages.counters(answers, "t")) == {"a": (0, 0), "b": (7, 8)}
-    assert dict(messages.counters(answers, "other")) == {}
-
-
 @pytest.mark.parametrize("name", ["", "a\0b", "x" * 128, "é" * 64])
 def test_a_word_that_is_no_name_is_refused(name):
-    for change in (FlushSet(name), DeleteSet(name), AddCounter(name), AddElements(name, [Element(b"k")])):
+    for change in (FlushSet(name), DeleteSet(name), AddElements(name, [Element(b"k")])):
         with pytest.raises(ValueError, match="is no name of a kernel object"):
             commands(change)
 
 
 def test_every_change_says_what_it_does():
     said = [change.what for change in (
-        AddElements("s", []), DeleteElements("s", []), FlushSet("s"), DeleteSet("s"), AddCounter("c"),
-        *delete_counters(["c"]),
+        AddElements("s", []), DeleteElements("s", []), FlushSet("s"), DeleteSet("s"),
     )]  # fmt: skip
     assert said == [
-        "add elements to s", "delete elements from s", "flush s", "delete set s", "add counter c", "delete counter c",
+        "add elements to s", "delete elements from s", "flush s", "delete set s",
     ]  # fmt: skip
 
 
 READERS = [
     (messages.NEW_GENERATION, messages.generation),
     (messages.NEW_ELEMENTS, lambda answers: list(messages.elements(answers))),
-    (messages.NEW_OBJECT, lambda answers: dict(messages.counters(answers, "t"))),
     (messages.NEW_SET, lambda answers: dict(messages.sets(answers, "t"))),
     (messages.NEW_CHAIN, lambda answers: list(messages.chains(answers, "t"))),
 ]
@@ -119,7 +103,6 @@ def test_no_generation_is_refused():
 
 BODIES = [
     commands(AddElements("s", [Element(b"k", verdict="goto c"), Element(b"l", b"m", b"1234", counter=(1, 2))]))[0],
-    commands(AddCounter("c", 1, 2))[0],
     commands(FlushSet("s"))[0],
 ]
 
