@@ -49,10 +49,11 @@ class Loaded:
     syntax, the main section is missing or broken, or a rule or setting names a broken outbound.
     `blocked_skip`: a rule that blocks (or has on_fail block) is among the skipped: what it
     stopped would pass, so apply only when somebody insists. `sources`: the section that each
-    (type, name) was read from, where it was asked for.
+    (type, name) was read from, where it was asked for. `paths`: the main file and what it names,
+    as far as files were looked for.
     """
 
-    __slots__ = ("blocked_skip", "diagnostics", "fatal", "files", "ruleset", "skipped", "sources")
+    __slots__ = ("blocked_skip", "diagnostics", "fatal", "files", "paths", "ruleset", "skipped", "sources")
 
     def __init__(
         self,
@@ -63,7 +64,9 @@ class Loaded:
         blocked_skip: bool = False,
         sources: "dict[tuple[str, str], tuple[str, Section]] | None" = None,
         files: "tuple[SourceFile, ...]" = (),
+        paths: tuple[str, ...] = (),
     ) -> None:
+        self.paths = paths
         self.ruleset = ruleset
         self.diagnostics = diagnostics
         self.skipped = skipped  # (rule name, why)

@@ -6,7 +6,7 @@ what a file contains. Further files and files of lists come from known folders o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from netpolicy.config.assemble import Assembly, Loaded
@@ -26,13 +26,20 @@ MAX_FILES = 64
 FURTHER_FILES = ("/etc/netpolicy", "/etc/config")
 
 
-def load(path: str, reader: str = "auto", needs_main: bool = True, keeps_sources: bool = False) -> Loaded:
+def load(
+    path: str,
+    reader: str = "auto",
+    needs_main: bool = True,
+    keeps_sources: bool = False,
+    instead: Mapping[str, bytes] | None = None,
+) -> Loaded:
     """The configuration in a file and in the files that its main section lists.
 
     Without a main section it is fatal: a full disk leaves an empty file, and that must not
     switch off what is running. Tools that look at rules alone set `needs_main` to False.
+    `instead` has the content, by path, of main and further files that are taken for what is on disk.
     """
-    folders = _Folders(path)
+    folders = _Folders(path, instead or {})
     assembly = Assembly(folders.entries, keeps_sources)
     folders.lists = ListFiles(assembly.findings)
     try:
@@ -40,10 +47,11 @@ def load(path: str, reader: str = "auto", needs_main: bool = True, keeps_sources
     except ReaderUnavailable as problem:
         assembly.break_off("NP001", Place(path), str(problem))
         return assembly.finish()
-    includes = assembly.begin(read_file(path, chosen))
+    includes = assembly.begin(folders.read(path, chosen))
     if includes is not None:
         _take_includes(assembly, folders, includes, chosen)
     loaded = assembly.finish()
+    loaded.paths = tuple(folders.paths)
     return _with_main(assembly, loaded, path, needs_main)
 
 
@@ -137,14 +145,16 @@ def _take_includes(assembly: Assembly, folders: _Folders, includes: Option, read
             assembly.break_off("NP007", place, f"{name} is included twice, or includes itself")
         else:
             seen.add(_resolved(path))
-            assembly.add(read_file(path, reader))
+            assembly.add(folders.read(path, reader))
 
 
 class _Folders:
     """Where a configuration may have further files, and the entries of its lists' files."""
 
-    def __init__(self, main: str) -> None:
+    def __init__(self, main: str, instead: Mapping[str, bytes]) -> None:
         self.main = main
+        self.paths: dict[str, None] = {}  # all that were looked for, in their order
+        self._instead = instead
         self.lists = ListFiles(Findings())
         self._allowed = (_resolved(str(Path(main).parent)), *map(_resolved, FURTHER_FILES))
 
@@ -157,10 +167,21 @@ class _Folders:
         found = Path(_resolved(path))
         return any(found.is_relative_to(folder) for folder in self._allowed)
 
+    def read(self, path: str, reader: Reader) -> SourceFile:
+        """The sections of the main file or a further one."""
+        self.paths[path] = None
+        data = self._instead.get(path)
+        if data is None:
+            return read_file(path, reader)
+        findings = Findings()
+        text = decode(data, path, findings)
+        return SourceFile(path, (), findings.all) if text is None else read_source(text, path, format_of(path))
+
     def entries(self, name: str, place: Place) -> ListContent | None:
         """What a list's file holds; None after an error was reported."""
         path = self.path_of(name)
         if self.allows(path):
+            self.paths[path] = None
             return self.lists.read(path, name, place)
         text = f"{name}: a list's file must be in the folder of the main file, " + " or ".join(FURTHER_FILES)
         self.lists.findings.error("NP007", place, text, "move it there; a link to it elsewhere does not count")

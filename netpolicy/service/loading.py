@@ -13,7 +13,8 @@ import os
 import signal
 import struct
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from netpolicy.config.assemble import Loaded
 from netpolicy.config.diagnostic import ERROR, Diagnostic
@@ -36,21 +37,25 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Loader:
     """Loads configurations, one child for each."""
 
-    def __init__(self, read: Callable[[str], Loaded] = load, limit: float = LIMIT_SECONDS) -> None:
+    def __init__(self, read: Callable[..., Loaded] = load, limit: float = LIMIT_SECONDS) -> None:
         self._read = read
         self._limit = limit
         self._children: set[int] = set()
         self._is_ending = False
 
-    async def load(self, path: str, before: Ruleset | None = None) -> Loaded:
+    async def load(
+        self, path: str, before: Ruleset | None = None, instead: Mapping[str, bytes] | None = None
+    ) -> Loaded:
         """As config.load.load. A child that does not come to its end makes a fatal result that says so.
 
         Rules that say the same as in `before` are those: what did not change costs no memory to read.
+        `instead` has the content of files that are not read from disk.
         """
+        read = partial(self._read, path, instead=instead) if instead else partial(self._read, path)
         try:
-            pid, pipe = self._fork(path, before)
+            pid, pipe = self._fork(read, before)
         except OSError:  # no memory or no process left for it: it costs more memory here, and works
-            return await asyncio.to_thread(self._read, path)
+            return await asyncio.to_thread(read)
         self._children.add(pid)
         why = ""
         taking = _Taking(pipe, before)
@@ -72,7 +77,7 @@ class Loader:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _fork(self, path: str, before: Ruleset | None) -> tuple[int, int]:
+    def _fork(self, read: Callable[[], Loaded], before: Ruleset | None) -> tuple[int, int]:
         """The child's number and the end of the pipe to read from. Raises OSError."""
         reading, writing = os.pipe()
         try:
@@ -83,7 +88,7 @@ class Loader:
                     warnings.simplefilter("ignore", DeprecationWarning)
                     pid = os.fork()
                 if pid == 0:
-                    _be_a_child(writing, lambda: pack(self._read(path), before), self._limit)
+                    _be_a_child(writing, lambda: pack(read(), before), self._limit)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         except OSError:

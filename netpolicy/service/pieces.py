@@ -92,7 +92,7 @@ def _beside_rules(rules: Ruleset) -> dict[str, object]:
 
 
 def _beside_ruleset(loaded: Loaded) -> dict[str, object]:
-    return {name: getattr(loaded, name) for name in ("diagnostics", "skipped", "fatal", "blocked_skip")}
+    return {name: getattr(loaded, name) for name in ("diagnostics", "skipped", "fatal", "blocked_skip", "paths")}
 
 
 def _rows(rules: Iterable[Rule]) -> Iterator[tuple[Rule, ...]]:

@@ -622,3 +622,26 @@ def test_a_name_that_leads_nowhere_is_said_with_the_one_that_was_meant(code):
     message = only(code, load_text(REFERENCES[code]))
     if code in ("NP212", "NP215", "NP216"):
         assert "did you mean" in message
+
+
+def test_the_files_that_were_looked_for_are_told_and_contents_may_be_given_instead(tmp_path: Path):
+    main = tmp_path / "netpolicy"
+    listing = "\nconfig list 'local'\n\toption file 'local.txt'\n"
+    main.write_text("config netpolicy 'main'\n\tlist ruleset 'more.dsl'\n" + listing)
+    further = tmp_path / "more.dsl"
+    further.write_text("rule one:\n  match dest_port=1\n  action block=drop\n")
+    found = load(str(main))
+    assert found.paths == (str(main), str(further), str(tmp_path / "local.txt"))
+    before = b"rule two:\n  match dest_port=2\n  action block=drop\n"
+    found = load(str(main), instead={str(further): before, str(tmp_path / "unknown"): b"never looked at"})
+    assert [rule.name for rule in found.ruleset.rules] == ["two"]
+    found = load(str(main), instead={str(main): b"config netpolicy 'main'\n"})
+    assert (found.ruleset.rules, found.paths) == ((), (str(main),))
+
+
+def test_contents_that_are_given_are_read_as_strictly_as_files(tmp_path: Path):
+    main = tmp_path / "netpolicy"
+    main.write_text("config netpolicy 'main'\n")
+    found = load(str(main), instead={str(main): b"config \xff"})
+    assert found.fatal
+    assert [item.code for item in found.diagnostics if item.severity == "error"][:1] == ["NP002"]

@@ -205,3 +205,11 @@ async def test_rules_that_did_not_change_are_the_same_objects_with_their_new_lin
     here = load(str(config)).ruleset
     assert [one is other for one, other in zip(found.rules, before.rules, strict=True)] == [True, False]
     assert same(found) == same(here) and [one.position for one in found.rules] == [one.position for one in here.rules]
+
+
+async def test_a_child_reads_what_it_is_given_instead_of_the_file(config):
+    given = CONFIG.encode() + b"config rule 'further'\n\tlist dest_port '1'\n\toption block '1'\n"
+    loaded = await Loader().load(str(config), instead={str(config): given})
+    assert "further" in [rule.name for rule in loaded.ruleset.rules]
+    assert loaded.paths == (str(config),)
+    assert "further" not in [rule.name for rule in (await Loader().load(str(config))).ruleset.rules]
