@@ -26,7 +26,7 @@ from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
 from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
 from netpolicy.service import warnings
-from netpolicy.service.affected import Affected, can_affect, moved_classes
+from netpolicy.service.affected import moved_classes
 from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
 from netpolicy.service.compile import Compiled, compile_policy, needs_class
 from netpolicy.service.dry_run import local_moment
@@ -36,6 +36,7 @@ from netpolicy.service.loading import Loader
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
+from netpolicy.service.review import Review
 from netpolicy.service.warnings import Warning_
 
 Publish = Callable[[str, Mapping[str, object]], None]
@@ -58,6 +59,23 @@ class Places:
 
     config: str = "/etc/config/netpolicy"
     state: str = "/var/run/netpolicy"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What rules are compiled for: a rule set, the engine's state under it, and its lines."""
+
+    ruleset: Ruleset
+    state: str
+    states: tuple[LineState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What it would mean to follow a rule set; neither where the rule set is switched off."""
+
+    plan: Plan | None
+    compiled: Compiled | None
 
 
 @dataclass(slots=True)
@@ -106,10 +124,14 @@ class Engine:
     _one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)
     _records: Records = field(init=False)
     _release: Release = field(init=False)
+    _review: Review = field(init=False)
 
     def __post_init__(self) -> None:
         self._records = Records(self.places.state)
         self._release = Release(self.flows, self.log)
+        forgotten = self._release.forgotten
+        self._review = Review(self.flows, self.log, lambda: self.surroundings().facts, forgotten, self.note_fault)
+        self._review.share(self.indexes, self._indexed)
 
     @property
     def settings(self) -> Settings:
@@ -157,16 +179,22 @@ class Engine:
         return ""
 
     async def reload(self) -> str:
-        """Reads the configuration again and makes the kernel follow. Returns the error or ""."""
-        return await self.read_config() or await self.reconcile("reload")
+        """Reads the configuration again and makes the kernel and open connections follow. Returns the error or ""."""
+        error = await self.read_config() or await self.reconcile("reload")
+        await self._review.reviewed(self.enforced)
+        return error
 
     # -- the loop --------------------------------------------------------------------------
 
     async def reconcile(self, cause: str) -> str:
-        """One turn: look, decide, plan, change what differs. Returns the error or ""."""
+        """One turn: look, decide, plan, change what differs. Returns the error or "".
+
+        Open connections that the change concerns are reviewed afterwards, beside the turns that follow.
+        """
         async with self._one_at_a_time:
             if self._stopped:
                 return "netpolicy is stopping"
+            self._review.stand_still()
             try:
                 await self._turn(cause)
                 self._succeeded()
@@ -174,21 +202,29 @@ class Engine:
                 self._failed(str(error))
             except SYSTEM_ERRORS as error:
                 self._failed(_in_words(error))
+            finally:
+                self._review.go_on()
             return self.in_force.error
 
     async def plan(self) -> Plan | None:
         """What a reconcile would change now; None while switched off. Raises the errors of the data plane."""
+        return (await self.preview(self.ruleset)).plan
+
+    async def preview(self, ruleset: Ruleset) -> Preview:
+        """What it would mean to follow these rules now; nothing of ours changes. Raises as `plan`, TooManyOutbounds."""
         async with self._one_at_a_time:
             await self._look()
-            if not self.settings.enabled:
-                return None
-            found, _ = await self._plan(self._allocate().numbers)
-            return found
+            if not ruleset.settings.enabled:
+                return Preview(None, None)
+            states = self.states if ruleset is self.ruleset else line_states(ruleset.outbounds, self.view)
+            situation = Situation(ruleset, _state_of_primary(ruleset.settings, states), states)
+            return Preview(*await self._plan(situation, self._allocate(ruleset).numbers))
 
     async def stop(self) -> None:
         """Removes everything of ours from the kernel, for good. Raises ApplyError, OSError."""
         async with self._one_at_a_time:
             self._stopped = True
+            self._review.drop()
             await self.kernel.remove()
             self._records.withdraw()
             await self._release.clear(Marks(self.settings.fwmark_mask))
@@ -198,6 +234,7 @@ class Engine:
 
     async def hand_over(self) -> None:
         """Ends without a change: the next daemon takes over what is in force."""
+        await self._review.reviewed(self.enforced)
         async with self._one_at_a_time:
             self._stopped = True
             self.log.add("info", "apply", "what is in force stays for the next daemon")
@@ -215,8 +252,8 @@ class Engine:
             return
         if self.effective_mode == "observe":
             await self._withdraw()
-        allocation = self._allocate()
-        plan, self.compiled = await self._plan(allocation.numbers)
+        allocation = self._allocate(self.ruleset)
+        plan, self.compiled = await self._plan(self._situation(), allocation.numbers)
         self._gather_warnings(plan)
         if plan.conflicts:
             raise ApplyError(f"nothing is enforced: {plan.conflicts[0].message}")
@@ -244,7 +281,7 @@ class Engine:
             if plan.is_empty:
                 break
             await self._apply(plan, cause)
-            plan, self.compiled = await self._plan(self.numbers)
+            plan, self.compiled = await self._plan(self._situation(), self.numbers)
         if not plan.is_empty:
             raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
         if not self._records.is_true:
@@ -262,10 +299,9 @@ class Engine:
         if before is not None:
             self._release.note(moved_classes(before.policy, after.policy))
         await self._release.settle(Marks(self.settings.fwmark_mask))
-        self._note_enforced()
-        if (was_changed or before is not None) and can_affect(before.policy if before else None, after.policy):
-            affected = await asyncio.to_thread(Affected, before, after)
-            await self._release.decide_again(affected, self.surroundings().facts)
+        if self._note_enforced() and (was_changed or before is not None):
+            self._review.note(before, after)
+            await self._review.room()
 
     def surroundings(self) -> Surroundings:
         """What the facts of a connection are told from, as it is now."""
@@ -275,13 +311,20 @@ class Engine:
             neighbours = ()  # rules for MAC addresses cannot be judged then
         return Surroundings(self.view, neighbours)
 
-    def _note_enforced(self) -> None:
-        if self.enforced is None or self.compiled is None or self.enforced.policy != self.compiled.policy:
-            self.enforced_before, self.enforced = self.enforced, self.compiled
-            loop = asyncio.get_running_loop()
-            loop.call_later(OVERLAP_SECONDS, self._forget_before, self.enforced_before)
-            if self.enforced is not None:
-                self._indexing = loop.create_task(self.indexes.prepare(self.enforced.enforced))
+    def _note_enforced(self) -> bool:
+        """Whether these rules are others than those before."""
+        if self.enforced is not None and self.compiled is not None and self.enforced.policy == self.compiled.policy:
+            return False
+        self.enforced_before, self.enforced = self.enforced, self.compiled
+        loop = asyncio.get_running_loop()
+        loop.call_later(OVERLAP_SECONDS, self._forget_before, self.enforced_before)
+        if self.enforced is not None:
+            self._indexing = loop.create_task(self.indexes.prepare(self.enforced.enforced))
+        return True
+
+    async def _indexed(self) -> None:
+        if self._indexing is not None:
+            await asyncio.wait([self._indexing])
 
     def _forget_before(self, earlier: Compiled | None) -> None:
         if self.enforced_before is earlier:
@@ -302,10 +345,9 @@ class Engine:
 
     def _follow_primary(self) -> None:
         """The engine's state is that of its primary outbound: until lines are probed, whether it has a way out."""
-        down = any(not state.up for state in self.states if state.name == self.settings.primary)
-        now = FAILOVER if down else NORMAL
+        now = _state_of_primary(self.settings, self.states)
         if now != self.state:
-            self.log.add("warning" if down else "info", "state", f"state {self.state} → {now}")
+            self.log.add("warning" if now == FAILOVER else "info", "state", f"state {self.state} → {now}")
             self.state = now
             self._tell_state()
 
@@ -325,34 +367,38 @@ class Engine:
         self.log.add("info" if now.up else "warning", "state", f"outbound {now.name} is {word}: {now.reason}")
         self.publish("netpolicy.outbound", {"name": now.name, "up": now.up, "reason": now.reason})
 
-    def _allocate(self) -> Allocation:
+    def _allocate(self, ruleset: Ruleset) -> Allocation:
         known = self._known or self._records.classes()
-        capacity = Marks(self.settings.fwmark_mask).capacity
-        return allocate(known, needs_class(self.ruleset.outbounds), capacity)
+        capacity = Marks(ruleset.settings.fwmark_mask).capacity
+        return allocate(known, needs_class(ruleset.outbounds), capacity)
 
-    async def _plan(self, numbers: Mapping[str, int]) -> tuple[Plan, Compiled]:
+    def _situation(self) -> Situation:
+        return Situation(self.ruleset, self.state, self.states)
+
+    async def _plan(self, situation: Situation, numbers: Mapping[str, int]) -> tuple[Plan, Compiled]:
         if self._can_log:
             try:
-                return await self._plan_with(numbers, log=True)
+                return await self._plan_with(situation, numbers, log=True)
             except NftError:
-                if not any(rule.action.log for rule in self.ruleset.rules):
+                if not any(rule.action.log for rule in situation.ruleset.rules):
                     raise
-        planned = await self._plan_with(numbers, log=False)  # raises again unless logging was the reason
+        planned = await self._plan_with(situation, numbers, log=False)  # raises again unless logging was the reason
         self._can_log = False
         return planned
 
-    async def _plan_with(self, numbers: Mapping[str, int], log: bool) -> tuple[Plan, Compiled]:
-        skip = conflicts.foreign_exact_marks(Marks(self.settings.fwmark_mask), self.netlink.rules())
+    async def _plan_with(self, situation: Situation, numbers: Mapping[str, int], log: bool) -> tuple[Plan, Compiled]:
+        ruleset = situation.ruleset
+        skip = conflicts.foreign_exact_marks(Marks(ruleset.settings.fwmark_mask), self.netlink.rules())
         compiled = await asyncio.to_thread(
             compile_policy,
-            self.ruleset,
-            self.state,
-            self.states,
+            ruleset,
+            situation.state,
+            situation.states,
             self.view,
             numbers,
             skip,
             log,
-            self.open_schedules(),
+            active(ruleset.schedules, *local_moment(self.clock())) if ruleset.schedules else (),
             self.compiled,
         )
         return await self.kernel.plan(compiled.policy), compiled
@@ -383,6 +429,7 @@ class Engine:
 
     async def _withdraw(self) -> None:
         """What an earlier enforce left would go on steering: that is removed."""
+        self._review.drop()
         had_any = await self.kernel.remove()
         self._records.withdraw()
         self.enforced = self.enforced_before = None
@@ -419,6 +466,11 @@ class Engine:
             self.in_force.error = ""
             self.log.add("info", "apply", "the kernel follows the rules again")
             self._tell_state()
+
+
+def _state_of_primary(settings: Settings, states: tuple[LineState, ...]) -> str:
+    """Until lines are probed: whether the primary outbound has a way out."""
+    return FAILOVER if any(not state.up for state in states if state.name == settings.primary) else NORMAL
 
 
 def _first_error(loaded: Loaded) -> str:

@@ -414,3 +414,19 @@ async def test_a_thousand_turns_leak_neither_memory_nor_descriptors(house):
 def _resident() -> int:
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+
+async def test_other_rules_can_be_looked_at_before_they_are_followed(house):
+    assert await house.load() == ""
+    before, said = everything(), status(house)
+    other = CONFIG.replace("option route 'wan_b'", "option route 'wan_a'").replace("'mail'", "'post'")
+    house.write(other)
+    seen = await house.engine.preview((await house.engine.loader.load(str(house.config))).ruleset)
+    assert seen.plan is not None and seen.compiled is not None
+    assert seen.plan.changes and not seen.plan.is_empty
+    assert seen.compiled.standing.keys() == {"video", "post"}
+    assert (everything(), status(house)) == (before, said)
+    assert await house.engine.reconcile("nothing") == "" and status(house)["kernel"]["generation"] == 1
+    house.write(OFF)
+    off = await house.engine.preview((await house.engine.loader.load(str(house.config))).ruleset)
+    assert (off.plan, off.compiled) == (None, None)
