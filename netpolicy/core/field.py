@@ -46,21 +46,38 @@ MAX_TEXT = 256  # per value
 class Field:
     """One field of a match: its name, its values in canonical form, and what they mean."""
 
-    __slots__ = ("name", "values")
+    __slots__ = ("name",)
 
-    def __init__(self, name: str, values: tuple[str, ...]) -> None:
+    if TYPE_CHECKING:
+        values: tuple[str, ...]
+
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.values = values
 
     def matches(self, fact: object) -> bool:
         """Whether a known fact satisfies the field; None (unknown) never does."""
         raise NotImplementedError
 
+    @property
+    def told(self) -> object:
+        """What it says, as the key of a table: equal for fields of one name and class that say the same."""
+        return self.values
+
     def __repr__(self) -> str:
         return "{}={}".format(self.name, ",".join(self.values))
 
 
-class Numbers(Field):
+class Written(Field):
+    """A field that keeps its values as they are written."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, name: str, values: tuple[str, ...]) -> None:
+        super().__init__(name)
+        self.values = values
+
+
+class Numbers(Written):
     """Ports, protocol numbers or DSCP code points: a set of integers."""
 
     __slots__ = ("ranges",)
@@ -102,12 +119,58 @@ class ByFamily:
 
 
 class Addresses(Field):
-    """Addresses of both families: `ranges` has disjoint ranges for 4 and for 6.
+    """Addresses of both families: `ranges` has disjoint ranges for 4 and for 6."""
 
-    Those of a long list are kept once, however many fields name it.
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        ranges: ByFamily
+
+    def matches(self, fact: object) -> bool:
+        return isinstance(fact, tuple) and contains(self.ranges[fact[0]], fact[1])
+
+
+class Network(Addresses):
+    """One range of one family, which is what nearly every rule asks: text and ranges are made when they are wanted.
+
+    Keeping them would take four times the memory.
     """
 
-    __slots__ = ("ranges",)
+    __slots__ = ("beyond", "family", "low")
+
+    def __init__(self, name: str, family: int, low: int, high: int) -> None:
+        super().__init__(name)
+        self.family = family
+        self.low = low
+        self.beyond = high - low  # of most networks a small number, which takes no memory of its own
+
+    @property
+    def high(self) -> int:
+        """The last address."""
+        return self.low + self.beyond
+
+    @property
+    def values(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The canonical text."""
+        return (format_range(self.family, self.low, self.low + self.beyond),)
+
+    @property
+    def ranges(self) -> ByFamily:  # type: ignore[override]
+        """The one range, by its family."""
+        held = ((self.low, self.low + self.beyond),)
+        return ByFamily(held, ()) if self.family == V4 else ByFamily((), held)
+
+    @property
+    def told(self) -> object:
+        if self.family == V4:
+            return (self.beyond << 32 | self.low) << 1
+        return (self.beyond << 128 | self.low) << 1 | 1
+
+
+class Networks(Addresses):
+    """Any number of ranges, written out or in lists. Those of a long list are kept once, however many name it."""
+
+    __slots__ = ("ranges", "values")
 
     def __init__(self, name: str, values: tuple[str, ...], lists: Lists = NO_LISTS) -> None:
         wanted = _Chosen()
@@ -118,7 +181,8 @@ class Addresses(Field):
             negated, text = split_sign(value)
             canonical.append(_signed(negated, (unwanted if negated else wanted).take(text, lists)))
             everything = everything and negated
-        super().__init__(name, tuple(canonical))
+        super().__init__(name)
+        self.values = tuple(canonical)
         found = []
         for family in (V4, V6):
             start: Ranges = EVERY_ADDRESS[family] if everything else wanted.ranges(family)
@@ -126,8 +190,13 @@ class Addresses(Field):
             found.append(compact(family, remaining(start, holes)) if holes else start)
         self.ranges = ByFamily(found[0], found[1])
 
-    def matches(self, fact: object) -> bool:
-        return isinstance(fact, tuple) and contains(self.ranges[fact[0]], fact[1])
+
+def _addresses(name: str, values: tuple[str, ...], lists: Lists) -> Addresses:
+    negated, text = split_sign(values[0])
+    if len(values) > 1 or negated or text.startswith("@"):
+        return Networks(name, values, lists)
+    family, low, high = parse_range(text)
+    return Network(name, family, low, high)
 
 
 class _Chosen:
@@ -158,7 +227,7 @@ class _Chosen:
         return found
 
 
-class Words(Field):
+class Words(Written):
     """Device names, MAC addresses, families: texts that are equal or not."""
 
     __slots__ = ("unwanted", "wanted")
@@ -199,7 +268,7 @@ class Schedules(Words):
         return not self.wanted or any(name in fact for name in self.wanted)
 
 
-class Names(Field):
+class Names(Written):
     """Patterns on the server name seen in TLS, QUIC or HTTP."""
 
     __slots__ = ("unwanted", "wanted")
@@ -226,7 +295,7 @@ class Names(Field):
         return not self.wanted or any(name_matches(pattern, seen) for pattern in self.wanted)
 
 
-class Domains(Field):
+class Domains(Written):
     """Names behind an address, learned from DNS or seen in a handshake."""
 
     __slots__ = ("_has_unwanted", "has_wanted", "unwanted", "wanted")
@@ -264,7 +333,7 @@ def _one_set(patterns: "list[DomainPattern]", lists: "list[DomainSet]") -> Domai
     return lists[0] if len(lists) == 1 and not patterns else DomainSet(tuple(patterns), tuple(lists))
 
 
-class Comparator(Field):
+class Comparator(Written):
     """A measured number against a bound: ">120", "<=50", "==5"; shares also as ">5%"."""
 
     __slots__ = ("bound", "operator")
@@ -407,8 +476,8 @@ def _schedule_name(text: str) -> str:
 
 # How each field is read. The keys are the names of the UCI spelling.
 FIELDS: "dict[str, Callable[[str, tuple[str, ...], Lists], Field]]" = {
-    "src_addr": Addresses,
-    "dest_addr": Addresses,
+    "src_addr": _addresses,
+    "dest_addr": _addresses,
     "src_mac": lambda name, values, lists: Words(name, values, parse_mac),
     "src_iface": lambda name, values, lists: Words(name, values, parse_device),
     "src_port": lambda name, values, lists: _ports(name, values),

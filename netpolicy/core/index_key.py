@@ -5,7 +5,7 @@ costs time, never a wrong decision. Data: the fields of the rules.
 """
 
 from netpolicy.core.address import V4, V6
-from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Numbers, Schedules, Words
+from netpolicy.core.field import Comparator, Domains, Field, Names, Network, Networks, Numbers, Schedules, Words
 from netpolicy.core.index_name import has_only_words, wanted_of
 from netpolicy.core.range_table import RangeTable
 
@@ -49,6 +49,10 @@ class Popularity:
         counts = self._counts.get(field.name)
         if counts is None:
             counts = self._counts[field.name] = {}
+        if isinstance(field, Network):
+            told = field.told
+            counts[told] = counts.get(told, 0) + 1
+            return
         values = field.values
         if len(values) > FEW_VALUES:
             counts[values] = counts.get(values, 0) + 1
@@ -75,7 +79,10 @@ class Popularity:
         return best
 
     def _asked(self, field: Field) -> int:
-        counts, values = self._counts[field.name], field.values
+        counts = self._counts[field.name]
+        if isinstance(field, Network):
+            return counts[field.told]
+        values = field.values
         if len(values) > FEW_VALUES:
             return counts[values] + len(values) // FEW_VALUES
         return sum([counts[value] for value in values])
@@ -85,7 +92,7 @@ def key_text(field: Field) -> "tuple[str, object]":
     """Equal for fields that mean the same. Values are canonical, but for shares, whose text is rounded."""
     if isinstance(field, Comparator):
         return (field.name, (field.operator, field.bound))
-    return (field.name, field.values)
+    return (field.name, field.told)
 
 
 def price_of(field: Field) -> int:
@@ -93,7 +100,13 @@ def price_of(field: Field) -> int:
     return PRICE_OF[type(field)](field)
 
 
-def _price_of_addresses(field: Addresses) -> int:
+def _price_of_network(field: Network) -> int:
+    price = ADDRESS_PRICES[field.name]
+    bits = NARROW_BITS[field.name][field.family == V6]
+    return WIDE_PRICE * price if field.high - field.low >= 1 << bits else price
+
+
+def _price_of_networks(field: Networks) -> int:
     for family in (V4, V6):
         bits = NARROW_BITS[field.name][family == V6]
         ranges = field.ranges[family]
@@ -133,7 +146,8 @@ def _no_key(field: Field) -> int:
 
 # By the field's class: a chain of questions would cost every rule more than its answer.
 PRICE_OF: "dict[type[Field], Callable[[Any], int]]" = {
-    Addresses: _price_of_addresses,
+    Network: _price_of_network,
+    Networks: _price_of_networks,
     Numbers: _price_of_numbers,
     Domains: _price_of_names,
     Names: _price_of_names,

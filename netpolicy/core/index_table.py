@@ -5,7 +5,7 @@ Filled once from the groups, in slices; never changed afterwards. Data: the fiel
 
 from netpolicy.core.address import V4, V6
 from netpolicy.core.evaluate import UNSTEERED
-from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Numbers, Words
+from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Network, Numbers, Words
 from netpolicy.core.index_condition import check_of
 from netpolicy.core.index_interval import measured_steps, number_steps, page_steps
 from netpolicy.core.index_key import MAX_WRITTEN_OUT
@@ -100,6 +100,8 @@ class Filling:
         """Note where the group hangs; the number of its keys."""
         if isinstance(field, (Domains, Names)):
             return self._take_names(group, field)
+        if isinstance(field, Network):
+            return self._take_network(group, field)
         if isinstance(field, Addresses):
             return self._take_addresses(group, field)
         if isinstance(field, Numbers):
@@ -110,6 +112,14 @@ class Filling:
                     _hang(self._exact, field.name, word, group)
         elif isinstance(field, Comparator):
             self._bounds.setdefault(field.name, []).append((field.operator, field.bound, group))
+        return 1
+
+    def _take_network(self, group: int, field: Network) -> int:
+        low, high = field.low, field.high
+        if low == high and field.name == "src_addr":
+            _hang(self._exact, "src_addr", (field.family, low), group)
+        else:
+            self._ranges.setdefault((field.name, field.family), []).append((low, high, group))
         return 1
 
     def _take_addresses(self, group: int, field: Addresses) -> int:

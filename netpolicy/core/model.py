@@ -1,7 +1,7 @@
 """The rule set as values: rules, outbounds, settings, and the facts of one connection.
 
 What every front end produces and every decision reads. Never parses a file format and
-never changes after it was built. Meaning of each field: docs/rules.md.
+never changes after it was built, but for the line where a rule stands. Meaning of each field: docs/rules.md.
 """
 
 from netpolicy.core.calendar import Schedule
@@ -61,10 +61,20 @@ class Action:
         return phrase + " throttle " + self.throttle if self.throttle and self.kind != THROTTLE else phrase
 
 
+# The file that was named last: rules come from one after the other.
+_last_file = [""]
+
+
+def _shared(file: str) -> str:
+    if file != _last_file[0]:
+        _last_file[0] = file
+    return _last_file[0]
+
+
 class Rule:
     """One rule. An empty `fields` tuple means `any`."""
 
-    __slots__ = ("action", "disable", "enabled", "fields", "name", "position", "priority", "title", "when")
+    __slots__ = ("_file", "_line", "action", "disable", "enabled", "fields", "name", "priority", "title", "when")
 
     def __init__(
         self,
@@ -86,7 +96,24 @@ class Rule:
         self.disable = disable
         self.enabled = enabled
         self.title = title or name
-        self.position = position  # "file:line", for messages
+        # In two parts: ten thousand texts would be a megabyte, and say the same file.
+        file, _, line = position.rpartition(":")
+        self._file = _shared(file if line.isdigit() else position)
+        self._line = int(line) if line.isdigit() else -1  # -1: from no line of a file
+
+    @property
+    def position(self) -> str:
+        """ "file:line", for messages; "" for a rule from no file."""
+        return "{}:{}".format(self._file, self._line) if self._line >= 0 else self._file
+
+    @property
+    def place(self) -> "tuple[str, int]":
+        """File and line: the position as it is kept."""
+        return self._file, self._line
+
+    def move(self, file: str, line: int) -> None:
+        """It stands there now, and says what it said. The one thing that changes: lines move."""
+        self._file, self._line = file, line
 
     @property
     def specificity(self) -> int:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from netpolicy.core.evaluate import Decision, decide
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import Field
+from netpolicy.core.field import Written
 from netpolicy.core.index import Building
 from netpolicy.core.index_view import Choice, View
 from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Rule, Ruleset
@@ -131,7 +131,7 @@ class Judge:
         return Ruleset(tuple(rules), self.compiled.enforced.outbounds, self.compiled.enforced.settings)
 
 
-class _Anything(Field):
+class _Anything(Written):
     """In the place of a field whose fact is not known: the rank of the rule stays what it is."""
 
     __slots__ = ()

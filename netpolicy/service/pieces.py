@@ -49,7 +49,7 @@ class Unpacking:
     def __init__(self, before: Ruleset | None = None) -> None:
         self.loaded: Loaded | None = None
         self._rules: list[Rule] = []
-        self._positions: list[str] = []
+        self._places: list[tuple[str, int]] = []
         self._piece = io.BytesIO()
         # One for all: it remembers what was in earlier pieces. They come from our own child.
         self._unpickler = _Unpickler(self._piece, before.rules if before is not None else ())
@@ -63,14 +63,14 @@ class Unpacking:
         kind, found = self._unpickler.load()
         if kind == "rules":
             self._rules.extend(found[0])
-            self._positions.extend(found[1])
+            self._places.extend(found[1])
         elif kind == "all":
             ruleset, rest = found
             if not rest["fatal"]:  # of rules that are known already: lines move
-                for rule, position in zip(self._rules, self._positions, strict=True):
-                    rule.position = position
+                for rule, place in zip(self._rules, self._places, strict=True):
+                    rule.move(*place)
             self.loaded = Loaded(Ruleset(tuple(self._rules), **ruleset), **rest)
-            self._rules, self._positions = [], []
+            self._rules, self._places = [], []
 
 
 def _in_order(loaded: Loaded) -> Iterator[tuple[str, object]]:
@@ -82,7 +82,7 @@ def _in_order(loaded: Loaded) -> Iterator[tuple[str, object]]:
         for rule in row:
             for field in rule.fields:
                 yield from _long(field)
-        yield "rules", (row, tuple([rule.position for rule in row]))
+        yield "rules", (row, tuple([rule.place for rule in row]))
     yield "all", (_beside_rules(rules), _beside_ruleset(loaded))
 
 

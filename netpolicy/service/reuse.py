@@ -20,8 +20,8 @@ def with_known_rules(fresh: Ruleset, before: Ruleset) -> Ruleset:
     rules = []
     for rule in fresh.rules:
         old = known.get(rule.name)
-        if old is not None and says_the_same(rule, old, lists):
-            old.position = rule.position
+        if old is not rule and old is not None and says_the_same(rule, old, lists):
+            old.move(*rule.place)
             rules.append(old)
         else:
             rules.append(rule)
@@ -47,7 +47,7 @@ def says_the_same(rule: Rule, old: Rule, changed_lists: set[str]) -> bool:
     if len(rule.fields) != len(old.fields):
         return False
     for field, other in zip(rule.fields, old.fields, strict=True):
-        if field is not other and (field.name != other.name or field.values != other.values):
+        if field is not other and (field.name, type(field), field.told) != (other.name, type(other), other.told):
             return False
         if changed_lists and any(value.lstrip("!")[1:] in changed_lists for value in field.values if "@" in value[:2]):
             return False

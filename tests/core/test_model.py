@@ -71,3 +71,20 @@ def test_the_first_outbound_of_a_name_is_meant_and_a_defined_one_hides_the_built
     assert ruleset.outbound("direct").title == "mine"
     assert ruleset.outbound("block").type == "block"
     assert ruleset.outbound("nowhere") is None
+
+
+def test_a_rule_says_its_place_and_may_move():
+    rule = Rule("r", 0, (), Action("route", "x"), position="/etc/config/a:b:12")
+    assert (rule.position, rule.place) == ("/etc/config/a:b:12", ("/etc/config/a:b", 12))
+    rule.move("f", 3)
+    assert rule.position == "f:3"
+    assert [Rule("r", 0, (), Action("route", "x"), position=text).position for text in ("", "f", "f:x")] == [
+        "",
+        "f",
+        "f:x",
+    ]
+
+
+def test_rules_of_one_file_share_its_name():
+    first, second = [Rule("r", 0, (), Action("route", "x"), position=f"/etc/{'file'}:{line}") for line in (1, 2)]
+    assert first.place[0] is second.place[0]
