@@ -41,6 +41,7 @@ FAMILIES = {4: socket.AF_INET.value, 6: socket.AF_INET6.value}
 # walks. Sizes of the headers inside are compared, so any other layout takes the walk.
 _V4 = struct.Struct("=HH HH4s HH4s HH HHB3x HHH2x HHH2x".replace(" ", ""))
 _V6 = struct.Struct("=HH HH16s HH16s HH HHB3x HHH2x HHH2x".replace(" ", ""))
+V4_SIZE, V6_SIZE = _V4.size, _V6.size
 
 Tuple = tuple[str, str, int, int, int, int, int, int]  # source, destination, protocol, ports, icmp id type code
 
@@ -99,6 +100,13 @@ def encode_dump(mark: int, mask: int) -> bytes:
     if mask:
         body += wire.attribute(MARK, struct.pack(">I", mark)) + wire.attribute(MARK_MASK, struct.pack(">I", mask))
     return body
+
+
+def encode_flush(mark: int, mask: int) -> bytes:
+    """The body that deletes all flows whose mark agrees under the mask. Linux 4.0; an older one would delete all."""
+    if not mask:
+        raise ValueError("without a mask every flow of everybody would be deleted")
+    return encode_dump(mark, mask)
 
 
 def encode_delete(wanted: Flow) -> bytes:

@@ -1,4 +1,4 @@
-"""Conntrack over netlink: read the table, hear what changes, delete a flow.
+"""Conntrack over netlink: read the table, hear what changes.
 
 Never decides which flow matters; never blocks for events; needs CAP_NET_ADMIN.
 Messages in `ctmessage`; the kernel's side is nf_conntrack_netlink (a module on OpenWrt).
@@ -21,8 +21,8 @@ from netpolicy.dataplane.netlink_socket import (
     refusal,
     set_receive_buffer,
 )
-from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows import ctmessage
+from netpolicy.flows.entry import Entry
 from netpolicy.flows.model import OVERRUN, Flow, FlowEvent
 
 # NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY
@@ -46,32 +46,21 @@ def dump_batches(mark: int = 0, mask: int = 0) -> Iterator[list[Flow]]:
 
     A flow may appear twice where the kernel's table was resized meanwhile.
     """
+    for entries in entry_batches(mark, mask):
+        flows = (entry.flow for entry in entries)
+        # asked again here, because a kernel without the filter answers with everything
+        yield [flow for flow in flows if flow is not None and flow.mark & mask == mark & mask]
+
+
+def entry_batches(mark: int = 0, mask: int = 0) -> Iterator[list[Entry]]:
+    """As `dump_batches`, without taking the entries apart."""
     kernel = KernelSocket(NETFILTER)
     try:
         body = ctmessage.encode_dump(mark & mask, mask)
         for batch, _flags in kernel.dump_batches("list connections", ctmessage.GET, body):
-            flows = (ctmessage.flow(message.payload) for message in batch if message.kind == ctmessage.NEW)
-            # asked again here, because a kernel without the filter answers with everything
-            yield [flow for flow in flows if flow is not None and flow.mark & mask == mark & mask]
+            yield [Entry(message.payload) for message in batch if message.kind == ctmessage.NEW and message.payload]
     finally:
         kernel.close()
-
-
-def delete(flow: Flow) -> bool:
-    """Make the kernel forget the flow, so that its next packet is decided again.
-
-    False where it was gone already. NetlinkError where the kernel refuses.
-    """
-    kernel = KernelSocket(NETFILTER)
-    try:
-        kernel.request(f"delete connection {describe(flow)}", ctmessage.DELETE, 0, ctmessage.encode_delete(flow))
-    except NetlinkError as error:
-        if error.errno == errno.ENOENT:
-            return False
-        raise
-    finally:
-        kernel.close()
-    return True
 
 
 def describe(flow: Flow) -> str:

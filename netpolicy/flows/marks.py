@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane.netlink_socket import NETFILTER, KernelSocket
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows import ctmessage, ctnetlink
+from netpolicy.flows.deletion import Deletion
+from netpolicy.flows.entry import Entry
 from netpolicy.flows.model import Flow
 
 _NUMBER = struct.Struct("!I")
@@ -22,16 +24,18 @@ _NUMBER = struct.Struct("!I")
 class Conntrack:
     """The conntrack table of this network namespace. Every method raises NetlinkError."""
 
-    def forget(self, mark: int, mask: int) -> int:
+    def forget(self, mark: int, mask: int) -> None:
         """Deletes the entries with `entry.mark & mask == mark`, so that their next packet is decided again.
 
-        O(entries). Takes as long as the table is read: not for the loop.
+        O(entries) in the kernel: some ten milliseconds for as many thousands.
         """
         kernel = KernelSocket(NETFILTER)
         try:
-            return sum(1 for flow in ctnetlink.dump(mark, mask) if _delete(kernel, flow))
+            kernel.request("delete connections by mark", ctmessage.DELETE, 0, ctmessage.encode_flush(mark & mask, mask))
         finally:
             kernel.close()
+        # Before 5.14 the kernel passes over those that bypass the rules; one by one it may delete them.
+        self.delete(ctnetlink.dump(mark, mask))
 
     def clear_marks(self, mask: int) -> int:
         """Clears the bits of `mask` in every entry; the entries themselves, with their NAT, stay. O(entries)."""
@@ -41,13 +45,19 @@ class Conntrack:
         finally:
             kernel.close()
 
-    def batches(self) -> Iterator[list[Flow]]:
+    def entries(self) -> Iterator[list[Entry]]:
         """Every entry, in steps of about a hundred, each a millisecond or less."""
-        return ctnetlink.dump_batches()
+        return ctnetlink.entry_batches()
 
-    def delete(self, flow: Flow) -> bool:
-        """Deletes this entry, told by its tuple and id; False where it was gone."""
-        return ctnetlink.delete(flow)
+    def delete(self, flows: Sequence[Flow]) -> list[Flow]:
+        """Deletes these entries, told by tuple and id, and no other; those that were there still."""
+        if not flows:
+            return []
+        deletion = Deletion()
+        try:
+            return deletion.delete(flows)
+        finally:
+            deletion.close()
 
     def set_mark(self, flow: Flow, mark: int, mask: int) -> bool:
         """Writes the bits of `mask` in the mark of this entry; False where it was gone."""
@@ -56,10 +66,6 @@ class Conntrack:
             return _write(kernel, flow, mark, mask)
         finally:
             kernel.close()
-
-
-def _delete(kernel: KernelSocket, flow: Flow) -> bool:
-    return _request(kernel, f"delete {ctnetlink.describe(flow)}", ctmessage.DELETE, ctmessage.encode_delete(flow))
 
 
 def _write(kernel: KernelSocket, flow: Flow, mark: int, mask: int) -> bool:

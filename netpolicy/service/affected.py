@@ -1,18 +1,22 @@
-"""Which open connections an apply concerns: those that a block now cuts and those that `switch_route` moves.
+"""Which open connections a change of rules concerns: those that a block now cuts and those that `switch_route` moves.
 
-Pure. Takes the rules before and after, and one connection at a time. A plain `route` concerns new
-connections only (docs/rules.md), and what is in doubt stays, unless the doubt is whether it is blocked.
+Pure. Takes the policies since a connection may have got its class, and one connection at a time. A plain `route`
+concerns new connections only (docs/rules.md), and what is in doubt stays, unless the doubt is whether it is blocked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import pairwise
 
 from netpolicy.core.facts import Facts
-from netpolicy.core.model import ROUTER_ITSELF, SWITCH_ROUTE
+from netpolicy.core.model import ROUTER_ITSELF, SWITCH_ROUTE, Rule
 from netpolicy.dataplane.policy import DIRECT_CLASS, Policy
 from netpolicy.flows.model import Flow
 from netpolicy.service.compile import Compiled
+from netpolicy.service.difference import Touched, changed_rules
+from netpolicy.service.doubt import Doubt
+from netpolicy.service.indexes import Indexes
 from netpolicy.service.judge import Fate, Judge
 
 # States of TCP, SCTP and DCCP in which nothing is carried any more.
@@ -20,65 +24,137 @@ ENDED = ("TIME_WAIT", "CLOSE", "CLOSED", "TIMEWAIT")
 
 
 class Affected:
-    """The difference between two policies, for connections that are open. `before` None: what was is not known."""
+    """The way from one policy to the last one, for connections that are open.
 
-    def __init__(self, before: Compiled | None, after: Compiled) -> None:
-        self._before = Judge(before) if before is not None else None
-        self._after = Judge(after)
-        self.marks = self._after.marks
+    The first one None: what was in force is not known. With more than two the outcome is that of one apply after the
+    other, each with all its connections decided again before the next, whichever of them a connection has seen: its
+    class says where it is, and a class that is right already changes nothing. But a block that came and went in
+    between cuts nothing.
+    """
+
+    def __init__(self, *policies: Compiled | None, indexes: Indexes | None = None) -> None:
+        self._opinions = [_Opinion(one, indexes) if one is not None else None for one in policies]
+        last = self._opinions[-1]
+        assert last is not None
+        self._last = last
+        self._touched = _touched(policies)
+        self.marks = last.judge.marks
+
+    @property
+    def asks_source_port(self) -> bool:
+        """Whether two connections that differ in nothing but their source port may be decided differently."""
+        return any(one is not None and one.asks_source_port for one in self._opinions)
 
     def steps(self) -> Generator[None, None, None]:
         """Prepares for a whole table of connections; between two steps the caller may do something else."""
-        for judge in (self._before, self._after):
-            if judge is not None:
-                yield from judge.steps()
+        if self._touched is not None:
+            yield from self._touched.steps()
+        for opinion in self._opinions:
+            if opinion is not None:
+                yield from opinion.steps()
 
     def fate(self, flow: Flow, facts: Facts) -> Fate | None:
         """What becomes of the flow when it is decided again; None where it stays as it is."""
+        judge = self._last.judge
         number = self._number(flow, facts)
-        if flow.state in ENDED or number is None or self._after.blocks(number):
+        if flow.state in ENDED or number is None or judge.blocks(number):
             return None
         if facts.src_iface is None:
-            facts.src_iface = self._after.ingress.get(number)  # from outside, and the class tells by which line
+            facts.src_iface = judge.ingress.get(number)  # from outside, and the class tells by which line
             if facts.src_iface is None:
                 return None  # a block of what comes in names a device: without one it would be a guess
-        after = self._after.fate(facts)
-        if not self._after.is_certain(facts, after):
-            return self._in_doubt(facts)
-        if after.number == number:
+        if self._touched is not None and not self._touched.may_meet(facts):
             return None
-        return after if self._is_moved(flow, facts, number, after) else None
+        return self._walk(facts, number, self.marks.is_done(flow.mark))
+
+    def _walk(self, facts: Facts, number: int, is_done: bool) -> Fate | None:
+        """From policy to policy: where each would have sent it, had it been decided again as each came."""
+        if self._last.leaves(facts, number):
+            return None
+        at, made = number, None
+        for before, after in pairwise(self._opinions):
+            assert after is not None
+            if at != number and after.judge.blocks(at):
+                worst = after.doubt.worst(facts)
+                if after.judge.blocks(worst.number):
+                    at, made = worst.number, worst
+                    continue
+                at, made = number, None  # cut by a block that is gone: it was not reached in time, and lives
+            found = _moved(before, after, facts, at, is_done)
+            if found is not None:
+                at, made = found.number, found
+        return made if at != number else None
 
     def _number(self, flow: Flow, facts: Facts) -> int | None:
         """The class that the flow has now; None where it is none of ours."""
         number = self.marks.number(flow.mark)
         if self.marks.is_done(flow.mark):
             return number if number != self.marks.bypass else None
-        if facts.src_iface in (None, ROUTER_ITSELF) or self._after.skips_marks:
+        if facts.src_iface in (None, ROUTER_ITSELF) or self._last.judge.skips_marks:
             return None  # a socket or a packet that its owner has marked: we never look at those
         return DIRECT_CLASS  # older than our table, which leaves such connections on the way they have
 
-    def _is_moved(self, flow: Flow, facts: Facts, number: int, after: Fate) -> bool:
-        before = self._before.fate(facts) if self._before is not None else None
-        if before == after:
-            return False  # this apply changed nothing for it: it is older than the rule
-        if self._after.blocks(after.number):
-            return True
-        if not self.marks.is_done(flow.mark):
-            return False
-        if after.kind == SWITCH_ROUTE:
-            return True
-        # Gone, or a plain route from now on: what it had moved follows the rules that are left.
-        return before is not None and before.kind == SWITCH_ROUTE and before.number == number
 
-    def _in_doubt(self, facts: Facts) -> Fate | None:
-        """Decided again where a block may be meant: the kernel sees what conntrack does not show."""
-        worst = self._after.worst(facts)
-        if not self._after.blocks(worst.number):
+class _Opinion:
+    """What one policy says of connections."""
+
+    def __init__(self, compiled: Compiled, indexes: Indexes | None) -> None:
+        self.judge = Judge(compiled, indexes)
+        self.doubt = Doubt(self.judge)
+        self.asks_source_port = any(rule.field("src_port") is not None for rule in compiled.enforced.rules)
+        self._indexes = indexes
+
+    def steps(self) -> Generator[None, None, None]:
+        # The rules in force have an index already; of one that was given up we make our own.
+        if self._indexes is None or self._indexes.of(self.judge.compiled.enforced) is None:
+            yield from self.judge.steps()
+        yield from self.doubt.steps()
+
+    def leaves(self, facts: Facts, number: int) -> bool:
+        """Whether a flow of this class would get it once more."""
+        fate = self.judge.fate(facts)
+        return fate.number == number and self.doubt.is_certain(facts, fate)
+
+
+def _moved(before: _Opinion | None, after: _Opinion, facts: Facts, number: int, is_done: bool) -> Fate | None:
+    """Where one apply takes a flow of this class, None where it leaves it."""
+    fate = after.judge.fate(facts)
+    if not after.doubt.is_certain(facts, fate):
+        return _in_doubt(before, after, facts)
+    if fate.number == number:
+        return None
+    was = before.judge.fate(facts) if before is not None else None
+    if was == fate:
+        return None  # this apply changed nothing for it: it is older than the rule
+    if after.judge.blocks(fate.number):
+        return fate
+    if not is_done:
+        return None
+    # By the rule that moves, or by those that are left when such a rule is gone, or is a plain route from now on.
+    is_moved = fate.kind == SWITCH_ROUTE or (was is not None and was.kind == SWITCH_ROUTE and was.number == number)
+    return fate if is_moved else None
+
+
+def _in_doubt(before: _Opinion | None, after: _Opinion, facts: Facts) -> Fate | None:
+    """Decided again where a block may be meant: the kernel sees what conntrack does not show."""
+    worst = after.doubt.worst(facts)
+    if not after.judge.blocks(worst.number):
+        return None
+    if before is not None and before.doubt.worst(facts) == worst:
+        return None
+    return worst
+
+
+def _touched(policies: tuple[Compiled | None, ...]) -> Touched | None:
+    """What can be concerned at all; None where that may be anything."""
+    rules: list[Rule] = []
+    for before, after in pairwise(policies):
+        assert after is not None
+        changed = changed_rules(before, after)
+        if changed is None:
             return None
-        if self._before is not None and self._before.worst(facts) == worst:
-            return None
-        return worst
+        rules += changed
+    return Touched(rules)
 
 
 def can_affect(before: Policy | None, after: Policy) -> bool:

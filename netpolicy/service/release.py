@@ -1,4 +1,4 @@
-"""Open connections when their way loses its meaning: they are decided again, or our bits leave them.
+"""Open connections when their way loses its meaning: a whole class is forgotten, or our bits leave them.
 
 Remembers which classes are due until it was done, and which connections were forgotten. Never
 decides which rule a connection gets (affected.py, judge.py do); never holds the loop for long.
@@ -8,39 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from netpolicy.core.facts import Facts
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import NetlinkError
+from netpolicy.flows.entry import Entry
 from netpolicy.flows.model import Flow
 from netpolicy.observe.ring import Ring
-from netpolicy.service.affected import Affected
 from netpolicy.service.twins import Twins
-
-# One turn of the loop: reads are answered in between.
-SLICE_SECONDS = 0.004
-
-# The table is read again while it still holds what should be gone: a packet that was under way when
-# the rules changed may have been decided by the old ones. Once is usual; what comes for ever is no accident.
-PASSES = 4
 
 
 class FlowDoor(Protocol):
     """What is asked of conntrack. All raise NetlinkError."""
 
-    def forget(self, mark: int, mask: int) -> int:
-        """Deletes the entries whose mark matches; says how many."""
+    def forget(self, mark: int, mask: int) -> None:
+        """Deletes the entries whose mark matches."""
 
     def clear_marks(self, mask: int) -> int:
         """Clears these bits in every entry, so that nothing of ours is left; says how many."""
 
-    def batches(self) -> Iterator[list[Flow]]:
+    def entries(self) -> Iterator[list[Entry]]:
         """Every entry, in steps of about a hundred."""
 
-    def delete(self, flow: Flow) -> bool:
-        """Deletes this entry and no other; False where it was gone."""
+    def delete(self, flows: Sequence[Flow]) -> list[Flow]:
+        """Deletes these entries and no other; those that were there still."""
 
     def set_mark(self, flow: Flow, mark: int, mask: int) -> bool:
         """Writes these bits of the entry's mark; False where it was gone."""
@@ -49,10 +41,9 @@ class FlowDoor(Protocol):
 class Release:
     """`door` None: there is no conntrack to ask."""
 
-    def __init__(self, door: FlowDoor | None, log: Ring, stopwatch: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, door: FlowDoor | None, log: Ring) -> None:
         self._door = door
         self._log = log
-        self._stopwatch = stopwatch
         self._due: set[int] = set()
         self._marks: Marks | None = None  # those of the table in force
         self._twins = Twins()
@@ -80,52 +71,9 @@ class Release:
         due, self._due = self._due, set()
         await self.classes(due, marks)
 
-    async def decide_again(self, affected: Affected, facts: Callable[[Flow], Facts]) -> int:
-        """Forgets the connections that the new rules concern, so that the kernel decides them anew; says how many.
-
-        After the swap, in slices: the whole table takes a second for some ten thousand entries.
-        """
-        gone = 0
-        if self._door is None:
-            return 0
-        await self._in_slices(affected.steps())
-        try:
-            for _ in range(PASSES):
-                found = await self._pass(affected, facts)
-                gone += found
-                if not found:
-                    break
-        except NetlinkError as error:
-            self._log.add("warning", "flow", f"open connections keep the way they have: {error}")
-        if gone:
-            self._log.add("info", "flow", f"{gone} open connections are decided again by the new rules")
-        return gone
-
-    async def _in_slices(self, steps: Iterator[None]) -> None:
-        until = self._stopwatch() + SLICE_SECONDS
-        for _ in steps:
-            if self._stopwatch() > until:
-                await asyncio.sleep(0)
-                until = self._stopwatch() + SLICE_SECONDS
-
-    async def _pass(self, affected: Affected, facts: Callable[[Flow], Facts]) -> int:
-        if self._door is None:
-            return 0
-        gone = 0
-        batches = self._door.batches()
-        while True:
-            await asyncio.sleep(0)  # reading takes a slice of its own
-            until = self._stopwatch() + SLICE_SECONDS
-            batch = next(batches, None)
-            if batch is None:
-                return gone
-            for flow in batch:
-                if affected.fate(flow, facts(flow)) is not None and self._door.delete(flow):
-                    self._twins.expect(flow, time.monotonic())
-                    gone += 1
-                if self._stopwatch() > until:
-                    await asyncio.sleep(0)
-                    until = self._stopwatch() + SLICE_SECONDS
+    def forgotten(self, flow: Flow) -> None:
+        """This entry was deleted, so that the kernel decides the connection anew."""
+        self._twins.expect(flow, time.monotonic())
 
     def original(self, flow: Flow) -> Flow | None:
         """What was forgotten, where a flow that begins is the same connection the wrong way round."""

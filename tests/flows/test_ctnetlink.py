@@ -12,6 +12,7 @@ import pytest
 
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows import ctnetlink, proc
+from netpolicy.flows.marks import Conntrack
 from netpolicy.flows.model import ASSURED, ICMP, ICMPV6, SEEN_REPLY, SOURCE_NAT, TCP, UDP, Flow, FlowEvent
 from tests.flows.street import CLIENT, MARK, OUTSIDE, SERVER, street
 from tests.netns import needs_root, private_netns, run
@@ -96,11 +97,11 @@ def test_a_life_is_heard_from_first_packet_to_deletion(place, family):
     assert established[0].flow.mark == MARK
     assert {one.kind for one in established[1:]} == {"update"}
     flow = only(ctnetlink.dump(), TCP, 443)
-    assert ctnetlink.delete(flow) is True
+    assert Conntrack().delete([flow]) == [flow]
     heard = collect(events, lambda heard: any(one.kind == "destroy" for one in heard))
     gone = next(one.flow for one in heard if one.kind == "destroy")
     assert (gone.key, gone.packets > 0, gone.mark) == (flow.key, True, MARK)
-    assert ctnetlink.delete(flow) is False
+    assert Conntrack().delete([flow]) == []
     events.close()
 
 
@@ -112,7 +113,7 @@ def test_deleting_takes_one_flow_and_leaves_the_others(place):
     place.ping(6)
     flows = ctnetlink.dump()
     for number, flow in enumerate(flows, 1):
-        assert ctnetlink.delete(flow), flow
+        assert Conntrack().delete([flow]) == [flow]
         assert len(ctnetlink.dump()) == len(flows) - number
 
 
@@ -120,7 +121,7 @@ def test_another_flow_with_the_same_addresses_is_not_deleted(place):
     """Its id differs (mostly: the kernel makes ids from memory places, and reuses those)."""
     place.udp(4, 5000)
     flow = only(ctnetlink.dump(), UDP, 5000)
-    assert ctnetlink.delete(replace(flow, id=flow.id ^ 1)) is False
+    assert Conntrack().delete([replace(flow, id=flow.id ^ 1)]) == []
     assert only(ctnetlink.dump(), UDP, 5000).id == flow.id
 
 

@@ -70,11 +70,19 @@ def test_clearing_keeps_every_entry_and_every_foreign_bit():
 
 
 def test_forgetting_a_class_deletes_its_entries_and_no_other():
-    assert Conntrack().forget(0x01000000, 0x37000000) == 2
+    Conntrack().forget(0x01000000, 0x37000000)
     assert marks() == ["0x40000000", "0x42000100", "0x88ffffff"]
-    assert Conntrack().forget(0x01000000, 0x37000000) == 0
+    Conntrack().forget(0x01000000, 0x37000000)
+    assert marks() == ["0x40000000", "0x42000100", "0x88ffffff"]
+
+
+def test_without_a_mask_nothing_is_forgotten():
+    with pytest.raises(ValueError, match="everybody"):
+        Conntrack().forget(0, 0)
+    assert len(marks()) == 5
 
 
 def test_an_empty_table_is_fine():
     run("conntrack", "-F")
-    assert (Conntrack().forget(0x01000000, MASK), Conntrack().clear_marks(MASK)) == (0, 0)
+    Conntrack().forget(0x01000000, MASK)
+    assert Conntrack().clear_marks(MASK) == 0

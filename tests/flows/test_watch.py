@@ -11,6 +11,7 @@ import struct
 import pytest
 
 from netpolicy.flows import ctnetlink, proc
+from netpolicy.flows.marks import Conntrack
 from netpolicy.flows.model import FlowEvent
 from netpolicy.flows.watch import FlowWatch, snapshot
 from tests.flows.street import MARK, street
@@ -82,7 +83,7 @@ async def test_flows_from_before_and_after_the_start_are_known(place):
     await listener.until(lambda: any(flow.state == "ESTABLISHED" for flow in watch.table))
     newest = next(iter(watch.table))
     assert (newest.destination_port, newest.mark) == (443, MARK)
-    ctnetlink.delete(newest)
+    Conntrack().delete([newest])
     await listener.until(lambda: 443 not in listener.ports())
     watch.close()
     assert watch.fileno() == -1
@@ -100,7 +101,7 @@ async def test_counters_grow_and_unheard_ends_are_noticed_with_each_reading(plac
             break
     await listener.until(lambda: any(flow.bytes > 4000 for flow in watch.table))
     # older than the subscription: the kernel tells nobody that it ends
-    ctnetlink.delete(next(flow for flow in watch.table if flow.destination_port == 5000))
+    Conntrack().delete([next(flow for flow in watch.table if flow.destination_port == 5000)])
     await listener.until(lambda: listener.ports() == [443])
     watch.close()
 
@@ -115,7 +116,7 @@ async def test_what_ends_while_the_table_is_read_is_gone_afterwards(place):
         await asyncio.sleep(0)
     early = watch._collected[0]
     assert len(watch._collected) < 400
-    assert ctnetlink.delete(early)
+    assert Conntrack().delete([early])
     await listener.until(lambda: watch.tier == "ctnetlink" and len(watch.table) >= 399)
     await listener.until(lambda: any(event.kind == "destroy" for event in listener.heard))
     assert early.destination_port not in listener.ports()

@@ -41,7 +41,7 @@ config rule 'mail'
 class House:
     """The engine, its files, and what it said."""
 
-    def __init__(self, folder: Path, config: str = CONFIG, nft: str = "nft") -> None:
+    def __init__(self, folder: Path, config: str = CONFIG, nft: str = "nft", door: Conntrack | None = None) -> None:
         self.config = folder / "netpolicy"
         self.state = folder / "state"
         self.events: list[tuple[str, dict[str, Any]]] = []
@@ -49,7 +49,7 @@ class House:
         netlink = open_netlink("builtin")
         self.engine = Engine(
             Places(str(self.config), str(self.state)), Kernel(netlink, Nft(nft)), netlink, self.log, self.publish,
-            flows=Conntrack(),
+            flows=door or Conntrack(),
         )  # fmt: skip
         self.write(config)
 

@@ -141,6 +141,66 @@ def test_without_its_mac_a_connection_is_cut_in_doubt_and_never_moved(before, af
     assert number(compiled(*before), compiled(*after), flow(WAN_B, source=source)) == expected
 
 
+PLAIN_A = VIDEO_BY_A
+STOP = BLOCK.replace("reject", "drop")
+KID_STOPS = rule("kid", f"+src_mac={MAC}", "block=drop", priority=60)
+
+
+@pytest.mark.parametrize(
+    ("chain", "mark", "expected"),
+    [
+        # What the first change was about is not forgotten when a second one comes.
+        (((), (SWITCH_B,), (SWITCH_B, rule("mail", "+dest_port=25", "route=wan_a"))), DIRECT, 2),
+        (((VIDEO,), (VIDEO, BLOCK), (BLOCK,)), WAN_B, 30),
+        (((VIDEO,), (VIDEO, BLOCK), (STOP,)), WAN_B, 29),
+        # There and back again: nothing to do, for one that was not moved; one that was goes back.
+        (((PLAIN_A,), (SWITCH_B,), (PLAIN_A,)), WAN_A, None),
+        (((PLAIN_A,), (SWITCH_B,), (PLAIN_A,)), WAN_B, 1),
+        # By the rules in the middle, which are gone too.
+        (((), (SWITCH_B,), ()), WAN_B, 0),
+        (((), (SWITCH_B,), ()), DIRECT, None),
+        (((), (SWITCH_B,), (PLAIN_A,)), DIRECT, 1),
+        # A plain route in between is for what begins meanwhile.
+        (((SWITCH_B,), (PLAIN_A,), (VIDEO,)), WAN_B, None),  # moved away and back
+        (((SWITCH_B,), (PLAIN_A,), ()), WAN_B, 1),
+        (((), (PLAIN_A,), (VIDEO,)), DIRECT, None),
+        # A block that came and went has cut whom it met by then, and nobody else.
+        (((VIDEO,), (BLOCK,), (VIDEO,)), WAN_B, None),
+        (((PLAIN_A,), (BLOCK,), (VIDEO,)), WAN_A, None),
+        (((VIDEO,), (BLOCK,), (SWITCH_A,)), WAN_B, 1),
+        (((VIDEO,), (BLOCK,), (VIDEO,)), REJECT, None),
+        # Nothing known before the first.
+        ((None, (VIDEO,), (VIDEO, BLOCK)), WAN_B, 30),
+        ((None, (BLOCK,), (VIDEO,)), WAN_B, None),
+        ((None, (BLOCK,), (VIDEO, BLOCK)), DIRECT, 30),
+    ],
+)
+def test_a_second_change_before_all_connections_saw_the_first(chain, mark, expected):
+    policies = [compiled(*rules) if rules is not None else None for rules in chain]
+    for port, wanted in ((443, expected), (80, None)):
+        given = flow(mark, port=port)
+        fate = Affected(*policies).fate(given, AROUND.facts(given))
+        assert (fate.number if fate is not None else None) == wanted
+
+
+def test_a_doubt_of_the_first_change_stays_one_in_the_second():
+    policies = [
+        compiled(VIDEO),
+        compiled(VIDEO, KID_STOPS),
+        compiled(VIDEO, KID_STOPS, rule("x", "any=1", "route=wan_a")),
+    ]
+    unknown = flow(WAN_B, source="192.168.1.77")
+    fate = Affected(*policies).fate(unknown, AROUND.facts(unknown))
+    assert fate is not None and fate.number == 29
+    gone = Affected(*policies[:2], policies[0]).fate(unknown, AROUND.facts(unknown))
+    assert gone is None
+
+
+def test_only_rules_for_source_ports_ask_for_them():
+    assert Affected(compiled(VIDEO), compiled(rule("game", "+src_port=3074", "block=drop"))).asks_source_port
+    assert not Affected(None, compiled(VIDEO)).asks_source_port
+
+
 def test_a_change_of_plain_routes_need_not_look_at_connections_at_all():
     assert not can_affect(compiled(VIDEO).policy, compiled(VIDEO_BY_A).policy)
     assert not can_affect(None, compiled(VIDEO).policy)

@@ -1,0 +1,85 @@
+"""The rules in which two policies differ: what meets none of them is decided by both alike.
+
+Pure. Never leaves a rule out: what may touch every connection (a default, the way in, an order) is said as such.
+Rules that a reload left as they are go on being the same objects, so that who compares sees it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+
+from netpolicy.core.facts import Facts
+from netpolicy.core.field import Field
+from netpolicy.core.index import Building
+from netpolicy.core.index_view import View
+from netpolicy.core.model import DIRECT, ROUTE, Action, Rule, Ruleset
+from netpolicy.service.compile import Compiled
+from netpolicy.service.judge import HIDDEN
+from netpolicy.service.standing import SCHEDULE
+
+# More of them are no short cut any more.
+MOST = 1000
+
+# Not asked here: what conntrack does not show may be anything, and a rule that stands has its schedule open.
+LEFT_OUT = (*HIDDEN, SCHEDULE)
+
+
+class Touched:
+    """The connections that one of the rules may meet."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        action = Action(ROUTE, DIRECT)
+        # Numbered: a rule of before and one of now may have the same name.
+        self._rules = tuple([Rule(str(number), 0, _loosened(rule), action) for number, rule in enumerate(rules)])
+        self._view: View | None = None
+
+    def steps(self) -> Generator[None, None, None]:
+        """Prepares; between two steps the caller may do something else."""
+        building = Building(Ruleset(self._rules))
+        yield from building.steps()
+        assert building.index is not None
+        self._view = building.index.view()
+
+    def may_meet(self, facts: Facts) -> bool:
+        """Whether one of the rules may match. Never False for one that does and is asked."""
+        if self._view is None:
+            for _ in self.steps():
+                pass
+        assert self._view is not None
+        return self._view.decide(facts).rule is not None
+
+
+def changed_rules(before: Compiled | None, after: Compiled) -> tuple[Rule, ...] | None:
+    """The rules, of before and of now, that do not stand in both alike. None: any connection may be concerned."""
+    if before is None or _general(before) != _general(after):
+        return None
+    old = {(entry.rule, entry.number) for entry in before.policy.entries}
+    new = {(entry.rule, entry.number) for entry in after.policy.entries}
+    kept_before = [entry.rule for entry in before.policy.entries if (entry.rule, entry.number) in new]
+    kept_after = [entry.rule for entry in after.policy.entries if (entry.rule, entry.number) in old]
+    if kept_before != kept_after:
+        return None
+    gone = {rule.name for rule, number in old - new}
+    come = {rule.name for rule, number in new - old}
+    if len(gone) + len(come) > MOST:
+        return None
+    return _named(before, gone) + _named(after, come)
+
+
+def _named(compiled: Compiled, names: set[str]) -> tuple[Rule, ...]:
+    # Of those that connections meet: told by device, where a rule names an interface of netifd.
+    return tuple([rule for rule in compiled.enforced.rules if rule.name in names]) if names else ()
+
+
+def _general(compiled: Compiled) -> tuple[object, ...]:
+    """What decides beside the rules."""
+    policy, world = compiled.policy, compiled.world
+    return (
+        policy.marks, policy.default_forwarded, policy.default_own, policy.ingress, policy.skip_marks,
+        policy.device_names, [(line.name, line.number) for line in policy.lines], world.ingress, world.local,
+        [(one.name, one.type) for one in compiled.enforced.outbounds],
+    )  # fmt: skip
+
+
+def _loosened(rule: Rule) -> tuple[Field, ...]:
+    return tuple([field for field in rule.fields if field.name not in LEFT_OUT])
