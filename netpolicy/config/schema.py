@@ -134,7 +134,11 @@ MAIN = (
     _number("table_base", "the first of our 200 routing tables", 1, 4294967095, "7000"),
     _number("rule_priority", "the first of our 200 ip rule priorities", 1, 32565, "7000"),
     OptionSpec("netlink", "what speaks netlink", default="auto", choices=("auto", "pyroute2", "builtin")),
-    _number("confirm", "seconds a change waits for confirmation, 0 is not needed", 0, 3600, "0"),
+    _number("confirm", "seconds a change waits for confirmation, 0 is not needed", 0, 3600, "120"),
+    OptionSpec(
+        "drift", "when others change what is ours in the kernel: put it right, tell of it, or leave it",
+        default="heal", choices=("heal", "alert", "leave"),
+    ),
     OptionSpec("ruleset", "further files with rules and outbounds", value.text, is_list=True),
     OptionSpec(
         "assert", "what must hold after a change", value.assertion, is_list=True, attribute="asserts",

@@ -210,8 +210,8 @@ class Settings:
     """The options of the main section."""
 
     __slots__ = (
-        "asserts", "confirm", "default", "enabled", "fwmark_mask", "mode", "netlink", "primary", "rule_priority",
-        "ruleset", "table_base",
+        "asserts", "confirm", "default", "drift", "enabled", "fwmark_mask", "mode", "netlink", "primary",
+        "rule_priority", "ruleset", "table_base",
     )  # fmt: skip
 
     def __init__(
@@ -224,9 +224,10 @@ class Settings:
         table_base: int = 7000,
         rule_priority: int = 7000,
         netlink: str = "auto",
-        confirm: int = 0,
+        confirm: int = 120,
         ruleset: tuple[str, ...] = (),
         asserts: tuple[str, ...] = (),
+        drift: str = "heal",
     ) -> None:
         self.enabled = enabled
         self.mode = mode  # enforce, observe
@@ -237,6 +238,7 @@ class Settings:
         self.rule_priority = rule_priority
         self.netlink = netlink
         self.confirm = confirm  # seconds; 0: not needed
+        self.drift = drift  # heal, alert, leave
         self.ruleset = ruleset  # further files, as written
         self.asserts = asserts  # "lan can wan tcp/443"
 

@@ -173,6 +173,8 @@ class Daemon:
 
     def _network_changed(self) -> None:
         changes = self._watch.read()
+        if any(change.kind in ("link", "address", "overrun") for change in changes):
+            self._engine.drift.network_changed()
         causes = [change.text for change in changes if _matters(change)]
         if causes:
             self._keeper.look(causes[0])

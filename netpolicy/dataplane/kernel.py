@@ -67,7 +67,7 @@ class Kernel:
         table, difference = await self._planner.compare(policy, seen.table)
         wanted = routing.desired(policy, seen.routes, seen.addresses)
         change = routing.change(wanted, routing.ours(seen.routes, seen.rules))
-        return Plan(policy, table, difference, change, tuple(found))
+        return Plan(policy, table, difference, change, tuple(found), wanted)
 
     async def apply(self, plan: Plan) -> None:
         """Carries the plan out; a new plan then says whether it held. Raises ApplyError: the old state is in force."""

@@ -17,6 +17,7 @@ from netpolicy.dataplane.nft import Nft, NftError, NoRehearsal
 from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.packed import ElementChange
 from netpolicy.dataplane.policy import Policy
+from netpolicy.dataplane.routing import Routing
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.table import HITS, SLOTS, VERDICTS, Builder, Table, TooManyBoxes, room_for
 
@@ -32,6 +33,7 @@ class Plan:
     nft: staging.Difference
     routing: routing.RoutingChange
     conflicts: tuple[conflicts.Conflict, ...]
+    wanted: Routing  # that `routing` leads to
 
     @property
     def changes(self) -> tuple[str, ...]:

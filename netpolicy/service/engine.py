@@ -29,6 +29,7 @@ from netpolicy.service import warnings
 from netpolicy.service.affected import moved_classes
 from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
 from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.drift import ALERT, HEAL, LEAVE, Drift, Found
 from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.indexes import Indexes
@@ -115,6 +116,7 @@ class Engine:
     warnings: list[Warning_] = field(default_factory=list)
     indexes: Indexes = field(default_factory=Indexes)
     loader: Loader = field(default_factory=Loader)
+    drift: Drift = field(default_factory=Drift)
     _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
     _lost: set[str] = field(default_factory=set)  # lines that went down: their connections are decided again
@@ -261,12 +263,32 @@ class Engine:
             self.in_force.in_sync = plan.is_empty
             self.in_force.pending = plan.changes
             return
+        drift = self._judge_drift(plan)
+        if drift is not None and drift.treatment != HEAL:
+            self.in_force.in_sync = False
+            return
         await self._take_numbers(allocation)
         was_changed = not plan.is_empty
         await self._follow(plan, cause)
         await self._carry_over(was_changed)
         self.in_force.in_sync = True
         self.in_force.pending = ()
+
+    def _judge_drift(self, plan: Plan) -> Found | None:
+        before, was_there = self.drift.count, self.drift.is_there
+        found = self.drift.judge(plan, self.settings.drift, asyncio.get_running_loop().time())
+        if found is not None and (self.drift.count > before or not was_there):
+            self._tell_drift(found)
+        return found
+
+    def _tell_drift(self, found: Found) -> None:
+        text = f"others changed what is ours: {len(found.changes)} differences, {found.changes[0]}"
+        done = {HEAL: "put right", ALERT: "left, as `drift` says", LEAVE: "left, as `drift` says"}
+        treatment = done.get(found.treatment, "left: it was put right twice in ten minutes")
+        level = "info" if found.treatment == LEAVE else "warning"
+        self.log.add(level, "apply", f"{text}: {treatment}")
+        told = {"treatment": found.treatment, "changes": list(found.changes[:10])}
+        self.publish("netpolicy.drift", told)
 
     async def _take_numbers(self, allocation: Allocation) -> None:
         self._release.note(number for name, number in self.numbers.items() if allocation.numbers.get(name) != number)
@@ -284,6 +306,7 @@ class Engine:
             plan, self.compiled = await self._plan(self._situation(), self.numbers)
         if not plan.is_empty:
             raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
+        self.drift.followed(plan)
         if not self._records.is_true:
             # Another daemon's, a deleted one, or none yet: a firewall restart must load what is in force.
             await asyncio.to_thread(self._remember, plan)
@@ -431,6 +454,7 @@ class Engine:
         """What an earlier enforce left would go on steering: that is removed."""
         self._review.drop()
         had_any = await self.kernel.remove()
+        self.drift.lost()
         self._records.withdraw()
         self.enforced = self.enforced_before = None
         self.indexes.forget()
@@ -441,7 +465,8 @@ class Engine:
 
     def _gather_warnings(self, plan: Plan) -> None:
         found = [] if self._can_log else [warnings.NO_LOGGING]
-        self.warnings = found + warnings.of_conflicts(plan.conflicts) + warnings.of_lines(self.ruleset, self.states)
+        found += warnings.of_conflicts(plan.conflicts) + warnings.of_lines(self.ruleset, self.states)
+        self.warnings = found + warnings.of_kernel_rules(self.netlink.rules())
 
     def note_fault(self, fault: BaseException) -> str:
         """Tells of a bug of ours, with its place in the source. Returns the text."""

@@ -73,6 +73,8 @@ class Keeper:
         compiled = self._engine.compiled
         if compiled is not None and compiled.active != self._engine.open_schedules():
             self.look("schedule")
+        if self._engine.drift.is_there:
+            self.look("drift")  # by now it may be put right again
         wait = MINUTE - self._engine.clock().tm_sec
         self._clock = asyncio.get_running_loop().call_later(wait, self._watch_clock)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from netpolicy.core.model import Ruleset
 from netpolicy.dataplane.conflicts import Conflict
 from netpolicy.dataplane.host import STRICT, reverse_path_filter
-from netpolicy.dataplane.state import IPV6
+from netpolicy.dataplane.state import IPV4, IPV6, MAIN_TABLE, RoutingRule
 from netpolicy.outbounds.lines import LineState
 
 
@@ -43,6 +43,30 @@ def of_lines(ruleset: Ruleset, states: tuple[LineState, ...]) -> list[Warning_]:
         if state.device and reverse_path_filter(state.device) == STRICT:
             found.append(_strict(state.device))
     return found + _untranslated(ruleset, states)
+
+
+# What the kernel begins with, behind `local`: fib4_rules.c and fib6_rules.c. IPv6 has no table `default`.
+DEFAULT_TABLE = 253
+KERNEL_RULES = ((IPV4, MAIN_TABLE, 32766, "main"), (IPV4, DEFAULT_TABLE, 32767, "default"),
+                (IPV6, MAIN_TABLE, 32766, "main"))  # fmt: skip
+
+
+def of_kernel_rules(rules: Iterable[RoutingRule]) -> list[Warning_]:
+    """NP907: `ip rule flush` takes the kernel's own rules too. They are not ours, so they are not put back."""
+    present = {(rule.family, rule.table) for rule in rules if not rule.selectors}
+    absent = [one for one in KERNEL_RULES if one[:2] not in present]
+    return [
+        Warning_(
+            "NP907",
+            f"the kernel's own IPv{family} rule for table {name} is gone" + _loss(name),
+            f"ip -{family} rule add priority {priority} lookup {name}",
+        )
+        for family, _, priority, name in absent
+    ]
+
+
+def _loss(name: str) -> str:
+    return ": what no rule of ours steers has no route" if name == "main" else ""
 
 
 def _strict(device: str) -> Warning_:

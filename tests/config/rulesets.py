@@ -145,6 +145,7 @@ class Generator:
         writer.maybe("table_base", ("7000", "9000", "4294967095"))
         writer.maybe("rule_priority", ("7000", "1", "32565"))
         writer.maybe("netlink", ("auto", "pyroute2", "builtin"))
+        writer.maybe("drift", ("heal", "alert", "leave"))
         writer.maybe("confirm", ("0", "60", "3600"))
         writer.some("ruleset", PATHS)
         writer.some("assert", ASSERTS)

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from netpolicy.service import keeper as module
+from netpolicy.service.drift import Drift
 from netpolicy.service.keeper import Keeper
 
 
@@ -57,6 +58,7 @@ class Engine:
         self.log = self
         self.compiled: Made | None = None
         self.opened: tuple[str, ...] = ()
+        self.drift = Drift()
         self._clock = clock
 
     def clock(self) -> time.struct_time:
@@ -228,3 +230,17 @@ def test_at_the_minute_at_which_a_schedule_begins_it_looks():
 
     # 40 seconds to the first full minute, then every 60.
     assert [(round(when), cause) for when, cause in play(story).turns] == [(0, "start"), (100, "schedule")]
+
+
+def test_drift_that_was_left_is_looked_at_again_each_minute_until_it_is_gone():
+    async def story(engine, keeper):
+        engine.drift.is_there = True
+        await asyncio.sleep(170)
+        engine.drift.is_there = False
+        await asyncio.sleep(200)
+
+    assert [(round(when), cause) for when, cause in play(story).turns][1:] == [
+        (40, "drift"),
+        (100, "drift"),
+        (160, "drift"),
+    ]
