@@ -47,6 +47,8 @@ MOST_RANGES = 256
 MOST_BOXES = 1024
 
 EVERY_PROTOCOL = ((0, 255),)
+# What most rules with ports say. In the key it would double the elements of their map.
+TCP_AND_UDP = ((6, 6), (17, 17))
 EVERY_PORT = ((0, 65535),)
 
 
@@ -225,7 +227,9 @@ def _tail(rule: "Rule") -> "tuple[list[str], dict[int, Ranges]] | None":
     for wanted, part in ports:
         if wanted is not None and wanted != EVERY_PORT:
             found[part] = wanted
-    if protocols is not None and protocols != EVERY_PROTOCOL:
+    if protocols == TCP_AND_UDP:
+        guard.append(f"meta l4proto {_set(_spans(protocols))}")
+    elif protocols is not None and protocols != EVERY_PROTOCOL:
         found[PROTOCOL] = protocols
     return None if any(not ranges for ranges in found.values()) else (guard, found)
 

@@ -51,6 +51,7 @@ def written(found: Shape) -> tuple[str, str, list[str]]:
 
 ALL_BUT_CS1 = ", ".join(str(value) for value in range(64) if value != 8)
 PORTS = "meta l4proto { 6, 17, 33, 132, 136 }"
+BOTH = "meta l4proto { 6, 17 }"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,10 @@ PORTS = "meta l4proto { 6, 17, 33, 132, 136 }"
         ({"dest_port": "80 443-445"}, [(EVERY, PORTS, ["80", "443-445"])]),
         ({"src_port": "!1-1024"}, [(EVERY, PORTS, ["0", "1025-65535"])]),
         ({"dest_port": "0-65535"}, [(EVERY, PORTS, [""])]),
-        ({"dest_port": "53", "src_port": "1-9", "proto": "udp tcp"}, [(EVERY, "", ["53 . 1-9 . 6", "53 . 1-9 . 17"])]),
+        ({"dest_port": "53", "src_port": "1-9", "proto": "udp tcp"}, [(EVERY, BOTH, ["53 . 1-9"])]),
+        ({"dest_addr": "10.0.0.1", "proto": "tcp udp"}, [(EVERY, BOTH, ["10.0.0.1"])]),
+        ({"proto": "tcp udp"}, [(EVERY, BOTH, [""])]),
+        ({"dest_port": "53", "proto": "tcp dccp"}, [(EVERY, "", ["53 . 6", "53 . 33"])]),
         ({"dest_port": "443", "proto": "!tcp"}, [(EVERY, "", [f"443 . {proto}" for proto in (17, 33, 132, 136)])]),
         ({"proto": "!tcp"}, [(EVERY, "", ["0-5", "7-255"])]),
         ({"src_addr": "192.168.3.0/24"}, [(EVERY, "", ["192.168.3.0/24"])]),
