@@ -5,15 +5,17 @@ rules or on how their ranks interleave. Values in, values out; built from shapes
 """
 
 from netpolicy.dataplane import names
+from netpolicy.dataplane.areas import split
 from netpolicy.dataplane.arrange import arrange
-from netpolicy.dataplane.rows import BoxRows
+from netpolicy.dataplane.rows import BoxRows, column
 from netpolicy.dataplane.sets import KernelSet
-from netpolicy.dataplane.shape import ARRIVING, EVERY, FORWARDED, OWN, PART_NAMES, key, key_types
+from netpolicy.dataplane.shape import ARRIVING, EVERY, FORWARDED, OWN, PART_NAMES, SPLIT_BY, key, key_types, within_text
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from netpolicy.dataplane.areas import Area
     from netpolicy.dataplane.shape import Box, LargeSet, Shape
 
     Signature = tuple[str, int, str, tuple[int, ...]]
@@ -27,15 +29,21 @@ ARRIVING_SCOPES = (ARRIVING,)
 class Group:
     """The rules of one signature: nft rules that find the best of them, and the maps that those ask."""
 
-    __slots__ = ("large", "maps", "rules", "scope")
+    __slots__ = ("areas", "large", "maps", "rules", "scope")
 
     def __init__(
-        self, scope: str, rules: "tuple[str, ...]", maps: "tuple[KernelSet, ...]", large: "tuple[LargeSet, ...]"
+        self,
+        scope: str,
+        rules: "tuple[str, ...]",
+        maps: "tuple[KernelSet, ...]",
+        large: "tuple[LargeSet, ...]",
+        areas: "dict[tuple[int, int], _Filled] | None" = None,
     ) -> None:
         self.scope = scope
         self.rules = rules
         self.maps = maps
         self.large = large
+        self.areas = areas or {}  # of many boxes, by their ends: those that the next change leaves alone are kept
 
 
 class Groups:
@@ -60,7 +68,8 @@ class Groups:
         for signature in members:
             before = self._made.get(signature)
             if before is None or not _equal(before[0], members[signature]):
-                before = (members[signature], _group(signature, members[signature]))
+                known = {} if before is None else before[1].areas
+                before = (members[signature], _group(signature, members[signature], known))
             made[signature] = before
         self._made = made
         return [made[signature][1] for signature in sorted(made)]
@@ -87,7 +96,18 @@ def _equal(before: _Members, now: _Members) -> bool:
     return True
 
 
-def _group(signature: "Signature", members: _Members) -> Group:
+class _Filled:
+    """An area with its maps, and what they were made from, side by side."""
+
+    __slots__ = ("boxes", "labels", "maps")
+
+    def __init__(self, boxes: "list[Box]", labels: "Sequence[int]", maps: "list[KernelSet]") -> None:
+        self.boxes = boxes
+        self.labels = labels
+        self.maps = maps
+
+
+def _group(signature: "Signature", members: _Members, known: "dict[tuple[int, int], _Filled]") -> Group:
     scope, family, guard, parts = signature
     large = {found.name: found for shape in members.shapes for found in shape.large}
     sets = tuple([large[name] for name in sorted(large)])
@@ -98,10 +118,25 @@ def _group(signature: "Signature", members: _Members) -> Group:
         return Group(scope, (f"meta priority > {best:#x} {guard}meta priority set {best:#x}",), (), sets)
     both = zip(members.shapes, members.labels)  # noqa: B905 - MicroPython's zip knows no strict
     boxes: list[tuple[Box, int]] = [(box, label) for shape, label in both for box in shape.boxes]
-    maps = [_named(signature, BoxRows(found)) for found in arrange(boxes)]
-    asked = key(parts, family)
-    rules = [f"{guard}meta priority set {asked} . meta priority map @{one.name}" for one in maps]
-    return Group(scope, tuple(rules), tuple(maps), sets)
+    split_by, areas = split(boxes, [place for place, part in enumerate(parts) if part in SPLIT_BY])
+    asked = f"{guard}meta priority set {key(parts, family)} . meta priority map @"
+    filled = {}
+    rules: list[str] = []
+    maps: list[KernelSet] = []
+    for area in areas:
+        within = "" if split_by < 0 else within_text(parts[split_by], family, area.low, area.high)
+        made = filled[area.low, area.high] = _filled(signature, area, known.get((area.low, area.high)))
+        rules.extend([f"{within}{asked}{one.name}" for one in made.maps])
+        maps.extend(made.maps)
+    return Group(scope, tuple(rules), tuple(maps), sets, filled if split_by >= 0 else None)
+
+
+def _filled(signature: "Signature", area: "Area", known: "_Filled | None") -> _Filled:
+    boxes = [box for box, _ in area.boxes]
+    labels = column([label for _, label in area.boxes])
+    if known is not None and known.labels == labels and known.boxes == boxes:
+        return known
+    return _Filled(boxes, labels, [_named(signature, BoxRows(found)) for found in arrange(area.boxes)])
 
 
 def _named(signature: "Signature", elements: BoxRows) -> KernelSet:

@@ -42,6 +42,9 @@ MOST_PARTS = 4
 DEST, SOURCE, MAC, DEST_PORT, SOURCE_PORT, PROTOCOL = range(6)
 PART_NAMES = ("da", "sa", "mc", "dp", "sp", "pr")
 
+# What aligned blocks can be made of, so that large maps become several: numbers that nft compares as ranges.
+SPLIT_BY = (DEST, SOURCE, DEST_PORT, SOURCE_PORT)
+
 # Longer lists stand in a set of their own, which the guard asks.
 MOST_RANGES = 256
 MOST_BOXES = 1024
@@ -296,6 +299,11 @@ def key_types(parts: "tuple[int, ...]", family: int) -> "tuple[str, ...]":
     address = "ipv4_addr" if family == V4 else "ipv6_addr"
     words = (address, address, "ether_addr", "inet_service", "inet_service", "inet_proto")
     return tuple([words[part] for part in parts])
+
+
+def within_text(part: int, family: int, low: int, high: int) -> str:
+    """Asks whether a part lies within a range, with a space behind; "" for a range that is not one (high < 0)."""
+    return "" if high < 0 else f"{_key_part(part, family)} {part_text(key_types((part,), family)[0], low, high)} "
 
 
 def _key_part(part: int, family: int) -> str:

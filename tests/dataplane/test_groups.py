@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from netpolicy.dataplane.areas import MOST
 from netpolicy.dataplane.groups import Group, Groups
 from netpolicy.dataplane.labels import NONE, assign
 from netpolicy.dataplane.policy import Entry, Policy
@@ -94,6 +95,32 @@ def test_a_group_whose_rules_did_not_change_is_the_same_object():
     moved, same_changed = groups.of([(mail, 3), (web, 6), (other, 7)])
     assert moved is not ports and same_changed is changed
     assert groups.of([(other, 7)]) == [changed]
+
+
+def many(count: int) -> list[tuple[tuple[Shape, ...], int]]:
+    return [(shaped(dest_addr=f"10.{n >> 8}.{n & 255}.0/24", proto="tcp"), n + 1) for n in range(count)]
+
+
+def test_of_a_large_group_each_area_has_a_map_and_a_rule_that_asks_in_it_alone():
+    (group,) = grouped(*many(MOST + 500))
+    assert len(group.maps) == len(group.rules) == 2
+    assert [text.partition(" meta")[0] for text in group.rules] == ["ip daddr 10.0.0.0/14", "ip daddr 10.4.0.0/14"]
+    assert sum(len(one.elements) for one in group.maps) == MOST + 500
+    ports = [(shaped(dest_port=str(n), proto="tcp"), n + 1) for n in range(MOST + 500)]
+    (group,) = grouped(*ports)
+    assert [text.partition(" meta")[0] for text in group.rules] == ["th dport 0-1023", "th dport 1024-2047"]
+
+
+def test_of_a_large_group_the_maps_of_other_areas_are_kept():
+    groups = Groups()
+    rules = many(MOST + 500)
+    (before,) = groups.of(rules)
+    rules[7] = (shaped(dest_addr="10.0.7.0/25", proto="tcp"), 8)
+    (after,) = groups.of(rules)
+    assert after.maps[0] is not before.maps[0] and after.maps[1] is before.maps[1]
+    rules[9] = (rules[9][0], 0)
+    (label,) = groups.of(rules)
+    assert label.maps[0] is not after.maps[0] and label.maps[1] is before.maps[1]
 
 
 def test_the_long_lists_of_a_group_come_with_it():

@@ -42,6 +42,7 @@ DIALECT_FILES = (
     "netpolicy/config/unload.py",
     "netpolicy/config/value.py",
     "netpolicy/dataplane/__init__.py",
+    "netpolicy/dataplane/areas.py",
     "netpolicy/dataplane/arrange.py",
     "netpolicy/dataplane/groups.py",
     "netpolicy/dataplane/labels.py",
