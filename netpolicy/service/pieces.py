@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from netpolicy.config.assemble import Loaded
-from netpolicy.core.field import FIELD_ORDER
+from netpolicy.core.field import FIELD_ORDER, Field, Network
 from netpolicy.core.model import Rule, Ruleset
 from netpolicy.service.reuse import with_known_rules
 
@@ -33,10 +33,10 @@ def pack(loaded: Loaded, before: Ruleset | None = None) -> Iterator[bytes]:
     """
     out = io.BytesIO()
     pickler = _Pickler(out, pickle.HIGHEST_PROTOCOL)
+    writing = _Writing(before)
     if before is not None and before.rules:
         loaded.ruleset = with_known_rules(loaded.ruleset, before)
-        pickler = _KnowingPickler(out, before)
-    for one in _in_order(loaded):
+    for one in _in_order(loaded, writing):
         pickler.dump(one)
         yield out.getvalue()
         out.seek(0)
@@ -48,11 +48,10 @@ class Unpacking:
 
     def __init__(self, before: Ruleset | None = None) -> None:
         self.loaded: Loaded | None = None
-        self._rules: list[Rule] = []
-        self._places: list[tuple[str, int]] = []
+        self._reading = _Reading(before)
         self._piece = io.BytesIO()
         # One for all: it remembers what was in earlier pieces. They come from our own child.
-        self._unpickler = _Unpickler(self._piece, before.rules if before is not None else ())
+        self._unpickler = pickle.Unpickler(self._piece)  # noqa: S301 - from nowhere else
 
     def take(self, piece: bytes) -> None:
         """The next piece."""
@@ -62,18 +61,16 @@ class Unpacking:
         self._piece.seek(0)
         kind, found = self._unpickler.load()
         if kind == "rules":
-            self._rules.extend(found[0])
-            self._places.extend(found[1])
+            self._reading.take(found)
         elif kind == "all":
             ruleset, rest = found
             if not rest["fatal"]:  # of rules that are known already: lines move
-                for rule, place in zip(self._rules, self._places, strict=True):
-                    rule.move(*place)
-            self.loaded = Loaded(Ruleset(tuple(self._rules), **ruleset), **rest)
-            self._rules, self._places = [], []
+                self._reading.move()
+            self.loaded = Loaded(Ruleset(tuple(self._reading.rules), **ruleset), **rest)
+            self._reading = _Reading(None)
 
 
-def _in_order(loaded: Loaded) -> Iterator[tuple[str, object]]:
+def _in_order(loaded: Loaded, writing: _Writing) -> Iterator[tuple[str, object]]:
     """Long things first, so that what holds them only has to say which they are."""
     rules = loaded.ruleset
     for holder in (*rules.lists, *rules.outbounds, rules.settings, loaded):
@@ -81,8 +78,9 @@ def _in_order(loaded: Loaded) -> Iterator[tuple[str, object]]:
     for row in _rows(rules.rules):
         for rule in row:
             for field in rule.fields:
-                yield from _long(field)
-        yield "rules", (row, tuple([rule.place for rule in row]))
+                if not isinstance(field, Network):
+                    yield from _long(field)
+        yield "rules", writing.row(row)
     yield "all", (_beside_rules(rules), _beside_ruleset(loaded))
 
 
@@ -144,25 +142,91 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-class _KnowingPickler(_Pickler):
-    """Rules of a rule set that both processes have are their places in it."""
+# In the place of a rule's place among those of before.
+NEW = -1
 
-    def __init__(self, out: io.BytesIO, before: Ruleset) -> None:
-        super().__init__(out, pickle.HIGHEST_PROTOCOL)
-        self._places = {id(rule): place for place, rule in enumerate(before.rules)}
+
+class _Writing:
+    """Rules as one long row of plain values.
+
+    What pickle makes of an object it remembers, with all that the object was made from: as much again as
+    the rules themselves, between them, which leaves holes in the memory of the daemon when it is freed.
+    """
+
+    def __init__(self, before: Ruleset | None) -> None:
         self._before = before  # holds the objects whose numbers those are
+        self._places = {id(rule): place for place, rule in enumerate(before.rules)} if before is not None else {}
+        self._networks: dict[int, int] = {}  # what several rules share is written once
 
-    def persistent_id(self, one: object) -> int | None:
-        return self._places.get(id(one)) if isinstance(one, Rule) else None
+    def row(self, rules: Iterable[Rule]) -> list[object]:
+        found: list[object] = []
+        for rule in rules:
+            place = self._places.get(id(rule), NEW)
+            found += (place, *rule.place)
+            if place == NEW:
+                title = "" if rule.title is rule.name or rule.title == rule.name else rule.title
+                found += (rule.name, title, rule.priority, rule.action, rule.when, rule.disable, rule.enabled)
+                found.append(len(rule.fields))
+                for field in rule.fields:
+                    found += self._field(field)
+        return found
+
+    def _field(self, field: Field) -> tuple[object, ...]:
+        if not isinstance(field, Network):
+            return (field,)
+        known = self._networks.get(id(field))
+        if known is not None:
+            return (known,)
+        self._networks[id(field)] = len(self._networks)
+        return field.name, field.family, field.low, field.high
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, piece: io.BytesIO, known: tuple[Rule, ...]) -> None:
-        super().__init__(piece)
-        self._known = known
+class _Reading:
+    """The same rows, read: `rules` are those so far."""
 
-    def persistent_load(self, place: int) -> Rule:
-        return self._known[place]
+    def __init__(self, before: Ruleset | None) -> None:
+        self.rules: list[Rule] = []
+        self._known = before.rules if before is not None else ()
+        self._moved: list[tuple[Rule, str, int]] = []
+        self._networks: list[Network] = []
+
+    def take(self, row: list[Any]) -> None:
+        """The next row."""
+        values = iter(row)
+        following = values.__next__
+        for place in values:
+            file, line = following(), following()
+            if place != NEW:
+                rule = self._known[place]
+                if rule.place != (file, line):
+                    self._moved.append((rule, file, line))
+            else:
+                rule = self._rule(following)
+                rule.move(file, line)
+            self.rules.append(rule)
+        row.clear()  # who unpickled it remembers it
+
+    def move(self) -> None:
+        """Rules that are known already say where they stand now."""
+        for rule, file, line in self._moved:
+            rule.move(file, line)
+
+    def _rule(self, following: Callable[[], Any]) -> Rule:
+        name, title, priority, action = following(), following(), following(), following()
+        when, disable, enabled = following(), following(), following()
+        fields = tuple([self._field(following) for _ in range(following())])
+        return Rule(name, priority, fields, action, when, disable, enabled, title)
+
+    def _field(self, following: Callable[[], Any]) -> Field:
+        first = following()
+        if isinstance(first, int):
+            return self._networks[first]
+        if not isinstance(first, str):
+            assert isinstance(first, Field)
+            return first
+        network = Network(_NAMES[first], following(), following(), following())
+        self._networks.append(network)
+        return network
 
 
 def _made(kind: type[object], *values: object) -> object:

@@ -130,3 +130,13 @@ def test_what_cannot_be_used_moves_no_lines():
     for piece in pieces:
         unpacking.take(piece)
     assert [rule.position for rule in before.rules] == positions
+
+
+def test_a_network_that_rules_share_stays_shared():
+    named = [("a", "10.0.0.1"), ("b", "10.0.0.1"), ("c", "10.0.0.2"), ("d", "10.0.0.1"), ("e", "2001:db8::/32")]
+    text = "".join(f"config rule '{name}'\n\tlist src_addr '{net}'\n\toption route 'direct'\n" for name, net in named)
+    loaded = load_text(text)
+    found = through(loaded).ruleset.rules
+    assert everything(through(loaded)) == everything(loaded)
+    assert found[0].fields[0] is found[1].fields[0] is found[3].fields[0]
+    assert [rule.match_text for rule in found] == [f"src_addr={net}" for _, net in named]
