@@ -14,7 +14,7 @@ import asyncio
 import struct
 from collections import Counter
 
-from benchmarks import linear
+from benchmarks import firewall, linear
 from benchmarks.frames import Flow, Sender
 from benchmarks.namespaces import Namespace, connect, mac_of
 from netpolicy.core.evaluate import decide
@@ -142,8 +142,17 @@ class Course:
         self.router.run("nft", "-f", "-", text=linear.table(ruleset))
 
     def load_conntrack(self) -> None:
-        """A firewall that tracks connections and has no policy: what every home router has anyway."""
-        self.router.run("nft", "-f", "-", text=linear.CONNTRACK_ONLY)
+        """Connections are tracked, nothing else."""
+        self.router.run("nft", "-f", "-", text=firewall.CONNTRACK_ONLY)
+
+    def load_routing(self) -> None:
+        """The same, and routing asks for marks that no packet has."""
+        self.load_conntrack()
+        self.router.ip(firewall.ROUTING)
+
+    def load_firewall(self) -> None:
+        """A home router's firewall, with source translation: beside anything else that is loaded."""
+        self.router.run("nft", "-f", "-", text=firewall.FIREWALL)
 
     # -- what runs through it
 

@@ -19,13 +19,6 @@ rule add priority 7001 fwmark 0x01000000/0x37000000 lookup 7001
 rule add priority 7002 fwmark 0x02000000/0x37000000 lookup 7002
 """
 
-CONNTRACK_ONLY = """
-table inet firewall {
-	chain pre { type filter hook prerouting priority mangle + 1; policy accept; ct state established,related accept
-	}
-}
-"""
-
 
 def table(ruleset: Ruleset) -> str:
     """The whole table as nft text."""

@@ -37,6 +37,18 @@ class Datagrams:
                  for flow in flows]  # fmt: skip
         self._out = Messages([DATAGRAM] * len(flows), names)
         self._in = Messages([bytes(64)] * len(flows))
+        self._open(course, flows)
+
+    def _open(self, course: Course, flows: Sequence[Flow]) -> None:
+        """One answer to each: before, a firewall treats every datagram as the first of its connection."""
+        for number, flow in enumerate(flows):
+            with course.server.entered():
+                far = _socket(socket.SOCK_DGRAM, _text(flow.destination), flow.destination_port)
+            with far:
+                self._out.send(self._client, number, 1)
+                _, asked_by = far.recvfrom(64)  # may be translated
+                far.sendto(b"!", asked_by)
+                self._client.recv(64)
 
     def exchange(self) -> int:
         """Sends one datagram to each place and takes all from the server's sockets; how many came."""
@@ -55,9 +67,7 @@ class Connections:
 
     def __init__(self, course: Course, flows: Sequence[Flow]) -> None:
         self._course = course
-        self._targets = [
-            (socket.inet_ntoa(flow.destination.to_bytes(4, "big")), flow.destination_port) for flow in flows
-        ]
+        self._targets = [(_text(flow.destination), flow.destination_port) for flow in flows]
         self._at = 0
         with course.server.entered():
             self._servers = {port: _listener(port) for port in PORTS}
@@ -93,7 +103,7 @@ class Bulk:
     """One TCP connection that carries as much as it can."""
 
     def __init__(self, course: Course, flow: Flow) -> None:
-        address = socket.inet_ntoa(flow.destination.to_bytes(4, "big"))
+        address = _text(flow.destination)
         with course.server.entered():
             listener = _listener(flow.destination_port)
         with course.client.entered():
@@ -126,6 +136,10 @@ class Bulk:
     def close(self) -> None:
         self._client.close()
         self._server.close()
+
+
+def _text(address: int) -> str:
+    return socket.inet_ntoa(address.to_bytes(4, "big"))
 
 
 def _listener(port: int) -> socket.socket:
