@@ -203,6 +203,7 @@ class Engine:
             except TooManyOutbounds as error:
                 self._failed(str(error))
             except SYSTEM_ERRORS as error:
+                self.drift.lost()
                 self._failed(_in_words(error))
             finally:
                 self._review.go_on()

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from netpolicy.service import candidate
-from netpolicy.service.candidate import MOST_KEPT, Unsettled, read
+from netpolicy.service import reading
+from netpolicy.service.candidate import KEPT_EACH, Digest
 from netpolicy.service.loading import Loader
+from netpolicy.service.reading import Unsettled, read
 from tests.service.parts import CONFIG
 
 RULES = "rule {name}:\n  match dest_port=1\n  action block=drop\n"
@@ -28,9 +29,8 @@ def main(tmp_path: Path) -> Path:
 
 async def test_every_file_that_was_read_is_kept_the_main_one_first(main) -> None:
     found = await read(Loader(), str(main))
-    names = [Path(name).name for name in found.files]
-    assert names == ["netpolicy", "more.dsl", "local.txt"]
-    assert found.main == MAIN.encode() and found.left_out == ()
+    assert [Path(name).name for name in found.files] == ["netpolicy", "more.dsl", "local.txt"]
+    assert found.main == MAIN.encode()
     assert "first" in [rule.name for rule in found.loaded.ruleset.rules]
 
 
@@ -67,14 +67,16 @@ async def test_one_that_never_comes_to_rest_is_refused(main) -> None:
 
     with pytest.raises(Unsettled, match="netpolicy"):
         await read(Restless(), str(main))
-    assert Restless.count == candidate.ATTEMPTS
+    assert Restless.count == reading.ATTEMPTS
 
 
-async def test_long_lists_are_not_kept_and_said_to_be_left_out(main) -> None:
-    (main.parent / "local.txt").write_bytes(b"192.0.2.0/24\n" + b"#" * MOST_KEPT)
-    found = await read(Loader(), str(main))
-    assert [Path(name).name for name in found.left_out] == ["local.txt"]
-    assert [Path(name).name for name in found.files] == ["netpolicy", "more.dsl"]
+async def test_of_long_lists_the_digest_is_known_and_a_change_is_noticed(main) -> None:
+    path = main.parent / "local.txt"
+    path.write_bytes(b"192.0.2.0/24\n" + b"#" * KEPT_EACH)
+    found = (await read(Loader(), str(main))).files[str(path)]
+    assert isinstance(found, Digest)
+    path.write_bytes(b"192.0.3.0/24\n" + b"#" * KEPT_EACH)
+    assert (await read(Loader(), str(main))).files[str(path)] != found
 
 
 @pytest.mark.parametrize("spoil", ["unlink", "fifo", "folder"])
