@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from netpolicy.daemon import arguments
-from netpolicy.daemon.lean import kept_out
+from netpolicy.daemon.lean import kept_out, one_heap
 
 # sysexits.h: the predecessor used 1 for everything that stopped it.
 FAILED = 1
@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
+    one_heap()
     with kept_out():
         import asyncio
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,7 +67,38 @@ def test_without_a_way_to_do_so_nothing_happens(monkeypatch, missing):
         monkeypatch.setattr(lean.os, "confstr", unknown)
     else:
         monkeypatch.setitem(sys.modules, "ctypes", None)
-    assert lean.give_back() is False
+    assert lean.give_back() is False and lean.one_heap() is False
+
+
+# In a process of its own, because it is for good. Prints how far from the heap a worker's memory is, and a large block.
+WORKER = """
+import sys, threading
+from netpolicy.daemon import lean
+
+told = lean.one_heap() if "one" in sys.argv else None
+large = bytearray(20_000_000)
+del large  # a reason for glibc to keep blocks of this size in the heap from now on
+here, found = bytes(2_000), []
+worker = threading.Thread(target=lambda: found.append(bytes(2_000)))
+worker.start()
+worker.join()
+large = bytes(1_000_000)
+print(told, abs(id(found[0]) - id(here)) >> 30, abs(id(large) - id(here)) >> 30)
+"""
+
+
+def test_workers_share_one_heap_and_what_is_large_stands_beside_it():
+    if not lean.give_back():
+        pytest.skip("this C library is not glibc, or there is no ctypes")
+    told, worker, large = run_worker("one")
+    assert told == "True" and worker == "0" and int(large) > 0
+    told, worker, large = run_worker("many")
+    assert told == "None" and int(worker) > 0 and large == "0"  # otherwise there is nothing to be told
+
+
+def run_worker(how: str) -> list[str]:
+    command = [sys.executable, "-c", WORKER, how]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 def _resident() -> int:
