@@ -1,6 +1,6 @@
 """What the kernel has of our table now: its structure, and what its sets hold; read again only after a change.
 
-Never changes the kernel, and never takes somebody else's hand for ours: the kernel's own count of transactions tells.
+Never changes the kernel, and never takes somebody else's hand for ours: the kernel tells of every transaction.
 From `nft list` (chains, rules, declarations) and from netlink dumps (elements).
 """
 
@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from netpolicy.dataplane import packed
+from netpolicy.dataplane.commits import Commits
 from netpolicy.dataplane.listing import Listing
+from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.nft import Nft
 from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.set_key import from_host_number
@@ -60,13 +62,19 @@ class Reader:
     def __init__(self, nft: Nft, open_link: Callable[[], NftLink]) -> None:
         self._nft = nft
         self._link = open_link
+        self._commits = Commits(TABLE)
         self._known: tuple[int, Loaded] | None = None  # as of this generation of the kernel's rule set
 
     async def read(self) -> Loaded:
         """What is loaded; listed and dumped only where the rule set changed since. Raises NftError."""
+        # Before the generation is asked for: of what comes after it, the end is heard.
+        self._commits.listen()
         generation = await self.generation()
-        if self._known is not None and self._known[0] == generation:
-            return self._known[1]
+        if self._known is not None:
+            if not await self.touched(self._known[0], generation):
+                self._known = (generation, self._known[1])
+                return self._known[1]
+            generation = await self.generation()  # later than whatever was lost
         structure = await self.structure()
         if structure is None or not structure.is_ours:
             loaded = Loaded(structure, {}, {})
@@ -80,6 +88,12 @@ class Reader:
     async def generation(self) -> int:
         """The number that every transaction of any program counts up. Raises NftError."""
         return await asyncio.to_thread(self._link().generation)
+
+    async def touched(self, since: int, until: int) -> int:
+        """How many transactions between two generations touched our table; all of them, where that is not known."""
+        count = (until - since) & 0xFFFFFFFF
+        known = await asyncio.to_thread(self._commits.touching, since, until) if count else 0
+        return count if known is None else known
 
     async def structure(self) -> Listing | None:
         """The table as nft lists it, without elements. Raises NftError."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from netpolicy.dataplane import netlink_codec as codec
 from netpolicy.dataplane import netlink_records as records
 from netpolicy.dataplane import netlink_wire as wire
+from netpolicy.dataplane import nft_notice as notice
 from netpolicy.dataplane.netlink_socket import (
     ADD_MEMBERSHIP,
     NETFILTER,
@@ -33,13 +34,13 @@ NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
 
 # A list of 100,000 elements loaded by somebody is a burst of megabytes; unread it costs nothing.
 RECEIVE_BUFFER = 4 << 20
-# Datagrams per read: the loop gets its turn between them.
-READ_LIMIT = 256
+# Datagrams per read: the loop gets its turn between them. One of nft has some thirty messages, a set that is filled
+# some hundred datagrams.
+READ_LIMIT = 32
 
-NFNL_SUBSYS_NFTABLES = 10
-NFGENMSG_SIZE = 4
-NFTA_TABLE = 1  # the table's name in every message but the generation's
-NFT_NEWGEN = 15
+# Tables and what happens to them, of which the words are kept.
+KNOWN_NOTICES = 256
+
 NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 NFT_OBJECTS = {
     0: "table added", 2: "table deleted", 3: "chain added", 5: "chain deleted", 6: "rule added",
@@ -68,6 +69,7 @@ class Watch:
     def __init__(self, own_table: str = "netpolicy", receive_buffer: int = RECEIVE_BUFFER) -> None:
         """Subscribe; NetlinkError where the kernel refuses. nft is left out where there is none (`nft`)."""
         self._own_table = own_table
+        self._notices: dict[tuple[int, bytes], Change] = {}
         self._poll = select.epoll()
         self._sockets: list[socket.socket] = []
         try:
@@ -148,10 +150,18 @@ class Watch:
         return _owned("rule", rule.protocol, f"{records.describe_rule(rule)} {verb}") if rule else None
 
     def _nft_change(self, message: wire.Message) -> Change | None:
-        subsystem, what = message.kind >> 8, message.kind & 0xFF
-        if subsystem != NFNL_SUBSYS_NFTABLES or what == NFT_NEWGEN or len(message.payload) < NFGENMSG_SIZE:
+        if not notice.is_notice(message) or message.kind & 0xFF == notice.NEW_GENERATION:
             return None
-        table = wire.text(wire.attributes(message.payload, NFGENMSG_SIZE).get(NFTA_TABLE))
+        key = message.kind, notice.head(message.payload)
+        found = self._notices.get(key)
+        if found is None:
+            if len(self._notices) >= KNOWN_NOTICES:
+                self._notices.clear()
+            found = self._notices[key] = self._notice(message)
+        return found
+
+    def _notice(self, message: wire.Message) -> Change:
+        what, table = message.kind & 0xFF, notice.table(message.payload)
         family = NFT_FAMILIES.get(message.payload[0], str(message.payload[0]))
         text = f"{NFT_OBJECTS.get(what, f'message {what}')} in table {family} {table}"
         return Change("nft", family == "inet" and table == self._own_table, text)

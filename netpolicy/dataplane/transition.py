@@ -63,7 +63,7 @@ class Transition:
         # The new rules are in force: what could not be cleared away is in the next plan.
         with contextlib.suppress(NftError):
             await self._clear()
-            if known is not None and known[0] == generation:
+            if known is not None and not await self._reader.touched(known[0], generation):
                 await self._read_back(known[1], generation)
 
     async def _rebuild(self, generation: int) -> None:
@@ -109,7 +109,7 @@ class Transition:
         Sets of intervals are told by their names: what they hold was written with them.
         """
         now = await self._reader.generation()
-        if (now - generation) & 0xFFFFFFFF != self._commits:
+        if await self._reader.touched(generation, now) != self._commits:
             return
         trusted = Loaded(before.structure, {}, {}, self._table)
         if self._loads or self._difference.stale_sets:  # these go by a batch
@@ -124,7 +124,7 @@ class Transition:
             now = await self._reader.generation()
         except NftError:
             raise Uncertain(f"nft failed in the middle of a change: {error}") from error
-        if (now - generation) & 0xFFFFFFFF != self._commits:
+        if await self._reader.touched(generation, now) != self._commits:
             raise Uncertain(f"nft failed in the middle of a change: {error}") from error
 
     async def _restore(self) -> None:

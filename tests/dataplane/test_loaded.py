@@ -7,6 +7,7 @@ import re
 import pytest
 
 from netpolicy.dataplane.kernel import Kernel
+from netpolicy.dataplane.loaded import Reader
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.policy import Entry
@@ -154,3 +155,50 @@ def meaning() -> list[str]:
             text = re.sub(rf"\b{shown}\b", word, text)
     text = re.sub(r"\b([gl][46]?[afio]?(?:_[a-z]{2})*)_[0-9a-f]{10}\b", r"\1", text)
     return sorted(" ".join(sorted(re.split(r"[\s,]+", text))).split())
+
+
+@pytest.fixture
+def readings(monkeypatch) -> list[str]:
+    """Grows with each reading of our whole table."""
+    found: list[str] = []
+    read = Reader._read_sets
+
+    def noted(reader, structure):
+        found.append("read")
+        return read(reader, structure)
+
+    monkeypatch.setattr(Reader, "_read_sets", noted)
+    return found
+
+
+async def test_others_who_change_their_tables_all_the_time_make_us_read_nothing(kernel, readings):
+    run("nft", "add table inet other; add set inet other s { type inet_service; }")
+    wanted = policy(VIDEO, WORK, OTHER)
+    await follow(kernel, wanted)
+    await kernel.plan(wanted)
+    readings.clear()
+    for port in range(30):
+        run("nft", f"add element inet other s {{ {port} }}")
+        assert (await kernel.plan(wanted)).is_empty
+    assert readings == []
+    run("nft", "add", "element", "inet", TABLE, "restore", "{ 0x75000000 : accept }")
+    assert not (await kernel.plan(wanted)).is_empty
+    assert readings == ["read"]
+
+
+async def test_what_others_do_in_their_tables_while_we_apply_is_told_from_ours(kernel, readings, monkeypatch):
+    run("nft", "add table inet other")
+    await follow(kernel, policy(VIDEO, WORK))
+    swap = Transition._swap
+
+    async def disturbed(transition):
+        run("nft", "add", "chain", "inet", "other", "c")
+        await swap(transition)
+
+    monkeypatch.setattr(Transition, "_swap", disturbed)
+    await kernel.plan(policy(VIDEO, WORK))
+    readings.clear()
+    wanted = policy(replace(VIDEO, number=1), WORK)
+    await kernel.apply(await kernel.plan(wanted))
+    assert (await kernel.plan(wanted)).is_empty
+    assert readings == []
