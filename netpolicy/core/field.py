@@ -161,7 +161,8 @@ class Network(Addresses):
         return ByFamily(held, ()) if self.family == V4 else ByFamily((), held)
 
     @property
-    def told(self) -> object:
+    def told(self) -> int:
+        """A number, at least 0."""
         if self.family == V4:
             return (self.beyond << 32 | self.low) << 1
         return (self.beyond << 128 | self.low) << 1 | 1

@@ -33,7 +33,7 @@ class Groups:
 
     def __init__(self) -> None:
         self.fields: list[Field] = []
-        self._entries: list[list[Entry]] = []
+        self._entries: list[Entry | list[Entry]] = []  # a list where there are several: mostly there is one
         self._numbers: dict[object, int] = {}
         self._is_merged: list[bool] = []
         self._lists: dict[int | tuple[int, ...], Entry] = {}
@@ -44,16 +44,28 @@ class Groups:
         if number is None:
             self._numbers[key] = len(self.fields)
             self.fields.append(field)
-            self._entries.append([entry])
+            self._entries.append(entry)
+            return
+        held = self._entries[number]
+        if isinstance(held, list):
+            held.append(entry)
         else:
-            self._entries[number].append(entry)
+            self._entries[number] = [held, entry]
+
+    def _entries_of(self, number: int) -> "list[Entry]":
+        held = self._entries[number]
+        return held if isinstance(held, list) else [held]
 
     def note_keys(self, number: int, keys: int) -> None:
         """Say under how many keys a group hangs: of each, in the order of their numbers."""
-        self._is_merged.append(keys <= MAX_KEYS_MERGED or len(self._entries[number]) <= MAX_ENTRIES_MERGED)
+        self._is_merged.append(keys <= MAX_KEYS_MERGED or len(self._entries_of(number)) <= MAX_ENTRIES_MERGED)
 
     def list_of(self, numbers: "list[int]") -> "Entry":
         """The first entry of the list, or of the lists, of these groups: at least one, each of them once."""
+        if len(numbers) == 1:
+            held = self._entries[numbers[0]]
+            if not isinstance(held, list):
+                return held
         key = numbers[0] if len(numbers) == 1 else tuple(numbers)
         found = self._lists.get(key)
         if found is None:
@@ -67,7 +79,7 @@ class Groups:
             for at in range(0, len(numbers), SLICE):
                 yield
                 for number in numbers[at : at + SLICE]:
-                    merged += self._entries[number]
+                    merged += self._entries_of(number)
             return (yield from _linked_steps(merged))
         return self.list_of(numbers)
 
@@ -85,12 +97,12 @@ class Groups:
 
     def _made(self, numbers: "list[int]") -> "Entry":
         if len(numbers) == 1:
-            return linked(self._entries[numbers[0]])
+            return linked(self._entries_of(numbers[0]))
         merged: list[Entry] = []
         lists: list[Entry] = []
         for number in numbers:
             if self._is_merged[number]:
-                merged += self._entries[number]
+                merged += self._entries_of(number)
             else:
                 lists.append(self.list_of([number]))
         if merged:

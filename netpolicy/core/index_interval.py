@@ -12,7 +12,7 @@ from netpolicy.core.index_order import SLICE, sorted_steps
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from netpolicy.core.index_column import Entry, Groups
 
@@ -43,10 +43,7 @@ def number_steps(
     for at in range(0, len(starts), SLICE):
         yield
         slots.update(zip(starts[at : at + SLICE], range(at, at + SLICE)))  # noqa: B905 - the last part is shorter
-    spans: list[tuple[int, int, int]] = []
-    for at in range(0, len(ranges), SLICE):
-        yield
-        spans += [(slots[low] + 1, slots[high + 1], group) for low, high, group in ranges[at : at + SLICE]]
+    spans = ((slots[low] + 1, slots[high + 1], group) for low, high, group in ranges)
     cells = yield from _cell_steps(len(starts) + 1, spans, groups)
     for low, high in exempt:
         for slot in range(slots[low] + 1, slots[high + 1] + 1):
@@ -92,10 +89,10 @@ def measured_steps(bounds_of: "list[tuple[str, float, int]]", groups: "Groups") 
 
 
 def _cell_steps(
-    count: int, spans: "list[tuple[int, int, int]]", groups: "Groups"
+    count: int, spans: "Iterable[tuple[int, int, int]]", groups: "Groups"
 ) -> "Generator[None, None, list[Entry | None]]":
     """The cell of each slot; `spans` are (first slot, last slot, group)."""
-    nodes: dict[int, list[int]] = {}
+    nodes: dict[int, int | list[int]] = {}  # mostly one
     for number, (first, last, group) in enumerate(spans):
         if number % (SLICE // 4) == 0:
             yield
@@ -119,19 +116,23 @@ def _cell_steps(
             done = 0
             yield
         done += 1
-        own = nodes.pop(node, None)
+        hung = nodes.pop(node, None)
         outer = around[node >> 1]
-        if own is None:
+        if hung is None:
             around[node] = outer
             continue
+        own = hung if isinstance(hung, list) else [hung]
         done += 2 * len(own)
         inner = (yield from groups.list_steps(own)) if len(own) > SLICE else groups.list_of(own)
         around[node] = inner if outer is None else beside([inner, outer])
     return around[count:]
 
 
-def _hang(nodes: "dict[int, list[int]]", node: int, group: int) -> None:
-    if node in nodes:
-        nodes[node].append(group)
+def _hang(nodes: "dict[int, int | list[int]]", node: int, group: int) -> None:
+    held = nodes.get(node)
+    if held is None:
+        nodes[node] = group
+    elif isinstance(held, list):
+        held.append(group)
     else:
-        nodes[node] = [group]
+        nodes[node] = [held, group]

@@ -67,16 +67,22 @@ class Popularity:
         best = None
         lowest = 0
         for field in fields:
-            key = key_text(field)
-            price = self._prices.get(key)
-            if price is None:
-                price = self._prices[key] = price_of(field)
+            price = self._price(field)
             if price == NOT_A_KEY:
                 continue
             price *= self._asked(field)
             if best is None or price < lowest:
                 best, lowest = field, price
         return best
+
+    def _price(self, field: Field) -> int:
+        if isinstance(field, Network):  # mostly there are as many as rules, and it is soon known
+            return _price_of_network(field)
+        key = key_text(field)
+        price = self._prices.get(key)
+        if price is None:
+            price = self._prices[key] = price_of(field)
+        return price
 
     def _asked(self, field: Field) -> int:
         counts = self._counts[field.name]
@@ -88,8 +94,11 @@ class Popularity:
         return sum([counts[value] for value in values])
 
 
-def key_text(field: Field) -> "tuple[str, object]":
+def key_text(field: Field) -> object:
     """Equal for fields that mean the same. Values are canonical, but for shares, whose text is rounded."""
+    if isinstance(field, Network):
+        told = field.told  # one number takes less than a pair, ten thousand times
+        return -1 - told if field.name == "src_addr" else told
     if isinstance(field, Comparator):
         return (field.name, (field.operator, field.bound))
     return (field.name, field.told)
