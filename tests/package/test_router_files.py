@@ -19,6 +19,7 @@ FILES = ROOT / "files"
 SCRIPTS = [
     FILES / "etc/init.d/netpolicy",
     FILES / "etc/uci-defaults/90-netpolicy",
+    FILES / "usr/lib/netpolicy/guard",
     *sorted((ROOT / "sdk-build/scripts").iterdir()),
 ]
 SHELLS = [["dash"], ["busybox", "ash"]]

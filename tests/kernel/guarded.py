@@ -1,0 +1,141 @@
+"""A router whose changes are guarded: places, policies in force, and what the kernel has then, made comparable.
+
+The guard is the shell script of the package, under the shell that a test names; the applier is this process or one
+that a test may kill. Never the object under test: what is compared is what `nft` and `ip` print.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from netpolicy.dataplane import script
+from netpolicy.dataplane.bundle import InForce
+from netpolicy.dataplane.guard import Guard, GuardPlaces
+from netpolicy.dataplane.kernel import Kernel, Plan
+from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.policy import Policy
+from netpolicy.dataplane.routing import desired, ours
+from tests.netns import run
+
+GUARD = Path(__file__).resolve().parents[2] / "files/usr/lib/netpolicy/guard"
+SHELLS = {"dash": ("dash",), "ash": ("busybox", "ash")}
+
+OLD_CONFIG = b"config netpolicy 'main'\n\toption enabled '1'\n"
+NEW_CONFIG = OLD_CONFIG + b"config rule 'new'\n"
+
+
+def places(folder: Path, shell: str = "dash") -> GuardPlaces:
+    """Places below `folder`, with a guard that runs under this shell."""
+    for name in ("store", "run"):
+        (folder / name).mkdir(exist_ok=True)
+    program = folder / "guard"
+    if not program.exists():
+        shutil.copy(GUARD, program)
+        first, rest = program.read_text().split("\n", 1)
+        interpreter = " ".join((shutil.which(SHELLS[shell][0]) or "", *SHELLS[shell][1:]))
+        assert first == "#!/bin/sh"
+        program.write_text(f"#!{interpreter}\n{rest}")
+    config = folder / "config"
+    if not config.exists():
+        config.write_bytes(OLD_CONFIG)
+    return GuardPlaces(str(config), str(folder / "store"), str(folder / "run"), str(program))
+
+
+class GuardedRouter:
+    """A kernel that follows policies, with a guard for its changes."""
+
+    def __init__(self, where: GuardPlaces) -> None:
+        self.places = where
+        self.kernel = Kernel(open_netlink("builtin"))
+        self.guard = Guard(where)
+        self.plan: Plan | None = None
+
+    async def follow(self, policy: Policy) -> None:
+        """The policy is in force."""
+        for _ in range(3):
+            self.plan = await self.kernel.plan(policy)
+            if self.plan.is_empty:
+                return
+            await self.kernel.apply(self.plan)
+        assert self.plan is not None and self.plan.is_empty
+
+    async def in_force(self) -> InForce:
+        """As the service hands it to the guard."""
+        assert self.plan is not None
+        seen = await self.kernel.observe()
+        routing = desired(self.plan.policy, seen.routes, seen.addresses)
+        assert routing == ours(seen.routes, seen.rules)
+        return InForce(self.plan.policy, self.plan.table, routing, await self.kernel.counters())
+
+    async def arm(self, candidate: Policy, seconds: int = 120, nothing: bool = False) -> None:
+        """A change to the candidate is pending; nothing in the kernel has changed. The file is the candidate's."""
+        old = None if nothing else await self.in_force()
+        plan = await self.kernel.plan(candidate)
+        text = script.full_text(plan.table, script.MOST_AT_BOOT)
+        await self.guard.arm(
+            old, text, candidate=NEW_CONFIG, before=OLD_CONFIG, numbers=(1, 2), seconds=seconds
+        )  # fmt: skip
+        self.write_config(NEW_CONFIG)
+
+    def write_config(self, content: bytes) -> None:
+        """As an editor does."""
+        Path(self.places.config).write_bytes(content)
+
+    def ask(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Runs the guard."""
+        return subprocess.run(
+            [*self.places.words, *words], capture_output=True, text=True, check=False, timeout=timeout
+        )  # fmt: skip
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """The guard, going on."""
+        return subprocess.Popen([*self.places.words, *words], stderr=subprocess.DEVNULL)
+
+    @property
+    def config(self) -> bytes:
+        """What the configuration file holds."""
+        return Path(self.places.config).read_bytes()
+
+    @property
+    def log(self) -> str:
+        """What the guard said."""
+        path = self.places.guard / "log"
+        return path.read_text() if path.exists() else ""
+
+
+def applier() -> subprocess.Popen[bytes]:
+    """A process that stands for the daemon and may be killed."""
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+
+
+def state(counters: bool = True) -> str:
+    """Every nft object, ip rule and route of ours, whatever order hashes give them."""
+    listed = run("nft", "list", "ruleset")
+    table = "".join(re.findall(r"table inet netpolicy\w* \{\n.*?\n\}\n", listed, flags=re.DOTALL))
+    lines = _blocks(table if counters else re.sub(r"packets \d+ bytes \d+", "", table))
+    for words in (
+        ("rule",),
+        ("-6", "rule"),
+        ("route", "show", "table", "all"),
+        ("-6", "route", "show", "table", "all"),
+    ):
+        found = [re.sub(r" (linkdown|dead|\[detached\])", "", line) for line in run("ip", *words).splitlines()]
+        lines += sorted(line for line in found if "proto 78" in line)
+    return "\n".join(lines)
+
+
+def _blocks(table: str) -> list[str]:
+    """Blocks in the order of their names; the elements of sets sorted."""
+    blocks = []
+    for block in re.split(r"\n\n", table):
+        plain = re.sub(r"\n\t\t\t +", " ", block.removeprefix("table inet netpolicy {\n"))
+        blocks.append(re.sub(r"\{([^{}]*)\}", lambda found: "{" + ",".join(sorted(_parts(found[1]))) + "}", plain))
+    return sorted(line.strip().removesuffix("\n}") for line in blocks)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
