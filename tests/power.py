@@ -153,25 +153,34 @@ class Disk:
     def worlds(self, where: Path) -> Iterator[Path]:
         """Each state in which the disk may be found."""
         for index, (content, names, files, folders) in enumerate(self.cuts):
-            states = (
+            states = [
                 ("lost", content, names),  # nothing but what was asked for
                 ("names", content, folders),  # the names are ahead of the content
-                ("half", {n: _half(content.get(n, b""), data) for n, data in files.items()}, folders),
+                ("half", {n: _half(content.get(n, b""), data, False) for n, data in files.items()}, folders),
+                ("tail", {n: _half(content.get(n, b""), data, True) for n, data in files.items()}, folders),
                 ("all", files, folders),
-            )
+            ]
+            for number in folders:  # one folder is ahead of the others, or behind them
+                if names.get(number) != folders[number]:
+                    states.append((f"ahead{number}", {**content, **files}, {**names, number: folders[number]}))
+                    behind = {**folders, number: names.get(number, {})}
+                    states.append((f"behind{number}", {**content, **files}, behind))
             for kind, data, tree in states:
                 place = where / f"{index}-{kind}"
-                self._build(place, self.root, data, tree)
+                self._build(place, self.root, data, tree, {})
                 yield place
                 shutil.rmtree(place)
 
-    def _build(self, place: Path, number: int, data: Files, tree: Folders) -> None:
+    def _build(self, place: Path, number: int, data: Files, tree: Folders, made: dict[int, Path]) -> None:
         place.mkdir()
         for name, inode in tree.get(number, {}).items():
             if inode in tree or inode in self._folders_ever:
-                self._build(place / name, inode, data, tree)
+                self._build(place / name, inode, data, tree, made)
+            elif inode in made:
+                os.link(made[inode], place / name)
             else:
                 (place / name).write_bytes(data.get(inode, b""))
+                made[inode] = place / name
 
     def _see_all(self) -> None:
         files, folders = self._now()
@@ -190,13 +199,14 @@ class Disk:
         return files, folders
 
 
-def _half(old: bytes, new: bytes) -> bytes:
+def _half(old: bytes, new: bytes, is_later: bool) -> bytes:
     """A file that grew: its new size, and zeros where the data did not arrive."""
     if old == new:
         return new
     if new.startswith(old) and len(new) > len(old):
         middle = (len(new) - len(old)) // 2
-        return new[: len(old) + middle] + bytes(len(new) - len(old) - middle)
+        gap = bytes(len(new) - len(old) - middle)
+        return old + gap + new[len(old) + len(gap) :] if is_later else new[: len(old) + middle] + gap
     return new[: len(new) // 2]
 
 

@@ -89,5 +89,7 @@ def sync_folder(folder: str) -> None:
     handle = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, folder) from error
     finally:
         os.close(handle)

@@ -83,7 +83,7 @@ def plan_hash(files: Files, kernel: bytes, confirmed: int) -> str:
 def is_that_plan(word: str, hash: str) -> bool:
     """Whether somebody's word for a plan (its hash, or the beginning of it) means this one."""
     word = word.strip().lower()
-    return SHORTEST_WORD <= len(word) and hash.startswith(word)
+    return len(word) >= SHORTEST_WORD and hash.startswith(word)
 
 
 def _add(found: object, part: bytes) -> None:

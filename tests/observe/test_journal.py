@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netpolicy.observe import chain
-from netpolicy.observe.journal import ASIDE, LINES, NOTE, Journal
+from netpolicy.observe.journal import ASIDE, LIMIT, LINES, NOTE, Journal
 from tests.power import deaths, every_world, memory_folder
 
 
@@ -317,8 +317,15 @@ def test_reading_the_newest_of_a_long_journal_reads_its_end_only(tmp_path):
 # -- death, power, space ---------------------------------------------------------------------
 
 
+def is_in_order(folder: Path, limit: int = LIMIT) -> bool:
+    """Or torn, as a power cut leaves it."""
+    verdict = Journal(str(folder), limit=limit).verify()
+    return verdict.is_fine or "power cut" in verdict.why
+
+
 def states(folder: Path) -> list[object]:
     """What the journal says of changes, after somebody goes on with it: and it must be in order then."""
+    assert is_in_order(folder)
     said: list[str] = []
     journal = Journal(str(folder), said.append)
     journal.append({"why": "next"})
@@ -363,6 +370,7 @@ def full(folder: Path) -> None:
 def test_dropping_the_oldest_survives_death_and_power_cuts(tmp_path, way):
     seen = set()
     for place in way(full, small_act, tmp_path):
+        assert is_in_order(place, 4 << 10)
         journal = Journal(str(place), limit=4 << 10)
         seen.add("new" in [one.get("why") for one in journal.read(100)])
         journal.append({"why": "next"})
@@ -385,10 +393,10 @@ def test_putting_a_damaged_one_aside_survives_death_and_power_cuts(tmp_path, way
         journal = Journal(str(place))
         journal.append({"why": "next"})
         assert journal.verify().is_fine
-        assert [path for path in place.glob(ASIDE + "*") if b"change 9" in path.read_bytes()], (
-            place,
-            sorted(os.listdir(place)),
-        )
+        begin = journal.read(100)[-1]
+        assert begin["event"] == "begin" and "line 2" in str(begin["text"])
+        assert [path.name for path in place.glob(ASIDE + "*")] == [begin["aside"]], "kept twice, or lost"
+        assert b"change 9" in (place / str(begin["aside"])).read_bytes()
 
 
 def test_a_torn_line_is_cut_and_the_cut_is_told(tmp_path, said):
