@@ -6,6 +6,7 @@ shares all tables. Never explains by itself: it asks `evaluate` about the few ca
 """
 
 from netpolicy.core.evaluate import NOTHING_KNOWN, World
+from netpolicy.core.field import Comparator, Network, Words
 from netpolicy.core.health import NORMAL
 from netpolicy.core.index_column import Groups, linked
 from netpolicy.core.index_condition import Conditions
@@ -20,6 +21,7 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from netpolicy.core.field import Field
     from netpolicy.core.index_column import Entry
     from netpolicy.core.index_table import Tables
 
@@ -37,23 +39,35 @@ class Index:
         self.rules = rules
         self._tables = tables
 
+    def with_rules(self, ruleset: Ruleset, rules: "tuple[Rule, ...]") -> "Index":
+        """For other rules that match alike, by rank; the tables are shared."""
+        return Index(ruleset, rules, self._tables)
+
     def view(self, state: str = NORMAL, world: World = NOTHING_KNOWN) -> View:
         """What decides in that state of health and lines. The world must not change afterwards."""
         return View(self.ruleset, self.rules, self._tables, state, world)
 
 
 class Building:
-    """A compilation under way: `index` is None until `steps` have come to their end."""
+    """A compilation under way: `index` is None until `steps` have come to their end.
 
-    __slots__ = ("_ruleset", "index")
+    Of rules that match as those of `before` do, one by one, only the actions are other ones: they share its tables.
+    """
 
-    def __init__(self, ruleset: Ruleset) -> None:
+    __slots__ = ("_before", "_ruleset", "index")
+
+    def __init__(self, ruleset: Ruleset, before: Index | None = None) -> None:
         self._ruleset = ruleset
+        self._before = before
         self.index: Index | None = None
 
     def steps(self) -> "Generator[None, None, None]":
         """Compile; between two steps, a millisecond of CPython or so, the caller may do something else."""
         rules = yield from ranked_steps(self._ruleset)
+        before, self._before = self._before, None
+        if before is not None and (yield from _match_alike_steps(before.rules, rules)):
+            self.index = before.with_rules(self._ruleset, tuple(rules))
+            return
         popularity = Popularity()
         for rank, rule in enumerate(rules):
             if rank % RULES_PER_STEP == 0:
@@ -79,6 +93,39 @@ def build(ruleset: Ruleset) -> Index:
         pass
     assert building.index is not None
     return building.index
+
+
+def _match_alike_steps(before: "tuple[Rule, ...]", rules: "list[Rule]") -> "Generator[None, None, bool]":
+    """Whether rules of the same rank ask the same fields."""
+    if len(before) != len(rules):
+        return False
+    for rank, rule in enumerate(rules):
+        if rank % SLICE == 0:
+            yield
+        known = before[rank]
+        if rule is not known and not _match_alike(rule.fields, known.fields):
+            return False
+    return True
+
+
+def _match_alike(fields: "tuple[Field, ...]", known: "tuple[Field, ...]") -> bool:
+    if len(fields) != len(known):
+        return False
+    for place, field in enumerate(fields):
+        if field is not known[place] and not _means_the_same(field, known[place]):
+            return False
+    return True
+
+
+def _means_the_same(field: "Field", known: "Field") -> bool:
+    """Certain only: the same name of a list may stand for another content, that of an interface for another device."""
+    if type(field) is not type(known) or field.name != known.name or field.told != known.told:
+        return False
+    if isinstance(field, Comparator):
+        return key_text(field) == key_text(known)  # the text is rounded
+    if isinstance(field, Words) and isinstance(known, Words):
+        return field.wanted == known.wanted and field.unwanted == known.unwanted
+    return isinstance(field, Network) or not any(["@" in value[:2] for value in field.values])
 
 
 def _hanging_steps(rules: "list[Rule]", popularity: Popularity, groups: Groups) -> "Generator[None, None, list[Entry]]":

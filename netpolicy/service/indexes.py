@@ -16,8 +16,9 @@ from netpolicy.core.model import Ruleset
 # How long the loop is held at once; a step of the compilation is about a millisecond.
 SLICE_SECONDS = 0.005
 
-# The rules in force, and those before them, which connections may still have been decided by.
+# The rules in force, and those before them, which connections may still have been decided by, for some seconds.
 KEPT = 2
+KEPT_SECONDS = 10.0
 
 
 class Indexes:
@@ -25,8 +26,9 @@ class Indexes:
 
     def __init__(self, stopwatch: Callable[[], float] = time.perf_counter) -> None:
         self._stopwatch = stopwatch
-        self._made: list[Index] = []
+        self._made: list[Index] = []  # the newest first
         self._wanted: Ruleset | None = None
+        self._resting: asyncio.TimerHandle | None = None
 
     def of(self, ruleset: Ruleset) -> Index | None:
         """The index of exactly this rule set."""
@@ -51,7 +53,7 @@ class Indexes:
             gc.enable()
 
     async def _build(self, ruleset: Ruleset) -> None:
-        building = Building(ruleset)
+        building = Building(ruleset, self._made[0] if self._made else None)
         until = self._stopwatch() + SLICE_SECONDS
         for _ in building.steps():
             if self._stopwatch() >= until:
@@ -61,8 +63,18 @@ class Indexes:
                 return
         if building.index is not None:
             self._made = [building.index, *self._made][:KEPT]
+            self._rest_later()
 
     def forget(self) -> None:
         """Nothing is in force."""
         self._wanted = None
         self._made = []
+
+    def _rest_later(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._rest)
+
+    def _rest(self) -> None:
+        """Two indexes of ten thousand rules are 2 MB more than one."""
+        del self._made[1:]

@@ -4,10 +4,12 @@ import pytest
 
 from benchmarks.shapes import MAKERS, packets_for, shape
 from netpolicy.core.evaluate import World
+from netpolicy.core.field import Words, parse_field
 from netpolicy.core.health import DEGRADED, FAILOVER, NORMAL
-from netpolicy.core.index import Building, build
+from netpolicy.core.index import Building, Index, build
 from netpolicy.core.index_order import SLICE
-from netpolicy.core.model import Ruleset
+from netpolicy.core.model import Action, Rule, Ruleset
+from netpolicy.core.named_list import NO_LISTS, Lists, NamedList
 from tests.core.index_agreement import difference, differences
 
 
@@ -43,3 +45,60 @@ def test_an_index_under_construction_is_not_there_yet() -> None:
     assert building.index is not None
     assert building.index.rules == ruleset.ranked
     assert steps > 20
+
+
+def _rules(values: "dict[str, str]", target: str = "a", lists: Lists = NO_LISTS) -> Ruleset:
+    fields = tuple([parse_field(name, (value,), lists) for name, value in values.items()])
+    return Ruleset((Rule("r", 0, fields, Action("route", target)), Rule("s", 1, (), Action("route", "b"))))
+
+
+MATCH = {"dest_addr": "10.0.0.0/8", "proto": "tcp", "src_iface": "lan", "domain": "a.b", "latency_ms": ">5"}
+
+
+def _after(before: Ruleset, now: Ruleset) -> "tuple[Index, Index]":
+    first = build(before)
+    building = Building(now, first)
+    for _ in building.steps():
+        pass
+    assert building.index is not None
+    return first, building.index
+
+
+def test_other_actions_share_the_tables_and_lead_elsewhere() -> None:
+    first, second = _after(_rules(MATCH), _rules(MATCH, "c"))
+    assert second._tables is first._tables
+    assert second.ruleset is not first.ruleset and [rule.action.target for rule in second.rules] == ["b", "c"]
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, value in {
+    "dest_addr": "10.0.0.0/9", "proto": "udp", "src_iface": "wan", "domain": "a.c", "latency_ms": ">6",
+}.items()])  # fmt: skip
+def test_another_match_shares_nothing(name: str, value: str) -> None:
+    first, second = _after(_rules(MATCH), _rules({**MATCH, name: value}))
+    assert second._tables is not first._tables
+    first, second = _after(_rules(MATCH), _rules({**MATCH, "dscp": "1"}))
+    assert second._tables is not first._tables
+
+
+def test_another_order_or_number_of_rules_shares_nothing() -> None:
+    rules = _rules(MATCH).rules
+    for others in (rules[:1], (rules[0], Rule("s", -1, (), rules[1].action))):
+        first, second = _after(Ruleset(rules), Ruleset(others))
+        assert second._tables is not first._tables
+
+
+def test_the_same_words_that_mean_something_else_share_nothing() -> None:
+    before, now = _rules({"src_iface": "lan"}), _rules({"src_iface": "lan"})
+    field = now.rules[0].fields[0]
+    assert isinstance(field, Words)
+    field.wanted = ("br-lan",)  # the device behind the interface
+    first, second = _after(before, now)
+    assert second._tables is not first._tables
+
+
+def test_a_list_of_the_same_name_may_hold_something_else() -> None:
+    match = {"dest_addr": "@nets"}
+    first, second = _after(
+        *[_rules(match, lists=Lists((NamedList("nets", (net,)),))) for net in ("10.0.0.0/8", "::/8")]
+    )
+    assert second._tables is not first._tables

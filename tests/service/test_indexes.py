@@ -69,6 +69,30 @@ async def test_only_those_in_use_are_kept_and_nothing_when_nothing_is_in_force()
     assert indexes.of(every[-1]) is None
 
 
+async def test_those_of_before_are_let_go_after_some_seconds(monkeypatch):
+    monkeypatch.setattr("netpolicy.service.indexes.KEPT_SECONDS", 0.02)
+    indexes, old, new = Indexes(), ruleset(3), ruleset(4)
+    for one in (old, new):
+        await indexes.prepare(one)
+    assert indexes.of(old) is not None
+    until = time.monotonic() + 5
+    while indexes.of(old) is not None and time.monotonic() < until:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    assert indexes.of(old) is None
+    assert indexes.of(new) is not None
+
+
+async def test_rules_with_other_actions_only_cost_no_second_index():
+    indexes, rules = Indexes(), ruleset(50)
+    await indexes.prepare(rules)
+    other = Rule("r7", 0, rules.rules[7].fields, Action("block", "reject"))
+    changed = Ruleset((*rules.rules[:7], other, *rules.rules[8:]))
+    await indexes.prepare(changed)
+    first, second = indexes.of(rules), indexes.of(changed)
+    assert first is not None and second is not None and first._tables is second._tables
+    assert other in second.rules and other not in first.rules
+
+
 def _slow():
     start = time.perf_counter()
     return lambda: (time.perf_counter() - start) * 1000
