@@ -46,7 +46,7 @@ async def test_a_collision_is_in_the_plan(service):
 
 
 async def test_what_cannot_be_planned_is_refused_in_words(service, monkeypatch, tmp_path):
-    run("nft", "add", "table", "inet", "of_others")  # from now on the rule set has to be read again
+    run("nft", "add", "chain", "inet", "netpolicy", "of_others")  # from now on our table has to be read again
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Refused, match="install nftables"):
         await service.plan()
