@@ -23,21 +23,26 @@ AREAS = 32
 
 
 class Area:
-    """The boxes within `low` to `high` of the part that was split; `high` -1: wherever they are."""
+    """The boxes within `low` to `high` of the part that was split; `high` -1: wherever they are.
 
-    __slots__ = ("boxes", "high", "low")
+    `around`: of a block whose halves are areas too. No two of the others have a number in common.
+    """
 
-    def __init__(self, low: int, high: int, boxes: "list[Labelled]") -> None:
+    __slots__ = ("around", "boxes", "high", "low")
+
+    def __init__(self, low: int, high: int, boxes: "list[Labelled]", around: bool = False) -> None:
         self.low = low
         self.high = high
         self.boxes = boxes
+        self.around = around
 
 
 def split(boxes: "list[Labelled]", parts: "Sequence[int]", most: int = MOST) -> "tuple[int, list[Area]]":
     """Which of `parts` was split, as the place in a box, or -1; and the areas, those that hold nothing left out.
 
     Areas are aligned blocks of numbers, halved until few boxes are in one. A box that reaches into both halves stays
-    with the whole block. Every box is in one area. The part in which boxes differ most is split. O(n log n).
+    with the whole block; such areas come last. Every box is in one area. The part in which boxes differ most is
+    split. O(n log n).
     """
     if len(boxes) <= most or not parts:
         return -1, [Area(0, -1, boxes)]
@@ -64,10 +69,11 @@ def split(boxes: "list[Labelled]", parts: "Sequence[int]", most: int = MOST) -> 
         at = bisect_left(begins, middle)
         both = [place for place in range(at) if inside[place][0][part][1] >= middle]
         if both:
-            found.append(Area(low, high, [inside[place] for place in both]))
+            found.append(Area(low, high, [inside[place] for place in both], around=True))
         waiting.append((middle, first + size - 1, begins[at:], inside[at:]))
         below = _without(both, at)
         waiting.append((first, middle - 1, [begins[place] for place in below], [inside[place] for place in below]))
+    found.sort(key=lambda area: (area.around, area.low, area.high))
     return part, [area for area in found if area.boxes]
 
 

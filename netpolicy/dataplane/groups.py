@@ -25,11 +25,17 @@ FORWARDED_SCOPES = (EVERY, FORWARDED, ARRIVING)
 OWN_SCOPES = (EVERY, OWN)
 ARRIVING_SCOPES = (ARRIVING,)
 
+# The largest group is asked first, and without labels, when it has so many boxes. Fewer are cheap either way.
+LEAST_TO_LEAD = 256
+
 
 class Group:
-    """The rules of one signature: nft rules that find the best of them, and the maps that those ask."""
+    """The rules of one signature: nft rules that find the best of them, and the maps that those ask.
 
-    __slots__ = ("areas", "large", "maps", "rules", "scope")
+    `leads`: it has to be asked before all others, because maps of it do not look at the label found so far.
+    """
+
+    __slots__ = ("areas", "large", "leads", "maps", "rules", "scope")
 
     def __init__(
         self,
@@ -38,12 +44,14 @@ class Group:
         maps: "tuple[KernelSet, ...]",
         large: "tuple[LargeSet, ...]",
         areas: "dict[tuple[int, int], _Filled] | None" = None,
+        leads: bool = False,
     ) -> None:
         self.scope = scope
         self.rules = rules
         self.maps = maps
         self.large = large
         self.areas = areas or {}  # of many boxes, by their ends: those that the next change leaves alone are kept
+        self.leads = leads
 
 
 class Groups:
@@ -55,7 +63,7 @@ class Groups:
         self._made: "dict[Signature, tuple[_Members, Group]]" = {}  # noqa: UP037
 
     def of(self, labelled: "Iterable[tuple[tuple[Shape, ...], int]]") -> "list[Group]":
-        """The groups for rules given as (shapes, label), in the order of their signatures. O(n log n)."""
+        """The groups for rules given as (shapes, label), in the order in which they are to be asked. O(n log n)."""
         members: dict[Signature, _Members] = {}
         for found, label in labelled:
             for shape in found:
@@ -64,15 +72,36 @@ class Groups:
                     members[signature] = _Members()
                 members[signature].shapes.append(shape)
                 members[signature].labels.append(label)
+        leader = _leader(members)
         made = {}
         for signature in members:
+            leads = signature == leader
             before = self._made.get(signature)
+            if before is not None and before[1].leads != leads:
+                before = None
             if before is None or not _equal(before[0], members[signature]):
                 known = {} if before is None else before[1].areas
-                before = (members[signature], _group(signature, members[signature], known))
+                before = (members[signature], _group(signature, members[signature], known, leads))
             made[signature] = before
         self._made = made
-        return [made[signature][1] for signature in sorted(made)]
+        return [made[signature][1] for signature in sorted(made, key=lambda one: (one != leader, one))]
+
+
+def _leader(members: "dict[Signature, _Members]") -> "Signature | None":
+    """The group with most boxes, in powers of two: a few more or less do not make two groups anew. None: all are small.
+
+    Without labels a map of one part alone would not be one of several parts, which the kernel keeps otherwise.
+    """
+    best, most = None, LEAST_TO_LEAD - 1
+    for signature in sorted(members):
+        if len(signature[3]) < 2:
+            continue
+        count = sum([len(shape.boxes) for shape in members[signature].shapes])
+        if count > most:
+            best, most = signature, LEAST_TO_LEAD - 1
+            while most < count:
+                most = 2 * most + 1
+    return best
 
 
 class _Members:
@@ -107,7 +136,7 @@ class _Filled:
         self.maps = maps
 
 
-def _group(signature: "Signature", members: _Members, known: "dict[tuple[int, int], _Filled]") -> Group:
+def _group(signature: "Signature", members: _Members, known: "dict[tuple[int, int], _Filled]", leads: bool) -> Group:
     scope, family, guard, parts = signature
     large = {found.name: found for shape in members.shapes for found in shape.large}
     sets = tuple([large[name] for name in sorted(large)])
@@ -119,30 +148,36 @@ def _group(signature: "Signature", members: _Members, known: "dict[tuple[int, in
     both = zip(members.shapes, members.labels)  # noqa: B905 - MicroPython's zip knows no strict
     boxes: list[tuple[Box, int]] = [(box, label) for shape, label in both for box in shape.boxes]
     split_by, areas = split(boxes, [place for place, part in enumerate(parts) if part in SPLIT_BY])
-    asked = f"{guard}meta priority set {key(parts, family)} . meta priority map @"
+    asked = f"{guard}meta priority set {key(parts, family)}"
     filled = {}
     rules: list[str] = []
     maps: list[KernelSet] = []
     for area in areas:
         within = "" if split_by < 0 else within_text(parts[split_by], family, area.low, area.high)
-        made = filled[area.low, area.high] = _filled(signature, area, known.get((area.low, area.high)))
-        rules.extend([f"{within}{asked}{one.name}" for one in made.maps])
+        # No map that is asked before holds a packet of such an area, so no label is known yet.
+        alone = leads and not area.around
+        made = filled[area.low, area.high] = _filled(signature, area, known.get((area.low, area.high)), alone)
+        for number, one in enumerate(made.maps):
+            better = "" if alone and number == 0 else " . meta priority"
+            rules.append(f"{within}{asked}{better} map @{one.name}")
         maps.extend(made.maps)
-    return Group(scope, tuple(rules), tuple(maps), sets, filled if split_by >= 0 else None)
+    return Group(scope, tuple(rules), tuple(maps), sets, filled if split_by >= 0 else None, leads)
 
 
-def _filled(signature: "Signature", area: "Area", known: "_Filled | None") -> _Filled:
+def _filled(signature: "Signature", area: "Area", known: "_Filled | None", alone: bool) -> _Filled:
     boxes = [box for box, _ in area.boxes]
     labels = column([label for _, label in area.boxes])
     if known is not None and known.labels == labels and known.boxes == boxes:
         return known
-    return _Filled(boxes, labels, [_named(signature, BoxRows(found)) for found in arrange(area.boxes)])
+    layers = [BoxRows(found, first=alone and number == 0) for number, found in enumerate(arrange(area.boxes))]
+    return _Filled(boxes, labels, [_named(signature, layer) for layer in layers])
 
 
 def _named(signature: "Signature", elements: BoxRows) -> KernelSet:
     """The map under a name that tells its shape and, by a hash, its content."""
     scope, family, guard, parts = signature
-    held = KernelSet("", key_types(parts, family) + ("classid",), elements, "classid", interval=True)  # noqa: RUF005
+    asked_with = () if elements.first else ("classid",)
+    held = KernelSet("", key_types(parts, family) + asked_with, elements, "classid", interval=True)
     prefix = "_".join([f"g{family or ''}{scope}"] + [PART_NAMES[part] for part in parts])
     held.name = names.content_name(prefix, guard + "\n".join(held.chunks()))
     return held

@@ -58,12 +58,16 @@ class Rows(Elements):
 
 
 class BoxRows(Rows):
-    """Of a map from boxes to better labels: sorted, and each with the labels that it is better than."""
+    """Of a map from boxes to better labels: sorted, and each with the labels that it is better than.
 
-    __slots__ = ("_highs", "_lows")
+    `first`: of a map that is asked before any label is known, so without them.
+    """
 
-    def __init__(self, found: "Sequence[tuple[Box, int]]") -> None:
+    __slots__ = ("_highs", "_lows", "first")
+
+    def __init__(self, found: "Sequence[tuple[Box, int]]", first: bool = False) -> None:
         super().__init__(column([label for _, label in found]))
+        self.first = first
         parts = range(len(found[0][0]) if found else 0)
         self._lows = [column([box[part][0] for box, _ in found]) for part in parts]
         self._highs = [column([box[part][1] for box, _ in found]) for part in parts]
@@ -71,7 +75,8 @@ class BoxRows(Rows):
     def __getitem__(self, place):  # type: ignore[no-untyped-def]
         label = self.labels[place]
         key = [(low[place], high[place]) for low, high in zip(self._lows, self._highs)]  # noqa: B905 - MicroPython
-        key.append((label + 1, NONE))
+        if not self.first:
+            key.append((label + 1, NONE))
         return tuple(key), label, ""
 
 

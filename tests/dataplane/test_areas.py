@@ -54,6 +54,8 @@ def test_a_box_that_reaches_into_both_halves_stays_with_the_block_around_them():
     wide = (((0x0A000000, 0x0AFFFFFF), (0, 9)), 99)
     found = held([*networks(4 * MOST), wide])
     assert found[0, -1] == [wide] and len(found) == 5
+    areas = split([wide, *networks(4 * MOST)], (0, 1))[1]
+    assert [area.around for area in areas] == [False] * 4 + [True]
 
 
 def test_one_box_more_concerns_its_own_area_only():
@@ -111,7 +113,8 @@ def test_whatever_the_boxes_none_is_lost_and_the_order_does_not_matter(boxes, mo
 
 @pytest.mark.kernel
 @needs_root
-def test_reference_and_kernel_agree_where_three_boxes_are_many(monkeypatch):
+@pytest.mark.parametrize("least_to_lead", [1, 1000])
+def test_reference_and_kernel_agree_where_three_boxes_are_many(monkeypatch, least_to_lead):
     """Random rules and packets, and reloads, as in tests/kernel/test_agreement.py."""
     split_sets = []
 
@@ -121,6 +124,7 @@ def test_reference_and_kernel_agree_where_three_boxes_are_many(monkeypatch):
         return part, areas
 
     monkeypatch.setattr(groups, "split", fine)
+    monkeypatch.setattr(groups, "LEAST_TO_LEAD", least_to_lead)
     with contextlib.closing(Router()) as router:
         for seed in range(4):
             assert travel(router, journey(seed, packets=100, steps=1, most_rules=60)).differences == []

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from netpolicy.dataplane.areas import MOST
-from netpolicy.dataplane.groups import Group, Groups
+from netpolicy.dataplane.groups import LEAST_TO_LEAD, Group, Groups
 from netpolicy.dataplane.labels import NONE, assign
 from netpolicy.dataplane.policy import Entry, Policy
 from netpolicy.dataplane.shape import MOST_RANGES, Shape, shapes
@@ -130,6 +130,50 @@ def test_the_long_lists_of_a_group_come_with_it():
     (large,) = group.large
     assert group.rules[0].startswith(f"ip daddr @{large.name} meta priority set th dport . ")
     assert len(group.maps[0].elements) == 2
+
+
+def to_networks(count: int, first: int = 1, **fields: str) -> list[tuple[tuple[Shape, ...], int]]:
+    """So many rules, each with another destination."""
+    return [(shaped(dest_addr=f"10.{n >> 8}.{n & 255}.0/24", **fields), first + n) for n in range(count)]
+
+
+def test_the_largest_group_is_asked_first_and_without_labels():
+    small = to_networks(LEAST_TO_LEAD - 1, src_addr="192.168.1.1")
+    assert [group.leads for group in grouped(*small)] == [False]
+    large = to_networks(LEAST_TO_LEAD, 1000, dest_port="443", proto="tcp")
+    first, second = grouped(*small, *large)
+    assert (first.leads, second.leads) == (True, False)
+    assert first.rules == (f"meta priority set ip daddr . th dport . meta l4proto map @{first.maps[0].name}",)
+    assert first.maps[0].types == ("ipv4_addr", "inet_service", "inet_proto")
+    assert first.maps[0].elements[0] == (((0x0A000000, 0x0A0000FF), (443, 443), (6, 6)), 1000, "")
+    assert second.rules == (f"meta priority set ip daddr . ip saddr . meta priority map @{second.maps[0].name}",)
+
+
+def test_of_the_first_group_what_overlaps_and_what_is_around_areas_asks_for_better_labels():
+    around = (shaped(dest_addr="10.0.0.0/8", dest_port="1-9", proto="tcp"), 9000)
+    (group,) = grouped(*to_networks(2 * MOST, 1, dest_port="5-10", proto="tcp"), around)
+    assert [" . meta priority map @" in text for text in group.rules] == [False, False, True]
+    assert [len(one.types) for one in group.maps] == [3, 3, 4]
+    overlap = (shaped(dest_addr="10.0.0.0/23", dest_port="1-9", proto="tcp"), 9000)
+    (group,) = grouped(*to_networks(LEAST_TO_LEAD, 1, dest_port="5-10", proto="tcp"), overlap)
+    assert sorted(" . meta priority map @" in text for text in group.rules) == [False, True]
+    assert " . meta priority map @" not in group.rules[0]
+
+
+def test_a_few_rules_more_do_not_make_another_group_the_first_one():
+    groups = Groups()
+    ports, sources = {"dest_port": "443", "proto": "tcp"}, {"src_addr": "192.168.1.1"}
+    from_one = to_networks(LEAST_TO_LEAD + 20, 1000, **sources)
+    first = groups.of(from_one + to_networks(LEAST_TO_LEAD + 10, **ports))[0]
+    again, changed = groups.of(from_one + to_networks(LEAST_TO_LEAD + 30, **ports))
+    assert again is first and first.leads and not changed.leads
+    others, led_before = groups.of(from_one + to_networks(2 * LEAST_TO_LEAD, **ports))
+    assert others.leads and len(others.maps[0].types) == 3 and not led_before.leads
+    assert led_before.maps[0].types == ("ipv4_addr", "ipv4_addr", "classid")
+
+
+def test_one_part_alone_does_not_lead():
+    assert [group.leads for group in grouped(*to_networks(LEAST_TO_LEAD))] == [False]
 
 
 # -- the number of nft rules ---------------------------------------------------------------------

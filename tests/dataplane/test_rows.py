@@ -20,6 +20,11 @@ def test_boxes_read_as_elements_with_the_labels_that_they_are_better_than():
     assert found == ELEMENTS and found == BoxRows(BOXES) and found != BoxRows(BOXES[:1]) and found != 5
 
 
+def test_of_a_map_that_is_asked_first_the_labels_are_values_only():
+    found = BoxRows(BOXES, first=True)
+    assert tuple(found) == tuple((key[:-1], label, "") for key, label, _ in ELEMENTS) and found != BoxRows(BOXES)
+
+
 def test_labels_read_as_elements_with_a_comment_or_a_chain():
     assert tuple(LabelRows(column([5, 9]), ("a", "b"), has_values=False)) == (
         (((5, 5),), None, "a"),
