@@ -179,10 +179,16 @@ class Builder:
 
     def _labelled(self, policy: "Policy", given: "Mapping[str, int]") -> "list[tuple[tuple[Shape, ...], int]]":
         """The shapes of all rules that stand. Raises TooManyBoxes."""
+        if policy.device_names != self._devices:
+            self._devices = policy.device_names
+            self._shapes = {False: {}, True: {}}
         found = []
         count = 0
         for entry in policy.entries:
-            made = self._shapes_of(entry, policy)
+            known = self._shapes[entry.blocks].get(entry.rule)
+            if known is None:
+                known = self._made_shapes(entry, policy)
+            made = known if isinstance(known, tuple) else (known,)
             for shape in made:
                 count += len(shape.boxes)
             if count > MOST_BOXES_OF_ALL:
@@ -193,16 +199,11 @@ class Builder:
             found.append((made, given[entry.rule.name]))
         return found
 
-    def _shapes_of(self, entry: "Entry", policy: "Policy") -> "tuple[Shape, ...]":
-        if policy.device_names != self._devices:
-            self._devices = policy.device_names
-            self._shapes = {False: {}, True: {}}
-        known = self._shapes[entry.blocks]
-        found = known.get(entry.rule)
-        if found is None:
-            made = shapes(entry, policy)
-            known[entry.rule] = found = made[0] if len(made) == 1 else made
-        return found if isinstance(found, tuple) else (found,)
+    def _made_shapes(self, entry: "Entry", policy: "Policy") -> "Shape | tuple[Shape, ...]":
+        """Its one shape, or several, or none; kept with the rule."""
+        made = shapes(entry, policy)
+        self._shapes[entry.blocks][entry.rule] = made[0] if len(made) == 1 else made
+        return self._shapes[entry.blocks][entry.rule]
 
     def _forget(self, policy: "Policy") -> None:
         if sum([len(known) for known in self._shapes.values()]) > 2 * len(policy.entries) + 100:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from netpolicy.core.model import Outbound, Rule
     from netpolicy.outbounds.lines import LineState, View
+    from netpolicy.service.standing import Way
 
 
 class Compiled:
@@ -115,16 +116,25 @@ def compile_policy(
     ways_out = _default_devices(view, MAIN_TABLE)
     ways = Ways(ruleset, state, world, active)
     known = {entry.rule: entry for entry in before.policy.entries} if before is not None else {}
+    is_same_time = before is not None and before.state == state and before.active == active
     entries, enforceable, standing, not_enforced = [], [], {}, {}
+    to_number: dict[Way, int] = {}  # rules of one way have one class
     sealed: set[str] = set()
     for rule in ruleset.ranked:
         way = ways.way(rule)
-        standing[rule.name] = why = ways.standing(rule, way)
-        if rule.enabled:
+        entry = known.get(rule)
+        if entry is not None and is_same_time and way.goes and not way.later:
+            why = ENFORCED  # it was, and nothing that could hold it back is another
+        else:
+            why = ways.standing(rule, way)
+        standing[rule.name] = why
+        if rule.enabled and way.sealed:
             sealed.update(way.sealed)
         if why == ENFORCED:
-            entry = Entry(rule, to_class(way.goes, rule), rule.action.log and log, way.blocks)
-            entries.append(_same(known.get(rule), entry))
+            number = to_number.get(way)
+            if number is None:
+                number = to_number[way] = to_class(way.goes, rule)
+            entries.append(_entry(entry, rule, number, rule.action.log and log, way.blocks))
         is_enforceable = not why.startswith("not enforced")
         if is_enforceable:
             enforceable.append(rule)
@@ -169,8 +179,11 @@ def _enforced(ruleset: Ruleset, rules: "tuple[Rule, ...]", policy: Policy, befor
     return Ruleset(by_device(rules, dict(policy.device_names)), ruleset.outbounds, ruleset.settings)
 
 
-def _same(known: "Entry | None", entry: Entry) -> Entry:
-    return known if known is not None and known == entry else entry
+def _entry(known: "Entry | None", rule: "Rule", number: int, log: bool, blocks: bool) -> Entry:
+    """The known entry of the rule where it says that, else one that does."""
+    if known is not None and known.number == number and known.log == log and known.blocks == blocks:
+        return known
+    return Entry(rule, number, log, blocks)
 
 
 def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":

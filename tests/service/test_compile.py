@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import re
 from pathlib import Path
 
@@ -206,3 +208,63 @@ def test_the_routers_own_addresses_are_also_the_broadcast_and_anycast_ones_of_it
         ("fd00:1::2", False), ("fd00:2::", False), ("fd00:2::1", True), ("10.0.0.0", False),
     ):  # fmt: skip
         assert (parse_address(text) in local) is is_local, text
+
+
+# -- after another one ---------------------------------------------------------------------------
+
+CHANGING = (
+    HEAD
+    + """
+config schedule 'work'
+	option from '08:00'
+	option to '18:00'
+config outbound 'later'
+	option type 'tunnel'
+	option server 'ssh://a@192.0.2.9'
+config rule 'plain'
+	list dest_port '443'
+	option route 'wan_a'
+config rule 'logged'
+	list dest_port '25'
+	option block 'drop'
+	option log '1'
+config rule 'at_work'
+	list dest_port '80'
+	option schedule 'work'
+	option route 'wan_b'
+config rule 'sealed'
+	list dest_port '22'
+	option route 'wan_b'
+	option on_fail 'block'
+config rule 'in_need'
+	list state 'DEGRADED'
+	list dest_port '53'
+	list fallback 'wan_b'
+	list fallback 'wan_a'
+config rule 'not_yet'
+	list dest_port '99'
+	option route 'later'
+"""
+)
+
+
+def test_after_other_states_lines_and_schedules_a_policy_is_what_it_is_alone():
+    ruleset = load_text(CHANGING).ruleset
+    worlds = itertools.product(
+        ("NORMAL", "DEGRADED"), ((), ("wana",), ("wana", "wanb")), ((), ("work",)), (True, False)
+    )
+    drawn = list(worlds) * 3
+    random.Random(78).shuffle(drawn)
+    before = None
+    stood = set()
+    for state, down, active, log in drawn:
+        seen = view(down)
+        numbers = {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1 + len(down))}
+        states = line_states(ruleset.outbounds, seen)
+        alone = compile_policy(ruleset, state, states, seen, numbers, log=log, active=active)
+        after = compile_policy(ruleset, state, states, seen, numbers, log=log, active=active, before=before)
+        assert (after.policy, after.standing) == (alone.policy, alone.standing)
+        assert (after.not_enforced, after.enforceable) == (alone.not_enforced, alone.enforceable)
+        stood.add(tuple([entry.rule.name for entry in after.policy.entries]))
+        before = after
+    assert len(stood) > 4
