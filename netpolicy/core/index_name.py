@@ -13,6 +13,7 @@ from netpolicy.core.index_order import SLICE
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
+    from typing import Any
 
     from netpolicy.core.index_column import Entry, Groups
 
@@ -30,6 +31,9 @@ LISTS = (
     (SNI_SUFFIX,),
     (SNI_SUFFIX, SNI_EXACT),
 )
+
+# The same the other way round: which lists of a row each kind is in.
+IN_LISTS = tuple([tuple([kind in kinds for kinds in LISTS]) for kind in range(KINDS)])
 
 
 class Wanted:
@@ -157,18 +161,22 @@ def _row_steps(
     codes: "dict[str, int | list[int]]", below: "set[str]", groups: "Groups"
 ) -> "Generator[None, None, dict[str, Row]]":
     made: dict[object, Row] = {}
-    rows: dict[str, Row] = {}
-    done = 0
-    while codes:  # emptied on the way: to free it at once would take as long as ten steps
-        if done % SLICE == 0:
+    rows: dict[str, Any] = codes  # in place: a second dict of all names would be filled while this one is emptied
+    for number, word in enumerate(rows):
+        if number % SLICE == 0:
             yield
-        done += 1
-        word, found = codes.popitem()
+        found = rows[word]
         is_more = word in below
-        key = (tuple(found), is_more) if isinstance(found, list) else 2 * found + is_more
-        row = made.get(key)
-        if row is None:
-            row = made[key] = _row(found if isinstance(found, list) else [found], is_more, groups)
+        if isinstance(found, list):
+            key: object = (tuple(found), is_more)
+            row = made.get(key)
+            if row is None:
+                row = made[key] = _row(found, is_more, groups)
+        else:
+            code = 2 * found + is_more
+            row = made.get(code)
+            if row is None:
+                row = made[code] = _row_of_one(found, is_more, groups)
         rows[word] = row
     passing: Row = (None, None, None, None, True)
     for number, word in enumerate(below):
@@ -179,13 +187,20 @@ def _row_steps(
     return rows
 
 
+def _row_of_one(code: int, is_more_below: bool, groups: "Groups") -> "Row":
+    entry = groups.list_of([code // KINDS])
+    below, exact, sni_below, sni_exact = IN_LISTS[code % KINDS]
+    return (
+        entry if below else None,
+        entry if exact else None,
+        entry if sni_below else None,
+        entry if sni_exact else None,
+        is_more_below,
+    )
+
+
 def _row(codes: "list[int]", is_more_below: bool, groups: "Groups") -> "Row":
-    lists: "list[Entry | None]"
-    if len(codes) == 1:
-        entry = groups.list_of([codes[0] // KINDS])
-        lists = [entry if codes[0] % KINDS in kinds else None for kinds in LISTS]
-        return (lists[0], lists[1], lists[2], lists[3], is_more_below)
-    lists = []
+    lists: "list[Entry | None]" = []
     for kinds in LISTS:
         numbers = [code // KINDS for code in codes if code % KINDS in kinds]
         if len(numbers) > 1:
