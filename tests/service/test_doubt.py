@@ -51,6 +51,14 @@ def test_it_says_what_the_walk_over_all_rules_says(seed):
         assert doubt.worst(facts) == judge.worst(facts), (one, fate)
 
 
+def test_among_rules_for_what_is_hidden_the_rank_goes_by_hidden_fields_too():
+    """Both have two fields, so the first in the file wins; without what is hidden the second would have more."""
+    first = rule("first", f"+src_mac={MAC}", "+dscp=ef", "block=reject")
+    second = rule("second", "+dest_port=443", f"+src_mac={MAC}", "block=drop")
+    doubt = Doubt(Judge(compiled(first, second)))
+    assert doubt.worst(AROUND.facts(flow(DIRECT, source=UNKNOWN))).rule == "first"
+
+
 def test_a_question_costs_what_the_few_rules_cost_that_ask_for_what_is_hidden():
     """Counted in function calls: with a thousand rules as with ten."""
 
