@@ -9,14 +9,25 @@ from netpolicy.dataplane.areas import split
 from netpolicy.dataplane.arrange import arrange
 from netpolicy.dataplane.rows import BoxRows, column
 from netpolicy.dataplane.sets import KernelSet
-from netpolicy.dataplane.shape import ARRIVING, EVERY, FORWARDED, OWN, PART_NAMES, SPLIT_BY, key, key_types, within_text
+from netpolicy.dataplane.shape import (
+    ARRIVING,
+    EVERY,
+    FORWARDED,
+    OWN,
+    PART_NAMES,
+    SPLIT_BY,
+    key,
+    key_types,
+    packed,
+    within_text,
+)
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from netpolicy.dataplane.areas import Area
-    from netpolicy.dataplane.shape import Box, LargeSet, Shape
+    from netpolicy.dataplane.shape import Box, LargeSet, Packed, Shape
 
     Signature = tuple[str, int, str, tuple[int, ...]]
 
@@ -96,7 +107,7 @@ def _leader(members: "dict[Signature, _Members]") -> "Signature | None":
     for signature in sorted(members):
         if len(signature[3]) < 2:
             continue
-        count = sum([len(shape.boxes) for shape in members[signature].shapes])
+        count = sum([shape.count for shape in members[signature].shapes])
         if count > most:
             best, most = signature, LEAST_TO_LEAD - 1
             while most < count:
@@ -120,20 +131,24 @@ def _equal(before: _Members, now: _Members) -> bool:
         return False
     for place, shape in enumerate(now.shapes):
         known = before.shapes[place]
-        if shape is not known and shape.boxes != known.boxes:
+        if shape is not known and not shape.has_boxes_of(known):
             return False
     return True
 
 
 class _Filled:
-    """An area with its maps, and what they were made from, side by side."""
+    """An area with its maps, and what they were made from, side by side; `alone`: no label is known before them.
 
-    __slots__ = ("boxes", "labels", "maps")
+    The boxes of an area may stay while it becomes one around others, and with them comes a label.
+    """
 
-    def __init__(self, boxes: "list[Box]", labels: "Sequence[int]", maps: "list[KernelSet]") -> None:
+    __slots__ = ("alone", "boxes", "labels", "maps")
+
+    def __init__(self, boxes: "Packed", labels: "Sequence[int]", maps: "list[KernelSet]", alone: bool) -> None:
         self.boxes = boxes
         self.labels = labels
         self.maps = maps
+        self.alone = alone
 
 
 def _group(signature: "Signature", members: _Members, known: "dict[tuple[int, int], _Filled]", leads: bool) -> Group:
@@ -165,12 +180,12 @@ def _group(signature: "Signature", members: _Members, known: "dict[tuple[int, in
 
 
 def _filled(signature: "Signature", area: "Area", known: "_Filled | None", alone: bool) -> _Filled:
-    boxes = [box for box, _ in area.boxes]
+    boxes = packed(tuple([box for box, _ in area.boxes]))
     labels = column([label for _, label in area.boxes])
-    if known is not None and known.labels == labels and known.boxes == boxes:
+    if known is not None and known.alone == alone and known.labels == labels and known.boxes == boxes:
         return known
     layers = [BoxRows(found, first=alone and number == 0) for number, found in enumerate(arrange(area.boxes))]
-    return _Filled(boxes, labels, [_named(signature, layer) for layer in layers])
+    return _Filled(boxes, labels, [_named(signature, layer) for layer in layers], alone)
 
 
 def _named(signature: "Signature", elements: BoxRows) -> KernelSet:

@@ -123,6 +123,23 @@ def test_of_a_large_group_the_maps_of_other_areas_are_kept():
     assert label.maps[0] is not after.maps[0] and label.maps[1] is before.maps[1]
 
 
+def test_an_area_that_becomes_one_around_others_asks_for_labels_though_its_boxes_stay():
+    """A thousand that reach across the middle of a block; then some in its halves, which are areas of their own."""
+    across = [(shaped(dest_addr="10.0.127.0-10.0.128.255", dest_port=str(n), proto="tcp"), n) for n in range(1, 1001)]
+    outside = [
+        (shaped(dest_addr=f"10.{1 + n // 256}.{n % 256}.0/24", dest_port="9", proto="tcp"), 2000 + n)
+        for n in range(1500)
+    ]
+    inside = [(shaped(dest_addr=f"10.0.0.{n}", dest_port="9", proto="tcp"), 4000 + n) for n in range(100)]
+    groups = Groups()
+    for rules in (across + outside, across + outside + inside, across + outside):
+        (group,) = groups.of(rules)
+        (alone,) = grouped(*rules)
+        assert group.rules == alone.rules
+        asked = {text.rpartition("@")[2]: ". meta priority map" in text for text in group.rules}
+        assert {one.name: one.types[-1] == "classid" for one in group.maps} == asked
+
+
 def test_the_long_lists_of_a_group_come_with_it():
     long = " ".join(f"10.0.{number}.0/25" for number in range(MOST_RANGES)) + " 192.0.2.1"
     found = shaped(dest_addr=long, dest_port="443", proto="tcp")
