@@ -32,6 +32,7 @@ LOG_LIMIT = "limit rate 20/second burst 40 packets"
 FORWARDED = "classify"
 OWN = "classify_own"
 ARRIVING = "arriving"
+TO_ROUTER = "to_router"
 
 # Sets that live as long as the table. Of two slots one is asked; the other takes a new version when
 # labels change their meaning together with the maps that say them.
@@ -230,6 +231,8 @@ def _classification(policy: "Policy", groups: "list[Group]", slot: str) -> "list
     if arriving and policy.ingress:
         back = ["meta priority set 0x0", _came_by(policy)]
         chains.insert(0, (ARRIVING, Chain(tuple(arriving + back))))
+    if policy.ingress:
+        chains.insert(0, (TO_ROUTER, Chain((_came_by(policy), "goto m_00"))))
     return chains
 
 
@@ -332,10 +335,8 @@ def _forwarded_head(policy: "Policy", arriving: "list[str]") -> "list[str]":
     rules = _never_steered()
     # Saved for the answers, not marked: what a line brought in goes on by main, which knows every
     # network behind the router.
-    to_router = "fib daddr type { local, broadcast, anycast, multicast }"
-    if policy.ingress:
-        rules.append(f"{to_router} {_came_by(policy)}")
-    rules.append(f"{to_router} goto m_00")
+    for_router = "fib daddr type { local, broadcast, anycast, multicast }"  # looks up a route, so it is asked once
+    rules.append(f"{for_router} goto {TO_ROUTER if policy.ingress else 'm_00'}")
     if policy.ingress and arriving:
         # Blocks that name an incoming device go before `answers leave by the line they came in on`.
         devices = ", ".join(f'"{device}"' for device, _ in policy.ingress)

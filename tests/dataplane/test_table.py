@@ -86,6 +86,16 @@ def test_what_must_never_be_steered_is_settled_before_the_first_lookup():
             assert word in head, word
 
 
+def test_what_is_for_the_router_is_asked_once_and_goes_back_by_its_line():
+    for_router = "fib daddr type { local, broadcast, anycast, multicast } goto "
+    built = build(policy(VIDEO, ingress=(("wanb", 2),)))
+    assert [text for text in built.chains["classify"].rules if "fib" in text] == [for_router + "to_router"]
+    assert built.chains["to_router"].rules == ('iifname vmap { "wanb" : goto s_02 }', "goto m_00")
+    built = build(policy(VIDEO))
+    assert [text for text in built.chains["classify"].rules if "fib" in text] == [for_router + "m_00"]
+    assert "to_router" not in built.chains
+
+
 def test_an_unmarked_flow_and_one_of_ours_are_told_apart_by_the_done_bit_only():
     built = build(policy(VIDEO))
     for name in ("pre", "out"):
