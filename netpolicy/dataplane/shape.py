@@ -6,6 +6,7 @@ where the engine and nft could differ. Syntax of guards and keys: nft(8), 1.0.6 
 
 import binascii
 import hashlib
+import struct
 
 from netpolicy.core.address import BITS, V4, V6, format_range
 from netpolicy.core.field import Addresses, Numbers, Words
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     Ranges = Sequence[tuple[int, int]]
     Box = tuple[tuple[int, int], ...]
+    Packed = bytes | tuple[Box, ...]
     Signature = tuple[str, int, str, tuple[int, ...]]
 
 FAMILY_WORD = {V4: "ip", V6: "ip6"}
@@ -49,6 +51,9 @@ SPLIT_BY = (DEST, SOURCE, DEST_PORT, SOURCE_PORT)
 MOST_RANGES = 256
 MOST_BOXES = 1024
 
+NUMBER_BYTES = 4
+LARGEST = (1 << 8 * NUMBER_BYTES) - 1  # IPv6 and MAC addresses are larger
+
 EVERY_PROTOCOL = ((0, 255),)
 # What most rules with ports say. In the key it would double the elements of their map.
 TCP_AND_UDP = ((6, 6), (17, 17))
@@ -59,10 +64,11 @@ class Shape:
     """What one rule asks of one kind of packets.
 
     Rules with the same `scope`, `family`, `guard` and `parts` share a map. `boxes` has for each part
-    (low, high); with no parts there is one box, which is empty.
+    (low, high); with no parts there is one box, which is empty. There is a shape for every rule, so the
+    boxes are kept as bytes: as tuples they would take twice the memory of all else that is known of a rule.
     """
 
-    __slots__ = ("boxes", "large", "signature")
+    __slots__ = ("_held", "large", "signature")
 
     def __init__(
         self,
@@ -74,8 +80,31 @@ class Shape:
         large: "tuple[LargeSet, ...]" = (),
     ) -> None:
         self.signature = _shared((scope, family, guard, parts))  # what rules must have in common to share a map
-        self.boxes = boxes
+        self._held = packed(boxes)
         self.large = large  # the sets that the guard names
+
+    @property
+    def boxes(self) -> "tuple[Box, ...]":
+        """Made when they are asked for."""
+        held = self._held
+        if isinstance(held, tuple):
+            return held
+        width = len(self.signature[3])
+        numbers = struct.unpack(f"<{len(held) // NUMBER_BYTES}I", held)
+        pairs = tuple([(numbers[at], numbers[at + 1]) for at in range(0, len(numbers), 2)])
+        if len(pairs) == width:
+            return (pairs,)
+        return tuple([pairs[at : at + width] for at in range(0, len(pairs), width)])
+
+    @property
+    def count(self) -> int:
+        """How many boxes."""
+        held = self._held
+        return len(held) if isinstance(held, tuple) else len(held) // (2 * NUMBER_BYTES * len(self.signature[3]))
+
+    def has_boxes_of(self, other: "Shape") -> bool:
+        """Whether both have the same boxes; they have the same signature."""
+        return self._held == other._held
 
     @property
     def scope(self) -> str:
@@ -96,6 +125,14 @@ class Shape:
     def parts(self) -> "tuple[int, ...]":
         """What stands in the key."""
         return self.signature[3]
+
+
+def packed(boxes: "tuple[Box, ...]") -> "Packed":
+    """The numbers of all boxes one after the other; the boxes themselves where they have none or larger ones."""
+    numbers = [number for box in boxes for pair in box for number in pair]
+    if not numbers or max(numbers) > LARGEST:
+        return boxes
+    return struct.pack(f"<{len(numbers)}I", *numbers)
 
 
 # Thousands of rules have a few signatures between them. When so many different ones came it starts anew.

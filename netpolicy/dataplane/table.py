@@ -191,7 +191,7 @@ class Builder:
                 known = self._made_shapes(entry, policy)
             made = known if isinstance(known, tuple) else (known,)
             for shape in made:
-                count += len(shape.boxes)
+                count += shape.count
             if count > MOST_BOXES_OF_ALL:
                 raise TooManyBoxes(
                     f"the rules need more than {MOST_BOXES_OF_ALL} elements of maps, at rule {entry.rule.name!r}: "
