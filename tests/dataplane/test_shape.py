@@ -371,3 +371,20 @@ def test_the_boxes_of_a_rule_are_disjoint_and_fit_the_limits(fields, blocks):
             assert len(box) == len(found.parts)
             for other in found.boxes[index + 1 :]:
                 assert any(a[1] < b[0] or b[1] < a[0] for a, b in zip(box, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("parts", "boxes"),
+    [
+        ((0,), (((1, 2),),)),
+        ((0, 3), (((1, 2), (3, 4)), ((0, (1 << 32) - 1), (5, 5)))),
+        ((0, 2), (((0, (1 << 48) - 1), (3, 4)),)),
+        ((), ((),)),
+        ((), ()),
+    ],
+)
+def test_boxes_come_out_as_they_went_in(parts, boxes):
+    made = Shape("a", 4, "", parts, boxes)
+    assert made.boxes == boxes and made.count == len(boxes)
+    assert made.has_boxes_of(Shape("a", 4, "", parts, boxes))
+    assert not boxes or not made.has_boxes_of(Shape("a", 4, "", parts, boxes[1:]))
