@@ -1,0 +1,88 @@
+"""How the fate of a packet is told: about the line, or about this router."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+
+import pytest
+
+from netpolicy.outbounds.check_line import (
+    FAILED,
+    NO_PRIVILEGE,
+    NO_SUPPORT,
+    NO_WAY,
+    PASSED,
+    REFUSED,
+    UNKNOWN,
+    UNREACHABLE,
+    Answer,
+    Line,
+    Unsendable,
+    end_point,
+    not_answered,
+    not_sent,
+    opened,
+    timed,
+)
+from tests.netns import needs_root
+from tests.outbounds.far_side import LINE_B, MARK_B
+
+
+async def outcome(error: BaseException) -> tuple[str, str]:
+    async def work() -> Answer:
+        raise error
+
+    answer = await timed(work())
+    return answer.state, answer.reason
+
+
+async def test_what_the_network_says_is_about_the_line():
+    assert await outcome(OSError(errno.ECONNREFUSED, "refused")) == (FAILED, REFUSED)
+    assert await outcome(OSError(errno.EHOSTUNREACH, "no")) == (FAILED, UNREACHABLE)
+    assert await outcome(OSError(errno.ECONNRESET, "no")) == (FAILED, UNREACHABLE)
+    assert await outcome(OSError(errno.ETIMEDOUT, "no")) == (FAILED, "timeout")
+    assert not_answered(OSError(errno.ETIMEDOUT, "no")).reason == "timeout"
+
+
+async def test_what_this_router_says_is_not_known_of_the_line():
+    assert await outcome(PermissionError(errno.EPERM, "no")) == (UNKNOWN, NO_PRIVILEGE)
+    assert await outcome(Unsendable(not_sent(OSError(errno.ENETUNREACH, "no")))) == (UNKNOWN, NO_WAY)
+    assert await outcome(Unsendable(not_sent(OSError(errno.EMFILE, "no")))) == (UNKNOWN, NO_SUPPORT)
+    assert await outcome(Unsendable(not_sent(OSError(errno.EAFNOSUPPORT, "no")))) == (UNKNOWN, NO_SUPPORT)
+
+
+async def test_time_is_bounded_and_measured():
+    answer = await timed(asyncio.Event().wait(), 0.02)
+    assert (answer.state, answer.reason) == (FAILED, "timeout")
+    assert 15 < answer.milliseconds < 2000
+
+    async def at_once() -> Answer:
+        return Answer(PASSED)
+
+    assert (await timed(at_once())).milliseconds < 1000
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_a_socket_carries_the_device_and_the_class_of_its_line(steady):
+    with opened(LINE_B, 4, socket.SOCK_DGRAM) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) == MARK_B
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") == b"wanb"
+        assert not made.getblocking()
+    with pytest.raises(Unsendable) as refused:
+        opened(Line("x", "nowhere"), 4, socket.SOCK_DGRAM)
+    assert refused.value.answer.reason == NO_WAY
+
+
+def test_a_link_local_address_lies_on_the_device():
+    assert end_point(Line("x", "lo"), "fe80::1", 53) == ("fe80::1", 53, 0, socket.if_nametoindex("lo"))
+    assert end_point(Line("x", "lo"), "192.0.2.1", 53) == ("192.0.2.1", 53)
+    with pytest.raises(Unsendable):
+        end_point(Line("x", "nowhere"), "fe80::1", 53)
+
+
+def test_both_families_are_tried_where_the_way_is_not_known():
+    assert Line("x").families == (4, 6)
+    assert LINE_B.families == (4, 6)

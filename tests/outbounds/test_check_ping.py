@@ -1,0 +1,77 @@
+"""Real echoes out of real devices, and answers that are not ours."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netpolicy.outbounds.check_line import FAILED, NO_WAY, PASSED, UNKNOWN, Line, timed
+from netpolicy.outbounds.check_ping import ECHO, HEADER, checksum, is_answer, ping, question, without_ip_header
+from tests.kernel.streams import SERVER
+from tests.netns import needs_root
+from tests.outbounds.far_side import LINE_A, LINE_B
+
+TOKEN = bytes(range(16))
+
+
+@pytest.mark.kernel
+@needs_root
+@pytest.mark.parametrize("group", ["1 0", "0 0"])  # raw sockets, ping sockets
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("line", [LINE_A, LINE_B], ids=["a", "b"])
+async def test_an_address_answers_by_either_line(steady, family, line, group):
+    steady.place.router.sysctl("net/ipv4/ping_group_range", group)
+    answer = await timed(ping(line, SERVER[family]))
+    assert (answer.state, answer.reason) == (PASSED, ""), answer
+    assert 0 < answer.milliseconds < 2000
+
+
+@pytest.mark.kernel
+@needs_root
+@pytest.mark.parametrize("family", [4, 6])
+async def test_a_line_that_swallows_packets_fails_and_the_other_passes(far, family):
+    far.swallow("eth0")
+    answer = await timed(ping(LINE_A, SERVER[family]), 0.3)
+    assert (answer.state, answer.reason) == (FAILED, "timeout")
+    assert (await timed(ping(LINE_B, SERVER[family]))).state == PASSED
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_without_a_way_it_is_not_known(far):
+    far.place.router.run("ip", "-6", "route", "del", "default")
+    answer = await timed(ping(LINE_A, SERVER[6]))
+    assert (answer.state, answer.reason) == (UNKNOWN, NO_WAY)
+    gone = await timed(ping(Line("x", "nowhere"), SERVER[4]))
+    assert (gone.state, gone.reason) == (UNKNOWN, NO_WAY)
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_an_address_that_a_router_calls_unreachable_fails(far):
+    far.place.server.run("ip", "route", "add", "unreachable", "203.0.113.77")
+    far.place.server.sysctl("net/ipv4/ip_forward", 1)
+    answer = await timed(ping(LINE_A, "203.0.113.77"), 0.5)
+    assert answer.state == FAILED
+
+
+def test_only_the_reply_to_our_own_question_is_believed():
+    for family in (4, 6):
+        reply = HEADER.pack(ECHO[family][1], 0, 0, 9, 1) + TOKEN
+        assert is_answer(family, reply, TOKEN)
+        assert not is_answer(family, question(family, TOKEN), TOKEN)  # our own question on loopback
+        assert not is_answer(family, HEADER.pack(ECHO[family][1], 0, 0, 9, 2) + TOKEN, TOKEN)
+        assert not is_answer(family, HEADER.pack(ECHO[family][1], 1, 0, 9, 1) + TOKEN, TOKEN)
+        assert not is_answer(family, reply[:-1] + b"x", TOKEN)
+        assert not is_answer(family, reply + b"x", TOKEN)
+
+
+def test_the_checksum_of_a_question_is_right():
+    assert checksum(question(4, TOKEN)) == 0
+
+
+@given(st.binary(max_size=100))
+def test_garbage_is_no_answer(data):
+    assert not is_answer(4, without_ip_header(data), TOKEN)
+    assert not is_answer(6, data, TOKEN)
