@@ -1,0 +1,85 @@
+"""The neighbours of a clone: who they are to the router, and what a probe costs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from netpolicy.dataplane.rehearsal import Probe, Result, rehearse
+from netpolicy.dataplane.rehearsal_peers import ASTRAY, FORWARDED, ONE_WAY, SILENT, UNSENT
+from tests.dataplane.rehearsed import NOTHING, SSH4, WEB4, text, texts
+from tests.netns import needs_root, run
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (Result(FORWARDED, "wana"), "forwarded via wana"),
+        (Result(ONE_WAY, "wana"), "forwarded via wana, the answer does not come back"),
+        (Result(ASTRAY, "wana"), "answered by wana"),
+        (Result(ASTRAY, "lan", "192.168.1.9"), "answered by lan to 192.168.1.9"),
+        (Result(UNSENT, "tun0"), "no device tun0"),
+        (Result(SILENT), "silent"),
+    ],
+)
+def test_results_in_words(result, words):
+    assert result.text == words
+
+
+async def test_a_neighbour_has_the_mac_address_that_is_known_of_it(here):
+    run("ip", "neigh", "add", "192.168.1.5", "lladdr", "02:00:00:00:00:05", "dev", "lan")
+    shut = text("ether saddr 02:00:00:00:00:05 drop")
+    assert await texts(shut, SSH4, Probe("lan", "192.168.1.6", "192.168.1.1", "tcp", 22)) == ["silent", "answered"]
+
+
+async def test_a_probe_may_bring_its_own_mac_address_and_the_answer_goes_there(here):
+    shut = text("ether saddr 02:00:00:00:00:07 drop")
+    seven = Probe("lan", "192.168.1.5", "192.168.1.1", "tcp", 22, "02:00:00:00:00:07")
+    eight = Probe("lan", "192.168.1.6", "192.168.1.1", "tcp", 22, "02:00:00:00:00:08")
+    assert await texts(shut, seven, eight) == ["silent", "answered"]
+
+
+async def test_an_answer_that_is_dropped_on_its_way_back_is_told(here):
+    assert await texts(text('iifname "wana" drop', "forward"), WEB4) == [
+        "forwarded via wana, the answer does not come back"
+    ]
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "icmp"])
+async def test_translated_connections_are_followed(here, protocol):
+    probe = Probe("lan", "192.168.1.5", "203.0.113.7", protocol, 443)
+    run("nft", "add table ip nat { chain p { type nat hook postrouting priority 100; oifname wana masquerade; }; }")
+    assert await texts(NOTHING, probe) == ["forwarded via wana"]
+
+
+async def test_a_port_that_is_forwarded_inside_is_forwarded_there(here):
+    run(
+        "nft",
+        "add table ip nat { chain p { type nat hook prerouting priority -100; tcp dport 80 dnat to 192.168.1.9; }; }",
+    )
+    assert await texts(NOTHING, Probe("wana", "192.0.2.8", "192.0.2.2", "tcp", 80)) == ["forwarded via lan"]
+
+
+async def test_a_hundred_probes_at_once_are_not_mixed_up(here):
+    shut = text("tcp dport { 1000-1049 } reject with tcp reset")
+    probes = [Probe("lan", f"192.168.1.{5 + n % 7}", "192.168.1.1", "tcp", 1000 + n) for n in range(100)]
+    found = (await rehearse([shut], probes)).results[0]
+    assert [one.kind for one in found] == ["refused"] * 50 + ["answered"] * 50
+
+
+async def test_only_silence_is_waited_for(here):
+    began = time.process_time(), time.monotonic()
+    await texts(text("drop"), *[SSH4] * 50)
+    assert time.monotonic() - began[1] < 5
+    assert await texts(NOTHING, SSH4) == ["answered"]
+
+
+async def test_a_line_without_carrier_forwards_nothing(here):
+    run("ip", "link", "set", "wana_far", "down")
+    run("ip", "route", "del", "default")
+    run("ip", "route", "add", "default", "via", "192.0.2.1", "dev", "wana")
+    found = await texts(NOTHING, WEB4)
+    assert found in (["silent"], ["refused"])
