@@ -19,9 +19,12 @@ from netpolicy.service.standing import ENFORCED, LATER_TYPES, LINE_TYPES, Ways
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import TypeVar
 
     from netpolicy.core.model import Outbound, Rule
     from netpolicy.outbounds.lines import LineState, View
+
+    Kind = TypeVar("Kind")
     from netpolicy.service.standing import Way
 
 
@@ -115,7 +118,8 @@ def compile_policy(
     to_class = _Classes(ruleset, marks, numbers)
     ways_out = _default_devices(view, MAIN_TABLE)
     ways = Ways(ruleset, state, world, active)
-    known = {entry.rule: entry for entry in before.policy.entries} if before is not None else {}
+    earlier = before.policy if before is not None else Policy()
+    known = {entry.rule: entry for entry in earlier.entries}
     is_same_time = before is not None and before.state == state and before.active == active
     entries, enforceable, standing, not_enforced = [], [], {}, {}
     to_number: dict[Way, int] = {}  # rules of one way have one class
@@ -143,8 +147,10 @@ def compile_policy(
     policy = Policy(
         marks=marks,
         lines=_lines(ruleset, states, numbers, view, sealed),
-        entries=tuple(entries),
-        ranked=tuple([rule.name for rule in ruleset.ranked]),
+        entries=_kept(tuple(entries), earlier.entries),
+        ranked=_kept(
+            tuple([rule.name for rule in ruleset.ranked]), before.policy.ranked if before is not None else None
+        ),
         ingress=_ingress(states, numbers),
         default_forwarded=to_class(default_outbound(ruleset, world, False), None),
         default_own=to_class(default_outbound(ruleset, world, True), None),
@@ -156,11 +162,14 @@ def compile_policy(
         table_base=settings.table_base,
         rule_priority=settings.rule_priority,
     )
-    enforced = _enforced(ruleset, tuple(enforceable), policy, before)
+    rules = _kept(tuple(enforceable), ruleset.ranked)
+    enforced = _enforced(ruleset, rules, policy, before)
+    if before is not None and before.standing == standing:
+        standing = before.standing
     wants_mac = any(rule.field("src_mac") is not None for rule in enforced.rules)
     unmet = [(rule.name, not_enforced[rule.name]) for rule in ruleset.rules if rule.name in not_enforced]
     unmet.extend(_parts_without_effect(ruleset))
-    return Compiled(policy, world, standing, enforced, wants_mac, tuple(unmet), active, state, tuple(enforceable))
+    return Compiled(policy, world, standing, enforced, wants_mac, tuple(unmet), active, state, rules)
 
 
 def _enforced(ruleset: Ruleset, rules: "tuple[Rule, ...]", policy: Policy, before: "Compiled | None") -> Ruleset:
@@ -176,7 +185,13 @@ def _enforced(ruleset: Ruleset, rules: "tuple[Rule, ...]", policy: Policy, befor
         and before.enforced.settings is ruleset.settings
     ):
         return before.enforced
-    return Ruleset(by_device(rules, dict(policy.device_names)), ruleset.outbounds, ruleset.settings)
+    told = _kept(by_device(rules, dict(policy.device_names)), rules)
+    return Ruleset(told, ruleset.outbounds, ruleset.settings)
+
+
+def _kept(now: "tuple[Kind, ...]", known: "tuple[Kind, ...]") -> "tuple[Kind, ...]":
+    """The known row where it has the same things: of ten thousand rules each row is 80 kB, and stays."""
+    return known if known == now else now
 
 
 def _entry(known: "Entry | None", rule: "Rule", number: int, log: bool, blocks: bool) -> Entry:

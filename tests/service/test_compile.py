@@ -268,3 +268,23 @@ def test_after_other_states_lines_and_schedules_a_policy_is_what_it_is_alone():
         stood.add(tuple([entry.rule.name for entry in after.policy.entries]))
         before = after
     assert len(stood) > 4
+
+
+def test_what_stays_is_kept_once():
+    rules = "".join(
+        f"config rule 'r{n}'\n\tlist dest_port '{n}'\n\tlist src_iface 'office'\n\toption route 'wan_a'\n"
+        for n in range(1, 5)
+    )
+    ruleset = load_text(HEAD + rules).ruleset
+    seen = view()
+    states = line_states(ruleset.outbounds, seen)
+    numbers = {"wan_a": 1, "wan_b": 2}
+    first = compile_policy(ruleset, "NORMAL", states, seen, numbers)
+    again = compile_policy(ruleset, "NORMAL", states, seen, numbers, before=first)
+    assert again.policy.entries is first.policy.entries and again.policy.ranked is first.policy.ranked
+    assert again.standing is first.standing and again.enforced is first.enforced
+    assert first.enforceable is ruleset.ranked
+    down = view(("wana",))
+    later = compile_policy(ruleset, "NORMAL", line_states(ruleset.outbounds, down), down, numbers, before=first)
+    assert later.policy.entries != first.policy.entries and later.standing != first.standing
+    assert later.policy.ranked is first.policy.ranked
