@@ -54,6 +54,9 @@ class Popularity:
             counts[told] = counts.get(told, 0) + 1
             return
         values = field.values
+        if len(values) == 1:
+            counts[values[0]] = counts.get(values[0], 0) + 1
+            return
         if len(values) > FEW_VALUES:
             counts[values] = counts.get(values, 0) + 1
             return
@@ -89,6 +92,8 @@ class Popularity:
         if isinstance(field, Network):
             return counts[field.told]
         values = field.values
+        if len(values) == 1:
+            return counts[values[0]]
         if len(values) > FEW_VALUES:
             return counts[values] + len(values) // FEW_VALUES
         return sum([counts[value] for value in values])

@@ -133,11 +133,11 @@ def name_steps(
             known = codes.get(word)
             if known is None:
                 codes[word] = code
-                dot = word.find(".")
-                end = word.rfind(".")
-                if dot < end:
-                    _note_parents(word, dot, end, below)
-                tops = tops or dot < 0
+                dots = word.count(".")
+                if dots > 1:
+                    _note_parents(word, word.find("."), word.rfind("."), below)
+                elif not dots:
+                    tops = True
             elif isinstance(known, list):
                 known.append(code)
             else:

@@ -152,6 +152,11 @@ class Filling:
         wanted = wanted_of(field)
         if wanted is None:
             return 0
+        if len(wanted.words) == 1 and not wanted.literals:  # as of nearly every rule
+            kind, words = wanted.words[0]
+            if len(words) <= MAX_INDEXED:
+                self._words.append((group * KINDS + kind, words))
+                return len(words)
         count = sum([len(words) for _, words in wanted.words])
         if count > MAX_INDEXED:
             self._large.append((check_of(field), group))
