@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -85,19 +86,21 @@ class Journal:
         self._clock = clock
         self._limit = limit
         self._longest = min(chain.LONGEST_LINE, limit // 8)
+        self._one_at_a_time = threading.Lock()  # callers have workers
         self._known: tuple[int, ...] | None = None  # the file as we left it
         self._last = (0, BEGIN)
         self._size = 0
 
     def append(self, entry: Mapping[str, object]) -> int:
         """The number of the line that says it, which is on the disk then. Raises OSError: nothing was added."""
-        self._get_ready()
-        line = self._line(entry)
-        if self._size + len(line) > self._limit and self._size:
-            self._drop_oldest()
+        with self._one_at_a_time:
+            self._get_ready()
             line = self._line(entry)
-        self._add(line)
-        return self._last[0]
+            if self._size + len(line) > self._limit and self._size:
+                self._drop_oldest()
+                line = self._line(entry)
+            self._add(line)
+            return self._last[0]
 
     def read(self, limit: int = 50, offset: int = 0) -> list[dict[str, object]]:
         """The newest entries, newest first, behind `offset` newer ones. Raises OSError.

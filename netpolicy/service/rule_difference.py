@@ -115,7 +115,7 @@ def _of_settings(before: Ruleset, after: Ruleset) -> list[Difference]:
     old, new = (to_sections(Ruleset(settings=one.settings, has_main=one.has_main)) for one in (before, after))
     change = CHANGED if before.has_main == after.has_main else ADDED if after.has_main else REMOVED
     details = _details("netpolicy", _told(old[0]) if old else {}, _told(new[0]) if new else {})
-    if not details and change == CHANGED:
+    if not details:
         return []
     return [Difference(SETTINGS, "main", change, details, ", ".join([_phrase(one, change) for one in details]))]
 

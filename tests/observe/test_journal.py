@@ -6,6 +6,7 @@ import json
 import os
 import random
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -465,3 +466,10 @@ def test_whatever_stands_there_reading_and_appending_go_on(tmp_path):
         journal.verify()
         journal.append({"why": "on"})
         assert journal.verify().is_fine
+
+
+def test_many_workers_make_one_chain(tmp_path):
+    journal = Journal(str(tmp_path))
+    with ThreadPoolExecutor(8) as workers:
+        numbers = list(workers.map(lambda n: journal.append({"why": f"change {n}"}), range(100)))
+    assert sorted(numbers) == list(range(1, 101)) and journal.verify().lines == 100 and journal.verify().is_fine
