@@ -5,7 +5,15 @@ because a refused confirmation costs a second login and a believed one may cost 
 
 A connection is *old* when its socket was there before, the same inode at the same ends: that holds also when its
 conntrack entry was deleted meanwhile and picked up again with another id, which the kernel does in the middle of
-a connection. Without a socket then (it was being made) its conntrack entry tells, by id.
+a connection. A socket that nobody had taken yet counts as old as well: its first packet passed the old rules.
+
+What is weaker, and why it is taken all the same:
+
+- *web*: the web server tells nobody by which connection a request came, so any new one from a known address counts,
+  also one of another program there. That new connections get through is shown; that this request was in it is not.
+- *web-near*: as *web*, from any address of a network behind the router.
+- without conntrack (`notrack`): who began the connection is not known, only that both sides have it.
+- a container or machine on the router itself, with an address of its own, is "outside" to both tables.
 """
 
 from __future__ import annotations

@@ -33,6 +33,13 @@ PATTERNS = (
 )  # fmt: skip
 TIMES = ("18:30", "fri,18:30", "2026-11-20T18:30", "mon-fri 1:00", "24:00", "2026-W01-1T00:00", "20261120t1:00", "")
 
+SESSIONS = (
+    "192.168.1.5 40000 192.168.1.1 22", "fe80::5%br-lan 40000 fe80::1%br-lan 22", "::ffff:192.168.1.5 1 192.168.1.1 22",
+    "   0: 0101A8C0:0016 0A01A8C0:9C40 01 00000000:00000000 00:00000000 00000000     0        0 12345 1 0000 100 0 0",
+    "# Interface wan\nnameserver 198.51.100.53\n", "nameserver fe80::1%wan",
+)  # fmt: skip
+WEB_ANSWERS = ("HTTP/1.1 204 No Content", "HTTP/1.0 302 Found", "\x00\x07\x01\x00\x00\x01\x00\x01\x00\x00\x00\x00")
+
 COMMON = (
     "\n", "\n\n", "\r\n", "\r", "\t", " ", "  ", "    ", "\0", "\ufeff", "\u2028", "\x7f", "\x85", "\ud800", "é",
     "\U0010ffff", "'", '"', "\\", "\\\\", "''", '\\"', "#", " #", ":", ": ", ",", ";", "=", "-", "- ", "[", "]",
@@ -89,7 +96,14 @@ def corpus(name: str) -> tuple[bytes, ...]:
     if name == "facts":
         lines = [f"{fact}={value}" for fact in FACT_PARSERS for value in VALUES]
         return tuple("\n".join(lines[start::97]).encode() for start in range(97))
-    texts = {"at": TIMES, "patterns": PATTERNS, "list-file": ("\n".join(VALUES), "# none\n\n192.0.2.1 # one\n")}
+    texts = {
+        "session": SESSIONS,
+        "probe-words": rulesets.PROBES,
+        "probe-answers": WEB_ANSWERS,
+        "at": TIMES,
+        "patterns": PATTERNS,
+        "list-file": ("\n".join(VALUES), "# none\n\n192.0.2.1 # one\n"),
+    }
     if name == "domains":
         return tuple(f"{value}\nwww.example.com".encode() for value in VALUES)
     return tuple(text.encode() for text in texts.get(name, VALUES))

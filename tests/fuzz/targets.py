@@ -31,6 +31,10 @@ from netpolicy.core.facts import parse_facts
 from netpolicy.core.field import FIELDS, parse_field
 from netpolicy.core.pattern import compile_pattern
 from netpolicy.core.value import ValueProblem
+from netpolicy.flows import sockets
+from netpolicy.flows.session import parse_ssh_connection
+from netpolicy.outbounds import check_dns, check_gateway, check_http, check_ping, name_servers
+from netpolicy.outbounds.check_target import parse_target
 from netpolicy.service.dry_run import moment, question
 
 Target = Callable[[bytes], object]
@@ -158,6 +162,37 @@ def convert(data: bytes) -> None:
         convert_text(text, "<fuzz>", format, target)
 
 
+def session(data: bytes) -> None:
+    """The words of $SSH_CONNECTION, and lines of the kernel's tables of sockets."""
+    text = _text(data)
+    found = _refusing(lambda: parse_ssh_connection(text))
+    if found is not None and parse_ssh_connection(" ".join(map(str, found))) != found:
+        raise Disagreement(f"{found!r} is read otherwise")
+    for line in text.split("\n"):
+        sockets.parse(line)
+        name_servers.by_interface(line)
+
+
+def probe_words(data: bytes) -> None:
+    found = _refusing(lambda: parse_target(_text(data)))
+    if found is not None:
+        check_http.request(found)
+
+
+def probe_answers(data: bytes) -> None:
+    """What the network sends back to probes: nothing of it is the answer to a question that was never asked."""
+    token = b"0123456789abcdef"
+    for family in (4, 6):
+        if check_ping.is_answer(family, check_ping.without_ip_header(data), token):
+            raise Disagreement("an echo without its token")
+    if check_gateway.is_arp_reply(data, b"\xfe\xfd\xfc\xfb") or check_gateway.is_advertisement(data, token):
+        raise Disagreement("a neighbour that nobody asked for")
+    check_http.status(data)
+    question = check_dns.encode("host.example", check_dns.A, 7)
+    check_dns.decode(data, question)
+    check_dns.decode(check_dns.HEADER.pack(7, 0x8180, 1, 0xFFFF, 0, 0) + question[12:] + data, question)
+
+
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")  # as argv has what is not UTF-8
 
@@ -216,4 +251,7 @@ TARGETS: dict[str, Target] = {
     "list-file": list_file,
     "lint": lint,
     "convert": convert,
+    "session": session,
+    "probe-words": probe_words,
+    "probe-answers": probe_answers,
 }
