@@ -167,7 +167,10 @@ def _group(signature: "Signature", members: _Members, known: "dict[tuple[int, in
     filled = {}
     rules: list[str] = []
     maps: list[KernelSet] = []
-    for area in areas:
+    del boxes  # with each area go those that it had
+    areas.reverse()
+    while areas:
+        area = areas.pop()
         within = "" if split_by < 0 else within_text(parts[split_by], family, area.low, area.high)
         # No map that is asked before holds a packet of such an area, so no label is known yet.
         alone = leads and not area.around

@@ -16,7 +16,7 @@ from netpolicy.dataplane.shape import FAMILY_WORD, shapes
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from netpolicy.core.model import Rule
     from netpolicy.dataplane.groups import Group
@@ -178,12 +178,14 @@ class Builder:
         self._hits = (given, made)
         return made
 
-    def _labelled(self, policy: "Policy", given: "Mapping[str, int]") -> "list[tuple[tuple[Shape, ...], int]]":
-        """The shapes of all rules that stand. Raises TooManyBoxes."""
+    def _labelled(self, policy: "Policy", given: "Mapping[str, int]") -> "Iterator[tuple[tuple[Shape, ...], int]]":
+        """The shapes of all rules that stand, one rule after the other: a row of them would be a megabyte.
+
+        Raises TooManyBoxes.
+        """
         if policy.device_names != self._devices:
             self._devices = policy.device_names
             self._shapes = {False: {}, True: {}}
-        found = []
         count = 0
         for entry in policy.entries:
             known = self._shapes[entry.blocks].get(entry.rule)
@@ -197,8 +199,7 @@ class Builder:
                     f"the rules need more than {MOST_BOXES_OF_ALL} elements of maps, at rule {entry.rule.name!r}: "
                     "each address with each port is one; put addresses into a list, or ports into ranges"
                 )
-            found.append((made, given[entry.rule.name]))
-        return found
+            yield made, given[entry.rule.name]
 
     def _made_shapes(self, entry: "Entry", policy: "Policy") -> "Shape | tuple[Shape, ...]":
         """Its one shape, or several, or none; kept with the rule."""
