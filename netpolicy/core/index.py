@@ -77,6 +77,8 @@ class Building:
                     popularity.note(field)
         groups = Groups()
         unkeyed = yield from _hanging_steps(rules, popularity, groups)
+        yield from popularity.release_steps()  # before the tables are made: both at once are the highest point
+        yield from groups.complete_steps()
         tables = yield from Filling(groups).steps()
         tables.rest = linked(unkeyed) if unkeyed else None
         yield

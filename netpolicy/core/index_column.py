@@ -5,7 +5,7 @@ keys it hangs. Lists are linked, so that the usual one, of one rule, is one obje
 list: lists of few entries that meet under one key are merged, long ones stand beside each other.
 """
 
-from netpolicy.core.index_order import SLICE, sorted_steps
+from netpolicy.core.index_order import SLICE, emptied_steps, sorted_steps
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class Groups:
         held = self._entries[number]
         return held if isinstance(held, list) else [held]
 
+    def complete_steps(self) -> "Generator[None, None, None]":
+        """Every rule hangs under its field: nothing more is added."""
+        yield from emptied_steps(self._numbers)
+
     def note_keys(self, number: int, keys: int) -> None:
         """Say under how many keys a group hangs: of each, in the order of their numbers."""
         self._is_merged.append(keys <= MAX_KEYS_MERGED or len(self._entries_of(number)) <= MAX_ENTRIES_MERGED)
@@ -84,12 +88,8 @@ class Groups:
         return self.list_of(numbers)
 
     def release_steps(self) -> "Generator[None, None, None]":
-        """Forget everything but the lists themselves; at once it would hold the loop."""
-        for table in (self._lists, self._numbers):
-            while table:
-                for _ in range(min(len(table), 2 * SLICE)):
-                    table.popitem()
-                yield
+        """Forget everything but the lists themselves."""
+        yield from emptied_steps(self._lists)
         for row in (self._entries, self.fields):
             while row:
                 del row[-2 * SLICE :]

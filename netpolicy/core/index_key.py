@@ -7,11 +7,12 @@ costs time, never a wrong decision. Data: the fields of the rules.
 from netpolicy.core.address import V4, V6
 from netpolicy.core.field import Comparator, Domains, Field, Names, Network, Networks, Numbers, Schedules, Words
 from netpolicy.core.index_name import has_only_words, wanted_of
+from netpolicy.core.index_order import emptied_steps
 from netpolicy.core.range_table import RangeTable
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import Any
 
 # How common a value of that kind is in traffic, about: the larger, the worse a key.
@@ -62,6 +63,12 @@ class Popularity:
             return
         for value in values:
             counts[value] = counts.get(value, 0) + 1
+
+    def release_steps(self) -> "Generator[None, None, None]":
+        """Forget it all."""
+        for counts in self._counts.values():
+            yield from emptied_steps(counts)
+        yield from emptied_steps(self._prices)
 
     def key_of(self, fields: "tuple[Field, ...]") -> "Field | None":
         """The field to hang a rule with these fields under, None if none can be looked up."""

@@ -9,7 +9,7 @@ from netpolicy.core.bisection import bisect_right
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from netpolicy.core.model import Rule, Ruleset
 
@@ -70,3 +70,11 @@ def _parts(values: "list[Value]") -> "Generator[None, None, list[list[Value]]]":
         for value in values[start : start + SLICE]:
             parts[bisect_right(bounds, value)].append(value)
     return parts
+
+
+def emptied_steps(table: "dict[Any, Any]") -> "Generator[None, None, None]":
+    """Take everything out of a table that nobody needs any more; at once it would hold the loop."""
+    while table:
+        for _ in range(min(len(table), 2 * SLICE)):
+            table.popitem()
+        yield
