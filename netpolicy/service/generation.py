@@ -22,7 +22,7 @@ except ImportError:  # a Python built without it
 
 META = "meta.json"
 HEALTHY = "healthy"
-CONFIG = "config"  # what the main file is kept as
+CONFIG = "config"  # what the main file is kept as, always plain: the guard's shell puts it back
 
 MOST_FILES = 256
 META_LIMIT = 256 << 10
@@ -117,7 +117,7 @@ def _write_file(folder: str, name: str, content: Content) -> dict[str, object]:
         return said
     if len(content) > MAIN_LIMIT:
         raise ValueError("the file is too long to be kept")
-    shorter = _compressed(content)
+    shorter = None if name == CONFIG else _compressed(content)
     if shorter is not None:
         name += ".gz"
     durable.write_new(os.path.join(folder, name), content if shorter is None else shorter)

@@ -48,8 +48,8 @@ class Store:
             parent = self.read(current).parent if current else 0
         except Damaged:
             parent = 0
-        below = [number for number in self.numbers() if number < current]
-        return parent if parent in below else max(below, default=0)
+        before = self._before(current)
+        return parent if parent in before else before[0] if before else 0
 
     def numbers(self) -> tuple[int, ...]:
         """All that are there, ascending, damaged ones too."""
@@ -69,7 +69,7 @@ class Store:
     def confirmed(self) -> Generation | None:
         """The one that counts; where it is damaged the newest good one before it. None: there is none."""
         number = self.current()
-        for candidate in [number, self.previous(), *reversed([n for n in self.numbers() if n < number])]:
+        for candidate in [number, self.previous(), *self._before(number)]:
             if candidate:
                 try:
                     return self.read(candidate)
@@ -104,6 +104,13 @@ class Store:
     def next_number(self) -> int:
         """The number that `prepare` will give."""
         return max([self._number_in(LAST), self.current(), *self.numbers()]) + 1
+
+    def _before(self, number: int) -> list[int]:
+        """Those before a number: what ran well first, then the newest; an apply that died may have left others."""
+        below = [one for one in self.numbers() if one < number]
+        return sorted(below, key=lambda one: (os.path.exists(os.path.join(self._path(one), folders.HEALTHY)), one))[
+            ::-1
+        ]
 
     # -- writing ---------------------------------------------------------------------------
 

@@ -73,23 +73,38 @@ def test_the_files_are_where_a_shell_finds_them_and_private(tmp_path):
     }  # fmt: skip
 
 
-def test_long_files_are_kept_short_in_the_form_of_gzip(tmp_path):
+def test_long_further_files_are_kept_short_in_the_form_of_gzip(tmp_path):
     store = Store(str(tmp_path))
     noise = random.Random(1).randbytes(100_000)
-    number = store.prepare({MAIN: LONG, "/etc/noise": noise}, {})
+    files = {MAIN: LONG, "/etc/long": LONG, "/etc/noise": noise}
+    number = store.prepare(files, {})
     folder = tmp_path / "generations/000001"
-    assert gzip.decompress((folder / "config.gz").read_bytes()) == LONG
-    assert (folder / "config.gz").stat().st_size < len(LONG) // 20
-    assert (folder / "file-001").read_bytes() == noise
-    assert dict(store.read(number).files) == {MAIN: LONG, "/etc/noise": noise}
+    assert (folder / "config").read_bytes() == LONG, "a shell has to put it back"
+    assert gzip.decompress((folder / "file-001.gz").read_bytes()) == LONG
+    assert (folder / "file-001.gz").stat().st_size < len(LONG) // 20
+    assert (folder / "file-002").read_bytes() == noise
+    assert dict(store.read(number).files) == files
 
 
 def test_without_zlib_everything_is_plain(tmp_path, monkeypatch):
-    Store(str(tmp_path)).prepare({MAIN: LONG}, {})
+    files = {MAIN: b"", "/etc/long": LONG}
+    Store(str(tmp_path)).prepare(files, {})
     monkeypatch.setattr(folders, "zlib", None)
     store = Store(str(tmp_path))
-    assert store.read(store.prepare({MAIN: LONG}, {})).config == LONG
+    assert dict(store.read(store.prepare(files, {})).files) == files
     assert "no zlib" in store.damaged()[1]
+
+
+def test_of_those_before_one_that_ran_well_is_the_better_one(tmp_path):
+    store = store_with(tmp_path, 2)
+    store.mark_healthy(1)
+    store.mark_healthy(2)
+    store.prepare(text(3), {})  # of an apply that died: nobody ever confirmed it
+    store.commit(store.prepare(text(4), {}))
+    (tmp_path / "generations/000004/meta.json").write_text("{}")
+    assert store.previous() == 2
+    found = store.confirmed()
+    assert found is not None and found.number == 2
 
 
 def test_numbers_are_never_given_twice(tmp_path):
@@ -225,8 +240,8 @@ def test_links_and_foreign_names_are_no_generations(tmp_path):
 
 def test_a_file_that_promises_little_and_expands_for_ever_is_not_expanded(tmp_path):
     store = Store(str(tmp_path))
-    store.prepare({MAIN: LONG}, {})
-    (tmp_path / "generations/000001/config.gz").write_bytes(gzip.compress(bytes(50 << 20)))
+    store.prepare({MAIN: b"", "/etc/long": LONG}, {})
+    (tmp_path / "generations/000001/file-001.gz").write_bytes(gzip.compress(bytes(50 << 20)))
     tracemalloc.start()
     try:
         with pytest.raises(Damaged):
