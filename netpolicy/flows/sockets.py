@@ -57,8 +57,11 @@ def read(ports: Collection[int] = (), states: Collection[int] = ()) -> Iterator[
 def chosen(lines: Iterable[str], ports: Collection[int] = (), states: Collection[int] = ()) -> Iterator[TcpSocket]:
     """Those of the lines that can be read and are asked for."""
     endings = tuple(f":{port:04X}" for port in ports)
+    words = tuple(f" {state:02X} " for state in states)
     for line in lines:
         # Looked at before it is taken apart: a router has thousands of sockets and a handful of these.
+        if words and not any(word in line for word in words):
+            continue
         if endings and not line[:LINE_LIMIT].lstrip().partition(" ")[2].partition(" ")[0].endswith(endings):
             continue
         found = parse(line)

@@ -23,6 +23,8 @@ SO_MARK, SO_BINDTODEVICE = 36, 25  # <asm-generic/socket.h>; MIPS has the same n
 
 SECONDS = 2.0  # one check, all told
 PACE_SECONDS = 0.6  # a datagram that is lost is sent again: three in the time of a check
+# The end of it also where asyncio swallows a cancellation, as that of Python 3.11 and older may (bpo-37658).
+SENDS_LIMIT = 10
 ANSWER_LIMIT = 4096
 
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
@@ -114,23 +116,21 @@ def joined(line: Line, made: socket.socket, address: str, port: int = 0) -> bool
 
 
 async def exchange(made: socket.socket, packet: bytes, accept: Callable[[bytes], Found | None]) -> Found:
-    """Send until something comes back that is accepted. Ends only so or by an error: put a limit around it."""
+    """Send until something comes back that is accepted; TimeoutError after ten times. Put a limit around it."""
     return await repeated(made, lambda: made.send(packet), accept)
 
 
 async def repeated(made: socket.socket, send: Callable[[], object], accept: Callable[[bytes], Found | None]) -> Found:
     """The same with a sender of one's own."""
     loop = asyncio.get_running_loop()
-    is_first = True
-    while True:
+    for number in range(SENDS_LIMIT):
         try:
             send()
         except BlockingIOError:
             pass
         except OSError as error:
             # From the second on it is what the network said of the packet before.
-            raise (Unsendable(not_sent(error)) if is_first else error) from None
-        is_first = False
+            raise (error if number else Unsendable(not_sent(error))) from None
         again = loop.time() + PACE_SECONDS
         while (left := again - loop.time()) > 0:
             try:
@@ -140,6 +140,7 @@ async def repeated(made: socket.socket, send: Callable[[], object], accept: Call
             found = accept(data)
             if found is not None:
                 return found
+    raise asyncio.TimeoutError
 
 
 async def timed(work: Awaitable[Answer], seconds: float = SECONDS) -> Answer:
