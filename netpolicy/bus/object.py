@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from netpolicy.bus.change_methods import change_methods
 from netpolicy.bus.method import Caller, Method
 from netpolicy.bus.status import INVALID_ARGUMENT, NOT_FOUND, UbusError
 from netpolicy.service.api import NotThere, Refused, Service
+from netpolicy.service.changes import Changes
 
 NAME = "netpolicy"
 
 Arguments = dict[str, Any]
 
 
-def methods(service: Service) -> dict[str, Method]:
-    """The methods of the object, bound to a service."""
+def methods(service: Service, changes: Changes) -> dict[str, Method]:
+    """The methods of the object, bound to its use cases."""
 
     async def status(_: Arguments, __: Caller) -> Arguments:
         return service.status()
@@ -40,13 +42,6 @@ def methods(service: Service) -> dict[str, Method]:
     async def decide(given: Arguments, _: Caller) -> Arguments:
         # Every rule is looked at, for the reasons: with ten thousand of them others have to go on meanwhile.
         return await asyncio.to_thread(_answer, service.decide, given.get("facts", {}))
-
-    async def plan(_: Arguments, __: Caller) -> Arguments:
-        try:
-            return await service.plan()
-        except Refused as refusal:
-            # A status without words would hide the reason from the `ubus` tool: it is in the reply.
-            return {"changes": [], "hash": "", "conflicts": [], "not_enforced": [], "error": str(refusal)}
 
     async def reload(_: Arguments, __: Caller) -> Arguments:
         return await service.reload()
@@ -69,11 +64,11 @@ def methods(service: Service) -> dict[str, Method]:
         "connections": Method(connections, {"limit": int, "offset": int, "filter": str}),
         "explain": Method(explain, {"flow": str}),
         "decide": Method(decide, {"facts": dict}),
-        "plan": Method(plan),
         "reload": Method(reload),
         "lint": Method(lint, {"text": str, "format": str}),
         "convert": Method(convert, {"text": str, "from": str, "to": str}),
         "logs": Method(logs, {"since": int, "limit": int, "level": str}),
+        **change_methods(changes),
     }
 
 

@@ -16,6 +16,7 @@ from netpolicy.core.value import ValueProblem
 from netpolicy.service.dry_run import moment, question
 
 STATE_DIRECTORY = "/var/run/netpolicy"
+STORE_DIRECTORY = "/etc/netpolicy"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 NO_CONFIG = 1  # the predecessor's code
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--foreground", action="store_true", help="stay in the foreground, as procd wants it")
     parser.add_argument("--mode", choices=("observe", "enforce"), help="overrides the mode of the configuration")
     parser.add_argument("--state-dir", metavar="DIR", default=STATE_DIRECTORY, help="default: %(default)s")
+    parser.add_argument("--store-dir", metavar="DIR", default=STORE_DIRECTORY, help="default: %(default)s")
     parser.add_argument("--socket", metavar="PATH", help="the ubus socket (default: where ubusd listens)")
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="default: %(default)s")
     # Only there to make the command line differ, so that procd restarts the daemon of an older package.

@@ -35,7 +35,7 @@ def _serve(given: argparse.Namespace) -> int:
         from netpolicy.daemon.process import CannotStart, Daemon
         from netpolicy.service.engine import Places
 
-    places = Places(given.config, given.state_dir)
+    places = Places(given.config, given.state_dir, given.store_dir)
     daemon = Daemon(places, given.socket or default_socket(), given.mode or "", given.log_level)
     try:
         asyncio.run(daemon.run())

@@ -24,6 +24,7 @@ from netpolicy.bus.broker import Broker, BrokerError
 from netpolicy.bus.client import UbusClient
 from netpolicy.bus.status import UbusError
 from netpolicy.daemon.lean import give_back
+from netpolicy.dataplane.guard import Guard, GuardPlaces
 from netpolicy.dataplane.kernel import ApplyError, Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_watch import Change, Watch
@@ -34,13 +35,19 @@ from netpolicy.flows.marks import Conntrack
 from netpolicy.flows.model import FlowEvent
 from netpolicy.flows.nflog import PacketLog
 from netpolicy.flows.watch import FlowWatch
+from netpolicy.observe.journal import Journal
 from netpolicy.observe.ring import Entry, Ring
 from netpolicy.outbounds import netifd
 from netpolicy.outbounds.lines import LogicalInterface
+from netpolicy.service import reading, recovery
 from netpolicy.service.api import Service
+from netpolicy.service.change_tools import Tools
+from netpolicy.service.changes import Changes
 from netpolicy.service.connections import Connections
 from netpolicy.service.decisions import DecisionLog
 from netpolicy.service.engine import Engine, Places
+from netpolicy.service.generations import Store
+from netpolicy.service.guarded import Guarded
 from netpolicy.service.keeper import Keeper
 from netpolicy.service.loading import Loader
 from netpolicy.service.sampler import Sampler
@@ -53,6 +60,10 @@ NETIFD_SECONDS = 1.0
 # what a former daemon has in force would be torn down. Longer than a boot with a slow netifd needs.
 MEETING_SECONDS = 5.0
 MEETING_PAUSE_SECONDS = 0.1
+
+# The program that leads back when this one cannot; in a checkout it stands in files/.
+GUARD = "/usr/lib/netpolicy/guard"
+GUARD_IN_CHECKOUT = os.path.join(os.path.dirname(__file__), "..", "..", "files", "usr", "lib", "netpolicy", "guard")
 
 # In the state folder; there at the end of the process: a successor takes over what is in force.
 HAND_OVER = "handover"
@@ -77,6 +88,8 @@ class Daemon:
 
     def __init__(self, places: Places, socket: str, mode: str = "", log_level: str = "info") -> None:
         self._places = places
+        self._guard = GUARD if os.path.exists(GUARD) else os.path.abspath(GUARD_IN_CHECKOUT)
+        self._journal = Journal(places.store, self._journal_damaged)
         self._lock = -1
         self._log = Ring(time.time, _write, log_level)
         self._bus = UbusClient(socket, on_state=self._bus_state, on_error=self._bus_error)
@@ -96,13 +109,16 @@ class Daemon:
         try:
             gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
             self._is_handed_over()  # one that was meant for a former process says nothing now
-            first = await self._loader.load(self._places.config)
-            engine = self._build(first.ruleset.settings.netlink)
+            guard = Guard(GuardPlaces(self._places.config, self._places.store, self._places.state, self._guard))
+            left = await recovery.recover(guard, self._log)
+            first = await self._read_first()
+            engine = self._build(first.loaded.ruleset.settings.netlink, guard)
+            await recovery.note(left, guard, self._journal, Store(self._places.store), self._log)
             await self._open_bus()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._ended.set)
             loop.add_signal_handler(signal.SIGHUP, self._keeper.reload)
-            engine.take(first)
+            engine.take_files(first)
             loop.set_exception_handler(self._fault)
             await self._meet_netifd(loop)
             self._attach(loop)
@@ -117,7 +133,13 @@ class Daemon:
 
     # -- building --------------------------------------------------------------------------
 
-    def _build(self, netlink: str) -> Engine:
+    async def _read_first(self) -> reading.Reading:
+        try:
+            return await reading.read(self._loader, self._places.config)
+        except reading.Unsettled as error:
+            raise CannotStart(str(error)) from None
+
+    def _build(self, netlink: str, guard: Guard) -> Engine:
         try:
             link = open_netlink(netlink)
             self._watch = Watch()
@@ -138,7 +160,13 @@ class Daemon:
         self._flows = FlowWatch()
         self._connections = Connections(engine, self._flows.table)
         self._sampler = Sampler(engine, Usage(self._places.state))
-        self._service = Service(engine, self._connections, self._flows, self._keeper.look_later, self._sampler)
+        store = Store(self._places.store)
+        self._guarded = Guarded(Tools(engine, guard, store, self._journal))
+        engine.adopt = self._guarded.adopt
+        self._changes = Changes(engine, self._guarded, store, self._journal)
+        self._service = Service(
+            engine, self._connections, self._flows, self._keeper.look_later, self._sampler, self._changes.pending
+        )
         self._decisions = DecisionLog(engine)
         return engine
 
@@ -166,7 +194,7 @@ class Daemon:
             except BrokerError as error:
                 raise CannotStart(str(error)) from None
         self._bus.start()
-        await self._bus.add_object(bus_object.NAME, bus_object.methods(self._service))
+        await self._bus.add_object(bus_object.NAME, bus_object.methods(self._service, self._changes))
         await self._bus.listen("network.interface", self._netifd_said)
 
     # -- events ----------------------------------------------------------------------------
@@ -247,6 +275,9 @@ class Daemon:
             self._keeper.look("the bus is back")
         self._was_connected = True
 
+    def _journal_damaged(self, text: str) -> None:
+        self._log.add("warning", "apply", text)
+
     def _bus_error(self, text: str) -> None:
         self._log.add("error", "bus", text)
 
@@ -265,6 +296,7 @@ class Daemon:
         self._loader.close()
         if self._resting is not None:
             self._resting.cancel()
+        await self._guarded.close()
         await self._keeper.close()
         await self._sampler.close()
         self._flows.close()

@@ -125,13 +125,7 @@ def _add(one: KernelSet, chunk: list[str]) -> str:
 def _chunks(one: KernelSet, counters: Mapping[str, tuple[int, int]]) -> Iterator[list[str]]:
     part: list[str] = []
     for element in one.elements:
-        key, value, comment = element
-        counted = counters.get(comment) if one.counter else None
-        if counted:
-            bare = one.element_text((key, value, ""))
-            part.append(f'{bare} counter packets {counted[0]} bytes {counted[1]} comment "{comment}"')
-        else:
-            part.append(one.element_text(element))
+        part.append(script.counted(one, element, counters))
         if len(part) == CHUNK:
             yield part
             part = []

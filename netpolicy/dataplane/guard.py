@@ -18,8 +18,8 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import hmac
 import os
-import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -87,17 +87,19 @@ class Guard:
         before: bytes | None,
         numbers: tuple[int, int],
         seconds: int,
+        id: str = "",
     ) -> Pending:
         """Saves, renders, tries, records and has the guard answer. Nothing in the kernel changes before or by that.
 
         `old`: what is in force, as reading back showed it just now; None: nothing of ours. `candidate_text`: the new
         table as a text for nft, long lists empty, from which the trial leads back. `candidate`, `before`: the bytes
         of the configuration, new and old (None: there was no file). `numbers`: the generation that is confirmed (0:
-        none) and the one that this change becomes. `seconds`: until it has to be confirmed. Raises GuardError.
+        none) and the one that this change becomes. `seconds`: until it has to be confirmed. `id`: "r" and eight
+        hexadecimal digits, where the change has one already. Raises GuardError.
         """
         made = Pending(
-            id=f"r{secrets.token_hex(4)}",
-            nonce=secrets.token_hex(16),
+            id=id or new_id(),
+            nonce=os.urandom(16).hex(),
             boot_id=_boot_id(),
             state="armed",
             deadline=uptime() + seconds,
@@ -141,7 +143,7 @@ class Guard:
     async def confirm(self, nonce: str) -> bool:
         """Whether this decided for the change, or it was decided so before; False: too late, or another nonce."""
         pending = self._armed()
-        if not secrets.compare_digest(nonce.encode(), pending.nonce.encode()):
+        if not hmac.compare_digest(nonce.encode(), pending.nonce.encode()):
             return False
         return await self._claim(f"confirmed {pending.nonce}")
 
@@ -163,6 +165,10 @@ class Guard:
     def outcome(self) -> str:
         """ "" while nobody finished; "reverted ID REASON …", "rescue …", "confirmed …", "fallback FROM TO …"."""
         return guard_files.read_line(self.places.pending / "outcome")
+
+    def has_record(self) -> bool:
+        """Whether there is the record of a change, readable or not."""
+        return (self.places.pending / "record").exists()
 
     async def write_outcome(self, text: str) -> None:
         """What the daemon did itself: with that the guard's task is over. Raises OSError."""
@@ -283,8 +289,10 @@ class Guard:
             if before is not None:
                 guard_files.write(folder / "old" / "config", before)
             guard_files.write(folder / "candidate", candidate)
-            # For a guard that finds the disk full when it has to decide.
+            # For a guard that finds the disk full when it has to decide, and when it is done.
             guard_files.write(folder / ".revert", b"revert by-guard\n")
+            for end in ("reverted", "rescue"):
+                guard_files.write(folder / f".{end}", f"{end} {made.id} disk-full by-guard\n".encode())
             os.link(folder / ".revert", folder / ".links")  # a file system without links decides nothing
             (folder / ".links").unlink()
         except OSError:
@@ -315,6 +323,11 @@ def find_pending(places: GuardPlaces) -> Pending | None:
         raise Unreadable(f"it is of another place: {found.store}, {found.run}")
     verdict = guard_files.read_line(places.pending / "verdict")
     return replace(found, verdict=verdict, outcome=guard_files.read_line(places.pending / "outcome"))
+
+
+def new_id() -> str:
+    """A name for one change, short enough to be said."""
+    return f"r{os.urandom(4).hex()}"
 
 
 def uptime() -> int:

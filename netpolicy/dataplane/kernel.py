@@ -7,6 +7,7 @@ longer needed removed after it. Never touches what is not ours. Design: docs/dat
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netpolicy.dataplane import conflicts, listing, routing, script
@@ -97,6 +98,10 @@ class Kernel:
         """Packets and bytes of first packets, by rule. Empty without our table. Raises NftError."""
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._reader.counters)
+
+    def remember_counters(self, counters: Mapping[str, tuple[int, int]]) -> None:
+        """Rules that come back from now on go on counting from here (packets, bytes by rule); {}: from nothing."""
+        self._reader.earlier = counters
 
     async def remove(self) -> bool:
         """Removes every object of ours and nothing else; False when there was none. Raises ApplyError."""

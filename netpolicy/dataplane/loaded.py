@@ -64,6 +64,8 @@ class Reader:
         self._link = open_link
         self._commits = Commits(TABLE)
         self._known: tuple[int, Loaded] | None = None  # as of this generation of the kernel's rule set
+        # Where rules that come back go on counting, while a change is taken back.
+        self.earlier: Mapping[str, tuple[int, int]] = {}
 
     async def read(self) -> Loaded:
         """What is loaded; listed and dumped only where the rule set changed since. Raises NftError."""
@@ -119,6 +121,13 @@ class Reader:
                         # Of two slots, where a death left one behind, the older one has counted less.
                         known = found.get(element.comment, (0, 0))
                         found[element.comment] = max(known, element.counter or (0, 0))
+        return found
+
+    def starting_counters(self) -> dict[str, tuple[int, int]]:
+        """Where what is written now begins to count: as it counts, or as it did before. Raises NftError."""
+        found = dict(self.earlier)
+        for name, count in self.counters().items():
+            found[name] = max(count, found.get(name, (0, 0)))
         return found
 
     def _read_sets(self, structure: Listing) -> Loaded:

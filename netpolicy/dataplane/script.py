@@ -11,10 +11,14 @@ from netpolicy.dataplane.table import Chain, Table, build
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from netpolicy.dataplane.policy import Policy
     from netpolicy.dataplane.routing import Routing
-    from netpolicy.dataplane.sets import KernelSet
+    from netpolicy.dataplane.sets import Element, KernelSet
     from netpolicy.dataplane.state import Route, RoutingRule
+
+    Counters = Mapping[str, tuple[int, int]]  # packets and bytes by rule
 
 TABLE = f"{names.FAMILY} {names.TABLE}"
 
@@ -87,12 +91,30 @@ def _word(device: str) -> str:
 MOST_AT_BOOT = 4096
 
 
-def full_text(table: Table, most: int = 0) -> str:
+def full_text(table: Table, most: int = 0, counters: "Counters | None" = None) -> str:
     """The whole table, for an empty kernel or the fw4 include. Loading it twice changes nothing.
 
-    `most`: lists with more elements stand empty in it; 0: none does.
+    `most`: lists with more elements stand empty in it; 0: none does. `counters`: where counting begins.
     """
-    return _text(table, [one.text() if holds_text(one, most) else f"add {one.declaration}\n" for one in table.sets])
+    return _text(table, [_set_text(one, most, counters) for one in table.sets])
+
+
+def _set_text(one: "KernelSet", most: int, counters: "Counters | None") -> str:
+    if not holds_text(one, most):
+        return f"add {one.declaration}\n"
+    if not counters or not one.counter:
+        return one.text()
+    elements = [f"add element {TABLE} {one.name} {{ {counted(one, each, counters)} }}\n" for each in one.elements]
+    return f"add {one.declaration}\n" + "".join(elements)
+
+
+def counted(one: "KernelSet", element: "Element", counters: "Counters") -> str:
+    """The element as nft reads it, counting on from what `counters` (packets, bytes by comment) says."""
+    found = counters.get(element[2]) if one.counter else None
+    if not found:
+        return one.element_text(element)
+    bare = one.element_text((element[0], element[1], ""))
+    return f'{bare} counter packets {found[0]} bytes {found[1]} comment "{element[2]}"'
 
 
 def holds_text(one: "KernelSet", most: int) -> bool:
@@ -113,9 +135,9 @@ def _text(table: Table, sets: "list[str]") -> str:
     return "".join(lines)
 
 
-def rebuild_text(table: Table, most: int = 0) -> str:
-    """Delete and load in one transaction: loses counters, and a few packets pass unmarked meanwhile."""
-    return removal_text() + full_text(table, most)
+def rebuild_text(table: Table, most: int = 0, counters: "Counters | None" = None) -> str:
+    """Delete and load in one transaction: counters begin anew, or where `counters` says."""
+    return removal_text() + full_text(table, most, counters)
 
 
 def removal_text() -> str:

@@ -69,7 +69,7 @@ class Transition:
     async def _rebuild(self, generation: int) -> None:
         # In one transaction, so that a kill switch holds meanwhile; large lists then cost memory once.
         try:
-            await self._nft.load(script.rebuild_text(self._table, script.MOST_AT_BOOT))
+            await self._nft.load(script.rebuild_text(self._table, script.MOST_AT_BOOT, self._reader.earlier))
         except NftError as error:
             await self._make_sure(generation, error)
             raise
@@ -84,7 +84,7 @@ class Transition:
         # swap, some milliseconds, is lost.
         counters: dict[str, tuple[int, int]] = {}
         if any(name.startswith(HITS) for name in (*difference.missing_sets, *difference.elements)):
-            counters = await asyncio.to_thread(self._reader.counters)
+            counters = await asyncio.to_thread(self._reader.starting_counters)
         for one in self._table.sets:
             if one.name in difference.missing_sets or one.name in difference.empty_lists:
                 await asyncio.to_thread(self._fill, one, counters)

@@ -23,6 +23,7 @@ RUN = Path("/run")
 LAB = RUN / "lab"
 BUS_SOCKET = RUN / "ubus" / "ubus.sock"
 STATE = RUN / "netpolicy"
+STORE = LAB / "store"  # what a router keeps on flash
 CONFIG = LAB / "netpolicy"
 ERRORS = LAB / "errors.log"
 
@@ -85,6 +86,8 @@ def daemon_command(config: Path = CONFIG) -> list[str]:
         "--foreground",
         "--state-dir",
         str(STATE),
+        "--store-dir",
+        str(STORE),
         "--socket",
         str(BUS_SOCKET),
     ]

@@ -18,10 +18,8 @@ from netpolicy.core.model import Ruleset
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.nft import NftError
-from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.watch import FlowWatch
 from netpolicy.service import documents, dry_run, explain, flow_text
-from netpolicy.service.classes import TooManyOutbounds
 from netpolicy.service.connections import Connections
 from netpolicy.service.devices import by_device, facts_by_device
 from netpolicy.service.engine import Engine
@@ -58,8 +56,13 @@ class Service:
         flows: FlowWatch,
         try_later: Callable[[], None] = lambda: None,
         sampler: Sampler | None = None,
+        pending: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
-        """`try_later` has a failed reload tried again; without a sampler nobody knows of last hits."""
+        """`try_later` has a failed reload tried again; without a sampler nobody knows of last hits.
+
+        `pending` tells of the change that waits for a confirmation.
+        """
+        self._pending = pending
         self._sampler = sampler
         self._try_later = try_later
         self._engine = engine
@@ -77,7 +80,7 @@ class Service:
             "flows": len(self._flows.table),
             "disagreements": self._connections.disagreements,
         }
-        return documents.status(self._engine, inspector)
+        return {**documents.status(self._engine, inspector), "pending": self._pending()}
 
     async def rules(
         self, limit: int = documents.RULE_LIMIT, offset: int = 0, unused_days: int = documents.UNUSED_DAYS
@@ -149,22 +152,6 @@ class Service:
         rules = by_device(ruleset.rules, names)
         meant = Ruleset(rules, ruleset.outbounds, ruleset.settings, ruleset.schedules)
         return dry_run.document(meant, facts_by_device(facts, names), state, world, at)
-
-    async def plan(self) -> dict[str, Any]:
-        """What would change in the kernel now. Raises Refused when it cannot be worked out."""
-        try:
-            plan = await self._engine.plan()
-        except (NftError, NetlinkError, UnreadableListing, TooManyOutbounds) as error:
-            raise Refused(str(error)) from None
-        if plan is None:
-            return {"changes": [], "hash": "", "conflicts": [], "not_enforced": []}
-        compiled = self._engine.compiled
-        return {
-            "changes": list(plan.changes),
-            "hash": plan.digest,
-            "conflicts": [{"message": found.message, "hint": found.hint} for found in plan.conflicts],
-            "not_enforced": [f"{name}: {why}" for name, why in compiled.not_enforced] if compiled else [],
-        }
 
     async def reload(self) -> dict[str, Any]:
         """Reads the configuration again and makes the kernel follow."""

@@ -25,8 +25,9 @@ from netpolicy.dataplane.nft import NftError
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
 from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
-from netpolicy.service import warnings
+from netpolicy.service import reading, warnings
 from netpolicy.service.affected import moved_classes
+from netpolicy.service.candidate import Files
 from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
 from netpolicy.service.compile import Compiled, compile_policy, needs_class
 from netpolicy.service.drift import ALERT, HEAL, LEAVE, Drift, Found
@@ -60,6 +61,7 @@ class Places:
 
     config: str = "/etc/config/netpolicy"
     state: str = "/var/run/netpolicy"
+    store: str = "/etc/netpolicy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Engine:
     ruleset: Ruleset = field(default_factory=Ruleset)
     loaded: Loaded | None = None
     config_error: str = ""
+    frozen: str = ""  # why the configuration is not read again now
     state: str = NORMAL
     states: tuple[LineState, ...] = ()
     view: View = field(default_factory=lambda: View({}, (), ()))
@@ -117,6 +120,8 @@ class Engine:
     indexes: Indexes = field(default_factory=Indexes)
     loader: Loader = field(default_factory=Loader)
     drift: Drift = field(default_factory=Drift)
+    adopt: Callable[[Files, str], Awaitable[None]] | None = None  # is told the files that are in force without a guard
+    _unadopted: Files | None = None
     _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
     _lost: set[str] = field(default_factory=set)  # lines that went down: their connections are decided again
@@ -161,7 +166,21 @@ class Engine:
         """Reads the file and takes it over, unless it is bad. Returns the error or ""."""
         # One after the other, so that the file read last is the one taken last.
         async with self._one_reader:
-            return self.take(await self.loader.load(self.places.config, self.ruleset))
+            if self.frozen:
+                return self.frozen
+            try:
+                known = self.loaded.paths if self.loaded is not None else ()
+                found = await reading.read(self.loader, self.places.config, self.ruleset, known=known)
+            except reading.Unsettled as error:
+                return str(error)
+            return self.take_files(found)
+
+    def take_files(self, found: reading.Reading) -> str:
+        """As `take`; once the kernel follows, the files are handed to `adopt`. Returns the error or ""."""
+        error = self.take(found.loaded)
+        if not error:
+            self._unadopted = found.files
+        return error
 
     def take(self, fresh: Loaded) -> str:
         """Takes a configuration over, unless it is bad: then the one in force stays. Returns the error or ""."""
@@ -209,7 +228,13 @@ class Engine:
                 self._failed(_in_words(error))
             finally:
                 self._review.go_on()
-            return self.in_force.error
+            if self.in_force.error:
+                return self.in_force.error
+        # Flash is slow: no line waits for it.
+        adopted, self._unadopted = self._unadopted, None
+        if adopted is not None and self.adopt is not None:
+            await self.adopt(adopted, cause)
+        return ""
 
     async def plan(self) -> Plan | None:
         """What a reconcile would change now; None while switched off. Raises the errors of the data plane."""

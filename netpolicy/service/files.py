@@ -27,6 +27,28 @@ def replace(path: str, text: str | bytes, mode: int = 0o600, suffix: str = ".tmp
     durable.replace(path, text.encode() if isinstance(text, str) else text, mode, suffix)
 
 
+def mode_of(path: str, usual: int = 0o600) -> int:
+    """The permissions of the file that is there, for what takes its place."""
+    try:
+        return os.stat(path).st_mode & 0o777
+    except OSError:
+        return usual
+
+
+def put_back(path: str, content: bytes, aside: str) -> None:
+    """The file holds that content again; what it held meanwhile is in `aside`: nothing is lost. Raises OSError."""
+    try:
+        with open(path, "rb") as file:
+            now = file.read()
+    except FileNotFoundError:
+        now = None
+    if now == content:
+        return
+    if now is not None:
+        replace(aside, now)
+    replace(path, content, mode_of(path))
+
+
 def remove(path: str) -> None:
     """The file is gone afterwards, whether or not it was there."""
     durable.remove(path)

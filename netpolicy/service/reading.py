@@ -6,7 +6,7 @@ Never keeps what it did not read. From the loader and the files it tells (candid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from netpolicy.config.assemble import Loaded
@@ -37,13 +37,18 @@ class Reading:
 
 
 async def read(
-    loader: Loader, path: str, before: Ruleset | None = None, instead: Mapping[str, bytes] | None = None
+    loader: Loader,
+    path: str,
+    before: Ruleset | None = None,
+    instead: Mapping[str, bytes] | None = None,
+    known: Iterable[str] = (),
 ) -> Reading:
     """The configuration in a file and those that it names; `instead` has the content of files by path.
 
-    Raises Unsettled. What is wrong with the content is in `loaded`.
+    `known`: the files of last time; where they still are the files one reading is enough. Raises Unsettled.
+    What is wrong with the content is in `loaded`.
     """
-    held = await asyncio.to_thread(_files, [path], instead)
+    held = await asyncio.to_thread(_files, [path, *known], instead)
     for _ in range(ATTEMPTS):
         loaded = await loader.load(path, before, instead)
         now = await asyncio.to_thread(_files, list(loaded.paths) or [path], instead)

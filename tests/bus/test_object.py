@@ -13,6 +13,10 @@ from netpolicy.service.api import NotThere, Refused
 
 CALLER = Caller(1, "root", "root")
 
+AT_ONCE = (
+    "status", "outbounds", "connections", "decide", "lint", "convert", "logs", "apply", "job", "drift",
+)  # fmt: skip
+
 
 class Service:
     """Answers with the name of what was asked, and with what it was given."""
@@ -29,11 +33,12 @@ class Service:
         async def later(*given: Any) -> dict[str, Any]:
             return answer(*given)
 
-        return later if name in ("rules", "explain", "plan", "reload") else answer
+        return answer if name in AT_ONCE else later
 
 
 async def call(name: str, refusal: str = "", **given: Any) -> Any:
-    return await run(methods(Service(refusal))[name], given, CALLER, pytest.fail)  # type: ignore[arg-type]
+    asked = Service(refusal)
+    return await run(methods(asked, asked)[name], given, CALLER, pytest.fail)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +49,29 @@ async def call(name: str, refusal: str = "", **given: Any) -> Any:
         ("rules", {"limit": 5, "offset": 2, "unused_days": 7}, [5, 2, 7]),
         ("explain", {"flow": "17"}, ["17"]),
         ("outbounds", {}, []),
-        ("plan", {}, []),
+        ("plan", {}, [{}]),
+        ("plan", {"text": "x", "format": "dsl"}, [{"text": "x", "format": "dsl"}]),
+        (
+            "apply",
+            {"confirm": 60, "from": "ssh 192.0.2.1"},
+            [{"confirm": 60, "from": "ssh 192.0.2.1"}, "root by bus, ssh 192.0.2.1"],
+        ),
+        ("apply", {"ubus_rpc_session": "0" * 32}, [{"ubus_rpc_session": "0" * 32}, "root by web"]),
+        ("rollback", {"generation": 3}, [3, {"generation": 3}, "root by bus"]),
+        ("job", {}, [""]),
+        (
+            "confirm",
+            {"id": "r1.n", "ssh": "192.0.2.1 5 192.0.2.2 22"},
+            ["r1.n", {"ssh": "192.0.2.1 5 192.0.2.2 22", "console": False, "web": False, "address": ""}, "root by bus"],
+        ),
+        ("extend", {"id": "r1", "seconds": 9}, ["r1", 9]),
+        ("abort", {}, ["", "root by bus"]),
+        ("history", {"limit": 3}, [3, 0]),
+        ("verify", {}, []),
+        ("show", {"generation": 2}, [2]),
+        ("diff", {"from": 2}, [2, 0]),
+        ("drift", {}, [{}]),
+        ("heal", {}, []),
         ("reload", {}, []),
         ("connections", {}, [100, 0, ""]),
         ("connections", {"limit": 5, "offset": 2, "filter": "x"}, [5, 2, "x"]),
@@ -68,7 +95,7 @@ async def test_what_is_not_declared_is_refused(name, given):
     assert status == INVALID_ARGUMENT and reply["error"]
 
 
-@pytest.mark.parametrize("name", ["decide", "explain", "rules", "lint", "convert"])
+@pytest.mark.parametrize("name", ["decide", "explain", "rules", "lint", "convert", "apply", "confirm", "abort"])
 async def test_a_refusal_is_a_status_with_words(name):
     assert await call(name, refusal="no such fact") == (INVALID_ARGUMENT, {"error": "no such fact"})
 
@@ -79,7 +106,7 @@ async def test_a_plan_that_cannot_be_made_says_why_in_the_reply():
 
 
 def test_the_documented_methods_are_there():
-    assert set(methods(Service())) == {  # type: ignore[arg-type]
+    assert set(methods(Service(), Service())) == {  # type: ignore[arg-type]
         "status",
         "rules",
         "outbounds",
@@ -91,8 +118,20 @@ def test_the_documented_methods_are_there():
         "lint",
         "convert",
         "logs",
+        "apply",
+        "rollback",
+        "job",
+        "confirm",
+        "extend",
+        "abort",
+        "history",
+        "verify",
+        "show",
+        "diff",
+        "drift",
+        "heal",
     }
-    assert check(methods(Service())["logs"], {"limit": None}) == {}  # type: ignore[arg-type]
+    assert check(methods(Service(), Service())["logs"], {"limit": None}) == {}  # type: ignore[arg-type]
 
 
 async def test_what_does_not_exist_is_not_found():
@@ -103,5 +142,5 @@ async def test_what_does_not_exist_is_not_found():
 
             return answer
 
-    found = await run(methods(Empty())["explain"], {"flow": "17"}, CALLER, pytest.fail)  # type: ignore[arg-type]
+    found = await run(methods(Empty(), Empty())["explain"], {"flow": "17"}, CALLER, pytest.fail)  # type: ignore[arg-type]
     assert found == (NOT_FOUND, {"error": "no open connection '17'"})

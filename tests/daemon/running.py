@@ -27,6 +27,7 @@ class Netpolicyd:
     def __init__(self, folder: Path, config: str, *arguments: str, path: str = "") -> None:
         self.config = folder / "netpolicy"
         self.state = folder / "state"
+        self.store = folder / "store"
         self.socket = str(folder / "bus.sock")
         self.config.write_text(config)
         self._arguments = arguments
@@ -40,7 +41,7 @@ class Netpolicyd:
             environment["PATH"] = f"{self._path}:{environment['PATH']}"
         self.process = subprocess.Popen(
             [*self._arguments, sys.executable, "-m", "netpolicy.daemon.main", "--config", str(self.config),
-             "--state-dir", str(self.state), "--socket", self.socket],
+             "--state-dir", str(self.state), "--store-dir", str(self.store), "--socket", self.socket],
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment, cwd="/",
         )  # fmt: skip
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()

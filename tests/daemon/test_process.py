@@ -215,6 +215,8 @@ def test_a_second_one_is_refused_in_one_sentence(daemon, tmp_path):
         str(daemon.config),
         "--state-dir",
         str(daemon.state),
+        "--store-dir",
+        str(daemon.store),
         "--socket",
         str(tmp_path / "other.sock"),
     ]

@@ -11,7 +11,7 @@ from netpolicy.flows.watch import FlowWatch
 from netpolicy.service.api import LINT_LIMIT, Refused, Service
 from netpolicy.service.connections import Connections
 from tests.netns import needs_root, run
-from tests.router import everything, router
+from tests.router import router
 from tests.service.parts import CONFIG, House, leads_to
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -29,27 +29,6 @@ async def house(tmp_path):
 def service(house):
     watch = FlowWatch()
     return Service(house.engine, Connections(house.engine, watch.table), watch)
-
-
-async def test_the_plan_says_what_is_missing_and_changes_nothing(service, house):
-    assert (await service.plan())["changes"] == []
-    run("ip", "rule", "del", "priority", "7002")
-    before = everything()
-    plan = await service.plan()
-    assert plan["changes"] == ["+ ip -4 rule priority 7002 fwmark 0x2000000/0x37000000 lookup 7002"]
-    assert plan["hash"] and everything() == before
-
-
-async def test_a_collision_is_in_the_plan(service):
-    run("ip", "rule", "add", "priority", "7150", "from", "10.1.1.1", "lookup", "main")
-    assert "7150" in (await service.plan())["conflicts"][0]["message"]
-
-
-async def test_what_cannot_be_planned_is_refused_in_words(service, monkeypatch, tmp_path):
-    run("nft", "add", "chain", "inet", "netpolicy", "of_others")  # from now on our table has to be read again
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Refused, match="install nftables"):
-        await service.plan()
 
 
 async def test_many_readers_of_the_counters_cost_one_run(service, house, monkeypatch):

@@ -1,0 +1,197 @@
+"""One guarded change from its first step to its end: confirmed, or everything as before.
+
+Every death in between is somebody else's to mend: the guard's, or `recover` at the next start. Steps and states:
+docs/guarded-apply.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+from netpolicy.dataplane.guard import GuardError, uptime
+from netpolicy.service import files, way_back
+from netpolicy.service.change import (
+    APPLYING,
+    ARMED,
+    AWAITING,
+    COMMITTED,
+    PROBING,
+    REFUSED,
+    REHEARSED,
+    REVERTING,
+    UNCHANGED,
+    Change,
+)
+from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
+from netpolicy.service.engine import SYSTEM_ERRORS
+from netpolicy.service.eyes import Rehearsal
+from netpolicy.service.planning import Planned, Planning
+from netpolicy.service.way_back import Undo
+
+# Between two looks at the guard while a change is pending.
+WATCH_SECONDS = 1.0
+
+
+class Run:
+    """Carries one change out. `stop` may come at any time."""
+
+    def __init__(self, tools: Tools, planning: Planning, change: Change) -> None:
+        self._tools = tools
+        self._planning = planning
+        self.change = change
+        self._decided = asyncio.Event()
+        self._stopped = ""
+        self._undo: Undo | None = None
+
+    def stop(self, why: str) -> None:
+        """The change is taken back, unless it was confirmed before."""
+        self._stopped = self._stopped or why
+        self._decided.set()
+
+    def confirmed(self) -> None:
+        """The verdict is there."""
+        self._decided.set()
+
+    async def run(self) -> None:
+        """Until the change is over. Raises nothing."""
+        try:
+            await self._steps()
+        except ApplyRefused as refusal:
+            await self._give_up(str(refusal), refusal.hint)
+        except (*SYSTEM_ERRORS, GuardError) as error:
+            await self._give_up(in_words(error))
+        except Exception as fault:  # noqa: BLE001 - the border: a bug must not leave a change pending
+            await self._give_up(self._tools.engine.note_fault(fault))
+
+    # -- forward ---------------------------------------------------------------------------
+
+    async def _steps(self) -> None:
+        tools, change = self._tools, self.change
+        planned = await self._planning.plan(change)
+        tools.move(change, change.state)
+        if change.state == UNCHANGED:
+            return
+        if planned.after.plan is not None and planned.after.plan.conflicts:
+            raise ApplyRefused(planned.after.plan.conflicts[0].message, planned.after.plan.conflicts[0].hint)
+        self._refuse_lock_out(await self._planning.rehearse(change, planned))
+        tools.move(change, REHEARSED)
+        lines = await tools.eyes.probe(tools.engine)
+        change.window = self._window()
+        self._undo = await way_back.arm(tools, change, planned)
+        tools.move(change, ARMED)
+        await tools.note_begin(change)
+        await self._switch(planned)
+        await tools.eyes.switched()
+        tools.move(change, PROBING)
+        change.probes, worse = await tools.eyes.compare(tools.engine, lines)
+        if worse:
+            raise ApplyRefused(f"a probe that passed before fails now: {worse}")
+        await self._decide()
+        await self._commit()
+
+    def _refuse_lock_out(self, rehearsal: Rehearsal) -> None:
+        if not rehearsal.broken or self.change.request.force:
+            return
+        first = rehearsal.broken[0]
+        more = f" and {len(rehearsal.broken) - 1} more" if len(rehearsal.broken) > 1 else ""
+        raise ApplyRefused(
+            f"the rehearsal shows: {first.get('what')}: {first.get('because') or first.get('after')}{more}",
+            "change the rules; --force applies them all the same, and takes them back unless somebody confirms",
+        )
+
+    def _window(self) -> int:
+        """Seconds to wait for a confirmation: what was asked for, else the longer of setting and risk."""
+        change = self.change
+        if change.request.window is not None:
+            return change.request.window
+        usual, asked = self._tools.engine.settings.confirm, int(change.plan.get("window", 0))
+        if not usual or (not asked and not change.plan["changes"]):
+            return 0  # nobody can be locked out by a title or a comment
+        return max(usual, asked)
+
+    async def _switch(self, planned: Planned) -> None:
+        tools, change = self._tools, self.change
+        if self._stopped:
+            raise ApplyRefused(self._stopped)
+        await tools.guard.advance("applying")
+        tools.move(change, APPLYING)
+        await asyncio.to_thread(_write_files, change.request.given)
+        tools.engine.frozen = f"change {change.id} waits for a confirmation: confirm it or abort it first"
+        cause = f"{change.request.cause} {change.id}"
+        error = tools.engine.take(planned.found.loaded) or await tools.engine.reconcile(cause)
+        if error:
+            raise ApplyRefused(error)
+
+    async def _decide(self) -> None:
+        """Until there is a verdict for the change. Raises ApplyRefused: there is none, or one against it."""
+        tools, change = self._tools, self.change
+        if self._stopped:
+            raise ApplyRefused(self._stopped)
+        if not change.window:
+            if not await tools.guard.confirm(change.token.partition(".")[2]):
+                raise ApplyRefused("too late: the guard has decided against the change")
+            return
+        await tools.guard.advance("await")
+        change.deadline = uptime() + change.window
+        await tools.guard.extend(change.deadline)
+        tools.move(change, AWAITING)
+        await self._wait()
+        if self._stopped:
+            raise ApplyRefused(self._stopped)
+
+    async def _wait(self) -> None:
+        """Until somebody decides or the time is over; a guard that died meanwhile is replaced."""
+        guard = self._tools.guard
+        while not self._decided.is_set():
+            left = self.change.deadline - uptime()
+            if left <= 0:
+                self.stop("nobody confirmed it in time")
+                return
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._decided.wait(), min(left, WATCH_SECONDS))
+            if not self._decided.is_set():
+                try:
+                    await guard.ensure_alive()
+                except GuardError as error:
+                    self.stop(f"nobody guards it any more: {error}")
+                if guard.verdict().startswith("revert"):
+                    self.stop("the guard decided against it")
+
+    async def _commit(self) -> None:
+        """The verdict is on disk: from here on every death ends in the new state."""
+        tools, change = self._tools, self.change
+        await asyncio.to_thread(tools.store.commit, change.generation)
+        await tools.guard.write_outcome(f"confirmed {change.id}")
+        tools.engine.frozen = ""
+        await tools.conclude(change, COMMITTED)
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(tools.store.prune)
+
+    # -- back ------------------------------------------------------------------------------
+
+    async def _give_up(self, error: str, hint: str = "") -> None:
+        tools, change = self._tools, self.change
+        change.error, change.hint = error, hint
+        if self._undo is None:
+            tools.move(change, REFUSED)
+            await tools.note(change)
+            return
+        undo, self._undo = self._undo, None
+        try:
+            if not await tools.guard.claim_revert(error):
+                change.error = change.hint = ""  # somebody confirmed it at the last moment: it is decided
+                await self._commit()
+                return
+            tools.move(change, REVERTING)
+            fault = await way_back.lead_back(tools, change, undo)
+        except (*SYSTEM_ERRORS, GuardError) as problem:
+            fault = in_words(problem)
+        if fault:
+            await way_back.leave_to_guard(tools, change, fault)
+
+
+def _write_files(given: Mapping[str, bytes]) -> None:
+    for path, content in given.items():
+        files.replace(path, content, files.mode_of(path))

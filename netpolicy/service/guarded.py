@@ -1,0 +1,156 @@
+"""The guarded apply: after it the router is in the new confirmed state or in the old one, and the journal says which.
+
+Takes what doors ask and lets one change at a time run (change_run.py); never calls a change confirmed without evidence
+from outside. Steps, states and what happens when who dies: docs/guarded-apply.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from netpolicy.dataplane.guard import GuardError, new_id, uptime
+from netpolicy.service import candidate
+from netpolicy.service.change import AWAITING, LONGEST_WINDOW, UNCHANGED, Change, Request
+from netpolicy.service.change_run import Run
+from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
+from netpolicy.service.engine import SYSTEM_ERRORS
+from netpolicy.service.planning import Planning
+
+# Changes that doors may still ask about.
+REMEMBERED = 8
+
+
+class Guarded:
+    """The one way to change what is in force that can be taken back. One change at a time."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._planning = Planning(tools)
+        self._changes: deque[Change] = deque(maxlen=REMEMBERED)
+        self._run: Run | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def current(self) -> Change | None:
+        """The change under way, if any."""
+        last = self._changes[-1] if self._changes else None
+        return last if last is not None and not last.is_over else None
+
+    def find(self, id: str = "") -> Change:
+        """The change of that id, or the last one. Raises ApplyRefused."""
+        for change in reversed(self._changes):
+            if id in ("", change.id):
+                return change
+        raise ApplyRefused(f"there is no change {id[:64]!r}" if id else "nothing was applied since the daemon started")
+
+    def begin(self, request: Request) -> Change:
+        """Starts a change; what becomes of it is in what is returned. Raises ApplyRefused."""
+        if self.current is not None:
+            raise ApplyRefused(
+                f"change {self.current.id} is under way ({self.current.state})",
+                "confirm it or abort it first: netpolicy confirm, netpolicy abort",
+            )
+        if request.window is not None and not 0 <= request.window <= LONGEST_WINDOW:
+            raise ApplyRefused(f"confirm: {request.window} is not between 0 and {LONGEST_WINDOW} seconds")
+        change = Change(new_id(), request)
+        self._changes.append(change)
+        self._run = Run(self._tools, self._planning, change)
+        self._task = asyncio.get_running_loop().create_task(self._run.run())
+        return change
+
+    async def ended(self) -> None:
+        """Waits until the change under way, if any, is over."""
+        if self._task is not None:
+            await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
+
+    async def close(self) -> None:
+        """The daemon ends: what nobody confirmed is taken back first."""
+        if self.current is not None and self._run is not None:
+            self._run.stop("netpolicyd was told to end")
+            await self.ended()
+
+    async def adopt(self, found: candidate.Files, cause: str) -> None:
+        """These files are in force without anybody having guarded it: that is the confirmed state from now on."""
+        if self.current is not None or not found:
+            return
+        try:
+            number = await asyncio.to_thread(self._adopt, found, cause)
+        except (OSError, ValueError) as error:
+            self._tools.say("error", f"what is in force cannot be kept as a generation: {in_words(error)}")
+            return
+        if number:
+            await self._tools.write({"event": "adopted", "cause": cause, "generation": number})
+
+    def _adopt(self, found: candidate.Files, cause: str) -> int:
+        confirmed = self._tools.store.confirmed()
+        if confirmed is not None and confirmed.files == found:
+            return 0
+        number = self._tools.store.prepare(found, {"cause": cause})
+        self._tools.store.commit(number)
+        self._tools.store.prune()
+        return number
+
+    async def confirm(self, token: str, claim: Mapping[str, Any], who: str) -> Change:
+        """The change stays. Raises ApplyRefused: it waits on, or was taken back."""
+        change = self._awaiting()
+        id, _, nonce = token.strip().partition(".")
+        if id != change.id or not secrets.compare_digest(token.strip().encode(), change.token.encode()):
+            raise ApplyRefused("that is not what the apply gave out to be confirmed with", "netpolicy apply printed it")
+        shown, doubt = await self._tools.eyes.evidence(claim, change.request)
+        if doubt:
+            self._tools.say("warning", f"change {change.id}: a confirmation by {who} is not believed: {doubt}")
+            raise ApplyRefused(doubt)
+        if not await self._tools.guard.confirm(nonce):
+            raise ApplyRefused("too late: the change is being taken back")
+        change.notes.append(f"confirmed by {who}: {shown}")
+        assert self._run is not None
+        self._run.confirmed()
+        await self.ended()
+        return change
+
+    async def extend(self, id: str, seconds: int) -> Change:
+        """Another end: so many seconds from now. Raises ApplyRefused."""
+        change = self._awaiting(id)
+        if not 0 < seconds <= LONGEST_WINDOW:
+            raise ApplyRefused(f"extend: {seconds} is not between 1 and {LONGEST_WINDOW} seconds")
+        deadline = uptime() + seconds
+        try:
+            await self._tools.guard.extend(deadline)
+        except (OSError, GuardError) as error:
+            raise ApplyRefused(f"the deadline stays as it is: {error}") from None
+        change.deadline = deadline
+        self._tools.tell(change)
+        return change
+
+    async def abort(self, id: str, who: str) -> Change:
+        """The change is taken back now. Raises ApplyRefused."""
+        change = self.current
+        if change is None or id not in ("", change.id):
+            raise ApplyRefused("no such change is under way")
+        assert self._run is not None
+        self._run.stop(f"aborted by {who}")
+        await self.ended()
+        return change
+
+    def _awaiting(self, id: str = "") -> Change:
+        change = self.current
+        if change is None or id not in ("", change.id):
+            raise ApplyRefused("no change waits for a confirmation")
+        if change.state != AWAITING:
+            raise ApplyRefused(f"the change is not in force yet ({change.state})", "try again in a moment")
+        return change
+
+    async def plan(self, request: Request) -> Change:
+        """What a change would be, with its hash; nothing is changed and nothing waits. Raises ApplyRefused."""
+        change = Change("", request)
+        try:
+            planned = await self._planning.plan(change)
+            if change.state != UNCHANGED:
+                await self._planning.rehearse(change, planned)
+        except SYSTEM_ERRORS as error:
+            raise ApplyRefused(in_words(error)) from None
+        return change

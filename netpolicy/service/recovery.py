@@ -1,0 +1,59 @@
+"""What an earlier life left undecided is decided before the configuration is read, and written down after.
+
+Never decides by itself: the guard does, by what stands in the store (docs/guard.md). Holds up no start for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from netpolicy.dataplane.guard import Guard, GuardError, find_pending
+from netpolicy.dataplane.pending import Unreadable
+from netpolicy.observe.journal import Journal
+from netpolicy.observe.ring import Ring
+from netpolicy.service.generations import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How the change that was left pending ended ("": there was none), and the generation that it was to become."""
+
+    outcome: str = ""
+    generation: int = 0
+
+
+async def recover(guard: Guard, log: Ring) -> Left:
+    """Has the guard finish what an earlier life left."""
+    try:
+        pending = await asyncio.to_thread(find_pending, guard.places)
+    except Unreadable as problem:
+        pending = None
+        log.add("error", "apply", f"the record of a pending change cannot be read: {problem}")
+    except OSError as error:
+        log.add("error", "apply", f"cannot look for a pending change: {error.filename}: {error.strerror}")
+        return Left()
+    if pending is None and not guard.outcome() and not guard.has_record():
+        return Left()
+    generation = pending.new if pending is not None else 0
+    try:
+        return Left(await guard.recover(), generation)
+    except GuardError as error:
+        log.add("error", "apply", f"a change was left pending: {error}")
+        return Left(guard.outcome(), generation)
+
+
+async def note(left: Left, guard: Guard, journal: Journal, store: Store, log: Ring) -> None:
+    """Into journal and log; then nothing is pending any more."""
+    if not left.outcome:
+        return
+    word, _, rest = left.outcome.partition(" ")
+    level = {"confirmed": "info", "reverted": "warning", "fallback": "warning"}.get(word, "error")
+    log.add(level, "apply", f"a change of an earlier life ended: {left.outcome}")
+    try:
+        await asyncio.to_thread(journal.append, {"event": "recovered", "outcome": word, "detail": rest})
+        if left.generation and left.generation != store.current():
+            await asyncio.to_thread(store.discard, left.generation)
+        await guard.finish()
+    except OSError as error:
+        log.add("error", "apply", f"it could not be written down: {error.filename}: {error.strerror}")

@@ -1,0 +1,127 @@
+"""The way back of a change: prepared before anything changes, gone by the daemon itself, or left to the guard.
+
+Never lets a change begin without one that was tried. Puts files back as they were confirmed and keeps what stood there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netpolicy.config.assemble import Loaded
+from netpolicy.dataplane import bundle, script
+from netpolicy.dataplane.guard import GuardError
+from netpolicy.dataplane.plan import Plan
+from netpolicy.service import files
+from netpolicy.service.change import REVERTED, Change
+from netpolicy.service.change_tools import ApplyRefused, Tools
+from netpolicy.service.planning import Planned
+
+# In the store: what stood in a file that was put back.
+REJECTED = "rejected"
+
+# From the first step in the kernel to the last probe; the time to confirm begins after that.
+STEPS_SECONDS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What the daemon goes back to. `number`: of the generation that is discarded then."""
+
+    loaded: Loaded | None
+    files: Mapping[str, bytes]
+    number: int
+    counters: Mapping[str, tuple[int, int]]
+
+
+async def arm(tools: Tools, change: Change, planned: Planned) -> Undo:
+    """Everything that a way back needs; what is ours in the kernel stays as it is. Raises ApplyRefused, OSError."""
+    engine = tools.engine
+    before = planned.before
+    if before.plan is not None and not before.plan.is_empty:
+        error = await engine.reconcile("before an apply")
+        if error:
+            raise ApplyRefused(f"what is in force is not what it should be: {error}", "mend that first")
+        before = await engine.preview(engine.ruleset)
+    old = await asyncio.to_thread(_confirmed_files, tools)
+    in_force = await _in_force(tools, before.plan)
+    undo = Undo(engine.loaded, old, await _prepare(tools, change, planned), in_force.counters if in_force else {})
+    candidate = planned.after.plan
+    try:
+        pending = await tools.guard.arm(
+            in_force,
+            script.full_text(candidate.table, script.MOST_AT_BOOT) if candidate is not None else "",
+            candidate=planned.found.main,
+            before=old.get(engine.places.config),
+            numbers=(tools.store.current(), undo.number),
+            seconds=STEPS_SECONDS,
+            id=change.id,
+        )
+    except BaseException as error:
+        await asyncio.to_thread(tools.store.discard, undo.number)
+        if isinstance(error, GuardError):
+            raise ApplyRefused(str(error)) from None
+        raise
+    change.generation, change.deadline = undo.number, pending.deadline
+    change.token = f"{pending.id}.{pending.nonce}"
+    return undo
+
+
+async def lead_back(tools: Tools, change: Change, undo: Undo) -> str:
+    """The old rules are in force again and the old files stand there; else why not."""
+    engine = tools.engine
+    engine.frozen = ""
+    if undo.loaded is None:
+        return "there is no configuration to go back to"
+    engine.kernel.remember_counters(undo.counters)
+    try:
+        fault = engine.take(undo.loaded) or await engine.reconcile(f"revert {change.id}")
+    finally:
+        engine.kernel.remember_counters({})
+    if fault:
+        return fault
+    await asyncio.to_thread(_put_back, tools, undo.files)
+    await tools.guard.write_outcome(f"reverted {change.id} by-daemon")
+    await asyncio.to_thread(tools.store.discard, undo.number)
+    await tools.conclude(change, REVERTED)
+    return ""
+
+
+async def leave_to_guard(tools: Tools, change: Change, why: str) -> None:
+    """We could not: the guard can, and only without us. Whoever supervises us starts us again after it."""
+    change.notes.append(f"the daemon could not lead back ({why}) and left it to the guard")
+    await tools.note(change)
+    tools.say("error", f"change {change.id}: the way back failed ({why}): netpolicyd ends, and the guard leads back")
+    tools.die()
+
+
+async def _prepare(tools: Tools, change: Change, planned: Planned) -> int:
+    request = change.request
+    meta = {"cause": request.cause, "who": request.who, "why": request.why,
+            "plan": change.plan["hash"], "change": change.id}  # fmt: skip
+    try:
+        return await asyncio.to_thread(tools.store.prepare, planned.found.files, meta)
+    except ValueError as error:
+        raise ApplyRefused(f"the configuration cannot be kept as a generation: {error}") from None
+
+
+async def _in_force(tools: Tools, plan: Plan | None) -> bundle.InForce | None:
+    if plan is None or tools.engine.enforced is None:
+        return None
+    return bundle.InForce(plan.policy, plan.table, plan.wanted, await tools.engine.kernel.counters())
+
+
+def _confirmed_files(tools: Tools) -> dict[str, bytes]:
+    """What the configuration is put back to: as it was confirmed, not as it stands edited on disk."""
+    confirmed = tools.store.confirmed()
+    if confirmed is None:
+        return {}
+    return {path: content for path, content in confirmed.files.items() if isinstance(content, bytes)}
+
+
+def _put_back(tools: Tools, old: Mapping[str, bytes]) -> None:
+    """The files of before; what stands there is kept aside: nothing is lost."""
+    for path, content in old.items():
+        files.put_back(path, content, os.path.join(tools.guard.places.store, REJECTED))

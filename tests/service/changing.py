@@ -1,0 +1,67 @@
+"""A house whose changes are guarded: the real guard program, a store and a journal in the test's own folder."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from netpolicy.dataplane.guard import Guard, GuardPlaces
+from netpolicy.observe.journal import Journal
+from netpolicy.service.change import Change, Request
+from netpolicy.service.change_tools import Tools
+from netpolicy.service.changes import Changes
+from netpolicy.service.eyes import Eyes
+from netpolicy.service.generations import Store
+from netpolicy.service.guarded import Guarded
+from tests.service.parts import CONFIG, House
+
+GUARD = Path(__file__).parents[2] / "files/usr/lib/netpolicy/guard"
+
+
+class ChangingHouse(House):
+    """An engine, its guard, its generations and its journal."""
+
+    def __init__(self, folder: Path, config: str = CONFIG, eyes: Eyes | None = None) -> None:
+        super().__init__(folder, config)
+        self.folder = folder / "store"
+        self.places = GuardPlaces(str(self.config), str(self.folder), str(self.state), str(GUARD))
+        self.guard = Guard(self.places)
+        self.store = Store(str(self.folder))
+        self.journal = Journal(str(self.folder))
+        self.died: list[str] = []
+        self._moved = asyncio.Event()
+        self.eyes = eyes or Eyes()
+        die = lambda: self.died.append("now")  # noqa: E731
+        self.guarded = Guarded(Tools(self.engine, self.guard, self.store, self.journal, self.eyes, die))
+        self.engine.adopt = self.guarded.adopt
+        self.changes = Changes(self.engine, self.guarded, self.store, self.journal)
+
+    def begin(self, text: str | None = None, **asked: Any) -> Change:
+        """Begins a change to that text."""
+        if text is not None:
+            self.write(text)
+        return self.guarded.begin(Request(**{"who": "a test", "window": 60, **asked}))
+
+    async def until(self, change: Change, *states: str) -> Change:
+        """Once the change is in one of the states, or over."""
+        while change.state not in states and not change.is_over:
+            self._moved.clear()
+            await self._moved.wait()
+        return change
+
+    def publish(self, name: str, data: Any) -> None:
+        super().publish(name, data)
+        if name == "netpolicy.change":
+            self._moved.set()
+
+    async def end(self) -> None:
+        """Nothing stays pending."""
+        if self.guarded.current is not None:
+            await self.guarded.abort("", "the end of the test")
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The journal, oldest first, without what chains it."""
+        left_out = ("number", "time", "hash", "previous")
+        found = [{k: v for k, v in row.items() if k not in left_out} for row in self.journal.read(1000)]
+        return found[::-1]

@@ -1,0 +1,84 @@
+"""What an earlier life left pending is finished by the guard, written down, and gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from netpolicy.dataplane.guard import Guard, find_pending
+from netpolicy.observe.journal import Journal
+from netpolicy.service import recovery
+from netpolicy.service.change import AWAITING
+from tests.netns import needs_root
+from tests.router import router
+from tests.service.changing import ChangingHouse
+from tests.service.parts import CONFIG
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+OTHER = CONFIG.replace("443", "444")
+
+
+@pytest.fixture
+async def house(tmp_path):
+    with router():
+        house = ChangingHouse(tmp_path)
+        assert await house.load() == ""
+        yield house
+
+
+async def recovered(house: ChangingHouse) -> str:
+    """As the next daemon does it."""
+    guard = Guard(house.places)
+    left = await recovery.recover(guard, house.log)
+    await recovery.note(left, guard, Journal(str(house.folder)), house.store, house.log)
+    return left.outcome
+
+
+async def test_where_nothing_was_left_nothing_is_done(house):
+    before = house.entries()
+    assert await recovered(house) == ""
+    assert house.entries() == before
+
+
+async def test_a_reboot_in_the_middle_puts_the_old_configuration_back(house):
+    await house.until(house.begin(OTHER), AWAITING)
+    await _reboot(house)
+    assert (await recovered(house)).startswith("reverted")
+    assert house.config.read_text() == CONFIG and (house.folder / "rejected").read_text() == OTHER
+    assert (house.store.current(), house.store.numbers()) == (1, (1,))
+    assert find_pending(house.places) is None
+    last = house.entries()[-1]
+    assert (last["event"], last["outcome"]) == ("recovered", "reverted")
+    assert await recovered(house) == "" and house.entries()[-1] == last
+
+
+async def test_a_reboot_after_the_verdict_leads_forward(house):
+    change = await house.until(house.begin(OTHER), AWAITING)
+    assert await house.guard.confirm(change.token.partition(".")[2])
+    await _reboot(house)
+    assert (await recovered(house)).startswith("confirmed")
+    assert house.config.read_text() == OTHER
+    assert (house.store.current(), house.store.read(2).config) == (2, OTHER.encode())
+    assert find_pending(house.places) is None
+
+
+async def test_a_record_that_cannot_be_read_is_told_and_the_old_configuration_stands(house):
+    await house.until(house.begin(OTHER), AWAITING)
+    await _reboot(house)
+    (house.places.pending / "record").write_text("ID=$(reboot)\n")
+    await recovered(house)
+    assert house.config.read_text() == CONFIG
+    assert [text for text in house.said("error") if "cannot be read" in text]
+
+
+async def _reboot(house: ChangingHouse) -> None:
+    """Processes are gone without a word, the machine has another boot id, the kernel is empty."""
+    house.guarded._task.cancel()
+    house.guarded._run.change.state = "reverted"  # nobody ends it here any more
+    record = house.places.pending / "record"
+    lines = record.read_text().splitlines()
+    changed = [
+        "BOOT_ID=00000000-0000-4000-8000-000000000000" if line.startswith("BOOT_ID=") else
+        "APPLIER_START=1" if line.startswith("APPLIER_START=") else line for line in lines
+    ]  # fmt: skip
+    record.write_text("\n".join(changed) + "\n")
