@@ -12,32 +12,34 @@ from netpolicy.core.index_order import SLICE, sorted_steps
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
 
     from netpolicy.core.index_column import Entry, Groups
 
-    Steps = Generator[None, None, tuple[list[int], list["Entry | None"]]]
+    Steps = Generator[None, None, tuple[Sequence[int], list["Entry | None"]]]
     MeasuredSteps = Generator[None, None, tuple[list[float], list["Entry | None"]]]
+
+LARGEST = 1 << 32  # behind the last IPv4 address: what some ranges end at
 
 # The cell of numbers that no rule is asked about.
 EXEMPT: "Entry" = (0, NOBODY, None, (), None)
 
 
 def number_steps(
-    ranges: "list[tuple[int, int, int]]", groups: "Groups", exempt: "tuple[tuple[int, int], ...]" = ()
+    ranges: "Iterable[tuple[int, int, int]]", groups: "Groups", exempt: "tuple[tuple[int, int], ...]" = ()
 ) -> "Steps":
     """(starts, cells): the cell of a number is cells[bisect_right(starts, number)].
 
-    `ranges` are (low, high, group), inclusive, those of one group disjoint; whatever is in the
+    `ranges` are (low, high, group), inclusive, those of one group disjoint, and can be walked twice; whatever is in the
     disjoint ranges `exempt` has the cell EXEMPT.
     """
     borders = {low for low, _ in exempt}
     borders.update([high + 1 for _, high in exempt])
-    for at in range(0, len(ranges), SLICE):
-        yield
-        part = ranges[at : at + SLICE]
-        borders.update([low for low, _, _ in part])
-        borders.update([high + 1 for _, high, _ in part])
+    for number, (low, high, _) in enumerate(ranges):
+        if number % SLICE == 0:
+            yield
+        borders.add(low)
+        borders.add(high + 1)
     starts = yield from sorted_steps(list(borders))
     slots: dict[int, int] = {}
     for at in range(0, len(starts), SLICE):
@@ -48,10 +50,15 @@ def number_steps(
     for low, high in exempt:
         for slot in range(slots[low] + 1, slots[high + 1] + 1):
             cells[slot] = EXEMPT
-    return starts, cells
+    return compact(starts), cells
 
 
-def page_steps(starts: "list[int]", bits: int) -> "Generator[None, None, array[int]]":
+def compact(numbers: "list[int]") -> "Sequence[int]":
+    """The numbers in as little as they need; those of IPv6 stay the objects that they are."""
+    return array("Q", numbers) if numbers and numbers[-1] <= LARGEST else numbers
+
+
+def page_steps(starts: "Sequence[int]", bits: int) -> "Generator[None, None, array[int]]":
     """How many of the starts are below each page of so many bits of the IPv4 addresses; one more at the end."""
     count = 1 << (32 - bits)
     pages = [0]

@@ -17,7 +17,7 @@ from netpolicy.core.list_budget import MAX_INDEXED
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Collection, Generator
+    from collections.abc import Collection, Generator, Iterator, Sequence
     from typing import TypeVar
 
     from netpolicy.core.index_column import Entry, Groups
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from netpolicy.core.index_name import Row
 
     Name = TypeVar("Name", str, tuple[str, int])
-    Intervals = tuple[list[int], list[Entry | None]]
+    Intervals = tuple[Sequence[int], list[Entry | None]]
     Measured = tuple[list[float], list[Entry | None]]
 
 # From so many ranges on, a bisection among those of one page is worth the table of 4 bytes for each page. The bits
@@ -70,7 +70,7 @@ class Filling:
 
     def __init__(self, groups: "Groups") -> None:
         self._groups = groups
-        self._ranges: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
+        self._ranges: dict[tuple[str, int], _Ranges] = {}
         self._wide: dict[str, list[tuple[int, int, int]]] = {}
         self._exact: dict[str, dict[object, list[int]]] = {}
         self._bounds: dict[str, list[tuple[str, float, int]]] = {}
@@ -114,12 +114,18 @@ class Filling:
             self._bounds.setdefault(field.name, []).append((field.operator, field.bound, group))
         return 1
 
+    def _ranges_of(self, name: str, family: int) -> "_Ranges":
+        found = self._ranges.get((name, family))
+        if found is None:
+            found = self._ranges[name, family] = _Ranges(self._groups.fields)
+        return found
+
     def _take_network(self, group: int, field: Network) -> int:
         low, high = field.low, field.high
         if low == high and field.name == "src_addr":
             _hang(self._exact, "src_addr", (field.family, low), group)
         else:
-            self._ranges.setdefault((field.name, field.family), []).append((low, high, group))
+            self._ranges_of(field.name, field.family).networks.append(group)
         return 1
 
     def _take_addresses(self, group: int, field: Addresses) -> int:
@@ -129,7 +135,7 @@ class Filling:
         count = 0
         is_source = field.name == "src_addr"
         for family in (V4, V6):
-            ranges = self._ranges.setdefault((field.name, family), [])
+            ranges = self._ranges_of(field.name, family).others
             for low, high in field.ranges[family]:
                 if is_source and low == high:
                     _hang(self._exact, "src_addr", (family, low), group)
@@ -181,12 +187,12 @@ class Filling:
     def _address_steps(self, tables: Tables) -> "Generator[None, None, None]":
         for family in (V4, V6):
             exempt = tuple([(low, high) for low, high, _ in UNSTEERED[family]])
-            ranges = self._ranges.pop(("dest_addr", family), [])
+            ranges = self._ranges_of("dest_addr", family)
             tables.dest[family] = yield from number_steps(ranges, self._groups, exempt)
             if family == V4 and len(ranges) > MANY_RANGES:
                 bits = next(bits for most, bits in PAGE_BITS if len(ranges) <= most or most == 0)
                 tables.pages = ((yield from page_steps(tables.dest[V4][0], bits)), bits)
-            ranges = self._ranges.pop(("src_addr", family), [])
+            ranges = self._ranges_of("src_addr", family)
             tables.src[family] = (yield from number_steps(ranges, self._groups)) if ranges else NOWHERE
 
     def _name_steps(self, tables: Tables) -> "Generator[None, None, None]":
@@ -222,6 +228,28 @@ class Filling:
             done += 1 + len(numbers)
             lists[key] = yield from self._groups.list_steps(numbers)
         return lists
+
+
+class _Ranges:
+    """(low, high, group) of one field and family: those of networks are made when they are wanted."""
+
+    __slots__ = ("_fields", "networks", "others")
+
+    def __init__(self, fields: "list[Field]") -> None:
+        self._fields = fields
+        self.networks: list[int] = []  # groups
+        self.others: list[tuple[int, int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self.networks) + len(self.others)
+
+    def __iter__(self) -> "Iterator[tuple[int, int, int]]":
+        for group in self.networks:
+            field = self._fields[group]
+            assert isinstance(field, Network)
+            yield field.low, field.high, group
+        for one in self.others:
+            yield one
 
 
 def _hang(tables: "dict[Name, dict[object, list[int]]]", name: "Name", key: object, group: int) -> None:
