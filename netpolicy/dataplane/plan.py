@@ -23,6 +23,8 @@ from netpolicy.dataplane.table import HITS, SLOTS, VERDICTS, Builder, Table, Too
 
 EMPTY = packed.digest(())
 
+FREED_AT_ONCE = 500  # rules, about a millisecond
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -75,7 +77,11 @@ class Planner:
             table, difference = await self._compare(policy, loaded)
         except TooManyBoxes as error:
             raise NftError(str(error)) from None
-        self._last = (policy, loaded, table, difference)
+        gone = list(last[0].entries) if last is not None else []
+        self._last, last = (policy, loaded, table, difference), None
+        while gone:  # ten thousand rules that are no more, freed at once, would hold the loop for 20 ms
+            del gone[-FREED_AT_ONCE:]
+            await asyncio.sleep(0)
         return table, difference
 
     async def _compare(self, policy: Policy, loaded: Loaded) -> tuple[Table, staging.Difference]:

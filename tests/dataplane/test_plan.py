@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections import Counter
+from typing import ClassVar
 
 import pytest
 
+from netpolicy.dataplane import plan as plan_module
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_watch import Watch
@@ -91,3 +95,32 @@ async def test_the_digest_names_the_plan(kernel):
     first = await kernel.plan(policy(VIDEO))
     assert first.digest == (await kernel.plan(policy(VIDEO))).digest
     assert first.digest != (await kernel.plan(policy(VIDEO, WORK))).digest
+
+
+class Mortal(Entry):
+    """Notes at which turn of the loop it dies."""
+
+    __slots__ = ()
+    turn = 0
+    deaths: ClassVar[list[int]] = []
+
+    def __del__(self) -> None:
+        self.deaths.append(Mortal.turn)
+
+
+async def test_rules_that_are_no_more_are_freed_little_by_little(kernel, monkeypatch):
+    """All at once they would hold the loop."""
+    monkeypatch.setattr(plan_module, "FREED_AT_ONCE", 5)
+
+    async def turns() -> None:
+        while True:
+            Mortal.turn += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(turns())
+    for start in (1000, 2000, 3000):
+        wanted = policy(*[Mortal(rule(f"r{n}", dest_port=str(start + n), proto="tcp"), 1) for n in range(60)])
+        await kernel.apply(await kernel.plan(wanted))
+        del wanted
+    counting.cancel()
+    assert len(Mortal.deaths) >= 60 and max(Counter(Mortal.deaths).values()) <= 5
