@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
-from netpolicy.dataplane import script
+from netpolicy.dataplane import guard_files, script
 from netpolicy.dataplane.bundle import InForce
-from netpolicy.dataplane.guard import Guard, GuardPlaces
+from netpolicy.dataplane.guard import Guard, GuardPlaces, start_of
 from netpolicy.dataplane.kernel import Kernel, Plan
 from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.pending import print_record
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import desired, ours
 from tests.netns import run
@@ -38,6 +40,10 @@ def places(folder: Path, shell: str = "dash") -> GuardPlaces:
         first, rest = program.read_text().split("\n", 1)
         interpreter = " ".join((shutil.which(SHELLS[shell][0]) or "", *SHELLS[shell][1:]))
         assert first == "#!/bin/sh"
+        # The same program with less patience: tests would wait for most of their time.
+        for word, hasty in (("sleep 1", "sleep 0.1"), ("GRACE_SECONDS=5", "GRACE_SECONDS=1")):
+            assert word in rest
+            rest = rest.replace(word, hasty)
         program.write_text(f"#!{interpreter}\n{rest}")
     config = folder / "config"
     if not config.exists():
@@ -91,6 +97,31 @@ class GuardedRouter:
             [*self.places.words, *words], capture_output=True, text=True, check=False, timeout=timeout
         )  # fmt: skip
 
+    def applier_is(self, process: int) -> None:
+        """From now on that process stands for the daemon."""
+        assert self.guard.pending is not None
+        begun = start_of(process) or 1
+        self.guard.pending = replace(self.guard.pending, applier_pid=process, applier_start=begun)
+        guard_files.write(self.places.pending / "record", print_record(self.guard.pending).encode())
+
+    def daemon_dies(self) -> None:
+        """As after kill -9 of the daemon."""
+        with applier() as process:
+            self.applier_is(process.pid)
+            process.kill()
+
+    def wait_for_outcome(self, seconds: float = 30) -> str:
+        """What the guard did, whoever runs it."""
+        until = time.monotonic() + seconds
+        while not self.guard.outcome() and time.monotonic() < until:
+            time.sleep(0.05)
+        return self.guard.outcome()
+
+    @property
+    def guard_process(self) -> int:
+        """Who acknowledged the change."""
+        return int((self.places.guard / "ack").read_text().split()[1])
+
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """The guard, going on."""
         return subprocess.Popen([*self.places.words, *words], stderr=subprocess.DEVNULL)
@@ -101,6 +132,16 @@ class GuardedRouter:
         return Path(self.places.config).read_bytes()
 
     @property
+    def has_config(self) -> bool:
+        """Whether there is a configuration file."""
+        return Path(self.places.config).exists()
+
+    @property
+    def program_text(self) -> str:
+        """The guard as it is run here."""
+        return Path(self.places.program).read_text()
+
+    @property
     def log(self) -> str:
         """What the guard said."""
         path = self.places.guard / "log"
@@ -109,7 +150,7 @@ class GuardedRouter:
 
 def applier() -> subprocess.Popen[bytes]:
     """A process that stands for the daemon and may be killed."""
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    return subprocess.Popen(["sleep", "300"])
 
 
 def state(counters: bool = True) -> str:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "files"
 SCRIPTS = [
     FILES / "etc/init.d/netpolicy",
+    FILES / "etc/init.d/netpolicy-guard",
     FILES / "etc/uci-defaults/90-netpolicy",
     FILES / "usr/lib/netpolicy/guard",
     *sorted((ROOT / "sdk-build/scripts").iterdir()),

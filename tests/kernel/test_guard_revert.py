@@ -1,0 +1,327 @@
+"""Back to the old state, from whatever state: table, counters, ip rules and routes, and nothing of others."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from netpolicy.dataplane import bundle
+from netpolicy.dataplane.guard import find_pending, start_of, uptime
+from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslation
+from netpolicy.dataplane.record import replace
+from tests.dataplane.followed import MAIL, OTHER, VIDEO, WORK, count_hits
+from tests.kernel.guarded import NEW_CONFIG, OLD_CONFIG, SHELLS, GuardedRouter, applier, places, state
+from tests.netns import needs_root, run
+from tests.router import WAN_A, WAN_B, of_others, policy, router, rule
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+OLD = policy(
+    VIDEO,
+    MAIL,
+    WORK,
+    lines=(replace(WAN_A, sealed=True, leaves_by=("wana",)), replace(WAN_B, leaves_by=("wanb",))),
+    ways_out=("wana", "wanb"),
+    ingress=(("wanb", 2),),
+)
+CANDIDATE = policy(OTHER, VIDEO)
+THIRD = Line("wan_c", 3, "lan", (Hop(4, "192.168.1.9"),))
+
+
+# Of the shells of a router and of a PC: what is told apart by them is tried under both.
+BOTH = pytest.mark.parametrize("guarded", SHELLS, indirect=True)
+
+
+def by_turns(count: int) -> pytest.MarkDecorator:
+    """Seeds, each under one of the shells."""
+    cases = [(tuple(SHELLS)[seed % 2], seed) for seed in range(count)]
+    return pytest.mark.parametrize(("guarded", "seed"), cases, indirect=["guarded"])
+
+
+@pytest.fixture
+async def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[GuardedRouter]:
+    """The old policy is in force, with hits."""
+    with router():
+        made = GuardedRouter(places(tmp_path, getattr(request, "param", "dash")))
+        await made.follow(OLD)
+        count_hits(video=7, mail=3)
+        yield made
+        await made.guard.finish()
+
+
+# -- from any state -----------------------------------------------------------------------------
+
+
+def any_policy(rng: random.Random) -> Policy:
+    """Another policy: rules, actions, lines, marks, translations."""
+    entries = [
+        Entry(
+            rule(f"r{number}", dest_port=str(rng.randrange(1, 9)), dest_addr=f"203.0.{number}.0/24"), rng.choice((1, 2))
+        )
+        for number in range(rng.randrange(6))
+    ]
+    for one in (VIDEO, MAIL, WORK, OTHER):
+        if rng.random() < 0.5:
+            entries.append(replace(one, number=1) if rng.random() < 0.3 and not one.blocks else one)
+    rng.shuffle(entries)
+    more = (THIRD,) if rng.random() < 0.3 else ()
+    changes: dict[str, object] = {"lines": (WAN_A, WAN_B, *more)}
+    if rng.random() < 0.3:
+        changes["default_forwarded"] = 2
+    if rng.random() < 0.3:
+        changes["translations"] = (SourceTranslation("wanb", True, True),)
+    if rng.random() < 0.2 and not any(entry.blocks for entry in entries):
+        changes["marks"] = Marks(0x7E000000)
+    return policy(*entries, **changes)
+
+
+def disturb(rng: random.Random) -> None:
+    """Somebody's hand in what is ours."""
+    hands = (
+        ("nft", "delete", "table", "inet", "netpolicy"),
+        ("nft", "add", "table", "inet", "netpolicy", "{", "flags", "dormant;", "}"),
+        ("nft", "add", "chain", "inet", "netpolicy", "more", "{ type filter hook input priority 0; }"),
+        ("nft", "add", "set", "inet", "netpolicy", "more", "{ type ipv4_addr; }"),
+        ("nft", "add", "counter", "inet", "netpolicy", "more"),
+        ("nft", "flush", "chain", "inet", "netpolicy", "pre"),
+        ("nft", "add", "rule", "inet", "netpolicy", "k_01", "drop"),
+        ("nft", "flush", "map", "inet", "netpolicy", "restore"),
+        ("ip", "rule", "flush", "protocol", "78"),
+        ("ip", "-6", "route", "flush", "table", "7002"),
+        ("ip", "rule", "add", "priority", "7033", "fwmark", "0x5/0xff", "unreachable", "protocol", "78"),
+        ("ip", "route", "add", "unreachable", "10.3.0.0/16", "table", "7009", "protocol", "78"),
+        ("ip", "-6", "rule", "add", "priority", "7000", "oif", "nowhere", "lookup", "7009", "protocol", "78"),
+        ("ip", "route", "replace", "default", "via", "198.51.100.1", "dev", "wanb", "table", "7001", "protocol", "78"),
+    )  # fmt: skip
+    # What is not there cannot be changed: that is a state too.
+    subprocess.run(rng.choice(hands), check=False, stderr=subprocess.DEVNULL)
+
+
+@by_turns(4)
+async def test_from_any_state_it_is_exactly_the_old_one(guarded, seed, monkeypatch):
+    if seed // 2:
+        # As with long sets: they stay where they are, or are filled in steps.
+        monkeypatch.setattr(bundle, "MOST_AT_ONCE", 2)
+        monkeypatch.setattr(bundle, "CHUNK", 1)
+    rng = random.Random(seed)
+    old, others = state(), of_others()
+    await guarded.arm(CANDIDATE)
+    os.kill(guarded.guard_process, signal.SIGKILL)
+    folder = str(guarded.places.guard / "bundle")
+    for _ in range(3):
+        await GuardedRouter(guarded.places).follow(any_policy(rng))
+        for _ in range(rng.randrange(4)):
+            disturb(rng)
+        assert state() != old
+        first = guarded.ask("try", folder, "keep")
+        if first.returncode:
+            # What cannot be changed in place is made anew.
+            assert guarded.ask("try", folder, "whole").returncode == 0, guarded.log
+        assert state() == old
+        assert of_others() == others
+
+
+async def test_nothing_in_force_is_led_back_to_as_well(tmp_path):
+    with router():
+        guarded = GuardedRouter(places(tmp_path))
+        guarded.plan = await guarded.kernel.plan(Policy())
+        old, others = state(), of_others()
+        assert old == ""
+        await guarded.arm(CANDIDATE, nothing=True)
+        await guarded.follow(CANDIDATE)
+        guarded.daemon_dies()
+        assert guarded.wait_for_outcome().startswith("reverted")
+        assert (state(), of_others()) == (old, others)
+        assert guarded.config == OLD_CONFIG
+
+
+async def test_a_table_of_that_name_that_is_not_ours_is_left_alone(guarded):
+    await guarded.arm(CANDIDATE)
+    run("nft", "delete", "table", "inet", "netpolicy")
+    run("nft", "add", "table", "inet", "netpolicy")
+    guarded.daemon_dies()
+    assert guarded.wait_for_outcome() == f"rescue {guarded.guard.pending.id} the-daemon-died foreign-table"
+    assert run("nft", "list", "table", "inet", "netpolicy") == "table inet netpolicy {\n}\n"
+
+
+async def test_long_lists_stay_where_they_are_and_are_brought_back_where_they_are_not(tmp_path):
+    values = " ".join(f"10.{number >> 8}.{number & 255}.0/25" for number in range(4000))
+    more = " ".join(f"11.{number >> 8}.{number & 255}.0/25" for number in range(1000))
+    old = policy(Entry(rule("long", dest_addr=values), 2), Entry(rule("other", dest_addr=more), 1), VIDEO)
+    with router():
+        guarded = GuardedRouter(places(tmp_path))
+        await guarded.follow(old)
+        before = state()
+        await guarded.arm(CANDIDATE)
+        os.kill(guarded.guard_process, signal.SIGKILL)
+        folder = guarded.places.guard / "bundle"
+        (kept,) = (folder / "kept").read_text().split()
+        # Another table with the same list, then none.
+        for other in (policy(Entry(rule("long", dest_addr=values), 1)), CANDIDATE):
+            await GuardedRouter(guarded.places).follow(other)
+            assert guarded.ask("try", str(folder), "keep").returncode == 0, guarded.log
+            assert state() == before
+        run("nft", "flush", "set", "inet", "netpolicy", kept)
+        assert guarded.ask("try", str(folder), "whole").returncode == 0, guarded.log
+        assert state() == before
+        await guarded.guard.finish()
+
+
+async def test_a_device_that_is_gone_is_no_failure(guarded):
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    run("ip", "link", "del", "wanb")
+    guarded.daemon_dies()
+    assert guarded.wait_for_outcome().startswith("reverted")
+    assert "does not take these routes now" in guarded.log and "dev wanb" in guarded.log
+    assert "unreachable default" in run("ip", "route", "show", "table", "7002")
+    assert "fwmark 0x2000000/0x37000000 lookup 7002" in run("ip", "rule")
+
+
+# -- who dies -----------------------------------------------------------------------------------
+
+
+@BOTH
+async def test_the_daemon_is_killed_and_all_is_led_back_at_once(guarded):
+    old, others = state(), of_others()
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    assert state() != old
+    begun = uptime()
+    guarded.daemon_dies()
+    assert guarded.wait_for_outcome() == f"reverted {guarded.guard.pending.id} the-daemon-died by-guard"
+    assert uptime() - begun < 15, "long before the deadline"
+    assert (state(), of_others()) == (old, others)
+    assert guarded.config == OLD_CONFIG
+    assert (Path(guarded.places.store) / "rejected").read_bytes() == NEW_CONFIG
+    assert run("nft", "list", "tables").count("netpolicy_gate") == 0
+    assert find_pending(guarded.places).is_refused
+
+
+@BOTH
+async def test_a_daemon_that_hangs_is_ended_after_the_deadline(guarded):
+    old = state()
+    await guarded.arm(CANDIDATE, seconds=1)
+    with applier() as hanging:
+        guarded.applier_is(hanging.pid)
+        await guarded.follow(CANDIDATE)
+        deadline = guarded.guard.pending.deadline
+        assert guarded.wait_for_outcome().startswith(f"reverted {guarded.guard.pending.id} deadline")
+        assert hanging.wait() == -signal.SIGKILL
+    assert uptime() > deadline + 1, "the daemon had its chance"
+    assert state() == old
+
+
+async def test_the_deadline_can_be_moved_while_it_is_watched(guarded):
+    await guarded.arm(CANDIDATE, seconds=1)
+    with applier() as waiting:
+        guarded.applier_is(waiting.pid)
+        await guarded.guard.extend(uptime() + 900)
+        assert guarded.wait_for_outcome(4) == ""
+        assert waiting.poll() is None and guarded.guard.verdict() == ""
+        waiting.kill()
+
+
+async def test_a_confirmation_ends_the_watch_and_nothing_is_led_back(guarded):
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    new = state()
+    watching = guarded.guard_process
+    assert await guarded.guard.confirm(guarded.guard.pending.nonce)
+    guarded.daemon_dies()
+    for _ in range(100):
+        if start_of(watching) is None:
+            break
+        guarded.wait_for_outcome(0.1)
+    assert start_of(watching) is None
+    assert state() == new and guarded.guard.outcome() == ""
+    assert guarded.config == NEW_CONFIG
+
+
+@BOTH
+async def test_the_hang_up_of_a_session_and_signals_change_nothing(guarded):
+    await guarded.arm(CANDIDATE)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        os.kill(guarded.guard_process, number)
+    assert os.getsid(guarded.guard_process) != os.getsid(0)
+    guarded.wait_for_outcome(1.5)
+    assert guarded.guard.is_alive()
+
+
+async def test_a_guard_that_was_killed_is_followed_by_one_that_goes_on(guarded):
+    old = state()
+    with guarded.start("serve") as resident:
+        await _served(guarded)
+        await guarded.arm(CANDIDATE)
+        assert guarded.guard_process == resident.pid
+        await guarded.follow(CANDIDATE)
+        resident.kill()
+        resident.wait()
+        # As procd does.
+        with guarded.start("serve") as next_one:
+            guarded.daemon_dies()
+            assert guarded.wait_for_outcome().startswith("reverted")
+            assert state() == old
+            next_one.kill()
+
+
+async def _served(guarded: GuardedRouter) -> None:
+    for _ in range(100):
+        if (guarded.places.guard / "guard.pid").exists():
+            return
+        guarded.wait_for_outcome(0.05)
+
+
+@BOTH
+async def test_guard_and_daemon_are_killed_and_the_next_daemon_recovers(guarded):
+    old = state()
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    os.kill(guarded.guard_process, signal.SIGKILL)
+    guarded.daemon_dies()
+    assert await guarded.guard.recover() == f"reverted {guarded.guard.pending.id} recovered by-guard"
+    assert state() == old and guarded.config == OLD_CONFIG
+    before = guarded.log
+    assert await guarded.guard.recover() != "", "and again it changes nothing"
+    assert guarded.log == before and state() == old
+
+
+async def test_recovering_while_the_daemon_lives_does_nothing(guarded):
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    new = state()
+    assert guarded.ask("recover").returncode == 0
+    assert (state(), guarded.guard.verdict(), guarded.config) == (new, "", NEW_CONFIG)
+
+
+@by_turns(4)
+async def test_killed_at_any_moment_of_leading_back_the_next_one_finishes(guarded, seed):
+    rng = random.Random(seed)
+    old, others = state(), of_others()
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    os.kill(guarded.guard_process, signal.SIGKILL)
+    guarded.daemon_dies()
+    for _ in range(4):
+        process = guarded.start("watch")
+        try:
+            process.wait(rng.uniform(0.02, 0.7))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    assert await guarded.guard.recover() != ""
+    assert guarded.guard.outcome().startswith("reverted"), guarded.log
+    assert (state(counters=False), of_others()) == (_without_counters(old), others)
+    assert guarded.config == OLD_CONFIG
+
+
+def _without_counters(text: str) -> str:
+    return re.sub(r"packets \d+ bytes \d+", "", text)

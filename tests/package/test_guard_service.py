@@ -1,0 +1,88 @@
+"""How a router runs the guard: before firewall and network, for ever, and also when it has nothing good to say."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "files/etc/init.d/netpolicy-guard"
+UNITS = ROOT / "files/usr/lib/systemd/system"
+
+# Names and calling order as in OpenWrt's rc.common and procd.sh.
+STAND_INS = """
+note() { echo "$*"; }
+for name in procd_open_instance procd_close_instance procd_set_param logger; do
+	eval "$name() { note $name \\"\\$@\\"; }"
+done
+start() { start_service "$@"; }
+"""
+
+
+@pytest.fixture(params=[["dash"], ["busybox", "ash"]], ids=" ".join)
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    if shutil.which(request.param[0]) is None:
+        pytest.skip(f"needs {request.param[0]}")
+    return request.param
+
+
+def calls(shell: list[str], folder: Path, action: str, status: int = 0) -> list[str]:
+    guard = folder / "guard"
+    guard.write_text(f'#!/bin/sh\necho "guard $*"\nexit {status}\n')
+    guard.chmod(0o755)
+    (folder / "RELEASE").write_text("1.2.3-r4\n")
+    own = f"PROG={guard} RELEASE_FILE={folder}/RELEASE"
+    text = f"{STAND_INS}\n. {SCRIPT}\n{own}\n{action}\n"
+    return subprocess.run([*shell, "-c", text], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_it_comes_before_firewall_and_network() -> None:
+    assert "\nSTART=18\n" in SCRIPT.read_text()
+
+
+def test_at_boot_it_recovers_first_and_then_waits(shell: list[str], tmp_path: Path) -> None:
+    said = calls(shell, tmp_path, "boot")
+    assert said[0] == "guard recover"
+    assert f"procd_set_param command {tmp_path}/guard --release 1.2.3-r4 serve" in said
+    assert said.index("procd_open_instance guard") < said.index("procd_close_instance")
+
+
+def test_it_is_started_again_for_ever(shell: list[str], tmp_path: Path) -> None:
+    (respawn,) = [line for line in calls(shell, tmp_path, "start") if "respawn" in line]
+    assert respawn.split()[-2:] == ["1", "0"]
+
+
+@pytest.mark.parametrize("status", [1, 4, 5])
+def test_whatever_it_finds_at_boot_the_guard_is_started(shell: list[str], tmp_path: Path, status: int) -> None:
+    said = calls(shell, tmp_path, "boot", status)
+    assert f"status {status}" in said[1] and said[1].startswith("logger")
+    assert "procd_close_instance" in said
+
+
+def test_a_start_in_between_recovers_nothing(shell: list[str], tmp_path: Path) -> None:
+    assert "guard recover" not in calls(shell, tmp_path, "start")
+
+
+@pytest.mark.parametrize("name", ["netpolicy-guard", "netpolicy-guard-recover"])
+def test_units_run_commands_that_the_guard_has(name: str) -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(UNITS / f"{name}.service")
+    program, command = unit["Service"]["ExecStart"].split()
+    assert program == "/usr/lib/netpolicy/guard"
+    assert re.search(rf"^{command}\) ", (ROOT / "files/usr/lib/netpolicy/guard").read_text(), re.M)
+    assert unit["Install"]["WantedBy"] == "multi-user.target"
+
+
+def test_the_unit_of_the_boot_comes_before_the_network() -> None:
+    text = (UNITS / "netpolicy-guard-recover.service").read_text()
+    assert re.search(r"^Before=network-pre.target ", text, re.M) and "DefaultDependencies=no" in text
+
+
+def test_the_store_survives_an_upgrade_of_the_system() -> None:
+    assert (ROOT / "files/lib/upgrade/keep.d/netpolicy").read_text() == "/etc/netpolicy/\n"
