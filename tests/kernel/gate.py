@@ -103,7 +103,9 @@ class Gate:
         key = next(line for line in told.splitlines() if line.startswith("ecdsa-"))
         (self._folder / "authorized_keys").write_text(key + "\n")
         argv = self._dropbear() if program == "dropbear" else self._openssh()
-        self._start(["unshare", "-m", "sh", "-c", IN_A_HOME, "sh", pwd.getpwuid(0).pw_dir, str(self._folder), *argv])
+        # Sessions outlive their server; those that it holds on to itself would outlive the test.
+        alone = ["unshare", "-m", "-p", "-f", "--kill-child"]
+        self._start([*alone, "sh", "-c", IN_A_HOME, "sh", pwd.getpwuid(0).pw_dir, str(self._folder), *argv])
         self._wait_for_port(22)
 
     def serve_web(self) -> None:
