@@ -28,7 +28,8 @@ from netpolicy.dataplane.rehearsal_clone import (
     wait_for_carrier,
     write_settings,
 )
-from netpolicy.dataplane.rehearsal_peers import MOST_PROBES, ROUTER_ITSELF, Peers, Probe, Result, own_socket
+from netpolicy.dataplane.rehearsal_peers import MOST_PROBES, Peers, own_socket
+from netpolicy.dataplane.rehearsal_probe import ROUTER_ITSELF, Probe, Result
 from netpolicy.dataplane.rehearsal_world import Port, Unrehearsable, World
 from netpolicy.dataplane.state import NetlinkError
 

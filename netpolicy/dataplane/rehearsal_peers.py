@@ -19,6 +19,18 @@ from functools import partial
 from netpolicy.dataplane import rehearsal_packet as packet
 from netpolicy.dataplane.rehearsal_clone import Clone, End, far_name
 from netpolicy.dataplane.rehearsal_packet import Asked, Ends, Seen
+from netpolicy.dataplane.rehearsal_probe import (
+    ANSWERED,
+    ASTRAY,
+    FORWARDED,
+    ONE_WAY,
+    REFUSED,
+    ROUTER_ITSELF,
+    SILENT,
+    UNSENT,
+    Probe,
+    Result,
+)
 
 # What is decided takes microseconds; this long is waited for what is not. Frames are repeated once, after a third.
 SILENCE_SECONDS = 0.3
@@ -26,51 +38,12 @@ AGAIN_SECONDS = 0.1
 RECEIVE_BUFFER = 1 << 20
 READ_AT_ONCE = 256
 
-ANSWERED, FORWARDED, ONE_WAY, ASTRAY = "answered", "forwarded", "one way", "astray"
-REFUSED, SILENT, UNSENT = "refused", "silent", "unsent"
-
-ROUTER_ITSELF = "lo"  # in the place of a probe's device: the router opens the connection
 FIRST_PORT = 33000
 MOST_PROBES = 1000
 
 EVERY_PROTOCOL = 3  # ETH_P_ALL
 OUTGOING = 4  # PACKET_OUTGOING: what we sent ourselves
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A new connection: the device it comes in by ("lo": the router's own), addresses, "tcp", "udp" or "icmp".
-
-    `mac` "": that of the neighbour who is known to have the source address, or one that nobody has.
-    """
-
-    device: str
-    source: str
-    destination: str
-    protocol: str = "tcp"
-    port: int = 0
-    mac: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of it. `device`: where it left, or the wrong one that the answer left by; `neighbour`: to whom."""
-
-    kind: str
-    device: str = ""
-    neighbour: str = ""
-
-    @property
-    def text(self) -> str:
-        """In words."""
-        if self.kind == FORWARDED:
-            return f"forwarded via {self.device}"
-        if self.kind == ONE_WAY:
-            return f"forwarded via {self.device}, the answer does not come back"
-        if self.kind == ASTRAY:
-            return f"answered by {self.device}" + (f" to {self.neighbour}" if self.neighbour else "")
-        return f"no device {self.device}" if self.kind == UNSENT else self.kind
 
 
 @dataclass(slots=True)
@@ -260,11 +233,14 @@ class Peers:
         if seen.what == packet.REFUSES:
             return Result(REFUSED)
         assert attempt.end is not None
+        if attempt.left_by:
+            is_back = end.device == attempt.end.device
+            return Result(FORWARDED if is_back else ONE_WAY, attempt.left_by)
         if end.device != attempt.end.device:
             return Result(ASTRAY, end.device)
         if attempt.has_neighbour and seen.near != attempt.mac:
             return Result(ASTRAY, end.device, self._addresses.get(seen.near, seen.near.hex(":")))
-        return Result(FORWARDED, attempt.left_by) if attempt.left_by else Result(ANSWERED)
+        return Result(ANSWERED)
 
     def _read_own(self, attempt: _Attempt, own: socket.socket) -> None:
         """Something came to a connection that the router opened."""

@@ -6,27 +6,11 @@ import time
 
 import pytest
 
-from netpolicy.dataplane.rehearsal import Probe, Result, rehearse
-from netpolicy.dataplane.rehearsal_peers import ASTRAY, FORWARDED, ONE_WAY, SILENT, UNSENT
+from netpolicy.dataplane.rehearsal import Probe, rehearse
 from tests.dataplane.rehearsed import NOTHING, SSH4, WEB4, text, texts
 from tests.netns import needs_root, run
 
 pytestmark = [pytest.mark.kernel, needs_root]
-
-
-@pytest.mark.parametrize(
-    ("result", "words"),
-    [
-        (Result(FORWARDED, "wana"), "forwarded via wana"),
-        (Result(ONE_WAY, "wana"), "forwarded via wana, the answer does not come back"),
-        (Result(ASTRAY, "wana"), "answered by wana"),
-        (Result(ASTRAY, "lan", "192.168.1.9"), "answered by lan to 192.168.1.9"),
-        (Result(UNSENT, "tun0"), "no device tun0"),
-        (Result(SILENT), "silent"),
-    ],
-)
-def test_results_in_words(result, words):
-    assert result.text == words
 
 
 async def test_a_neighbour_has_the_mac_address_that_is_known_of_it(here):
