@@ -44,11 +44,24 @@ def places(folder: Path, shell: str = "dash") -> GuardPlaces:
         for word, hasty in (("sleep 1", "sleep 0.1"), ("GRACE_SECONDS=5", "GRACE_SECONDS=1")):
             assert word in rest
             rest = rest.replace(word, hasty)
+        if shell == "ash":
+            # What a router has: every tool but nft, ip and unshare is busybox's.
+            rest = rest.replace('PATH="$PATH:', f'PATH="{_applets(folder)}:$PATH:', 1)
         program.write_text(f"#!{interpreter}\n{rest}")
     config = folder / "config"
     if not config.exists():
         config.write_bytes(OLD_CONFIG)
     return GuardPlaces(str(config), str(folder / "store"), str(folder / "run"), str(program))
+
+
+def _applets(folder: Path) -> Path:
+    tools = folder / "applets"
+    tools.mkdir()
+    busybox = shutil.which("busybox") or ""
+    for name in run(busybox, "--list").split():
+        if name not in ("ip", "unshare"):
+            (tools / name).symlink_to(busybox)
+    return tools
 
 
 class GuardedRouter:
@@ -103,6 +116,11 @@ class GuardedRouter:
         begun = start_of(process) or 1
         self.guard.pending = replace(self.guard.pending, applier_pid=process, applier_start=begun)
         guard_files.write(self.places.pending / "record", print_record(self.guard.pending).encode())
+
+    def close_gate(self) -> None:
+        """As a guard does that is killed right after."""
+        run("nft", "-f", str(self.places.guard / "bundle/gate.nft"))
+        (self.places.guard / "gate").touch()
 
     def daemon_dies(self) -> None:
         """As after kill -9 of the daemon."""

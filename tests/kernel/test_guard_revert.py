@@ -280,6 +280,17 @@ async def _served(guarded: GuardedRouter) -> None:
         guarded.wait_for_outcome(0.05)
 
 
+async def test_a_gate_that_nobody_is_left_to_open_is_opened(guarded):
+    await guarded.arm(CANDIDATE)
+    os.kill(guarded.guard_process, signal.SIGKILL)
+    # Killed behind the gate, and then somebody removes the record.
+    guarded.close_gate()
+    await guarded.guard.finish()
+    assert "netpolicy_gate" in run("nft", "list", "tables")
+    assert guarded.ask("recover").returncode == 0
+    assert "netpolicy_gate" not in run("nft", "list", "tables")
+
+
 @BOTH
 async def test_guard_and_daemon_are_killed_and_the_next_daemon_recovers(guarded):
     old = state()
