@@ -15,9 +15,12 @@ HEAVY = ("pyroute2", "yaml", "jinja2", "ssl", "http.server", "urllib.request", "
 # asyncio imports ssl by itself where it is installed; the daemon keeps it out, see below.
 ASYNCIO_BRINGS = ("ssl",)
 
+# The daemon asks for it on purpose (daemon/lean.py): to have one heap, and to give free memory back.
+LEAN_ASKS = ("ctypes",)
+
 # A daemon at rest never asks for any of these; a name stands for what is below it too.
 NOT_IN_THE_DAEMON = (
-    *HEAVY, "_ssl", "_hashlib", "email", "multiprocessing", "random", "unittest", "xml",
+    *[name for name in HEAVY if name not in LEAN_ASKS], "_ssl", "_hashlib", "email", "multiprocessing", "random", "unittest", "xml",
     "netpolicy.cli", "netpolicy.web", "netpolicy.lab", "netpolicy.xray", "netpolicy.config.convert",
     "netpolicy.config.dsl", "netpolicy.config.json_schema", "netpolicy.config.lint_codes", "netpolicy.config.linter",
     "netpolicy.config.print_dsl", "netpolicy.config.print_uci", "netpolicy.config.sarif",
