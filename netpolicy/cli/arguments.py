@@ -17,6 +17,7 @@ from .terminal import screen_width
 FORMATS = ("dsl", "yaml", "uci")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MOST_DAYS = 3650
+LONGEST_WINDOW = 3600
 MOST = 1000  # rows in one answer: a bus message is at most 1 MiB
 
 # Command: module and function, help. The options stand in the functions below.
@@ -27,7 +28,16 @@ COMMANDS = {
     "connections": ("connections:run", "the open connections, and which rule and outbound they have"),
     "explain": ("explain:run", "why one open connection is where it is"),
     "decide": ("decide:run", "which rule a connection would hit, why, and where it would go"),
-    "plan": ("live:plan", "what an apply would change now; exit code 2 if anything"),
+    "plan": ("change:plan", "what an apply would change now; exit code 2 if anything"),
+    "apply": ("change:apply", "bring the configuration into force, and take it back unless it is confirmed"),
+    "confirm": ("change:confirm", "the change stays; say it over a new connection"),
+    "extend": ("change:extend", "wait longer for the confirmation"),
+    "abort": ("change:abort", "take the change back now"),
+    "rollback": ("change:rollback", "go back to an earlier generation, as guarded as any change"),
+    "history": ("change:history", "who changed what, when, why, and how it ended"),
+    "show": ("change:show_generation", "one generation of the configuration"),
+    "diff": ("change:diff", "what two generations say differently; exit code 1 if anything"),
+    "drift": ("change:drift", "what others changed of ours in the kernel; exit code 1 if it is still so"),
     "lint": ("lint:run", "everything that is wrong with configuration files"),
     "dsl-lint": ("lint:run_dsl", "the same for rules in the DSL, whatever their file is called"),
     "fmt": ("rewrite:fmt", "rewrite rule files in canonical form"),
@@ -179,7 +189,73 @@ def _xray_gen(command: argparse.ArgumentParser) -> None:
     command.add_argument("--url-file", action="append", default=[], metavar="FILE", help=lines)
 
 
+def _plan(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--rules", metavar="FILE", help="plan for this file instead of the configuration")
+
+
+def _guarded(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--confirm", type=_seconds, metavar="SECONDS", help="how long to wait for a confirmation")
+    command.add_argument("-m", "--message", metavar="WHY", help="why, for the journal")
+    command.add_argument("--force", action="store_true", help="also when the rehearsal shows a lock-out")
+    command.add_argument("--console", action="store_true", help="I sit at the router itself: --confirm 0 is allowed")
+    command.add_argument("--wait", action="store_true", help="end when the change is confirmed or taken back")
+    command.set_defaults(told=False)
+
+
+def _apply(command: argparse.ArgumentParser) -> None:
+    _plan(command)
+    command.add_argument("--plan", metavar="HASH", help="only if nothing changed since that plan")
+    _guarded(command)
+
+
+def _rollback(command: argparse.ArgumentParser) -> None:
+    command.add_argument("generation", nargs="?", type=_count, default=0, metavar="N", help="default: the one before")
+    _guarded(command)
+
+
+def _confirm(command: argparse.ArgumentParser) -> None:
+    command.add_argument("token", metavar="TOKEN", help="what `netpolicy apply` printed")
+    command.add_argument("--console", action="store_true", help="I sit at the router itself; for --console applies")
+
+
+def _extend(command: argparse.ArgumentParser) -> None:
+    command.add_argument("seconds", type=_seconds, metavar="SECONDS", help="from now")
+    command.add_argument("id", nargs="?", default="", metavar="ID", help="of the change (default: the one that waits)")
+
+
+def _abort(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", nargs="?", default="", metavar="ID", help="of the change (default: the one under way)")
+
+
+def _history(command: argparse.ArgumentParser) -> None:
+    command.add_argument("verify", nargs="?", choices=("verify",), help="whether the journal is what was written")
+    command.add_argument("--limit", type=_rows, default=20, metavar="N", help="the newest N (default: %(default)s)")
+
+
+def _show(command: argparse.ArgumentParser) -> None:
+    command.add_argument("generation", nargs="?", type=_count, default=0, metavar="N", help="default: the current one")
+
+
+def _diff(command: argparse.ArgumentParser) -> None:
+    command.add_argument("first", type=_count, metavar="N", help="a generation; 0: what is in force")
+    command.add_argument("second", nargs="?", type=_count, default=0, metavar="M", help="default: what is in force")
+
+
+def _drift(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--heal", action="store_true", help="put it right now")
+
+
 OPTIONS = {
+    "plan": _plan,
+    "apply": _apply,
+    "rollback": _rollback,
+    "confirm": _confirm,
+    "extend": _extend,
+    "abort": _abort,
+    "history": _history,
+    "show": _show,
+    "diff": _diff,
+    "drift": _drift,
     "rules": _rules,
     "explain": _explain,
     "connections": _connections,
@@ -200,6 +276,13 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise argparse.ArgumentTypeError(f"{text!r} is not a count")
     return int(text)
+
+
+def _seconds(text: str) -> int:
+    number = _count(text)
+    if number > LONGEST_WINDOW:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {LONGEST_WINDOW} seconds")
+    return number
 
 
 def _rows(text: str) -> int:

@@ -8,6 +8,9 @@ from __future__ import annotations
 FINE = 0
 FINDINGS = 1  # also every negative answer: refused, not running, not found
 CHANGES_PENDING = 2
+REVERTED = 3  # a change was taken back
+REFUSED = 4  # a change was not made, or not confirmed
+RESCUE = 5  # not even the way back could be gone: see docs/guard.md
 USAGE = 64  # EX_USAGE of sysexits.h
 INTERNAL = 70  # EX_SOFTWARE: a defect of ours
 INTERRUPTED = 130  # what shells report for SIGINT

@@ -14,7 +14,7 @@ from typing import Any
 from netpolicy import __version__
 
 from . import picture
-from .exit_code import CHANGES_PENDING, FINDINGS, FINE, USAGE, Failure
+from .exit_code import FINDINGS, FINE, USAGE, Failure
 from .running import Daemon
 from .terminal import Terminal
 
@@ -80,20 +80,6 @@ def outbounds(options: argparse.Namespace, terminal: Terminal) -> int:
     else:
         picture.outbounds(terminal, picture.rows(found, "outbounds"))
     return FINE
-
-
-def plan(options: argparse.Namespace, terminal: Terminal) -> int:
-    """2 when an apply would change something, else 1 when something stands in its way."""
-    found = _ask(options, "plan", seconds=SLOW_SECONDS)
-    changes = found.get("changes") or []
-    if terminal.as_json:
-        terminal.document(found)
-    else:
-        picture.changes(terminal, changes)
-        picture.obstacles(terminal, found)
-    if changes:
-        return CHANGES_PENDING
-    return FINDINGS if found.get("conflicts") else FINE
 
 
 def reload(options: argparse.Namespace, terminal: Terminal) -> int:

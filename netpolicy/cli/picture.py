@@ -61,7 +61,7 @@ def status(terminal: Terminal, found: Document) -> None:
     _labelled(terminal, "rules", _rules(counted, len(skipped)))
     _labelled(terminal, "inspector", _inspector(_part(found, "inspector")))
     if found.get("pending"):
-        _labelled(terminal, "pending", shown(found["pending"]))
+        _labelled(terminal, "pending", _pending(_part(found, "pending")))
     if rows(found, "outbounds"):
         terminal.line()
         outbounds(terminal, rows(found, "outbounds"))
@@ -218,6 +218,13 @@ def _in_force(found: Document) -> str:
     if not found.get("enabled", True):
         return "off"
     return "yes" if found.get("enforced") == ENFORCED else "no"
+
+
+def _pending(change: Document) -> str:
+    left = change.get("seconds_left")
+    told = [shown(change.get(key)) for key in ("cause", "id", "who", "state")]
+    text = "{} {} by {}: {}".format(*told)
+    return text if left is None else f"{text}, taken back in {left} s"
 
 
 def changes(terminal: Terminal, found: Sequence[object]) -> None:

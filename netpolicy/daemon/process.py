@@ -52,6 +52,7 @@ from netpolicy.service.keeper import Keeper
 from netpolicy.service.loading import Loader
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
+from netpolicy.service.witness import Witness
 
 # netifd answers in milliseconds; a hung one must not hold up a failover.
 NETIFD_SECONDS = 1.0
@@ -161,7 +162,7 @@ class Daemon:
         self._connections = Connections(engine, self._flows.table)
         self._sampler = Sampler(engine, Usage(self._places.state))
         store = Store(self._places.store)
-        self._guarded = Guarded(Tools(engine, guard, store, self._journal))
+        self._guarded = Guarded(Tools(engine, guard, store, self._journal, Witness()))
         engine.adopt = self._guarded.adopt
         self._changes = Changes(engine, self._guarded, store, self._journal)
         self._service = Service(

@@ -40,6 +40,7 @@ class Request:
     given: dict[str, bytes] = field(default_factory=dict)
     cause: str = "apply"
     by_web: bool = False
+    by_console: bool = False  # somebody says to sit at the router itself
 
 
 @dataclass(slots=True)

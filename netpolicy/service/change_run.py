@@ -26,7 +26,7 @@ from netpolicy.service.change import (
 )
 from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
 from netpolicy.service.engine import SYSTEM_ERRORS
-from netpolicy.service.eyes import Rehearsal
+from netpolicy.service.eyes import CannotSee, Rehearsal
 from netpolicy.service.planning import Planned, Planning
 from netpolicy.service.way_back import Undo
 
@@ -60,7 +60,7 @@ class Run:
             await self._steps()
         except ApplyRefused as refusal:
             await self._give_up(str(refusal), refusal.hint)
-        except (*SYSTEM_ERRORS, GuardError) as error:
+        except (*SYSTEM_ERRORS, GuardError, CannotSee) as error:
             await self._give_up(in_words(error))
         except Exception as fault:  # noqa: BLE001 - the border: a bug must not leave a change pending
             await self._give_up(self._tools.engine.note_fault(fault))
@@ -83,7 +83,7 @@ class Run:
         tools.move(change, ARMED)
         await tools.note_begin(change)
         await self._switch(planned)
-        await tools.eyes.switched()
+        await tools.eyes.switched(tools.engine)
         tools.move(change, PROBING)
         change.probes, worse = await tools.eyes.compare(tools.engine, lines)
         if worse:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from netpolicy.config.spelling import format_of
@@ -54,17 +55,11 @@ class Changes:
             raise NotThere("there is no generation before the current one")
         generation = await self._generation(number)
         request = self._request(given, who)
-        contents = {path: data for path, data in generation.files.items() if isinstance(data, bytes)}
-        renamed = {self._engine.places.config if path == generation.main else path: contents[path] for path in contents}
-        return {
-            "job": self._begin(
-                Request(
-                    request.who, request.why, request.window, request.plan, request.force, renamed,
-                    f"rollback {number}", request.by_web,
-                )
-            ).id,
-            "not_kept": list(generation.not_kept),
-        }  # fmt: skip
+        config = self._engine.places.config
+        kept = {path: data for path, data in generation.files.items() if isinstance(data, bytes)}
+        given_files = {config if path == generation.main else path: data for path, data in kept.items()}
+        change = self._begin(replace(request, given=given_files, cause=f"rollback {number}"))
+        return {"job": change.id, "not_kept": list(generation.not_kept)}
 
     def job(self, id: str = "") -> dict[str, Any]:
         """A change as it stands. For who may apply: it holds the token."""
@@ -155,7 +150,7 @@ class Changes:
         return Request(
             who=who, why=str(given.get("message", ""))[:LONGEST_WORDS], window=window,
             plan=str(given.get("plan", ""))[:LONGEST_WORDS], force=bool(given.get("force")), given=contents,
-            by_web=bool(given.get("ubus_rpc_session")),
+            by_web=bool(given.get("ubus_rpc_session")), by_console=bool(given.get("console")),
         )  # fmt: skip
 
     def _spelled(self, text: str, spelling: str) -> bytes:

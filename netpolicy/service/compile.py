@@ -203,11 +203,9 @@ def _entry(known: "Entry | None", rule: "Rule", number: int, log: bool, blocks: 
 
 def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":
     """What the configuration says beside its rules that nothing follows yet."""
-    settings = ruleset.settings
-    found = [("main", [name for name, value in (("confirm", settings.confirm), ("assert", settings.asserts)) if value])]
+    found: list[tuple[str, list[str]]] = []
     for outbound in ruleset.outbounds:
         missing = ["type " + outbound.type] if outbound.type in LATER_TYPES else []
-        missing += ["probe"] if outbound.probe else []
         missing += ["weight"] if outbound.weight != 1 else []
         missing += ["strategy " + outbound.strategy] if outbound.strategy != "failover" else []
         found.append(("outbound " + outbound.name, missing))

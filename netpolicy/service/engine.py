@@ -75,10 +75,12 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What it would mean to follow a rule set; neither where the rule set is switched off."""
+    """What it would mean to follow a rule set: its lines, plan and compiled form; no plan where it is switched off."""
 
-    plan: Plan | None
-    compiled: Compiled | None
+    ruleset: Ruleset
+    states: tuple[LineState, ...]
+    plan: Plan | None = None
+    compiled: Compiled | None = None
 
 
 @dataclass(slots=True)
@@ -244,11 +246,11 @@ class Engine:
         """What it would mean to follow these rules now; nothing of ours changes. Raises as `plan`, TooManyOutbounds."""
         async with self._one_at_a_time:
             await self._look()
-            if not ruleset.settings.enabled:
-                return Preview(None, None)
             states = self.states if ruleset is self.ruleset else line_states(ruleset.outbounds, self.view)
+            if not ruleset.settings.enabled:
+                return Preview(ruleset, states)
             situation = Situation(ruleset, _state_of_primary(ruleset.settings, states), states)
-            return Preview(*await self._plan(situation, self._allocate(ruleset).numbers))
+            return Preview(ruleset, states, *await self._plan(situation, self._allocate(ruleset).numbers))
 
     async def stop(self) -> None:
         """Removes everything of ours from the kernel, for good. Raises ApplyError, OSError."""

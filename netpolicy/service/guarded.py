@@ -18,6 +18,7 @@ from netpolicy.service.change import AWAITING, LONGEST_WINDOW, UNCHANGED, Change
 from netpolicy.service.change_run import Run
 from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
 from netpolicy.service.engine import SYSTEM_ERRORS
+from netpolicy.service.eyes import CannotSee
 from netpolicy.service.planning import Planning
 
 # Changes that doors may still ask about.
@@ -100,7 +101,10 @@ class Guarded:
         id, _, nonce = token.strip().partition(".")
         if id != change.id or not secrets.compare_digest(token.strip().encode(), change.token.encode()):
             raise ApplyRefused("that is not what the apply gave out to be confirmed with", "netpolicy apply printed it")
-        shown, doubt = await self._tools.eyes.evidence(claim, change.request)
+        try:
+            shown, doubt = await self._tools.eyes.evidence(self._tools.engine, claim, change.request)
+        except CannotSee as error:
+            raise ApplyRefused(str(error)) from None
         if doubt:
             self._tools.say("warning", f"change {change.id}: a confirmation by {who} is not believed: {doubt}")
             raise ApplyRefused(doubt)
@@ -151,6 +155,6 @@ class Guarded:
             planned = await self._planning.plan(change)
             if change.state != UNCHANGED:
                 await self._planning.rehearse(change, planned)
-        except SYSTEM_ERRORS as error:
+        except (*SYSTEM_ERRORS, CannotSee) as error:
             raise ApplyRefused(in_words(error)) from None
         return change

@@ -57,9 +57,8 @@ class Planning:
 
     async def rehearse(self, change: Change, planned: Planned) -> Rehearsal:
         """Fills in what the rehearsal shows."""
-        engine, ruleset = self._tools.engine, planned.found.loaded.ruleset
-        rehearsal = await self._tools.eyes.rehearse(engine, planned.before, planned.after, ruleset)
-        change.rehearsal = {"table": [dict(row) for row in rehearsal.table], "note": rehearsal.note}
+        rehearsal = await self._tools.eyes.rehearse(self._tools.engine, planned.before, planned.after)
+        change.rehearsal = dict(rehearsal.document)
         return rehearsal
 
     async def _read(self, request: Request) -> Reading:
@@ -84,7 +83,7 @@ class Planning:
         lines = list(after.plan.changes) if after.plan is not None else _removals(before)
         kernel = after.plan.digest if after.plan is not None else "off"
         digest = await asyncio.to_thread(candidate.plan_hash, found.files, kernel.encode(), self._tools.store.current())
-        told = await self._tools.eyes.describe(engine, engine.ruleset, found.loaded.ruleset, after)
+        told = await self._tools.eyes.describe(engine, after)
         return {
             "changes": lines,
             "hash": digest,

@@ -429,4 +429,4 @@ async def test_other_rules_can_be_looked_at_before_they_are_followed(house):
     assert await house.engine.reconcile("nothing") == "" and status(house)["kernel"]["generation"] == 1
     house.write(OFF)
     off = await house.engine.preview((await house.engine.loader.load(str(house.config))).ruleset)
-    assert (off.plan, off.compiled) == (None, None)
+    assert (off.plan, off.compiled, len(off.states)) == (None, None, 2)

@@ -249,12 +249,12 @@ class Told(Eyes):
         self.seen: list[str] = []
 
     async def rehearse(self, *_):
-        return Rehearsal(self.rows)
+        return Rehearsal({"rows": list(self.rows)})
 
     async def probe(self, *_):
         self.seen.append("probe")
 
-    async def switched(self):
+    async def switched(self, *_):
         self.seen.append("switched")
 
     async def compare(self, *_):
@@ -281,7 +281,7 @@ async def test_a_lock_out_in_the_rehearsal_is_refused_unless_it_is_forced(watche
     change = watched.begin(OTHER)
     await watched.guarded.ended()
     assert change.state == REFUSED and "192.168.1.5" in change.error and state() == before
-    assert watched.entries()[-1]["rehearsal"]["table"][0]["ok"] is False
+    assert watched.entries()[-1]["rehearsal"]["rows"][0]["ok"] is False
     change = await watched.until(watched.begin(OTHER, force=True), AWAITING)
     assert change.state == AWAITING
 
