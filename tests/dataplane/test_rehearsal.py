@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 
@@ -12,7 +13,7 @@ from netpolicy.dataplane.policy import Entry
 from netpolicy.dataplane.rehearsal import Candidate, Probe, Refused, Unrehearsable, rehearse
 from netpolicy.dataplane.rehearsal_peers import MOST_PROBES
 from netpolicy.dataplane.routing import Routing
-from netpolicy.dataplane.state import Route
+from netpolicy.dataplane.state import NetlinkError, Route
 from tests.dataplane.rehearsed import NOTHING, SSH4, SSH6, WEB4, both, candidate, text, texts
 from tests.netns import Namespace, needs_root, run
 from tests.router import WAN_A, everything, rule
@@ -132,6 +133,15 @@ async def test_without_time_it_is_not_rehearsed(here):
 async def test_without_a_namespace_the_reason_is_given(here, tmp_path):
     with pytest.raises(Unrehearsable, match="cannot be listed"):
         await rehearse([NOTHING], [SSH4], nft=str(tmp_path / "no_nft"))
+
+
+async def test_a_kernel_without_cables_is_told_what_it_lacks(here, monkeypatch):
+    def refuse(*_):
+        raise NetlinkError("add link lan", errno.EOPNOTSUPP, "this kernel does not support it")
+
+    monkeypatch.setattr("netpolicy.dataplane.rehearsal.build", refuse)
+    with pytest.raises(Unrehearsable, match="install kmod-veth"):
+        await rehearse([NOTHING], [SSH4])
 
 
 async def test_too_many_probes_are_refused(here):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
 import time
 
 import pytest
@@ -30,6 +33,38 @@ async def test_an_answer_that_is_dropped_on_its_way_back_is_told(here):
     assert await texts(text('iifname "wana" drop', "forward"), WEB4) == [
         "forwarded via wana, the answer does not come back"
     ]
+
+
+async def test_an_answer_that_goes_to_another_device_than_the_question_came_from_is_told(here):
+    run("ip", "route", "add", "default", "dev", "wanb", "table", "333")
+    run("ip", "rule", "add", "priority", "50", "iif", "wana", "to", "192.168.1.0/24", "lookup", "333")
+    assert await texts(NOTHING, WEB4) == ["forwarded via wana, the answer does not come back"]
+
+
+async def test_a_gateway_that_is_known_by_its_link_local_address_is_found(here):
+    here.sysctl("net/ipv6/conf/all/forwarding", 1)
+    for device in ("lan", "wanb"):
+        run("ip", "addr", "add", "fe80::2/64", "dev", device, "nodad")
+    run("ip", "-6", "route", "add", "default", "via", "fe80::1", "dev", "wanb")
+    probe = Probe("lan", "fd00:1::5", "2001:db8:ff::7", "tcp", 443)
+    assert await texts(NOTHING, probe) == ["forwarded via wanb"]
+
+
+async def test_a_device_without_mac_addresses_takes_and_brings_packets(here):
+    tun = open_tun("ppp0")
+    run("ip", "addr", "add", "10.64.0.2", "peer", "10.64.0.1/32", "dev", "ppp0")
+    run("ip", "link", "set", "ppp0", "up")
+    run("ip", "route", "replace", "default", "dev", "ppp0")
+    probes = WEB4, Probe("ppp0", "203.0.113.9", "10.64.0.2", "tcp", 22)
+    assert await texts(NOTHING, *probes) == ["forwarded via ppp0", "answered"]
+    os.close(tun)
+
+
+def open_tun(name):
+    """A tunnel device that somebody serves, so that it has a carrier."""
+    opened = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(opened, 0x400454CA, struct.pack("16sH22x", name.encode(), 0x1001))  # TUNSETIFF: IFF_TUN, IFF_NO_PI
+    return opened
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp", "icmp"])
