@@ -120,6 +120,7 @@ class Daemon:
                 loop.add_signal_handler(number, self._ended.set)
             loop.add_signal_handler(signal.SIGHUP, self._keeper.reload)
             engine.take_files(first)
+            del first  # a megabyte, for as long as this runs
             loop.set_exception_handler(self._fault)
             await self._meet_netifd(loop)
             self._attach(loop)

@@ -7,9 +7,9 @@ from outside. Steps, states and what happens when who dies: docs/guarded-apply.m
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import Mapping
+from hmac import compare_digest
 from typing import Any
 
 from netpolicy.dataplane.guard import GuardError, new_id, uptime
@@ -99,7 +99,7 @@ class Guarded:
         """The change stays. Raises ApplyRefused: it waits on, or was taken back."""
         change = self._awaiting()
         id, _, nonce = token.strip().partition(".")
-        if id != change.id or not secrets.compare_digest(token.strip().encode(), change.token.encode()):
+        if id != change.id or not compare_digest(token.strip().encode(), change.token.encode()):
             raise ApplyRefused("that is not what the apply gave out to be confirmed with", "netpolicy apply printed it")
         try:
             shown, doubt = await self._tools.eyes.evidence(self._tools.engine, claim, change.request)

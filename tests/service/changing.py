@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from netpolicy.observe.journal import Journal
 from netpolicy.service.change import Change, Request
 from netpolicy.service.change_tools import Tools
 from netpolicy.service.changes import Changes
-from netpolicy.service.eyes import Eyes
+from netpolicy.service.eyes import Eyes, Rehearsal
 from netpolicy.service.generations import Store
 from netpolicy.service.guarded import Guarded
+from tests.router import everything
 from tests.service.parts import CONFIG, House
 
 GUARD = Path(__file__).parents[2] / "files/usr/lib/netpolicy/guard"
@@ -65,3 +67,35 @@ class ChangingHouse(House):
         left_out = ("number", "time", "hash", "previous")
         found = [{k: v for k, v in row.items() if k not in left_out} for row in self.journal.read(1000)]
         return found[::-1]
+
+
+class Told(Eyes):
+    """Sees what the test says."""
+
+    def __init__(self) -> None:
+        self.rows: tuple[dict, ...] = ()
+        self.worse = ""
+        self.doubt = ""
+        self.seen: list[str] = []
+
+    async def rehearse(self, *_):
+        return Rehearsal({"rows": list(self.rows)})
+
+    async def probe(self, *_):
+        self.seen.append("probe")
+
+    async def switched(self, *_):
+        self.seen.append("switched")
+
+    async def compare(self, *_):
+        self.seen.append("compare")
+        return [{"what": "ping", "before": "passed", "after": "failed"}], self.worse
+
+    async def evidence(self, *_):
+        return ("", self.doubt) if self.doubt else ("seen", "")
+
+
+def state() -> list[str]:
+    """What is in the kernel. The order in which sets were made means nothing, nor do labels but for their order."""
+    listing = re.sub(r"_[0-9a-f]{10}\b", "_CONTENT", everything())
+    return sorted(re.sub(r"\b[0-9a-f]{1,4}:[0-9a-f]{1,4}(-root)?\b", "LABEL", listing).splitlines())

@@ -1,0 +1,100 @@
+"""The steps of one change: each that fails leads back, and none that is not needed is taken."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from netpolicy.service.change import AWAITING, COMMITTED, REFUSED, REVERTED, UNCHANGED
+from tests.netns import needs_root
+from tests.router import router
+from tests.service.changing import ChangingHouse, Told, state
+from tests.service.parts import CONFIG
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+OTHER = CONFIG.replace("443", "444")
+OFF = CONFIG.replace("enabled '1'", "enabled '0'")
+
+
+@pytest.fixture
+async def house(tmp_path):
+    with router():
+        house = ChangingHouse(tmp_path)
+        assert await house.load() == ""
+        yield house
+        await house.end()
+
+
+@pytest.fixture
+async def watched(tmp_path):
+    with router():
+        house = ChangingHouse(tmp_path, eyes=Told())
+        assert await house.load() == ""
+        yield house
+        await house.end()
+
+
+async def test_a_lock_out_in_the_rehearsal_is_refused_unless_it_is_forced(watched):
+    before = state()
+    eyes = watched.eyes
+    eyes.rows = ({"what": "admin 192.168.1.5 → ssh", "before": "answered", "after": "silent", "ok": False},)
+    change = watched.begin(OTHER)
+    await watched.guarded.ended()
+    assert change.state == REFUSED and "192.168.1.5" in change.error and state() == before
+    assert watched.entries()[-1]["rehearsal"]["rows"][0]["ok"] is False
+    change = await watched.until(watched.begin(OTHER, force=True), AWAITING)
+    assert change.state == AWAITING
+
+
+async def test_a_probe_that_fails_since_the_change_takes_it_back_at_once(watched):
+    before = state()
+    watched.eyes.worse = "ping by wan_a"
+    change = watched.begin(OTHER, window=600)
+    await watched.guarded.ended()
+    assert change.state == REVERTED and "ping by wan_a" in change.error and state() == before
+    assert watched.eyes.seen == ["probe", "switched", "compare"]
+    assert watched.entries()[-1]["probes"]
+
+
+async def test_an_abort_before_the_switch_changes_nothing(watched):
+    before = state()
+    waiting = asyncio.Event()
+
+    async def slow(*_):
+        await waiting.wait()
+
+    watched.eyes.probe = slow
+    change = watched.begin(OTHER)
+    await asyncio.sleep(0)
+    asking = asyncio.ensure_future(watched.guarded.abort("", "a test"))
+    await asyncio.sleep(0)
+    waiting.set()
+    assert (await asking) is change
+    assert change.state == REVERTED and state() == before
+    assert [name for name, _ in watched.events].count("netpolicy.apply") == 1
+
+
+async def test_a_bug_in_a_step_takes_the_change_back(watched):
+    before = state()
+
+    async def broken(*_):
+        raise ZeroDivisionError("a bug")
+
+    watched.eyes.compare = broken
+    change = watched.begin(OTHER)
+    await watched.guarded.ended()
+    assert change.state == REVERTED and "please report it" in change.error and state() == before
+
+
+async def test_a_change_of_nothing_is_no_change_and_one_of_a_comment_needs_no_confirmation(house):
+    before = state()
+    change = house.begin()
+    await house.guarded.ended()
+    assert (change.state, house.store.numbers()) == (UNCHANGED, (1,))
+    change = house.begin("# a word\n" + CONFIG, window=None)
+    await house.guarded.ended()
+    assert (change.state, change.window, house.store.current()) == (COMMITTED, 0, 2)
+    assert state() == before
+    assert len([name for name, _ in house.events if name == "netpolicy.apply"]) == 1

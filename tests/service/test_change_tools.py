@@ -1,0 +1,55 @@
+"""How the parts of a change tell what happens, and in which order it ends."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+
+import pytest
+
+from netpolicy.service.change import COMMITTED, REFUSED, UNCHANGED, Change, Request
+from netpolicy.service.change_tools import in_words
+from tests.netns import needs_root
+from tests.router import router
+from tests.service.changing import ChangingHouse
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+
+@pytest.fixture
+def house(tmp_path):
+    with router():
+        yield ChangingHouse(tmp_path)
+
+
+async def test_the_journal_knows_the_end_before_the_record_of_the_change_goes(house) -> None:
+    order: list[str] = []
+
+    class Told:
+        def append(self, entry: dict) -> None:
+            order.append(entry["outcome"])
+
+        async def finish(self) -> None:
+            order.append("finish")
+
+    tools = replace(house.guarded._tools, journal=Told(), guard=Told())
+    await tools.conclude(Change("r00000001", Request()), COMMITTED)
+    assert order == [COMMITTED, "finish"]
+
+
+async def test_a_journal_that_cannot_be_written_is_told_and_stops_nothing(house) -> None:
+    tools = house.guarded._tools
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/store/history.jsonl")
+
+    tools.journal.append = full
+    await tools.note(Change("r00000001", Request(), REFUSED))
+    assert [text for text in house.said("error") if "/store/history.jsonl: No space left" in text]
+    await tools.note(Change("r00000001", Request(), UNCHANGED))
+    assert len(house.said("error")) == 1
+
+
+def test_errors_are_one_sentence() -> None:
+    assert in_words(OSError(errno.EACCES, "Permission denied", "/x")) == "cannot write /x: Permission denied"
+    assert in_words(ValueError("no")) == "no"

@@ -1,0 +1,70 @@
+"""A candidate is read, compared and bound to a hash before anything else, and refused in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from netpolicy.service.change import AWAITING, REFUSED
+from tests.netns import needs_root, run
+from tests.router import router
+from tests.service.changing import ChangingHouse, Told, state
+from tests.service.parts import CONFIG
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+OTHER = CONFIG.replace("443", "444")
+OFF = CONFIG.replace("enabled '1'", "enabled '0'")
+
+
+@pytest.fixture
+async def house(tmp_path):
+    with router():
+        house = ChangingHouse(tmp_path)
+        assert await house.load() == ""
+        yield house
+        await house.end()
+
+
+@pytest.fixture
+async def watched(tmp_path):
+    with router():
+        house = ChangingHouse(tmp_path, eyes=Told())
+        assert await house.load() == ""
+        yield house
+        await house.end()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (CONFIG.replace("option block 'reject'", "option block 'rejekt'"), "rejekt"),
+        ("", "main section"),
+        (CONFIG.replace("enabled '1'", "enabled '1'\n\toption fwmark_mask '0x1'"), "fwmark_mask"),
+    ],
+)
+async def test_a_configuration_that_cannot_be_used_is_refused_and_changes_nothing(house, text, says):
+    before = state()
+    change = house.begin(text)
+    await house.guarded.ended()
+    assert change.state == REFUSED and says in change.error
+    assert state() == before and house.store.numbers() == (1,)
+    assert house.config.read_text() == text  # the owner's draft stays
+    assert house.entries()[-1]["outcome"] == REFUSED
+
+
+async def test_a_plan_that_was_looked_at_binds_the_apply(house):
+    house.write(OTHER)
+    planned = await house.changes.plan({})
+    assert planned["changes"] and not planned["drift"]
+    house.write(OTHER + "\n# later\n")
+    change = house.begin(plan=planned["hash"])
+    await house.guarded.ended()
+    assert change.state == REFUSED and "since that plan" in change.error
+    house.write(OTHER)
+    run("ip", "rule", "del", "priority", "7002")
+    change = house.begin(plan=planned["hash"])
+    await house.guarded.ended()
+    assert change.state == REFUSED
+    assert await house.engine.reconcile("heal") == ""
+    change = await house.until(house.begin(plan=planned["hash"][:12]), AWAITING)
+    assert change.state == AWAITING

@@ -1,0 +1,88 @@
+"""Without a way back that works nothing is changed; and what comes back is what was there."""
+
+from __future__ import annotations
+
+import pytest
+
+from netpolicy.service.change import AWAITING, PROBING, REFUSED, REVERTED
+from tests.netns import needs_root, run
+from tests.router import router
+from tests.service.changing import ChangingHouse, Told, state
+from tests.service.parts import CONFIG
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+OTHER = CONFIG.replace("443", "444")
+OFF = CONFIG.replace("enabled '1'", "enabled '0'")
+
+
+@pytest.fixture
+async def house(tmp_path):
+    with router():
+        house = ChangingHouse(tmp_path)
+        assert await house.load() == ""
+        yield house
+        await house.end()
+
+
+@pytest.fixture
+async def watched(tmp_path):
+    with router():
+        house = ChangingHouse(tmp_path, eyes=Told())
+        assert await house.load() == ""
+        yield house
+        await house.end()
+
+
+@pytest.mark.parametrize("text", [OFF, CONFIG.replace("'video'", "'films'"), OTHER])
+async def test_rules_that_come_back_go_on_counting_where_they_were(house, text):
+    run("nft", "delete", "table", "inet", "netpolicy")
+    counted = {"video": (7, 700)}
+    house.engine.kernel.remember_counters(counted)
+    assert await house.engine.reconcile("heal") == ""
+    house.engine.kernel.remember_counters({})
+    assert (await house.engine.kernel.counters())["video"] == (7, 700)
+    change = await house.until(house.begin(text), AWAITING)
+    await house.guarded.abort(change.id, "a test")
+    assert (await house.engine.kernel.counters())["video"] == (7, 700)
+
+
+async def test_a_disk_that_is_full_refuses_the_change_before_anything_happened(house):
+    before = state()
+    run("mount", "-t", "tmpfs", "-o", "size=64k", "none", str(house.folder))
+    try:
+        (house.folder / "filling").write_bytes(b"x" * 4096 * 15)
+        change = house.begin(OTHER)
+        await house.guarded.ended()
+        assert change.state == REFUSED and "No space left" in change.error
+        assert state() == before
+    finally:
+        run("umount", str(house.folder))
+
+
+async def test_without_a_guard_nothing_is_changed(house):
+    before = state()
+    object.__setattr__(house.places, "program", "/nonexistent/guard")
+    change = house.begin(OTHER)
+    await house.guarded.ended()
+    assert change.state == REFUSED and state() == before and house.store.numbers() == (1,)
+
+
+async def test_when_the_way_back_fails_the_daemon_leaves_it_to_the_guard(watched):
+    change = await watched.until(watched.begin(OTHER), AWAITING)
+
+    async def refuses(_):
+        return "nft is gone"
+
+    real, watched.engine.__class__.reconcile = watched.engine.__class__.reconcile, lambda self, cause: refuses(cause)
+    try:
+        await watched.guarded.abort(change.id, "a test")
+    finally:
+        watched.engine.__class__.reconcile = real
+    assert watched.died == ["now"]
+    assert watched.guard.verdict().startswith("revert") and watched.guard.outcome() == ""
+    assert "left it to the guard" in watched.entries()[-1]["notes"][0]
+    change.state = PROBING  # the guard ends this process now, if it lived in its own
+    await watched.guard.write_outcome("reverted by the test")
+    await watched.guard.finish()
+    change.state = REVERTED
