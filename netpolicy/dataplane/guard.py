@@ -21,7 +21,6 @@ import hashlib
 import hmac
 import os
 from dataclasses import dataclass, field, replace
-from hmac import compare_digest
 from pathlib import Path
 
 from netpolicy.dataplane import bundle, guard_files, guard_trial
