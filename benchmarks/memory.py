@@ -91,7 +91,8 @@ def measured(size: int, switches: tuple[str, ...]) -> dict[str, float]:
 
 def _started(course: Course, folder: Path, switches: tuple[str, ...]) -> subprocess.Popen[bytes]:
     command = [sys.executable, *switches, "-m", "netpolicy.daemon.main", "--config", str(folder / "netpolicy"),
-               "--store-dir", str(folder / "store"), "--state-dir", str(folder / "state"), "--socket", str(folder / "bus")]  # fmt: skip
+               "--store-dir", str(folder / "store"), "--state-dir", str(folder / "state"),
+               "--socket", str(folder / "bus")]  # fmt: skip
     with course.router.entered(), open(folder / SAID, "wb") as said:
         return subprocess.Popen(
             command,
