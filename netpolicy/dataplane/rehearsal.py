@@ -36,6 +36,7 @@ from netpolicy.dataplane.state import NetlinkError
 __all__ = ["Candidate", "Probe", "Refused", "Rehearsed", "Result", "Unrehearsable", "rehearse"]
 
 LIMIT_SECONDS = 10.0
+ELEMENTS_PER_SECOND = 2500  # 60 000 on a server (measured)
 
 # In the namespace of the neighbours the kernel shall say nothing by itself.
 MUTE = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}
@@ -50,16 +51,17 @@ class Rehearsed:
 
 
 async def rehearse(
-    candidates: Sequence[Candidate], probes: Sequence[Probe], nft: str = "nft", limit: float = LIMIT_SECONDS
+    candidates: Sequence[Candidate], probes: Sequence[Probe], nft: str = "nft", limit: float = 0.0
 ) -> Rehearsed:
     """What becomes of each probe under each candidate, in copies of this network namespace as it is now.
 
+    `limit` in seconds; 0: as long as the candidates need on a slow router. To be called from the loop's own thread.
     Raises Unrehearsable (not here, or not in time), Refused (a candidate does not load).
     """
     if len(probes) > MOST_PROBES:
         raise Unrehearsable(f"{len(probes)} connections are too many to try, {MOST_PROBES} are the most")
     try:
-        report = json.loads(await in_child(partial(_report, candidates, probes, nft), limit))
+        report = json.loads(await in_child(partial(_report, candidates, probes, nft), limit or patience(candidates)))
     except ChildFailed as error:
         raise Unrehearsable(f"the rehearsal failed: {error}") from None
     if "refused" in report:
@@ -69,6 +71,12 @@ async def rehearse(
     return Rehearsed(
         tuple(tuple(Result(*one) for one in results) for results in report["results"]), tuple(report["notes"])
     )
+
+
+def patience(candidates: Sequence[Candidate]) -> float:
+    """Seconds after which a rehearsal is given up: more for long lists, which take their time to load."""
+    elements = sum(len(one.elements) for candidate in candidates if candidate.table for one in candidate.table.sets)
+    return LIMIT_SECONDS + elements / ELEMENTS_PER_SECOND
 
 
 def _report(candidates: Sequence[Candidate], probes: Sequence[Probe], nft: str) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Entry
-from netpolicy.dataplane.rehearsal import Candidate, Probe, Refused, Unrehearsable, rehearse
+from netpolicy.dataplane.rehearsal import LIMIT_SECONDS, Candidate, Probe, Refused, Unrehearsable, patience, rehearse
 from netpolicy.dataplane.rehearsal_peers import MOST_PROBES
 from netpolicy.dataplane.routing import Routing
 from netpolicy.dataplane.state import NetlinkError, Route
@@ -133,6 +133,10 @@ async def test_without_time_it_is_not_rehearsed(here):
 async def test_without_a_namespace_the_reason_is_given(here, tmp_path):
     with pytest.raises(Unrehearsable, match="cannot be listed"):
         await rehearse([NOTHING], [SSH4], nft=str(tmp_path / "no_nft"))
+
+
+def test_long_lists_are_given_more_time(here):
+    assert patience([NOTHING]) == LIMIT_SECONDS < patience([candidate(Entry(rule("x", dest_port="443"), 2))] * 2) < 11
 
 
 async def test_a_kernel_without_cables_is_told_what_it_lacks(here, monkeypatch):
