@@ -177,6 +177,7 @@ class Daemon:
         self._flows.attach(loop, self._flows_changed)
         self._packets = self._open_packet_log(loop)
         self._keeper.start()
+        self._guarded.watch_health()
         self._sampler.start()
 
     def _open_packet_log(self, loop: asyncio.AbstractEventLoop) -> PacketLog | None:

@@ -403,7 +403,8 @@ def _hooks(policy: "Policy") -> "list[tuple[str, Chain]]":
     refused = (marks.drop, marks.reject)
     if any(entry.number in refused for entry in _own_entries(policy)):
         hook = f"type filter hook output priority {BLOCK_PRIORITY}; policy accept;"
-        chains.append(("out_np", Chain(refusals, hook)))
+        # A reset or an error that refuses a client's connection is of its class, and of the other direction.
+        chains.append(("out_np", Chain(("ct direction reply accept", *refusals), hook)))
     return chains
 
 

@@ -19,7 +19,11 @@ from netpolicy.service.change_run import Run
 from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
 from netpolicy.service.engine import SYSTEM_ERRORS
 from netpolicy.service.eyes import CannotSee
+from netpolicy.service.generation import Damaged
 from netpolicy.service.planning import Planning
+
+# Two boots that do not come so far, and the guard takes the generation before it (docs/guard.md).
+HEALTHY_SECONDS = 180.0
 
 # Changes that doors may still ask about.
 REMEMBERED = 8
@@ -33,6 +37,7 @@ class Guarded:
         self._planning = Planning(tools)
         self._changes: deque[Change] = deque(maxlen=REMEMBERED)
         self._run: Run | None = None
+        self._health: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -50,9 +55,10 @@ class Guarded:
 
     def begin(self, request: Request) -> Change:
         """Starts a change; what becomes of it is in what is returned. Raises ApplyRefused."""
-        if self.current is not None:
+        last = self._changes[-1] if self._changes else None
+        if last is not None and self._task is not None and not self._task.done():
             raise ApplyRefused(
-                f"change {self.current.id} is under way ({self.current.state})",
+                f"change {last.id} is under way ({last.state})",
                 "confirm it or abort it first: netpolicy confirm, netpolicy abort",
             )
         if request.window is not None and not 0 <= request.window <= LONGEST_WINDOW:
@@ -68,8 +74,22 @@ class Guarded:
         if self._task is not None:
             await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
 
+    def watch_health(self) -> None:
+        """From the start of the daemon on: the generation that it started with is well when it lives long enough."""
+        loop = asyncio.get_running_loop()
+        self._health = loop.call_later(HEALTHY_SECONDS, self._mark_healthy, self._tools.store.current())
+
+    def _mark_healthy(self, number: int) -> None:
+        if self._tools.engine.in_force.in_sync and number and number == self._tools.store.current():
+            try:
+                self._tools.store.mark_healthy(number)
+            except (OSError, Damaged) as error:
+                self._tools.say("warning", f"generation {number} cannot be marked as well: {in_words(error)}")
+
     async def close(self) -> None:
         """The daemon ends: what nobody confirmed is taken back first."""
+        if self._health is not None:
+            self._health.cancel()
         if self.current is not None and self._run is not None:
             self._run.stop("netpolicyd was told to end")
             await self.ended()

@@ -66,6 +66,20 @@ def test_a_rejected_connection_is_refused_at_once_and_a_dropped_one_gets_no_answ
     assert steered.tcp("router", server, 25)["error"] is None
 
 
+@pytest.mark.parametrize("server", [SERVER4, SERVER6])
+def test_clients_are_told_of_a_refusal_also_where_the_router_itself_is_refused_something(
+    steered: Lab, server: str
+) -> None:
+    config = LINES + rule("no_mail", "+dest_port=25", "+proto=tcp", "block=reject")
+    reload(steered, config + rule("own", "+src_iface=lo", "+dest_port=26", "block=reject"))
+    assert steered.tcp("desk", server, 25)["error"] == "refused"
+    assert steered.tcp("router", server, 26)["error"] == "refused"
+    reload(steered, LINES + rule("kept", "+dest_port=25", "route=wan_b", "on_fail=block"))
+    steered.link("b", "down")
+    steered.wait_for(lambda: "wan_b" not in _up(steered), what="line B is down")
+    assert steered.tcp("desk", server, 25)["error"] == "refused"
+
+
 def test_a_block_that_names_the_router_itself_refuses_its_own_connections(steered: Lab) -> None:
     reload(steered, LINES + rule("own", "+src_iface=lo", "+dest_port=25", "block=reject"))
     assert steered.tcp("router", SERVER4, 25)["error"] == "refused"

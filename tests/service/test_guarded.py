@@ -168,3 +168,21 @@ async def test_without_evidence_a_confirmation_is_refused_and_the_change_waits_o
     eyes.doubt = ""
     assert (await watched.guarded.confirm(change.token, {}, "a test")).state == COMMITTED
     assert "seen" in watched.entries()[-1]["notes"][0]
+
+
+async def test_a_generation_is_well_when_the_daemon_that_started_with_it_lives_three_minutes(house, monkeypatch):
+    monkeypatch.setattr("netpolicy.service.guarded.HEALTHY_SECONDS", 0.0)
+    house.guarded.watch_health()
+    await asyncio.sleep(0.01)
+    assert house.store.read(1).is_healthy
+    assert await house.load(OTHER) == ""
+    assert not house.store.read(2).is_healthy  # nobody has booted with it
+    house.guarded.watch_health()
+    house.engine.in_force.in_sync = False
+    await asyncio.sleep(0.01)
+    assert not house.store.read(2).is_healthy
+    house.engine.in_force.in_sync = True
+    house.guarded.watch_health()
+    assert await house.load(CONFIG) == ""
+    await asyncio.sleep(0.01)
+    assert not house.store.read(3).is_healthy
