@@ -27,8 +27,8 @@ from netpolicy.dataplane import bundle, guard_files, guard_trial
 from netpolicy.dataplane.guard_trial import BundleRefused
 from netpolicy.dataplane.pending import ABSENT, Pending, Unreadable, parse_record, print_record
 
-# How long the guard has to answer; a slow router starts a shell in a tenth of it.
-ANSWER_SECONDS = 3.0
+# How long the guard has to answer; a slow router starts a shell in a tenth of it, a busy one in more.
+ANSWER_SECONDS = 10.0
 ANSWER_STEP_SECONDS = 0.05
 
 # A guard that leads back may try three times, with long lists.

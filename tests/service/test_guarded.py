@@ -77,6 +77,7 @@ async def test_without_a_confirmation_everything_is_as_before(house):
 async def test_every_kind_of_change_is_taken_back_when_it_is_aborted(house, text):
     before = state()
     change = await house.until(house.begin(text), AWAITING)
+    assert change.state == AWAITING, change.error
     assert state() != before
     assert (await house.guarded.abort(change.id, "a test")).state == REVERTED
     assert state() == before and house.config.read_text() == CONFIG
