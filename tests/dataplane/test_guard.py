@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from netpolicy.dataplane import guard
 from netpolicy.dataplane.guard import Guard, GuardError, find_pending, reason_word, start_of, uptime
 from netpolicy.dataplane.pending import Unreadable
 from tests.dataplane.followed import MAIL, OTHER, VIDEO, WORK
@@ -81,7 +82,8 @@ async def test_an_outcome_that_nobody_wrote_down_is_not_lost(router):
     assert router.guard.outcome() == "fallback 7 6 unhealthy-boots"
 
 
-async def test_without_a_guard_there_is_no_change(router):
+async def test_without_a_guard_there_is_no_change(router, monkeypatch):
+    monkeypatch.setattr(guard, "ANSWER_SECONDS", 0.3)
     run("sed", "-i", "s/^watch) prepare/watch) false/", router.places.program)
     before = everything()
     with pytest.raises(GuardError, match="did not answer"):

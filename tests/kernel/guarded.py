@@ -6,8 +6,10 @@ that a test may kill. Never the object under test: what is compared is what `nft
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import replace
@@ -72,6 +74,7 @@ class GuardedRouter:
         self.kernel = Kernel(open_netlink("builtin"))
         self.guard = Guard(where)
         self.plan: Plan | None = None
+        self.watcher: subprocess.Popen[bytes] | None = None
 
     async def follow(self, policy: Policy) -> None:
         """The policy is in force."""
@@ -116,6 +119,17 @@ class GuardedRouter:
         begun = start_of(process) or 1
         self.guard.pending = replace(self.guard.pending, applier_pid=process, applier_start=begun)
         guard_files.write(self.places.pending / "record", print_record(self.guard.pending).encode())
+
+    def put_in_front_of_nft(self, text: str) -> None:
+        """From now on the guard's nft runs these lines of shell first; a guard that watches is started anew."""
+        tools = Path(self.places.state).parent / "front"
+        tools.mkdir()
+        (tools / "nft").write_text(f'#!/bin/sh\n{text}\nexec {shutil.which("nft")} "$@"\n')
+        (tools / "nft").chmod(0o755)
+        os.kill(self.guard_process, signal.SIGKILL)
+        program = Path(self.places.program)
+        program.write_text(self.program_text.replace('PATH="', f'PATH="{tools}:', 1))
+        self.watcher = self.start("watch")
 
     def close_gate(self) -> None:
         """As a guard does that is killed right after."""

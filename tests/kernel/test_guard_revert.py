@@ -55,6 +55,8 @@ async def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         count_hits(video=7, mail=3)
         yield made
         await made.guard.finish()
+        if made.watcher is not None:
+            made.watcher.wait(10)
 
 
 # -- from any state -----------------------------------------------------------------------------
@@ -215,7 +217,7 @@ async def test_a_daemon_that_hangs_is_ended_after_the_deadline(guarded):
         await guarded.follow(CANDIDATE)
         deadline = guarded.guard.pending.deadline
         assert guarded.wait_for_outcome().startswith(f"reverted {guarded.guard.pending.id} deadline")
-        assert hanging.wait() == -signal.SIGKILL
+        assert hanging.poll() == -signal.SIGKILL
     assert uptime() > deadline + 1, "the daemon had its chance"
     assert state() == old
 
@@ -244,6 +246,91 @@ async def test_a_confirmation_ends_the_watch_and_nothing_is_led_back(guarded):
     assert start_of(watching) is None
     assert state() == new and guarded.guard.outcome() == ""
     assert guarded.config == NEW_CONFIG
+
+
+@BOTH
+async def test_the_guard_that_is_too_late_changes_neither_verdict_nor_kernel(guarded):
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    new = state()
+    with applier() as daemon:
+        guarded.applier_is(daemon.pid)
+        assert await guarded.guard.confirm(guarded.guard.pending.nonce)
+        done = guarded.ask("revert", "by", "hand")
+        assert done.returncode == 3 and "confirmed already" in done.stderr
+        assert daemon.poll() is None
+        daemon.kill()
+    assert find_pending(guarded.places).is_confirmed
+    assert state() == new and guarded.guard.outcome() == ""
+
+
+async def test_what_a_firewall_restart_loads_is_put_back_too(guarded):
+    include, classes = (Path(guarded.places.state, name) for name in ("fw4/netpolicy.nft", "classes.json"))
+    include.parent.mkdir()
+    include.write_text("# old\n")
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    include.write_text("# new\n")
+    classes.write_text("{}")
+    guarded.daemon_dies()
+    assert guarded.wait_for_outcome().startswith("reverted")
+    assert include.read_text() == "# old\n" and not classes.exists(), "there was none"
+
+
+async def test_an_nft_that_did_not_do_what_it_said_is_asked_again(guarded):
+    """The first switch is lost without a word; what is read back tells."""
+    old = state()
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    guarded.put_in_front_of_nft(
+        'if [ "$*" = "-f -" ] && [ ! -e "$0.once" ]; then : >"$0.once"; exec cat >/dev/null; fi',
+    )
+    guarded.daemon_dies()
+    assert guarded.wait_for_outcome().startswith("reverted")
+    assert "does not read as before" in guarded.log and "attempt 1 of 3" in guarded.log
+    assert state() == old
+
+
+async def test_what_cannot_be_changed_in_place_is_made_anew(guarded, monkeypatch):
+    monkeypatch.setattr(bundle, "MOST_AT_ONCE", 2)
+    old = state()
+    await guarded.arm(CANDIDATE)
+    assert (guarded.places.guard / "bundle/kept").read_text() != ""
+    await guarded.follow(CANDIDATE)
+    run("nft", "add counter inet netpolicy more")
+    guarded.daemon_dies()
+    assert guarded.wait_for_outcome().startswith("reverted")
+    assert "attempt 1 of 3" in guarded.log and "attempt 2" not in guarded.log
+    assert state() == old
+
+
+async def test_of_many_guards_at_once_one_leads_back(guarded):
+    old = state()
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    guarded.daemon_dies()
+    others = [guarded.start(command) for command in ("watch", "recover", "recover", "watch")]
+    assert guarded.wait_for_outcome().startswith("reverted")
+    for one in others:
+        assert one.wait(20) == 0
+    assert guarded.log.count("leading back") == 1
+    assert state() == old
+
+
+async def test_where_nft_refuses_three_times_it_is_rescue_and_the_gate_is_open(guarded):
+    others = of_others()
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    # Not the fourth: with it the gate is opened.
+    guarded.put_in_front_of_nft(
+        'if [ "$*" = "-f -" ] && [ "$(cat "$0.count" 2>/dev/null)" != xxx ]; then printf x >>"$0.count"; exit 1; fi'
+    )
+    guarded.daemon_dies()
+    assert guarded.wait_for_outcome() == f"rescue {guarded.guard.pending.id} the-daemon-died closed"
+    assert "attempt 3 of 3" in guarded.log
+    assert "netpolicy_gate" not in run("nft", "list", "tables")
+    assert "rescue_np" in state() and "proto 78" not in state(), "line A is sealed in the old policy"
+    assert of_others() == others
 
 
 @BOTH
