@@ -49,10 +49,11 @@ fmt: ## put Python files into the canonical form
 	@$(PYTHON) -m ruff check --fix --quiet . || true
 	@$(PYTHON) -m ruff format .
 
-generated: ## files that are made of the code: the JSON Schema for editors, docs/lints.md
+generated: ## files that are made of the code: the JSON Schema for editors, docs/lints.md, docs/doctor.md
 	@scripts/setup test
 	@$(PYTHON) -m netpolicy.config.json_schema > editors/netpolicy.schema.json
 	@$(PYTHON) -m netpolicy.config.lint_page > docs/lints.md
+	@$(PYTHON) -m netpolicy.service.doctor_page > docs/doctor.md
 
 test-unit: ## tests without namespaces
 	@scripts/setup test

@@ -26,6 +26,8 @@ NOT_IN_THE_DAEMON = (
     "netpolicy.config.dsl", "netpolicy.config.json_schema", "netpolicy.config.lint_codes", "netpolicy.config.linter",
     "netpolicy.config.print_dsl", "netpolicy.config.print_uci", "netpolicy.config.sarif",
     "netpolicy.config.yaml_sections", "netpolicy.dataplane.netlink_pyroute2",
+    "netpolicy.service.doctor", "netpolicy.service.doctor_finding",
+    "netpolicy.service.doctor_given", "netpolicy.service.doctor_system",
 )  # fmt: skip
 
 DOTTED = {"http.server", "urllib.request"}

@@ -1,0 +1,80 @@
+"""The whole examination: every area, whatever breaks; from files and from an engine, and nothing changes by it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from netpolicy.service import doctor
+from netpolicy.service.doctor_codes import AREAS
+from netpolicy.service.doctor_given import Given
+from netpolicy.service.doctor_system import System
+from tests.netns import needs_root
+from tests.router import everything, router
+from tests.service.doctoring import Machine
+from tests.service.parts import CONFIG, House
+
+
+def by_code(document: dict) -> dict[str, dict]:
+    return {one["code"]: one for one in document["findings"]}
+
+
+@pytest.mark.kernel
+@needs_root
+def test_every_area_is_looked_at_and_nothing_changes(tmp_path: Path) -> None:
+    (tmp_path / "netpolicy").write_text(CONFIG)
+    given = doctor.given_by_files(
+        "no ubus", str(tmp_path / "netpolicy"), str(tmp_path / "run"), str(tmp_path / "store")
+    )
+    with router():
+        before = everything()
+        found = doctor.examine(System(), given)
+        assert everything() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["netpolicy"]
+    assert set(found["summary"]["areas"]) == set(AREAS)
+    told = by_code(found)
+    assert told["ND106"]["level"] == "ok", told["ND106"]
+    assert told["ND951"]["level"] == "ok" and told["ND951"]["details"] == "2 outbounds"
+    assert told["ND101"]["details"] == "no ubus"
+
+
+def test_an_area_that_breaks_is_told_and_the_others_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    import netpolicy.service.doctor_memory as memory
+
+    def broken(*_: object) -> list:
+        raise RuntimeError("never thought of")
+
+    monkeypatch.setattr(memory, "examine", broken)
+    found = doctor.examine(Machine(), Given(states=()))
+    lost = [one for one in found["findings"] if one["code"] == "ND106"]
+    assert any("memory" in one["details"] and "never thought of" in one["details"] for one in lost)
+    assert "lines" in found["summary"]["areas"] and "memory" not in found["summary"]["areas"]
+
+
+def test_when_the_time_is_over_that_is_told_of_every_area_that_is_left() -> None:
+    found = doctor.examine(Machine(is_over=True), Given())
+    assert found["summary"]["warning"] == len(doctor.CHECKS) == len(found["findings"])
+
+
+def test_a_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
+    given = doctor.given_by_files("x", str(tmp_path / "none"), "/run", "/store")
+    assert "none" in given.config_error and given.ruleset.rules == ()
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_a_daemon_is_told_of_itself_and_keeps_nothing_of_it_in_memory(tmp_path: Path) -> None:
+    with router(foreign=False):
+        house = House(tmp_path)
+        await house.engine.reload()
+        for name in [name for name in sys.modules if name.startswith("netpolicy.service.doctor_c")]:
+            if name.rpartition("_")[2] in ("collisions", "clock"):
+                del sys.modules[name]
+        found = await doctor.examine_beside(house.engine)
+        assert "netpolicy.service.doctor_clock" not in sys.modules
+        await house.engine.stop()
+    told = by_code(found)
+    assert told["ND101"]["level"] == told["ND102"]["level"] == told["ND103"]["level"] == "ok"
+    assert told["ND501"]["level"] == "ok", told["ND501"]

@@ -1,0 +1,42 @@
+"""The area of the outbounds: interfaces that are not there, and lines that are down."""
+
+from __future__ import annotations
+
+import pytest
+
+from netpolicy.core.model import Outbound, Ruleset
+from netpolicy.outbounds.lines import LineState
+from netpolicy.service.doctor_given import Given
+from netpolicy.service.doctor_lines import checks, examine
+from netpolicy.service.doctor_system import System
+from tests.netns import needs_root
+from tests.router import router
+from tests.service.doctoring import Machine, seen
+
+UP = LineState("a", "interface", True, "fine", "eth0")
+DOWN = LineState("b", "interface", False, "eth1 has no carrier", "eth1")
+ABSENT = LineState("c", "interface", False, "there is no device eth9", "eth9")
+
+
+def test_each_is_red_for_its_own_reason_only() -> None:
+    assert seen(checks((UP,))) == {"ND951": "ok", "ND952": "ok"}
+    assert seen(checks((UP, DOWN))) == {"ND951": "ok", "ND952": "warning"}
+    assert seen(checks((UP, ABSENT))) == {"ND951": "error", "ND952": "ok"}
+
+
+def test_the_word_of_the_daemon_is_taken() -> None:
+    assert seen(examine(Machine(), Given(states=(ABSENT,))))["ND951"] == "error"
+
+
+@pytest.mark.kernel
+@needs_root
+def test_without_a_daemon_the_kernel_is_asked_and_netifd_for_its_names() -> None:
+    outbounds = (Outbound("a", "interface", interface="wan", gateway="192.0.2.1"),)
+    given = Given(Ruleset(outbounds=outbounds))
+    dump = '{"interface":[{"interface":"wan","up":true,"l3_device":"wana","route":[]}]}'
+    with router(foreign=False):
+        assert seen(examine(System(), given))["ND951"] == "error"
+        named = Machine(says={"ubus -S call network.interface dump": dump})
+        assert seen(examine(named, given)) == {"ND951": "ok", "ND952": "ok"}
+        named.says["ubus"] = named.says.pop("ubus -S call network.interface dump")[:20]
+        assert seen(examine(named, given))["ND951"] == "error"
