@@ -190,7 +190,12 @@ def _xray_gen(command: argparse.ArgumentParser) -> None:
 
 
 def _plan(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--rules", metavar="FILE", help="plan for this file instead of the configuration")
+    command.add_argument("--verbose", action="store_true", help="list every change in the kernel")
+    _candidate(command)
+
+
+def _candidate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--rules", metavar="FILE", help="this file in place of the configuration")
 
 
 def _guarded(command: argparse.ArgumentParser) -> None:
@@ -199,11 +204,10 @@ def _guarded(command: argparse.ArgumentParser) -> None:
     command.add_argument("--force", action="store_true", help="also when the rehearsal shows a lock-out")
     command.add_argument("--console", action="store_true", help="I sit at the router itself: --confirm 0 is allowed")
     command.add_argument("--wait", action="store_true", help="end when the change is confirmed or taken back")
-    command.set_defaults(told=False)
 
 
 def _apply(command: argparse.ArgumentParser) -> None:
-    _plan(command)
+    _candidate(command)
     command.add_argument("--plan", metavar="HASH", help="only if nothing changed since that plan")
     _guarded(command)
 

@@ -6,26 +6,21 @@ Each asks the daemon and shows its answer; a change that waits is told how to be
 from __future__ import annotations
 
 import argparse
-import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from . import change_picture, picture
-from .change_picture import moment, text, what
-from .exit_code import CHANGES_PENDING, FINDINGS, FINE, REFUSED, RESCUE, REVERTED, USAGE, Failure
+from . import change_picture, login
+from .change_picture import text
+from .change_watch import AWAITING, ENDS, Follower
+from .exit_code import CHANGES_PENDING, FINDINGS, FINE, REFUSED, USAGE, Failure
 from .running import Daemon
-from .table import Column, show
 from .terminal import Terminal, clean
 
 # Planning rehearses; a change takes a slow router its time.
 SLOW_SECONDS = 120.0
-POLL_SECONDS = 0.1
 
-ENDS = {"unchanged": FINE, "committed": FINE, "refused": REFUSED, "reverted": REVERTED, "rescue": RESCUE}
-
-# A text that the daemon takes over; larger ones have to be written to the configuration file.
-MOST_TEXT = 1 << 20
+# Bytes of a text that the daemon takes over: a bus message is at most 1 MiB, and has other parts.
+MOST_TEXT = 1_000_000
 
 
 def plan(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -33,66 +28,63 @@ def plan(options: argparse.Namespace, terminal: Terminal) -> int:
     found = _ask(options, "plan", _candidate(options))
     if terminal.as_json:
         terminal.document(found)
-    else:
-        change_picture.plan(terminal, found)
+    elif not found.get("error"):
+        again = f"netpolicy apply --rules {clean(options.rules)}" if options.rules else "netpolicy apply"
+        change_picture.plan(terminal, found, options.verbose, again)
     if found.get("error"):
         terminal.complain(f"plan: {found['error']}")
         return FINDINGS
-    if found.get("changes") or found.get("rules"):
+    if change_picture.is_something(found):
         return CHANGES_PENDING
     return FINDINGS if found.get("conflicts") else FINE
 
 
 def apply(options: argparse.Namespace, terminal: Terminal) -> int:
-    """0 applied and nothing to confirm, or no change; 2 waits for a confirmation; 3, 4, 5 as the contract says."""
-    asked = {
-        **_candidate(options),
-        "confirm": options.confirm,
-        "plan": options.plan,
-        "message": options.message,
-        "force": options.force or None,
-        "console": options.console or None,
-        "from": _from(),
-    }
-    return _carry_out(options, terminal, "apply", asked)
+    """0 confirmed, or nothing to do; 2 waits for a confirmation; 3 taken back; 4 not made; 5 rescue."""
+    return _carry_out(options, terminal, "apply", {**_candidate(options), "plan": options.plan, **_asked(options)})
 
 
 def rollback(options: argparse.Namespace, terminal: Terminal) -> int:
     """As `apply`."""
-    asked = {
-        "generation": options.generation,
-        "confirm": options.confirm,
-        "message": options.message,
-        "force": options.force or None,
-        "console": options.console or None,
-        "from": _from(),
-    }
-    return _carry_out(options, terminal, "rollback", asked)
+    return _carry_out(options, terminal, "rollback", {"generation": options.generation, **_asked(options)})
 
 
 def confirm(options: argparse.Namespace, terminal: Terminal) -> int:
     """0 when the change stays, 4 when the confirmation is not believed."""
+    words = login.ssh_words()
     with Daemon(options.socket) as daemon:
-        asked = {"id": options.token, "ssh": os.environ.get("SSH_CONNECTION", "")[:200], "from": _from(),
-                 "console": options.console or None}  # fmt: skip
-        return _told(terminal, _refusable(daemon, "confirm", asked), "")
+        if not words and not options.console:
+            _refuse_without_login(daemon)
+        asked = {"id": options.token, "ssh": words, "from": login.told(), "console": options.console or None}
+        try:
+            found = _refusable(daemon, "confirm", asked)
+        except Failure as failure:
+            if options.console and not words and failure.code == REFUSED:
+                hint = "--console counts only for a change that was applied with --console; else log in by SSH"
+                raise Failure(failure.text, hint, REFUSED) from None
+            raise
+    return _told(terminal, found, "")
 
 
 def extend(options: argparse.Namespace, terminal: Terminal) -> int:
-    """Moves the end of the time to confirm."""
+    """Moves the end of the time to confirm; 2, the change waits."""
     with Daemon(options.socket) as daemon:
         found = _refusable(daemon, "extend", {"id": options.id, "seconds": options.seconds})
     if terminal.as_json:
         terminal.document(found)
     else:
-        terminal.line(f"change {clean(found.get('id'))} waits {clean(found.get('seconds_left'))} s more")
+        terminal.line(f"change {text(found.get('id'))} waits: {text(found.get('seconds_left'))} s left")
     return CHANGES_PENDING
 
 
 def abort(options: argparse.Namespace, terminal: Terminal) -> int:
     """3: taken back."""
     with Daemon(options.socket) as daemon:
-        return _told(terminal, _refusable(daemon, "abort", {"id": options.id, "from": _from()}), "")
+        found = _refusable(daemon, "abort", {"id": options.id, "from": login.told()})
+    if found.get("state") == "reverted" and not terminal.as_json:
+        terminal.line(f"change {text(found.get('id'))} is taken back: what was confirmed before is in force again")
+        return ENDS["reverted"]
+    return _told(terminal, found, "")
 
 
 def history(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -102,21 +94,8 @@ def history(options: argparse.Namespace, terminal: Terminal) -> int:
     found = _ask(options, "history", {"limit": options.limit})
     if terminal.as_json:
         terminal.document(found)
-        return FINE
-    rows = [
-        (
-            moment(row.get("time")),
-            what(row),
-            text(row.get("generation")),
-            text(row.get("who")),
-            text(row.get("why")),
-        )
-        for row in picture.rows(found, "entries")
-    ]
-    columns = [Column("WHEN", least=16), Column("WHAT", least=12), Column("GEN", True), Column("WHO"), Column("WHY")]
-    show(terminal, columns, rows)
-    kept = ", ".join(text(number) for number in found.get("generations") or [])
-    terminal.line(f"generations kept: {kept or 'none'}; in force: {text(found.get('current'))}")
+    else:
+        change_picture.history(terminal, found)
     return FINE
 
 
@@ -125,17 +104,8 @@ def show_generation(options: argparse.Namespace, terminal: Terminal) -> int:
     found = _ask(options, "show", {"generation": options.generation})
     if terminal.as_json:
         terminal.document(found)
-        return FINE
-    meta: Mapping[str, Any] = found.get("meta") or {}
-    terminal.line(f"generation {text(found.get('number'))}, after {text(found.get('parent'))}")
-    for key in ("cause", "who", "why", "change"):
-        if meta.get(key):
-            terminal.paragraph(f"{key}: {clean(meta[key])}", 2)
-    for file in picture.rows(found, "files"):
-        terminal.line(f"--- {clean(file.get('path'))}")
-        content = file.get("text")
-        for line in str(content).splitlines() if content is not None else ["(not kept: too large)"]:
-            terminal.line(clean(line.replace("\t", "    ")))
+    else:
+        change_picture.generation(terminal, found)
     return FINE
 
 
@@ -154,6 +124,8 @@ def drift(options: argparse.Namespace, terminal: Terminal) -> int:
     if options.heal:
         done = _ask(options, "heal", {})
         if not done.get("ok"):
+            if terminal.as_json:
+                terminal.document(done)
             terminal.complain(f"drift: {done.get('error') or 'it could not be put right'}")
             return FINDINGS
     found = _ask(options, "drift", {})
@@ -167,43 +139,66 @@ def drift(options: argparse.Namespace, terminal: Terminal) -> int:
 # -- a change --------------------------------------------------------------------------------
 
 
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "confirm": options.confirm,
+        "message": options.message,
+        "force": options.force or None,
+        "console": options.console or None,
+        "from": login.told(),
+    }
+
+
 def _carry_out(options: argparse.Namespace, terminal: Terminal, method: str, asked: Mapping[str, Any]) -> int:
     with Daemon(options.socket) as daemon:
         begun = _refusable(daemon, method, asked)
-        job, token, seen = begun.get("job"), "", ""
-        while True:
-            found = daemon.call("job", {"id": job})
-            token = found.get("token") or token
-            state = str(found.get("state"))
-            if state != seen and not terminal.as_json and state not in ENDS:
-                terminal.note(f"{state} …" if state != "await" else "in force, not confirmed yet")
-            seen = state
-            if state in ENDS or (state == "await" and not options.wait):
-                return _told(terminal, found, token)
-            if state == "await" and not options.told:
-                options.told = True
-                change_picture.how_to_confirm(terminal, found, token)
-            time.sleep(POLL_SECONDS)
+        for path in begun.get("not_kept") or []:
+            terminal.note(f"{clean(path)} stays as it is now: that generation kept no more than its digest")
+        follower = Follower(terminal, str(begun.get("job") or ""), not options.wait, options.console)
+        found = follower.follow(daemon, options.socket)
+    return _told(terminal, found, follower.token, options.console)
 
 
-def _told(terminal: Terminal, found: Mapping[str, Any], token: str) -> int:
+def _told(terminal: Terminal, found: Mapping[str, Any], token: str, is_console: bool = False) -> int:
     state = str(found.get("state"))
     code = ENDS.get(state, CHANGES_PENDING)
     if terminal.as_json:
         terminal.document(found)
-        return code
-    if state == "await":
+    elif state == AWAITING:
         change_picture.change(terminal, found)
-        change_picture.how_to_confirm(terminal, found, token)
-    elif state == "committed":
-        terminal.line(terminal.paint(f"confirmed: generation {text(found.get('generation'))} is in force", "green"))
-    elif state == "unchanged":
-        terminal.line("nothing to do")
+        change_picture.how_to_confirm(terminal, found, token, is_console)
+    elif code == FINE:
+        change_picture.ended(terminal, found)
     else:
-        if state == "refused":
-            change_picture.change(terminal, found)
-        terminal.complain(f"{state}: {found.get('error') or 'no reason given'}", str(found.get("hint") or ""))
+        _complain(terminal, found, state)
     return code
+
+
+def _complain(terminal: Terminal, found: Mapping[str, Any], state: str) -> None:
+    """A change that did not come to stay: why, and what is in force now."""
+    if state == "refused":
+        change_picture.change(terminal, found)
+    why, hint = found.get("error") or "no reason given", str(found.get("hint") or "")
+    now = {
+        "refused": "not applied",
+        "reverted": "taken back, what was confirmed before is in force again",
+        "rescue": "not even the way back worked, only minimal rules are in force",
+    }.get(state, f"change {text(found.get('id'))} is {state}")
+    terminal.complain(f"{now}: {why}", hint or ("see docs/guarded-apply.md, first aid" if state == "rescue" else ""))
+
+
+def _refuse_without_login(daemon: Daemon) -> None:
+    """Nothing that is said here can count: better now, with what to do, than in the daemon's words."""
+    pending = daemon.call("status").get("pending")
+    if not isinstance(pending, dict):
+        raise Failure("confirm: no change waits for a confirmation", "netpolicy history says how it ended", REFUSED)
+    left = text(pending.get("seconds_left"))
+    raise Failure(
+        f"confirm: this is no SSH login, so it does not show that one gets through; {left} s left",
+        "log in to this router by SSH, from another machine, and say it there. At the console only a change that was "
+        "applied with --console can be confirmed: netpolicy confirm --console TOKEN",
+        REFUSED,
+    )
 
 
 def _refusable(daemon: Daemon, method: str, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,20 +218,16 @@ def _candidate(options: argparse.Namespace) -> dict[str, Any]:
     from netpolicy.config.spelling import format_of
 
     try:
-        with open(options.rules, encoding="utf-8") as file:
+        with open(options.rules, "rb") as file:
             rules = file.read(MOST_TEXT + 1)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise Failure(f"cannot read {options.rules}: {getattr(problem, 'strerror', None) or 'not UTF-8'}") from None
-    if len(rules) > MOST_TEXT:
-        raise Failure(f"{options.rules} is too long to be handed over", "write it to the configuration file and apply")
-    return {"text": rules, "format": format_of(options.rules)}
-
-
-def _from() -> str:
-    """Who sits here, as far as this process knows: written down, never believed."""
-    user = os.environ.get("SUDO_USER") or os.environ.get("USER") or str(os.getuid())
-    peer = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
-    return f"{user} from {peer}"[:200] if peer else user[:200]
+        if len(rules) > MOST_TEXT:
+            hint = "write it to the configuration file, then netpolicy apply without --rules"
+            raise Failure(f"{options.rules} is longer than {MOST_TEXT} bytes", hint)
+        return {"text": rules.decode(), "format": format_of(options.rules)}
+    except OSError as problem:
+        raise Failure(f"cannot read {options.rules}: {problem.strerror}") from None
+    except UnicodeDecodeError:
+        raise Failure(f"cannot read {options.rules}: it is not UTF-8 text") from None
 
 
 def _verify(options: argparse.Namespace, terminal: Terminal) -> int:

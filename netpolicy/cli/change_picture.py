@@ -6,104 +6,231 @@ Knows documents and a terminal, no daemon. A key that is missing shows as "-".
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import picture
 from .table import Column, show
 from .terminal import Terminal, clean
 
+Document = Mapping[str, Any]
 
-def plan(terminal: Terminal, found: Mapping[str, Any]) -> None:
-    """What an apply would do, and what the rehearsal shows."""
-    change(terminal, {"plan": found, "rehearsal": found.get("rehearsal") or {}})
-    changes = found.get("changes") or []
-    picture.changes(terminal, changes)
-    picture.obstacles(terminal, dict(found))
-    if found.get("drift"):
-        terminal.line(f"{len(found['drift'])} of them put right what others changed")
-    if found.get("hash") and changes:
-        terminal.line(f"plan {clean(found['hash'])[:16]}")
+# Lines of the kernel and rows of the rehearsal that a person looks through; --verbose shows all.
+MOST_LINES = 20
+MOST_ROWS = 20
+
+# Characters of a hash that name a plan for a person.
+HASH_SHOWN = 16
+
+YES, BROKEN, UNKNOWN = "ok", "BROKEN", "not known"
 
 
-def change(terminal: Terminal, found: Mapping[str, Any]) -> None:
-    """Differences, risk and rehearsal of a change."""
-    told: Mapping[str, Any] = found.get("plan") or {}
+def plan(terminal: Terminal, found: Document, is_verbose: bool = False, again: str = "netpolicy apply") -> None:
+    """What an apply would do: the rules first, then what the rehearsal shows, then how much that is in the kernel."""
+    change(terminal, {"plan": found, "rehearsal": found.get("rehearsal")}, is_verbose)
+    _kernel(terminal, found, is_verbose)
+    picture.obstacles(terminal, found)
+    if found.get("hash") and is_something(found):
+        terminal.line(f"make exactly this change: {again} --plan {clean(found['hash'])[:HASH_SHOWN]}")
+
+
+def is_something(found: Document) -> bool:
+    """Whether a plan would change anything for anybody."""
+    return bool(found.get("changes") or found.get("rules"))
+
+
+def _kernel(terminal: Terminal, found: Document, is_verbose: bool) -> None:
+    changes = _listed(found, "changes")
+    told = len(_listed(found, "text"))
+    if not changes and (told or found.get("unchanged") is False):
+        terminal.line("the kernel stays as it is; the files would be kept as a new generation")
+        return
+    # Where rules explain them, only their number; else the first of them, since nothing else says what would happen.
+    shown = changes if is_verbose else changes[:MOST_LINES] if not told else []
+    if len(shown) == len(changes):
+        picture.changes(terminal, changes)
+    else:
+        for line in shown:
+            terminal.line(clean(str(line).partition("\n")[0]))
+        more = f"{len(changes) - len(shown)} more in" if shown else f"{len(changes)} changes of"
+        terminal.line(f"{more} the kernel: --verbose lists them")
+    others = len(_listed(found, "drift"))
+    if others:
+        terminal.paragraph(f"{others} of them put right what others changed of ours: netpolicy drift", 2)
+
+
+def change(terminal: Terminal, found: Document, is_verbose: bool = False) -> None:
+    """Differences by name, risk and rehearsal of a change."""
+    told = _part(found, "plan")
     lines(terminal, told.get("text"))
-    risk = told.get("risk") or {}
-    if risk.get("level") not in (None, "none"):
-        terminal.line(f"risk: {clean(risk.get('level'))}")
-        for reason in risk.get("reasons") or []:
-            terminal.paragraph(f"  - {clean(reason.get('text') if isinstance(reason, dict) else reason)}", 4)
-    rehearsal: Mapping[str, Any] = found.get("rehearsal") or {}
-    rows = [
-        (row.get("what"), row.get("before"), row.get("after"), _verdict(row))
-        for row in picture.rows(dict(rehearsal), "rows")
-    ]
-    if rows:
-        verdict = Column("VERDICT", colour=lambda text: "green" if text.startswith("ok") else "red")
-        show(terminal, [Column("REHEARSED", least=20), Column("BEFORE"), Column("AFTER"), verdict], rows)
-    if rehearsal.get("how") == "rules":
-        terminal.paragraph(f"not tried with packets ({clean(rehearsal.get('why'))}): judged by our own rules alone", 2)
-    for note in rehearsal.get("notes") or []:
-        terminal.paragraph(clean(note), 2)
+    _risk(terminal, _part(told, "risk"))
+    rehearsal(terminal, _part(found, "rehearsal"), is_verbose)
 
 
-def _verdict(row: Mapping[str, Any]) -> str:
-    because = str(row.get("because") or "")
-    if row.get("ok"):
-        return f"ok, {because}" if because else "ok"
-    return because or ("no" if row.get("ok") is False else "cannot be told")
+def _risk(terminal: Terminal, risk: Document) -> None:
+    level = clean(risk.get("level") or "none")
+    if level == "none":
+        return
+    terminal.line(f"risk: {terminal.paint(level, 'red' if level == 'high' else '')}")
+    for reason in _listed(risk, "reasons"):
+        terminal.paragraph(f"  - {reason.get('text') if isinstance(reason, dict) else reason}", 4)
 
 
-def drift(terminal: Terminal, found: Mapping[str, Any]) -> None:
+def rehearsal(terminal: Terminal, found: Document, is_verbose: bool = False) -> None:
+    """Who can still do what: what is broken comes first, and says why."""
+    rows = sorted(picture.rows(found, "rows"), key=lambda row: (row.get("ok") is not False, row.get("ok") is True))
+    shown = rows if is_verbose else rows[:MOST_ROWS]
+    if shown:
+        colour = {YES: "green", BROKEN: "red"}
+        verdict = Column("VERDICT", least=6, colour=lambda text: colour.get(text, "yellow"))
+        columns = [Column("REHEARSED", least=44), Column("BEFORE", least=8), Column("AFTER", least=8), verdict]
+        cells = [
+            [text(row.get("what")), text(row.get("before")), text(row.get("after")), _verdict(row)] for row in shown
+        ]
+        show(terminal, columns, cells)
+    for row in shown:
+        if row.get("because"):
+            terminal.paragraph(f"{text(row.get('what'))}: {row['because']}", 2)
+    if len(rows) > len(shown):
+        terminal.line(f"and {len(rows) - len(shown)} more: --verbose shows them")
+    if found.get("how") == "rules":
+        terminal.paragraph(f"not tried with packets, judged by our own rules alone: {text(found.get('why'))}", 2)
+    for note in _listed(found, "notes"):
+        terminal.paragraph(str(note), 2)
+
+
+def _verdict(row: Document) -> str:
+    return YES if row.get("ok") else BROKEN if row.get("ok") is False else UNKNOWN
+
+
+def how_to_confirm(terminal: Terminal, found: Document, token: str, is_console: bool = False) -> None:
+    """What a person has to do that the change stays, and by when."""
+    left = found.get("seconds_left")
+    by = f"in {text(left)} s" + (f", at {_clock(left)}" if isinstance(left, int) else "")
+    terminal.paragraph(f"In force now, and taken back {by}, unless it is confirmed. Leave this session open, log in to "
+                       "this router ANEW by SSH, and say there:")  # fmt: skip
+    terminal.line(f"  netpolicy confirm {clean(token) or 'TOKEN'}")
+    if is_console:
+        terminal.line("or here, at the console: the same with --console")
+    terminal.line("more time: netpolicy extend SECONDS; back now: netpolicy abort")
+
+
+def ended(terminal: Terminal, found: Document) -> None:
+    """A change that stays, or one that was nothing."""
+    if found.get("state") == "unchanged":
+        terminal.line("nothing to do: this is what is in force, and confirmed")
+        return
+    terminal.line(terminal.paint(f"confirmed: generation {text(found.get('generation'))} is in force", "green"))
+    for note in _listed(found, "notes"):
+        terminal.paragraph(str(note), 2)
+
+
+def drift(terminal: Terminal, found: Document) -> None:
     """What others changed, and what became of it."""
-    last: Mapping[str, Any] = found.get("last") or {}
+    last = _part(found, "last")
     if not last:
         terminal.line("nobody else changed what is ours")
         return
-    word = "and is still so" if found.get("is_there") else "put right since"
+    treated = {"heal": "put right", "paused": "left: put right twice in ten minutes already"}
+    word = treated.get(str(last.get("treatment")), f"left: drift is {text(found.get('mode'))}")
+    still = ", and it is still so" if found.get("is_there") else ""
+    terminal.paragraph(f"{text(last.get('seconds_ago'))} s ago others changed what is ours ({word}){still}:")
+    for line in _listed(last, "changes"):
+        terminal.line("  " + clean(line))
+    if found.get("is_there"):
+        again = f"by itself in {text(found['heals_again_in'])} s; " if found.get("heals_again_in") else ""
+        terminal.line(f"put it right: {again}now: netpolicy drift --heal")
+
+
+def history(terminal: Terminal, found: Document) -> None:
+    """The journal, newest first: the beginning of a change only where its end is not there."""
+    rows = picture.rows(found, "entries")
+    over = {str(_change_of(row)) for row in rows if row.get("event") in ("change", "recovered")}
+    rows = [row for row in rows if row.get("event") != "begin" or row.get("kind") or str(row.get("id")) not in over]
+    columns = [Column("WHEN", least=16), Column("WHAT", least=16), Column("GEN", True), Column("WHO"), Column("WHY")]
+    cells = [
+        [moment(row.get("time")), what(row), *(text(row.get(key) or None) for key in ("generation", "who", "why"))]
+        for row in rows
+    ]
+    show(terminal, columns, cells)
+    kept = ", ".join([text(number) for number in _listed(found, "generations")])
+    terminal.paragraph(f"kept: {kept or 'none'}; confirmed: {text(found.get('current'))}", 2)
+
+
+def _change_of(row: Document) -> object:
+    return row.get("id") or str(row.get("detail") or "").partition(" ")[0]
+
+
+def what(row: Document) -> str:
+    """One line of the journal in some words."""
+    event = text(row.get("event"))
+    if row.get("problem"):
+        return f"unreadable: {row['problem']}"
+    if row.get("kind"):
+        return f"{text(row['kind'])}: {event}"
+    if event == "change":
+        return f"{text(row.get('cause'))}: {text(row.get('outcome'))}" + (
+            f", {row['reason']}" if row.get("reason") else ""
+        )
+    if event == "begin":
+        return f"{text(row.get('cause'))}: began"
+    if event == "recovered":
+        return f"found {text(row.get('outcome'))}: {text(row.get('detail'))}"
+    return f"{event}: {text(row.get('cause'))}" if row.get("cause") else event
+
+
+def generation(terminal: Terminal, found: Document) -> None:
+    """One generation: where it comes from, and its files."""
+    parent = found.get("parent")
     terminal.line(
-        f"{text(last.get('seconds_ago'))} s ago others changed what is ours ({text(last.get('treatment'))}), {word}"
+        f"generation {text(found.get('number'))}, " + (f"after {text(parent)}" if parent else "the first one")
     )
-    lines(terminal, last.get("changes"))
-    if found.get("heals_again_in"):
-        terminal.line(f"healed twice already: again in {text(found['heals_again_in'])} s, or netpolicy drift --heal")
-
-
-def how_to_confirm(terminal: Terminal, found: Mapping[str, Any], token: str) -> None:
-    """What to do that the change stays."""
-    terminal.paragraph(
-        f"Taken back in {text(found.get('seconds_left'))} s unless you open a NEW connection to this router"
-        " and say there:"
-    )
-    terminal.line(f"  netpolicy confirm {token}")
+    meta = _part(found, "meta")
+    for key in ("cause", "who", "why", "change"):
+        if meta.get(key):
+            terminal.paragraph(f"{key}: {meta[key]}", 2)
+    for file in picture.rows(found, "files"):
+        terminal.line(f"--- {text(file.get('path'))}")
+        content = file.get("text")
+        kept = str(content).splitlines() if content is not None else [f"(not shown; sha256 {text(file.get('sha256'))})"]
+        for line in kept:
+            terminal.line(clean(line.replace("\t", "    ")))
 
 
 def lines(terminal: Terminal, found: object) -> None:
-    """Lines of text as they come."""
+    """Lines of text, wrapped where they are too long."""
     for line in found if isinstance(found, list) else []:
-        terminal.line(clean(line))
-
-
-def what(row: Mapping[str, Any]) -> str:
-    """One line of the journal in some words."""
-    event = str(row.get("event"))
-    if event == "change":
-        reason = row.get("reason")
-        return f"{text(row.get('cause'))}: {text(row.get('outcome'))}" + (f" ({clean(reason)})" if reason else "")
-    if event in ("adopted", "recovered"):
-        return f"{event}: {text(row.get('cause') or row.get('outcome'))}"
-    return f"{text(row.get('cause'))}: began" if event == "begin" else event
+        terminal.paragraph(str(line), 4)
 
 
 def moment(seconds: object) -> str:
-    """A time of the journal."""
-    if not isinstance(seconds, (int, float)):
-        return "-"
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    """A time of the journal; "-" where there is none."""
+    return _strftime("%Y-%m-%d %H:%M", seconds)
 
 
 def text(value: object) -> str:
     """A value, "-" where there is none."""
-    return "-" if value is None or value == "" else clean(value)
+    return clean(picture.shown(value))
+
+
+def _clock(seconds: int) -> str:
+    return _strftime("%H:%M:%S", time.time() + seconds)
+
+
+def _strftime(form: str, seconds: object) -> str:
+    if not isinstance(seconds, (int, float)):
+        return "-"
+    try:
+        return time.strftime(form, time.localtime(seconds))
+    except (ValueError, OverflowError, OSError):
+        return "-"
+
+
+def _part(found: Document, key: str) -> Document:
+    value = found.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(found: Document, key: str) -> Sequence[Any]:
+    value = found.get(key)
+    return value if isinstance(value, list) else []

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from netpolicy.bus.broker import Broker
+from netpolicy.bus.change_methods import APPLY
 from netpolicy.bus.client import Caller, Method, UbusClient
 
 PATIENCE = 10.0
@@ -23,7 +24,19 @@ ARGUMENTS: dict[str, Mapping[str, type]] = {
     "connections": {"limit": int, "offset": int, "filter": str},
     "explain": {"flow": str},
     "decide": {"facts": dict},
-    "plan": {},
+    "plan": {"text": str, "format": str},
+    "apply": APPLY,
+    "rollback": {**APPLY, "generation": int},
+    "job": {"id": str},
+    "confirm": {"id": str, "ssh": str, "console": bool, "address": str, "from": str},
+    "extend": {"id": str, "seconds": int},
+    "abort": {"id": str, "from": str},
+    "history": {"limit": int, "offset": int},
+    "verify": {},
+    "show": {"generation": int},
+    "diff": {"from": int, "to": int},
+    "drift": {},
+    "heal": {},
     "reload": {},
     "logs": {"since": int, "limit": int, "level": str},
 }
@@ -61,6 +74,20 @@ class StandIn:
         assert self._client
         self.run(self._client.send_event(name, data))
 
+    def leave(self) -> None:
+        """The daemon is gone from the bus, as after a death. For replies: it ends in the middle of one."""
+        assert self._client
+        self._leaving = self._loop.create_task(self._client.close())
+
+    def come_back(self) -> None:
+        """The next daemon is there. For tests, not for replies."""
+        self.run(self._serve())
+
+    @property
+    def names(self) -> list[str]:
+        """The methods that were called, in order."""
+        return [name for name, _ in self.calls]
+
     @property
     def listeners(self) -> int:
         """How many clients the broker has beside the object's own."""
@@ -68,8 +95,11 @@ class StandIn:
 
     async def _open(self) -> None:
         await self._broker.start()
-        if self.replies is None:
-            return
+        if self.replies is not None:
+            await self._serve()
+
+    async def _serve(self) -> None:
+        assert self.replies is not None
         self._client = UbusClient(self.path)
         await self._client.connect()
         methods = {name: Method(self._handler(name), ARGUMENTS[name]) for name in self.replies}
