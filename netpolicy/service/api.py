@@ -184,6 +184,16 @@ class Service:
             "diagnostics": [found.as_dict() for found in converted.diagnostics],
         }
 
+    async def doctor(self) -> dict[str, Any]:
+        """What is wrong with this box and what to do. Raises Refused where the examination does not come to its end."""
+        from netpolicy.dataplane.rehearsal_child import ChildFailed
+        from netpolicy.service.doctor import examine_beside  # not in memory until somebody asks
+
+        try:
+            return await examine_beside(self._engine)
+        except ChildFailed as failure:
+            raise Refused(f"the examination was not finished: {failure}") from None
+
     async def _fresh_counters(self) -> Mapping[str, tuple[int, int]]:
         now = asyncio.get_running_loop().time()
         if now - self._counted_at > COUNTERS_SECONDS:

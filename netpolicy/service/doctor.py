@@ -67,7 +67,7 @@ def given_by(engine: Engine) -> Given:
     return Given(
         engine.ruleset, engine.places.config, engine.places.state, engine.places.store, guard_program(),
         config_error=engine.config_error, kernel_error=engine.in_force.error, warnings=tuple(engine.warnings),
-        states=tuple(engine.states) if engine.loaded is not None else None,
+        logical=engine.view.logical,
     )  # fmt: skip
 
 

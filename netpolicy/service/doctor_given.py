@@ -6,12 +6,13 @@ Values only. Made from the engine (inside the daemon) or from the files (the too
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netpolicy.core.model import Ruleset
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Policy
-from netpolicy.outbounds.lines import LineState
+from netpolicy.outbounds.lines import LogicalInterface
 from netpolicy.service.warnings import Warning_
 
 # Where the package puts the guard; in a checkout it stands in files/.
@@ -28,7 +29,7 @@ def guard_program() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """`why_not` says why no daemon is asked, "" inside one; `states` is what the daemon knows of the lines."""
+    """`why_not` says why no daemon is asked, "" inside one; `logical` is what netifd told the daemon."""
 
     ruleset: Ruleset = field(default_factory=Ruleset)
     config: str = "/etc/config/netpolicy"
@@ -39,7 +40,7 @@ class Given:
     config_error: str = ""
     kernel_error: str = ""
     warnings: tuple[Warning_, ...] = ()
-    states: tuple[LineState, ...] | None = None
+    logical: Mapping[str, LogicalInterface] | None = None
 
     @property
     def policy(self) -> Policy:

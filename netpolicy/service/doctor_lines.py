@@ -1,6 +1,6 @@
 """The doctor about the outbounds: whether their interfaces exist and can be used.
 
-Takes the daemon's word where it runs, else looks by itself, netifd's names included. Never probes a line.
+Looks at the kernel; names are those that netifd told the daemon, or tells us. Never probes a line.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ def examine(system: System, given: Given) -> list[Finding]:
 
 def look(system: System, given: Given) -> tuple[LineState, ...]:
     """Every outbound as it is now. Raises NetlinkError."""
-    if given.states is not None:
-        return given.states
+    logical = _logical(system) if given.logical is None else given.logical
     link = open_netlink("builtin")
     try:
         links = {one.name: one for one in link.links()}
-        return line_states(given.ruleset.outbounds, View(links, link.addresses(), link.routes(), _logical(system)))
+        return line_states(given.ruleset.outbounds, View(links, link.addresses(), link.routes(), logical))
     finally:
         link.close()
 

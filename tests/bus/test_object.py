@@ -72,6 +72,7 @@ async def call(name: str, refusal: str = "", **given: Any) -> Any:
         ("diff", {"from": 2}, [2, 0]),
         ("drift", {}, [{}]),
         ("heal", {}, []),
+        ("doctor", {}, []),
         ("reload", {}, []),
         ("connections", {}, [100, 0, ""]),
         ("connections", {"limit": 5, "offset": 2, "filter": "x"}, [5, 2, "x"]),
@@ -130,6 +131,7 @@ def test_the_documented_methods_are_there():
         "diff",
         "drift",
         "heal",
+        "doctor",
     }
     assert check(methods(Service(), Service())["logs"], {"limit": None}) == {}  # type: ignore[arg-type]
 

@@ -47,7 +47,7 @@ def test_an_area_that_breaks_is_told_and_the_others_are_looked_at(monkeypatch: p
         raise RuntimeError("never thought of")
 
     monkeypatch.setattr(memory, "examine", broken)
-    found = doctor.examine(Machine(), Given(states=()))
+    found = doctor.examine(Machine(), Given())
     lost = [one for one in found["findings"] if one["code"] == "ND106"]
     assert any("memory" in one["details"] and "never thought of" in one["details"] for one in lost)
     assert "lines" in found["summary"]["areas"] and "memory" not in found["summary"]["areas"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netpolicy.core.model import Outbound, Ruleset
-from netpolicy.outbounds.lines import LineState
+from netpolicy.outbounds.lines import LineState, LogicalInterface
 from netpolicy.service.doctor_given import Given
 from netpolicy.service.doctor_lines import checks, examine
 from netpolicy.service.doctor_system import System
@@ -24,8 +24,14 @@ def test_each_is_red_for_its_own_reason_only() -> None:
     assert seen(checks((UP, ABSENT))) == {"ND951": "error", "ND952": "ok"}
 
 
-def test_the_word_of_the_daemon_is_taken() -> None:
-    assert seen(examine(Machine(), Given(states=(ABSENT,))))["ND951"] == "error"
+@pytest.mark.kernel
+@needs_root
+def test_names_are_those_that_netifd_told_the_daemon() -> None:
+    rules = Ruleset(outbounds=(Outbound("a", "interface", interface="wan", gateway="192.0.2.1"),))
+    with router(foreign=False):
+        assert seen(examine(Machine(), Given(rules, logical={})))["ND951"] == "error"
+        told = {"wan": LogicalInterface("wana", True)}
+        assert seen(examine(Machine(), Given(rules, logical=told))) == {"ND951": "ok", "ND952": "ok"}
 
 
 @pytest.mark.kernel
