@@ -111,7 +111,7 @@ class Daemon:
             gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
             self._is_handed_over()  # one that was meant for a former process says nothing now
             guard = Guard(GuardPlaces(self._places.config, self._places.store, self._places.state, self._guard))
-            left = await recovery.recover(guard, self._log)
+            left = await recovery.recover(guard, Store(self._places.store), self._log)
             first = await self._read_first()
             engine = self._build(first.loaded.ruleset.settings.netlink, guard)
             await recovery.note(left, guard, self._journal, Store(self._places.store), self._log)

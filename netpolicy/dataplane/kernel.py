@@ -19,7 +19,7 @@ from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.plan import Plan, Planner
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.route_steps import NotRemoved, RouteSteps
-from netpolicy.dataplane.state import Address, NetlinkError, Route, RoutingRule
+from netpolicy.dataplane.state import PROTOCOL, Address, NetlinkError, Route, RoutingRule
 from netpolicy.dataplane.transition import Transition, Uncertain
 
 __all__ = ["ApplyError", "Kernel", "Observed", "Plan"]
@@ -93,6 +93,15 @@ class Kernel:
     def include_text(self, plan: Plan) -> str:
         """The table in force as a text that a firewall restart can load: it changes nothing when loaded again."""
         return script.full_text(plan.table, script.MOST_AT_BOOT)
+
+    async def of_others(self) -> dict[str, object]:
+        """What must not change while we change ours, by name: nft tables and ip rules. Raises NftError, NetlinkError."""
+        found: dict[str, object] = {
+            f"table {name}": text for name, text in (await self._nft.tables_of_others()).items()
+        }
+        rules = [rule for rule in self._netlink.rules() if rule.protocol != PROTOCOL]
+        found["ip rules"] = tuple(sorted(str(rule) for rule in rules))
+        return found
 
     async def counters(self) -> dict[str, tuple[int, int]]:
         """Packets and bytes of first packets, by rule. Empty without our table. Raises NftError."""

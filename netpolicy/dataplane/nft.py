@@ -66,6 +66,17 @@ class Nft:
         except listing.UnreadableListing:  # for what stands in somebody else's table, perhaps
             return await self._list_alone()
 
+    async def tables_of_others(self) -> dict[str, str]:
+        """The listing of every table that is not ours, by family and name; without elements and counters. NftError."""
+        found: dict[str, str] = {}
+        name = ""
+        for line in (await self._run([self.program, "-s", "-t", "list", "ruleset"], "")).splitlines():
+            if line.startswith("table "):
+                name = " ".join(line.split()[1:3])
+            if name != f"{names.FAMILY} {names.TABLE}":
+                found[name] = found.get(name, "") + line + "\n"
+        return found
+
     async def _list_alone(self) -> listing.Listing | None:
         try:
             text = await self._run([self.program, *TERSE, names.FAMILY, names.TABLE], "")

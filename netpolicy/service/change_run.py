@@ -78,6 +78,7 @@ class Run:
         self._refuse_lock_out(await self._planning.rehearse(change, planned))
         tools.move(change, REHEARSED)
         lines = await tools.eyes.probe(tools.engine)
+        others = await tools.engine.kernel.of_others()
         change.window = self._window()
         self._undo = await way_back.arm(tools, change, planned)
         tools.move(change, ARMED)
@@ -88,6 +89,7 @@ class Run:
         change.probes, worse = await tools.eyes.compare(tools.engine, lines)
         if worse:
             raise ApplyRefused(f"a probe that passed before fails now: {worse}")
+        await self._look_at_others(others)
         await self._decide()
         await self._commit()
 
@@ -123,6 +125,14 @@ class Run:
         error = tools.engine.take(planned.found.loaded) or await tools.engine.reconcile(cause)
         if error:
             raise ApplyRefused(error)
+
+    async def _look_at_others(self, before: Mapping[str, object]) -> None:
+        """What is not ours and changed meanwhile was somebody else's doing: told, and no reason to go back."""
+        now = await self._tools.engine.kernel.of_others()
+        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        if changed:
+            self.change.notes.append("changed meanwhile, not by netpolicy: " + ", ".join(changed)[:200])
+            self._tools.say("warning", f"change {self.change.id}: {self.change.notes[-1]}")
 
     async def _decide(self) -> None:
         """Until there is a verdict for the change. Raises ApplyRefused: there is none, or one against it."""

@@ -6,13 +6,18 @@ Never decides by itself: the guard does, by what stands in the store (docs/guard
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 
 from netpolicy.dataplane.guard import Guard, GuardError, find_pending
 from netpolicy.dataplane.pending import Unreadable
 from netpolicy.observe.journal import Journal
 from netpolicy.observe.ring import Ring
+from netpolicy.service import files
 from netpolicy.service.generations import Store
+from netpolicy.service.way_back import REJECTED
+
+REVERTED, FALLBACK = "reverted", "fallback"  # first words of an outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,28 @@ class Left:
     generation: int = 0
 
 
-async def recover(guard: Guard, log: Ring) -> Left:
-    """Has the guard finish what an earlier life left."""
+async def recover(guard: Guard, store: Store, log: Ring) -> Left:
+    """Has the guard finish what an earlier life left, and puts back the files that it does not know."""
+    left = await _recover(guard, log)
+    if left.outcome.startswith((REVERTED, FALLBACK)):
+        await asyncio.to_thread(_put_files_back, guard, store, log)
+    return left
+
+
+def _put_files_back(guard: Guard, store: Store, log: Ring) -> None:
+    """The guard keeps the main file alone; the others are in the generation that counts again."""
+    confirmed = store.confirmed()
+    if confirmed is None:
+        return
+    for path, content in confirmed.files.items():
+        if isinstance(content, bytes) and path != confirmed.main:
+            try:
+                files.put_back(path, content, os.path.join(guard.places.store, REJECTED))
+            except OSError as error:
+                log.add("error", "apply", f"{path} is not put back: {error.strerror}")
+
+
+async def _recover(guard: Guard, log: Ring) -> Left:
     try:
         pending = await asyncio.to_thread(find_pending, guard.places)
     except Unreadable as problem:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from netpolicy.service.change import AWAITING, COMMITTED, REFUSED, REVERTED, UNCHANGED
-from tests.netns import needs_root
+from tests.netns import needs_root, run
 from tests.router import router
 from tests.service.changing import ChangingHouse, Told, state
 from tests.service.parts import CONFIG
@@ -98,3 +98,22 @@ async def test_a_change_of_nothing_is_no_change_and_one_of_a_comment_needs_no_co
     assert (change.state, change.window, house.store.current()) == (COMMITTED, 0, 2)
     assert state() == before
     assert len([name for name, _ in house.events if name == "netpolicy.apply"]) == 1
+
+
+async def test_what_others_change_meanwhile_is_told_and_no_reason_to_go_back(watched):
+    async def meddled(*_):
+        run("nft", "add", "table", "inet", "meddler")
+        return [], ""
+
+    watched.eyes.compare = meddled
+    change = await watched.until(watched.begin(OTHER), AWAITING)
+    assert (change.state, change.notes) == (AWAITING, ["changed meanwhile, not by netpolicy: table inet meddler"])
+    watched.eyes = None
+    await watched.guarded.abort("", "a test")
+    assert change.state == REVERTED
+
+
+async def test_of_an_apply_alone_others_notice_nothing(watched):
+    run("nft", "add table inet bystander { chain c { type filter hook forward priority 0; counter; }; }")
+    change = await watched.until(watched.begin(OTHER), AWAITING)
+    assert (change.state, change.notes) == (AWAITING, [])

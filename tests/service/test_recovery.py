@@ -29,7 +29,7 @@ async def house(tmp_path):
 async def recovered(house: ChangingHouse) -> str:
     """As the next daemon does it."""
     guard = Guard(house.places)
-    left = await recovery.recover(guard, house.log)
+    left = await recovery.recover(guard, house.store, house.log)
     await recovery.note(left, guard, Journal(str(house.folder)), house.store, house.log)
     return left.outcome
 
@@ -69,6 +69,19 @@ async def test_a_record_that_cannot_be_read_is_told_and_the_old_configuration_st
     await recovered(house)
     assert house.config.read_text() == CONFIG
     assert [text for text in house.said("error") if "cannot be read" in text]
+
+
+async def test_the_further_files_of_the_old_configuration_come_back_too(house):
+    rules = house.config.parent / "more.dsl"
+    with_more = CONFIG.replace("enabled '1'", "enabled '1'\n\tlist ruleset 'more.dsl'")
+    rules.write_text("rule first:\n  match dest_port=1\n  action block=drop\n")
+    assert await house.load(with_more) == ""
+    old = rules.read_text()
+    rules.write_text(old.replace("first", "second"))
+    assert (await house.until(house.begin(with_more), AWAITING)).state == AWAITING
+    await _reboot(house)
+    assert (await recovered(house)).startswith("reverted")
+    assert rules.read_text() == old and "second" in (house.folder / "rejected").read_text()
 
 
 async def _reboot(house: ChangingHouse) -> None:
