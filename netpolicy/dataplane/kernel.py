@@ -95,7 +95,7 @@ class Kernel:
         return script.full_text(plan.table, script.MOST_AT_BOOT)
 
     async def of_others(self) -> dict[str, object]:
-        """What must not change while we change ours, by name: nft tables and ip rules. Raises NftError, NetlinkError."""
+        """What stays while we change ours, by name: nft tables and ip rules. Raises NftError, NetlinkError."""
         found: dict[str, object] = {
             f"table {name}": text for name, text in (await self._nft.tables_of_others()).items()
         }
