@@ -285,9 +285,10 @@ def test_every_call_of_the_page_is_granted_and_none_that_changes_something_by_re
     assert declared
     for name, method in declared:
         assert method in read.get(name, []) + write.get(name, []), f"{name}.{method}"
-    changing = {"reload", "apply", "confirm", "abort", "rollback", "set_mode", "outbound_set"}
+    # `job` gives out what confirms a change.
+    changing = {"reload", "apply", "job", "confirm", "extend", "abort", "rollback", "heal", "set_mode", "outbound_set"}
     assert changing.isdisjoint(read["netpolicy"])
-    assert set(write["netpolicy"]) == {"reload"}
+    assert set(write["netpolicy"]) == changing - {"set_mode", "outbound_set"}
 
 
 def test_permissions_hold_no_wildcard_and_split_reading_from_writing() -> None:
