@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import picture
-from .table import Column, show
+from .table import Column, fit, show
+from .table import line as table_line
 from .terminal import Terminal, clean
 
 Document = Mapping[str, Any]
@@ -18,6 +19,7 @@ Document = Mapping[str, Any]
 # Lines of the kernel and rows of the rehearsal that a person looks through; --verbose shows all.
 MOST_LINES = 20
 MOST_ROWS = 20
+MOST_DRIFT = 10
 
 # Characters of a hash that name a plan for a person.
 HASH_SHOWN = 16
@@ -82,11 +84,9 @@ def rehearsal(terminal: Terminal, found: Document, is_verbose: bool = False) -> 
     shown = rows if is_verbose else rows[:MOST_ROWS]
     if shown:
         colour = {YES: "green", BROKEN: "red"}
-        verdict = Column("VERDICT", least=6, colour=lambda text: colour.get(text, "yellow"))
-        columns = [Column("REHEARSED", least=44), Column("BEFORE", least=8), Column("AFTER", least=8), verdict]
-        cells = [
-            [text(row.get("what")), text(row.get("before")), text(row.get("after")), _verdict(row)] for row in shown
-        ]
+        verdict = Column("VERDICT", least=9, colour=lambda text: colour.get(text, "yellow"))
+        columns = [verdict, Column("REHEARSED", least=46), Column("RESULT", least=12)]
+        cells = [[_verdict(row), text(row.get("what")), _result(row)] for row in shown]
         show(terminal, columns, cells)
     for row in shown:
         if row.get("because"):
@@ -101,6 +101,11 @@ def rehearsal(terminal: Terminal, found: Document, is_verbose: bool = False) -> 
 
 def _verdict(row: Document) -> str:
     return YES if row.get("ok") else BROKEN if row.get("ok") is False else UNKNOWN
+
+
+def _result(row: Document) -> str:
+    before, after = text(row.get("before")), text(row.get("after"))
+    return after if before == after else f"{before} → {after}"
 
 
 def how_to_confirm(terminal: Terminal, found: Document, token: str, is_console: bool = False) -> None:
@@ -135,8 +140,11 @@ def drift(terminal: Terminal, found: Document) -> None:
     word = treated.get(str(last.get("treatment")), f"left: drift is {text(found.get('mode'))}")
     still = ", and it is still so" if found.get("is_there") else ""
     terminal.paragraph(f"{text(last.get('seconds_ago'))} s ago others changed what is ours ({word}){still}:")
-    for line in _listed(last, "changes"):
+    changes = _listed(last, "changes")
+    for line in changes[:MOST_DRIFT]:
         terminal.line("  " + clean(line))
+    if len(changes) > MOST_DRIFT:
+        terminal.line(f"  and {len(changes) - MOST_DRIFT} more: --json has them")
     if found.get("is_there"):
         again = f"by itself in {text(found['heals_again_in'])} s; " if found.get("heals_again_in") else ""
         terminal.line(f"put it right: {again}now: netpolicy drift --heal")
@@ -147,12 +155,17 @@ def history(terminal: Terminal, found: Document) -> None:
     rows = picture.rows(found, "entries")
     over = {str(_change_of(row)) for row in rows if row.get("event") in ("change", "recovered")}
     rows = [row for row in rows if row.get("event") != "begin" or row.get("kind") or str(row.get("id")) not in over]
-    columns = [Column("WHEN", least=16), Column("WHAT", least=16), Column("GEN", True), Column("WHO"), Column("WHY")]
+    columns = [Column("WHEN", least=16), Column("WHAT", least=20), Column("GEN", True), Column("WHO"), Column("WHY")]
     cells = [
         [moment(row.get("time")), what(row), *(text(row.get(key) or None) for key in ("generation", "who", "why"))]
         for row in rows
     ]
-    show(terminal, columns, cells)
+    widths = fit(columns, cells, terminal.width)
+    for row, line in zip([{}, *rows], [[column.title for column in columns], *cells], strict=True):
+        terminal.line(table_line(terminal, columns, widths, line))
+        because = row.get("reason") or row.get("detail") or row.get("problem")
+        if because:
+            terminal.paragraph(f"  {because}", 2)
     kept = ", ".join([text(number) for number in _listed(found, "generations")])
     terminal.paragraph(f"kept: {kept or 'none'}; confirmed: {text(found.get('current'))}", 2)
 
@@ -165,17 +178,15 @@ def what(row: Document) -> str:
     """One line of the journal in some words."""
     event = text(row.get("event"))
     if row.get("problem"):
-        return f"unreadable: {row['problem']}"
+        return "unreadable"
     if row.get("kind"):
         return f"{text(row['kind'])}: {event}"
     if event == "change":
-        return f"{text(row.get('cause'))}: {text(row.get('outcome'))}" + (
-            f", {row['reason']}" if row.get("reason") else ""
-        )
+        return f"{text(row.get('cause'))}: {text(row.get('outcome'))}"
     if event == "begin":
         return f"{text(row.get('cause'))}: began"
     if event == "recovered":
-        return f"found {text(row.get('outcome'))}: {text(row.get('detail'))}"
+        return f"found {text(row.get('outcome'))}"
     return f"{event}: {text(row.get('cause'))}" if row.get("cause") else event
 
 

@@ -88,6 +88,7 @@ class Follower:
         if is_new and self._terminal.as_json:  # the document comes at the end, too late to confirm
             self._terminal.note(f"{left} s to say: netpolicy confirm {clean(self.token)}")
         elif is_new:
+            change_picture.change(self._terminal, found)
             change_picture.how_to_confirm(self._terminal, found, self.token, self._is_console)
         elif left > self._left:
             self._terminal.note(f"the time was extended: {left} s left")
@@ -142,7 +143,7 @@ def _end_in(row: Mapping[str, Any], id: str) -> tuple[str, str]:
     """The end of that change in a line of the journal, and why; "" where the line is of something else."""
     if row.get("event") == "change" and row.get("id") == id and row.get("outcome") in ENDS:
         return str(row["outcome"]), str(row.get("reason") or "")
-    named, _, why = str(row.get("detail") or "").partition(" ")
+    named, reason, *how = [*str(row.get("detail") or "").split(" "), "", ""]
     if row.get("event") == "recovered" and named == id:
-        return OUTCOMES.get(str(row.get("outcome")), ""), f"by the guard: {why.replace('-', ' ')}"
+        return OUTCOMES.get(str(row.get("outcome")), ""), f"{reason.replace('-', ' ')} ({' '.join(how).strip()})"
     return "", ""

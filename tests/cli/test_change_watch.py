@@ -134,7 +134,7 @@ def dying(router: StandIn) -> Callable[[], dict[str, Any]]:
 
 
 ENDS = [
-    ([RECOVERED, BEGIN], 3, "taken back, what was confirmed before is in force again: by the guard: the daemon died"),
+    ([RECOVERED, BEGIN], 3, "taken back, what was confirmed before is in force again: the daemon died (by-guard)"),
     ([{**RECOVERED, "outcome": "rescue"}], 5, "only minimal rules"),
     ([{**RECOVERED, "outcome": "confirmed", "detail": f"{ID} rolled-forward 8"}], 0, "generation 8 is in force"),
     ([END, BEGIN], 3, "nobody confirmed it in time"),
