@@ -38,6 +38,7 @@ COMMANDS = {
     "show": ("change:show_generation", "one generation of the configuration"),
     "diff": ("change:diff", "what two generations say differently; exit code 1 if anything"),
     "drift": ("change:drift", "what others changed of ours in the kernel; exit code 1 if it is still so"),
+    "doctor": ("doctor:run", "what is wrong with this box, and what to do; also without a daemon"),
     "lint": ("lint:run", "everything that is wrong with configuration files"),
     "dsl-lint": ("lint:run_dsl", "the same for rules in the DSL, whatever their file is called"),
     "fmt": ("rewrite:fmt", "rewrite rule files in canonical form"),
@@ -249,7 +250,18 @@ def _drift(command: argparse.ArgumentParser) -> None:
     command.add_argument("--heal", action="store_true", help="put it right now")
 
 
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument("areas", nargs="*", metavar="AREA", help="only these, such as kernel, fw4, guard")
+    command.add_argument("--verbose", action="store_true", help="every check, also those that are fine")
+    command.add_argument("--bundle", metavar="FILE", help="write a .tar.gz for whoever helps, without secrets")
+    command.add_argument("--anonymous", action="store_true", help="numbers for public and hardware addresses in it")
+    command.add_argument("--config", metavar="FILE", default="/etc/config/netpolicy", help="default: %(default)s")
+    command.add_argument("--state-dir", metavar="DIR", default="/var/run/netpolicy", help="default: %(default)s")
+    command.add_argument("--store-dir", metavar="DIR", default="/etc/netpolicy", help="default: %(default)s")
+
+
 OPTIONS = {
+    "doctor": _doctor,
     "plan": _plan,
     "apply": _apply,
     "rollback": _rollback,

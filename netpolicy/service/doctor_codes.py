@@ -22,7 +22,7 @@ class Code(NamedTuple):
 
 
 _ROWS = (
-    ("ND101", "daemon", "the daemon runs", "the daemon is not running",
+    ("ND101", "daemon", "the daemon runs", "the daemon is not running or does not answer",
      "start it; until then the kernel goes on as it was told last, and nobody heals it"),
     ("ND102", "daemon", "the configuration on disk is the one in force", "the configuration on disk is not in force",
      "correct it and reload; until then the earlier one stays"),

@@ -29,7 +29,7 @@ def runs(given: Given, is_service: bool) -> Finding:
     if not given.why_not:
         return fine("ND101")
     command = f"{INIT} enable; {INIT} start" if is_service else f"netpolicyd --foreground --config {given.config}"
-    return found("ND101", WARNING, given.why_not, command)
+    return found("ND101", ERROR if given.ruleset.settings.enabled else WARNING, given.why_not, command)
 
 
 def configuration(given: Given) -> Finding:

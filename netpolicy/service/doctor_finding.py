@@ -12,6 +12,8 @@ from typing import Any
 from netpolicy.observe.redact import redact
 from netpolicy.service.doctor_codes import AREAS, CODES
 
+NOT_RUNNING = "ND101"
+
 OK, INFO, WARNING, ERROR = LEVELS = ("ok", "info", "warning", "error")
 
 
@@ -48,9 +50,16 @@ def found(code: str, level: str, details: str = "", command: str = "", cure: str
 
 
 def document(findings: Iterable[Finding]) -> dict[str, Any]:
-    """The worst first, within a level in the order of the areas; and how many of each level, in all and by area."""
-    kept = sorted(findings, key=lambda one: (-LEVELS.index(one.level), AREAS.index(one.area), one.code))
+    """The worst first, within a level in the order of the areas; and how many of each level, in all and by area.
+
+    That nobody runs stands before everything: the rest was looked at without the daemon's knowledge.
+    """
+    kept = sorted(findings, key=_place)
     counts = {level: sum(1 for one in kept if one.level == level) for level in LEVELS}
-    worst = {one.area: one.level for one in reversed(kept)}
+    worst = {one.area: one.level for one in sorted(kept, key=lambda one: LEVELS.index(one.level))}
     areas = {area: worst[area] for area in AREAS if area in worst}
     return {"findings": [one.as_dict() for one in kept], "summary": {**counts, "areas": areas}}
+
+
+def _place(one: Finding) -> tuple[bool, int, int, str]:
+    return one.code != NOT_RUNNING or one.level == OK, -LEVELS.index(one.level), AREAS.index(one.area), one.code

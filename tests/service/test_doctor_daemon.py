@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netpolicy.core.model import Ruleset, Settings
 from netpolicy.service.doctor_daemon import examine, runs, warnings
 from netpolicy.service.doctor_given import Given
 from netpolicy.service.warnings import Warning_
@@ -22,6 +23,8 @@ def test_a_daemon_without_complaints_is_fine() -> None:
 
 def test_no_daemon_a_bad_file_a_kernel_that_refuses_warnings_no_root() -> None:
     assert seen(examine(Machine(), Given(why_not="no ubus")))["ND101"] == "warning"
+    wanted = Ruleset(settings=Settings(enabled=True))
+    assert seen(examine(Machine(), Given(wanted, why_not="no ubus")))["ND101"] == "error"
     assert seen(examine(Machine(), Given(config_error="line 3")))["ND102"] == "error"
     assert seen(examine(Machine(), Given(kernel_error="busy")))["ND103"] == "error"
     assert seen(examine(Machine(), Given(warnings=(Warning_("NP905", "x"),))))["ND104"] == "warning"

@@ -24,3 +24,14 @@ def test_a_finding_has_title_and_cure_of_its_code_and_says_what_was_seen() -> No
 
 def test_a_secret_in_what_was_seen_does_not_come_out() -> None:
     assert "hunter2" not in found("ND106", WARNING, "password=hunter2").as_dict()["details"]
+
+
+def test_that_nobody_runs_stands_before_everything() -> None:
+    told = document([found("ND202", ERROR), found("ND101", WARNING)])
+    assert [one["code"] for one in told["findings"]] == ["ND101", "ND202"]
+    assert document([found("ND202", ERROR), fine("ND101")])["findings"][0]["code"] == "ND202"
+
+
+def test_an_area_is_as_bad_as_its_worst_also_when_that_does_not_stand_first() -> None:
+    told = document([found("ND101", WARNING), found("ND102", ERROR)])
+    assert told["summary"]["areas"] == {"daemon": "error"}
