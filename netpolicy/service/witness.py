@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from netpolicy.core.value import ValueProblem
@@ -14,7 +15,7 @@ from netpolicy.dataplane.guard import uptime
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import Neighbour, NetlinkError
 from netpolicy.flows.administration import Sight, look
-from netpolicy.flows.administrators import Memory, administrators, peers
+from netpolicy.flows.administrators import Memory, Peer, administrators, peers
 from netpolicy.flows.claim import SSH_WORDS, WEB_WORDS, read_claim
 from netpolicy.flows.evidence import Refusal, judge
 from netpolicy.outbounds.check import Check, check_lines, line_of, losses
@@ -51,7 +52,8 @@ class Witness(Eyes):
 
         sight = await self._look(engine)
         neighbours = _neighbours(engine)
-        who = administrators(sight, neighbours, self._lately.known(uptime()))
+        found = administrators(sight, neighbours, self._lately.known(uptime()))
+        who = [_where_it_came_in(peer, engine, sight) for peer in found]
         ruleset = after.ruleset
         scene = Scene(engine.view, after.states, neighbours, ruleset.lists, who, ruleset.settings.asserts)
         earlier, later = [
@@ -102,6 +104,15 @@ class Witness(Eyes):
             raise CannotSee(f"the connections to this router cannot be read: {error}") from None
         self._lately.note(peers(sight), uptime())
         return sight
+
+
+def _where_it_came_in(peer: Peer, engine: Engine, sight: Sight) -> Peer:
+    """Somebody outside comes in by the line whose address they dial; routes only tell the way that is best now."""
+    if any(subnet.holds(peer.source) for subnet in sight.inside):
+        return peer
+    lines = _outside(engine)
+    dialled = [one.device for one in engine.view.addresses if one.address == peer.destination and one.device in lines]
+    return replace(peer, device=dialled[0]) if dialled else peer
 
 
 def _said(claim: Mapping[str, Any]) -> dict[str, object]:
