@@ -28,7 +28,7 @@ from netpolicy.dataplane.guard import Guard, GuardPlaces
 from netpolicy.dataplane.kernel import ApplyError, Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_watch import Change, Watch
-from netpolicy.dataplane.nft import Nft
+from netpolicy.dataplane.nft import Nft, NftError
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.dataplane.table import LOG_GROUP
 from netpolicy.flows.marks import Conntrack
@@ -114,6 +114,8 @@ class Daemon:
             left = await recovery.recover(guard, Store(self._places.store), self._log)
             first = await self._read_first()
             engine = self._build(first.loaded.ruleset.settings.netlink, guard)
+            with contextlib.suppress(NftError):  # the first turn says why nft cannot be asked
+                await engine.kernel.open_gate()
             await recovery.note(left, guard, self._journal, Store(self._places.store), self._log)
             await self._open_bus()
             for number in (signal.SIGTERM, signal.SIGINT):

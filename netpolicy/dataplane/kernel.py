@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from netpolicy.dataplane import conflicts, listing, routing, script
+from netpolicy.dataplane import bundle, conflicts, listing, routing, script
 from netpolicy.dataplane.loaded import Loaded, Reader
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.netlink import Netlink
@@ -131,9 +131,22 @@ class Kernel:
             raise ApplyError(f"cannot remove our kernel state: {refused}") from refused
         return had_table or loaded != routing.Routing()
 
+    async def open_gate(self) -> None:
+        """What a process that died while it made our table anew left closed is open. Raises NftError."""
+        await self._nft.load(f"add table {bundle.GATE}\ndelete table {bundle.GATE}\n")
+
     async def _change_table(self, plan: Plan) -> None:
-        async with self._one_at_a_time:
-            await Transition(self._nft, self._open_link, self._reader, plan.table, plan.nft).run()
+        # A map that is made in the transaction that asks it finds nothing for some packets: those of a sealed
+        # line wait meanwhile. In place nothing of the kind happens: maps are filled before anybody asks them.
+        is_closed = plan.nft.rebuild and bool(plan.policy.forbidden)
+        if is_closed:
+            await self._nft.load(bundle.gate_text(plan.policy, plan.table))
+        try:
+            async with self._one_at_a_time:
+                await Transition(self._nft, self._open_link, self._reader, plan.table, plan.nft).run()
+        finally:
+            if is_closed:
+                await self.open_gate()
         self._planner.keep(plan.table)
 
     async def _remove_table(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from netpolicy.dataplane.kernel import ApplyError, Kernel
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.nft import Nft
 from netpolicy.dataplane.policy import Entry, Policy, SourceTranslation
 from netpolicy.dataplane.record import replace
 from tests.dataplane.followed import (
@@ -177,3 +179,43 @@ async def test_the_include_text_loads_to_the_same_table(kernel):
     run("nft", "delete", "table", "inet", "netpolicy")
     run("nft", "-f", "-", text=text)
     assert (await kernel.plan(policy(VIDEO, WORK))).is_empty
+
+
+class Heard(Nft):
+    """Tells which tables each transaction names, in the order in which nft loads them."""
+
+    seen: list[list[str]] = []
+
+    async def load(self, text: str) -> None:
+        self.seen.append(sorted(set(re.findall(r"table inet (\w+)", text.replace("add table", "table")))))
+        await super().load(text)
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+async def test_while_a_table_is_made_anew_a_gate_holds_what_is_sealed(here, is_sealed):
+    wanted = policy(VIDEO, MAIL)
+    lines = tuple(replace(line, sealed=is_sealed, leaves_by=(line.device,)) for line in wanted.lines)
+    wanted = replace(wanted, lines=lines, ways_out=tuple(line.device for line in lines))
+    kernel = Kernel(open_netlink("builtin"), Heard())
+    await kernel.apply(await kernel.plan(wanted))
+    Heard.seen.clear()
+    run(
+        "nft",
+        "flush chain inet netpolicy pre; delete chain inet netpolicy pre;"
+        "add chain inet netpolicy pre { type filter hook prerouting priority 5; }",
+    )  # not to be changed in place
+    plan = await kernel.plan(wanted)
+    assert plan.nft.rebuild and bool(wanted.forbidden) is is_sealed
+    await kernel.apply(plan)
+    tables = [name for names in Heard.seen for name in names]
+    gate = [place for place, name in enumerate(tables) if name == "netpolicy_gate"]
+    table = tables.index("netpolicy", 0)
+    assert (len(gate) == 2 and gate[0] < table < gate[1]) if is_sealed else not gate
+    assert "netpolicy_gate" not in everything()
+
+
+async def test_a_gate_that_a_dead_process_left_closed_can_be_opened(kernel):
+    run("nft", "add", "table", "inet", "netpolicy_gate")
+    await kernel.open_gate()
+    await kernel.open_gate()
+    assert "netpolicy_gate" not in everything()
