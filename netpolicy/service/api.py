@@ -71,6 +71,7 @@ class Service:
         self._counters: Mapping[str, tuple[int, int]] = {}
         self._counted_at = float("-inf")
         self._read_at = float("-inf")
+        self._examination: asyncio.Task[dict[str, Any]] | None = None
 
     def status(self) -> dict[str, Any]:
         """The whole picture in one look."""
@@ -189,8 +190,11 @@ class Service:
         from netpolicy.dataplane.rehearsal_child import ChildFailed
         from netpolicy.service.doctor import examine_beside  # not in memory until somebody asks
 
+        # Whoever asks meanwhile gets the same answer: many readers must not cost many processes.
+        if self._examination is None or self._examination.done():
+            self._examination = asyncio.get_running_loop().create_task(examine_beside(self._engine))
         try:
-            return await examine_beside(self._engine)
+            return await asyncio.shield(self._examination)
         except ChildFailed as failure:
             raise Refused(f"the examination was not finished: {failure}") from None
 

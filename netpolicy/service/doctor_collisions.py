@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from netpolicy.dataplane import conflicts, names
 from netpolicy.dataplane.listing import Listing, UnreadableListing, parse_ours
+from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.nft import TERSE_OF_ALL
 from netpolicy.dataplane.policy import Policy
@@ -23,6 +24,13 @@ from netpolicy.service.doctor_system import System
 
 OWN = f"{names.FAMILY} {names.TABLE}"
 MOST_SHOWN = 5
+
+# Where to move: bits and numbers that hardly anybody has.
+FREE = {
+    "fwmark_mask": (0x77000000, 0xF0000000, 0x70000000),
+    "rule_priority": (7000, 8000, 12000, 20000),
+    "table_base": (7000, 8000, 12000, 20000),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +80,26 @@ def in_kernel(facts: Facts) -> list[Finding]:
 
 def by_name(facts: Facts) -> list[Finding]:
     """ND502: what will stop us once the program does what it is known to do."""
-    seen = [(one, overlap(one, facts.policy)) for one in facts.programs]
-    clashes = [found("ND502", WARNING, f"{one.name} is known to use {what}", f"uci set netpolicy.main.{option}=…")
-               for one, (what, option) in seen if what]  # fmt: skip
+    clashes = []
+    for one in facts.programs:
+        what, option = overlap(one, facts.policy)
+        if what:
+            clashes.append(found("ND502", WARNING, f"{one.name} is known to use {what}", move(option, facts)))
     return clashes or [fine("ND502")]
+
+
+def move(option: str, facts: Facts) -> str:
+    """The command that gives us numbers that no program here is known to use; "" where we know of none."""
+    for value in FREE[option]:
+        policy = Policy(
+            Marks(value) if option == "fwmark_mask" else Policy().marks,
+            rule_priority=value if option == "rule_priority" else Policy().rule_priority,
+            table_base=value if option == "table_base" else Policy().table_base,
+        )
+        if not any(overlap(one, policy)[1] == option for one in facts.programs):
+            told = f"{value:#010x}" if option == "fwmark_mask" else str(value)
+            return f"uci set netpolicy.main.{option}={told}; uci commit netpolicy; reload_config"
+    return ""
 
 
 def overlap(program: Program, policy: Policy) -> tuple[str, str]:

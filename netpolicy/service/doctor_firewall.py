@@ -11,13 +11,17 @@ from dataclasses import dataclass
 
 from netpolicy.service.doctor_finding import ERROR, INFO, WARNING, Finding, fine, found
 from netpolicy.service.doctor_given import Given
-from netpolicy.service.doctor_system import Ran, System
+from netpolicy.service.doctor_system import MISSING, TOO_LONG, TOO_MUCH, Ran, System
 from netpolicy.service.files import INCLUDE, INCLUDE_FOLDER
 
 OPENWRT = "/etc/openwrt_release"
 RULESET_POST = "/usr/share/nftables.d/ruleset-post/50-netpolicy.nft"
 TABLE = "inet fw4"
 HARDWARE = re.compile(r"^\s*flags\s[^;\n]*\boffload\b", re.MULTILINE)
+
+WITHOUT_HARDWARE = (
+    "uci set firewall.@defaults[0].flow_offloading_hw=0; uci commit firewall; /etc/init.d/firewall restart"
+)
 
 Tables = tuple[str, ...]
 
@@ -38,10 +42,12 @@ class Facts:
 def examine(system: System, given: Given) -> list[Finding]:
     """Everything of this area."""
     facts = gather(system, given)
-    checks = [installed(facts)]
+    checks = [installed(facts), *strangers(facts)]
     if facts.has_fw4:
-        checks += [includes(facts), loaded(facts)]
-    return [*checks, *texts(facts), *strangers(facts), offload(facts)]
+        checks.append(includes(facts))
+    if not system.is_root:  # to others nft says of every text that it does not load
+        return checks
+    return [*checks, *([loaded(facts)] if facts.has_fw4 else []), *texts(facts), offload(facts)]
 
 
 def gather(system: System, given: Given) -> Facts:
@@ -86,9 +92,14 @@ def includes(facts: Facts) -> Finding:
 
 
 def texts(facts: Facts) -> list[Finding]:
-    """ND303."""
-    bad = [(path, ran) for path, ran in facts.texts if ran.status]
-    return [found("ND303", ERROR, f"{path}: {ran.why}", f"rm {path}") for path, ran in bad] or [fine("ND303")]
+    """ND303. One that nft did not come to an end with is not called bad."""
+    bad = []
+    for path, ran in facts.texts:
+        if ran.status in (MISSING, TOO_LONG, TOO_MUCH):
+            bad.append(found("ND303", INFO, f"{path} was not tried: {ran.why}", "", "try it by hand: nft -c -f"))
+        elif ran.status:
+            bad.append(found("ND303", ERROR, f"{path}: {ran.why}", f"rm {path}"))
+    return bad or [fine("ND303")]
 
 
 def strangers(facts: Facts) -> list[Finding]:
@@ -111,5 +122,5 @@ def offload(facts: Facts) -> Finding:
     if "flowtable " not in said:
         return fine("ND306")
     if HARDWARE.search(said):
-        return found("ND306", WARNING, "by the hardware", "uci set firewall.@defaults[0].flow_offloading_hw=0")
+        return found("ND306", WARNING, "by the hardware", WITHOUT_HARDWARE if facts.has_fw4 else "")
     return found("ND306", INFO, "by software")

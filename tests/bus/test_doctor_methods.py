@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from netpolicy.bus.doctor_methods import doctor_methods
 from netpolicy.bus.method import Caller, run
 from netpolicy.bus.status import INVALID_ARGUMENT, OK, UNKNOWN_ERROR
 from netpolicy.service.api import Refused
-from tests.daemon.running import netpolicyd
+from tests.daemon.running import netpolicyd, until
 from tests.netns import needs_root
 from tests.router import router
 from tests.service.parts import CONFIG
@@ -49,8 +51,31 @@ def test_a_real_daemon_examines_the_box_and_finds_what_somebody_broke(tmp_path: 
         daemon.settled()
         quiet = {one["code"]: one["level"] for one in daemon.call("doctor")["findings"]}
         assert quiet["ND101"] == quiet["ND103"] == quiet["ND501"] == quiet["ND213"] == "ok"
+        assert (tmp_path / "state" / "fw4" / "netpolicy.nft").exists() and quiet["ND303"] == "ok"
         here.run("ip", "rule", "del", "priority", "32766")
         here.run("ip", "link", "del", "wanb")
         loud = {one["code"]: one for one in daemon.call("doctor")["findings"] if one["level"] == "error"}
         assert "ip -4 rule add" in loud["ND213"]["command"]
         assert "wan_b" in loud["ND951"]["details"]
+
+
+@pytest.mark.kernel
+@needs_root
+def test_nobody_else_waits_for_the_examination(tmp_path: Path) -> None:
+    """A dnsmasq that says nothing before the test lets it go."""
+    slow, gate = tmp_path / "bin", tmp_path / "gate"
+    slow.mkdir()
+    os.mkfifo(gate)
+    (slow / "dnsmasq").write_text(f"#!/bin/sh\necho asked >{tmp_path}/asked\nread -r word <{gate}\necho $word\n")
+    (slow / "dnsmasq").chmod(0o755)
+    answers: list[dict[str, Any]] = []
+    with router(), netpolicyd(tmp_path, CONFIG, path=str(slow)) as daemon:
+        daemon.settled()
+        thread = threading.Thread(target=lambda: answers.append(daemon.call("doctor")))
+        thread.start()
+        until(lambda: (tmp_path / "asked").exists())
+        assert daemon.call("status")["mode"] == "enforce" and not answers
+        with gate.open("w") as opened:
+            opened.write("Dnsmasq-of-the-test\n")
+        thread.join()
+    assert any("Dnsmasq-of-the-test" in one["details"] for one in answers[0]["findings"])

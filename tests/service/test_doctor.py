@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
 import pytest
 
 from netpolicy.service import doctor
+from netpolicy.service.api import Service
 from netpolicy.service.doctor_codes import AREAS
 from netpolicy.service.doctor_given import Given
 from netpolicy.service.doctor_system import System
@@ -78,3 +80,22 @@ async def test_a_daemon_is_told_of_itself_and_keeps_nothing_of_it_in_memory(tmp_
     told = by_code(found)
     assert told["ND101"]["level"] == told["ND102"]["level"] == told["ND103"]["level"] == "ok"
     assert told["ND501"]["level"] == "ok", told["ND501"]
+
+
+async def test_many_who_ask_at_once_cost_one_examination(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, go_on = [], asyncio.Event()
+
+    async def examine(engine: object) -> dict[str, object]:
+        asked.append(engine)
+        await go_on.wait()
+        return {"number": len(asked)}
+
+    monkeypatch.setattr(doctor, "examine_beside", examine)
+    service = Service(None, None, None)  # type: ignore[arg-type]
+    first, *others = [asyncio.create_task(service.doctor()) for _ in range(5)]
+    await asyncio.sleep(0)
+    first.cancel()  # who leaves does not take it from the others
+    await asyncio.sleep(0)
+    go_on.set()
+    assert [await one for one in others] == [{"number": 1}] * 4
+    assert await service.doctor() == {"number": 2}

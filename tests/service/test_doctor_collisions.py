@@ -49,6 +49,15 @@ def test_no_known_program_meets_our_numbers_unless_somebody_moves_ours(program) 
     assert collisions.overlap(program, Policy()) == ("", "")
 
 
+def test_the_way_out_of_a_collision_leads_to_numbers_that_are_free() -> None:
+    (one,) = collisions.by_name(replace(FINE, programs=(PBR,), policy=Policy(rule_priority=29800)))
+    assert one.command.startswith("uci set netpolicy.main.rule_priority=7000; uci commit")
+    taken = PBR._replace(masks=(0x01000000,), priorities=((1, 60000),))
+    busy = replace(FINE, programs=(taken,))
+    assert "fwmark_mask=0xf0000000;" in collisions.move("fwmark_mask", busy)
+    assert collisions.move("rule_priority", replace(FINE, programs=(PBR._replace(priorities=((1, 60000),)),))) == ""
+
+
 def test_a_program_is_known_by_a_file_or_by_its_nft_table() -> None:
     assert present(lambda path: path == "/etc/init.d/pbr", set()) == (PBR,)
     assert [one.name for one in present(lambda path: False, {"inet banIP"})] == ["banIP"]

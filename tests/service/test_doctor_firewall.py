@@ -10,7 +10,7 @@ import pytest
 from netpolicy.service import doctor_firewall as firewall
 from netpolicy.service.doctor_firewall import Facts
 from netpolicy.service.doctor_given import Given
-from netpolicy.service.doctor_system import Ran, System
+from netpolicy.service.doctor_system import TOO_LONG, Ran, System
 from tests.netns import needs_root, private_netns, run
 from tests.router import router
 from tests.service.doctoring import Machine, seen
@@ -28,6 +28,7 @@ CASES = [
     (firewall.includes, "ND302", {"include": None}, "error"),
     (firewall.includes, "ND302", {"include": '# include "/var/run/netpolicy/fw4/*.nft"'}, "error"),
     (firewall.texts, "ND303", {"texts": ((TEXT[0], Ran(1, "", "Error: syntax error")),)}, "error"),
+    (firewall.texts, "ND303", {"texts": ((TEXT[0], Ran(TOO_LONG)),)}, "info"),
     (firewall.strangers, "ND304", {"texts": (TEXT, (f"{FOLDER}/mine.nft", Ran(0)))}, "warning"),
     (firewall.loaded, "ND305", {"tables": ("inet netpolicy",)}, "error"),
     (firewall.offload, "ND306", {"flowtables": Ran(0, SOFTWARE)}, "info"),
@@ -43,6 +44,25 @@ def test_each_is_green_on_a_good_router_and_red_without(check, code, broken, lev
 
 def test_where_there_is_no_openwrt_no_fw4_is_missed() -> None:
     assert set(seen(firewall.examine(Machine(), Given())).values()) == {"ok"}
+
+
+def test_a_text_that_was_not_tried_to_the_end_is_not_to_be_removed() -> None:
+    (one,) = firewall.texts(replace(FINE, texts=((TEXT[0], Ran(TOO_LONG)),)))
+    assert one.command == "" and "took too long" in one.details
+
+
+class Stranger(Machine):
+    """Who is not root."""
+
+    @property
+    def is_root(self) -> bool:
+        return False
+
+
+def test_to_whom_nft_refuses_everything_no_text_is_bad() -> None:
+    says = {"nft": Ran(1, "", "Operation not permitted"), "fw4": ""}
+    found = seen(firewall.examine(Stranger({TEXT[0]: "", firewall.RULESET_POST: FINE.include or ""}, says), Given()))
+    assert found == {"ND301": "ok", "ND302": "ok", "ND304": "ok"}
 
 
 def test_nft_that_says_nonsense_has_no_tables() -> None:
