@@ -44,12 +44,16 @@ class Facts:
     programs: tuple[Program, ...]  # those that are here
     chains: tuple[Hooked, ...]
     overwriters: tuple[str, ...]
+    unlisted: str = ""  # why chains and overwriters are not known
 
 
 def examine(system: System, given: Given) -> list[Finding]:
     """Everything of this area."""
     facts = gather(system, given)
-    return [*in_kernel(facts), *by_name(facts), *beside(facts), *hooks(facts), *marks(facts), exact(facts)]
+    checks = [*in_kernel(facts), *by_name(facts), *beside(facts), exact(facts)]
+    if facts.unlisted:
+        return [*checks, found("ND505", INFO, f"nobody knows: the ruleset cannot be listed, {facts.unlisted}")]
+    return [*checks, *hooks(facts), *marks(facts)]
 
 
 def gather(system: System, given: Given) -> Facts:
@@ -59,11 +63,13 @@ def gather(system: System, given: Given) -> Facts:
         rules, routes = link.rules(), link.routes()
     finally:
         link.close()
-    listing = objects(system.run("nft", "-t", "-j", "list", "ruleset").out)
+    ran = system.run("nft", "-t", "-j", "list", "ruleset")
+    listing = objects(ran.out)
     chains = tuple(hooked(listing))
     here = present(system.exists, {one.table for one in chains})
     own = _own_table(system.run("nft", *TERSE_OF_ALL).out)
-    return Facts(given.policy, rules, routes, own, here, chains, tuple(writers(listing, given.policy.marks.mask, OWN)))
+    overwriters = tuple(writers(listing, given.policy.marks.mask, OWN))
+    return Facts(given.policy, rules, routes, own, here, chains, overwriters, ran.why if ran.status else "")
 
 
 def present(exists: Callable[[str], bool], tables: set[str]) -> tuple[Program, ...]:

@@ -15,10 +15,10 @@ from netpolicy.service.doctor_collisions import Facts, present
 from netpolicy.service.doctor_given import Given
 from netpolicy.service.doctor_marks import Hooked
 from netpolicy.service.doctor_programs import PROGRAMS
-from netpolicy.service.doctor_system import System
+from netpolicy.service.doctor_system import Ran, System
 from tests.netns import needs_root, run
 from tests.router import router
-from tests.service.doctoring import seen
+from tests.service.doctoring import Machine, seen
 
 OURS = Hooked("inet netpolicy", "prerouting", "filter", "prerouting", -149)
 FINE = Facts(Policy(), (), (), None, (), (OURS, Hooked("inet fw4", "pre", "filter", "prerouting", -150)), ())
@@ -56,6 +56,11 @@ def test_the_way_out_of_a_collision_leads_to_numbers_that_are_free() -> None:
     busy = replace(FINE, programs=(taken,))
     assert "fwmark_mask=0xf0000000;" in collisions.move("fwmark_mask", busy)
     assert collisions.move("rule_priority", replace(FINE, programs=(PBR._replace(priorities=((1, 60000),)),))) == ""
+
+
+def test_a_ruleset_that_cannot_be_listed_is_not_called_good() -> None:
+    found = seen(collisions.examine(Machine(says={"nft": Ran(1, "", "Operation not permitted")}), Given()))
+    assert found["ND505"] == "info" and "ND504" not in found
 
 
 def test_a_program_is_known_by_a_file_or_by_its_nft_table() -> None:
