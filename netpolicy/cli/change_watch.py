@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import change_picture, picture
-from .exit_code import FINDINGS, FINE, REFUSED, RESCUE, REVERTED, Failure
+from .exit_code import CHANGES_PENDING, FINDINGS, FINE, REFUSED, RESCUE, REVERTED, Failure
 from .running import Daemon
 from .terminal import Terminal, clean
 
@@ -120,15 +120,28 @@ class Follower:
         for _ in range(LOST_SECONDS):
             try:
                 with Daemon(socket) as daemon:
-                    found = self._ended_meanwhile(daemon)
-                    return found or self._follow(daemon)
-            except Failure:
+                    return self._ended_meanwhile(daemon) or self._follow(daemon)
+            except Failure as again:
+                if self._is_pending(socket):
+                    hint = (
+                        "netpolicy status shows it, netpolicy abort takes it back; unconfirmed it goes back by itself"
+                    )
+                    raise Failure(f"change {self._id} goes on ({again.text})", hint, CHANGES_PENDING) from None
                 time.sleep(1.0)
         raise Failure(
             f"nobody says what became of change {self._id}",
             "/usr/lib/netpolicy/guard status says it now, netpolicy history when netpolicyd runs again",
             FINDINGS,
         )
+
+    def _is_pending(self, socket: str | None) -> bool:
+        """Whether a daemon is there that has the change, though it cannot show it."""
+        try:
+            with Daemon(socket) as daemon:
+                pending = daemon.call("status").get("pending")
+        except Failure:
+            return False
+        return isinstance(pending, dict) and pending.get("id") == self._id
 
     def _ended_meanwhile(self, daemon: Daemon) -> dict[str, Any] | None:
         """How it ended, by the journal; None when it says nothing."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from netpolicy.bus.status import UNKNOWN_ERROR, UbusError
 from netpolicy.cli import change_watch, login
 
 from .change_documents import BEGIN, CHANGE, CHANGE_REPLIES, COMMITTED, END, HISTORY, ID, RECOVERED, REVERTED, TOKEN
@@ -166,6 +167,21 @@ def test_a_daemon_that_only_lost_the_bus_is_followed_again(
     pauses += [nothing, nothing, router.come_back]
     states(router, at("applying"), dying(router), at("probing"), COMMITTED)
     assert tool("apply").code == 0
+
+
+def test_a_daemon_that_lives_and_cannot_show_the_change_is_not_waited_for(
+    tool: Tool, router: StandIn, pauses: list[Callable[[], None]]
+) -> None:
+    def too_long() -> dict[str, Any]:
+        raise UbusError(UNKNOWN_ERROR, "the answer is too long")
+
+    assert router.replies is not None
+    router.replies["status"] = {"pending": {"id": ID, "state": "await"}}
+    router.replies["history"] = {**HISTORY, "entries": [BEGIN]}
+    states(router, at("applying"), too_long)
+    result = tool("apply")
+    assert result.code == 2
+    assert f"change {ID} goes on (job: the answer is too long)" in result.err and "netpolicy abort" in result.err
 
 
 def test_when_nobody_comes_back_it_is_said_where_to_look(
