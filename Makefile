@@ -16,7 +16,7 @@ PRIVILEGED := scripts/privileged
 # Suites that run one set of cases over several adapters or programs.
 CONTRACTS = tests/bus/test_contract.py tests/dataplane/test_netlink.py $(wildcard tests/*/test_*contract*.py)
 
-.PHONY: help run test check lint fmt generated test-unit test-kernel test-contract prove bench ipk venv clean
+.PHONY: help run test check lint fmt generated test-unit test-kernel test-contract test-vm prove bench ipk venv clean
 
 help: ## print this list
 	@echo "NetPolicy. Start with: make run, make test"
@@ -66,6 +66,11 @@ test-kernel: ## tests with packets in network namespaces
 test-contract: ## one suite over each adapter and its standard-library twin
 	@scripts/setup test
 	@$(PRIVILEGED) $(PYTEST) $(sort $(CONTRACTS)) $(T)
+
+test-vm: ## real power cuts in a virtual machine: QEMU, Debian's kernel; at most 10 minutes (ALL=1: at every point)
+	@scripts/setup vm
+	@scripts/vm-parts || echo "going on without: the tests skip with the reason" >&2
+	@$(PYTEST) -m "$(if $(ALL),vm,vm and not slow)" tests/vm $(T)
 
 prove: ## reference, index and kernel agree on a million cases (SEEDS="0 100": the kernel alone, these seeds)
 	@scripts/setup test
