@@ -16,7 +16,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from netpolicy.dataplane.guard import start_of
 from netpolicy.lab import keeper, starter
 from netpolicy.lab.bench import Lab, LabError, NodeProcess
 from tests.kernel.gate import IN_A_HOME
@@ -245,6 +245,7 @@ class Scene:
         daemon, self.lab.daemon = self.lab.daemon, None
         assert daemon is not None
         daemon.kill()
+        os.kill(daemon.pid, signal.SIGCONT)  # who waits for a program that was stopped has stopped too
         daemon.wait()
 
     @property
@@ -263,8 +264,7 @@ class Scene:
         listed = self.inside("ip", "netns", "pids", "router").split()
         self.lab.run("router", ["sh", "-c", f"kill -9 {' '.join(listed)} 2>/dev/null; exit 0"])
         if self.lab.daemon is not None:
-            self.lab.daemon.wait()
-            self.lab.daemon = None
+            self.kill_daemon()
         self.empty_kernel()
         shutil.rmtree(self.path(str(keeper.STATE)))
         self.path(str(keeper.STATE)).mkdir()
@@ -300,8 +300,15 @@ class Scene:
 
     @property
     def is_dead(self) -> bool:
-        """Whether the daemon has ended by itself."""
-        return self.lab.daemon is None or self.lab.daemon.poll() is not None
+        """Whether the daemon has ended by itself, or was ended by the guard."""
+        daemon = self.lab.daemon
+        if daemon is None or daemon.poll() is not None:
+            return True
+        if start_of(starter.first_child(daemon.pid)) is not None:
+            return False
+        os.kill(daemon.pid, signal.SIGCONT)
+        daemon.wait()
+        return True
 
     # -- what is seen ----------------------------------------------------------------------
 
@@ -435,11 +442,3 @@ def scene(config: str = LINES, ssh: bool = False, **how: Any) -> Iterator[Scene]
             built.serve_ssh()
         built.start(config, **how)
         yield built
-
-
-def seconds_since(begin: float) -> float:
-    """Of the clock that never jumps."""
-    return time.monotonic() - begin
-
-
-__all__ = ["GUARD", "ROUTER", "STEPS", "Scene", "Session", "os", "scene", "seconds_since"]
