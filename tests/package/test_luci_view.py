@@ -18,6 +18,8 @@ HARNESS = Path(__file__).with_name("luci_page.js")
 MENU = APP / "root/usr/share/luci/menu.d/luci-app-netpolicy.json"
 PERMISSIONS = APP / "root/usr/share/rpcd/acl.d/luci-app-netpolicy.json"
 
+SCRIPTS = sorted((APP / "htdocs").rglob("*.js"))
+
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
@@ -298,10 +300,12 @@ def test_permissions_hold_no_wildcard_and_split_reading_from_writing() -> None:
     assert group["read"]["uci"] == group["write"]["uci"] == ["netpolicy"]
 
 
-def test_the_menu_entry_leads_to_the_view_and_asks_for_its_group() -> None:
-    entry = json.loads(MENU.read_text())["admin/services/netpolicy"]
-    assert (APP / f"htdocs/luci-static/resources/view/{entry['action']['path']}.js").is_file()
-    assert entry["depends"]["acl"] == list(json.loads(PERMISSIONS.read_text()))
+def test_menu_entries_lead_to_views_and_ask_for_their_group() -> None:
+    menu = json.loads(MENU.read_text())
+    views = {entry["action"]["path"] for entry in menu.values() if entry["action"]["type"] == "view"}
+    assert views == {"netpolicy/overview", "netpolicy/changes"}
+    assert all((APP / f"htdocs/luci-static/resources/view/{view}.js").is_file() for view in views)
+    assert all(entry["depends"]["acl"] == list(json.loads(PERMISSIONS.read_text())) for entry in menu.values())
 
 
 def test_the_translation_template_is_up_to_date() -> None:
@@ -310,9 +314,18 @@ def test_the_translation_template_is_up_to_date() -> None:
     assert (APP / "po/templates/netpolicy.pot").read_text() == done.stdout
 
 
-def test_no_text_of_the_page_escapes_translation() -> None:
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_no_text_of_a_page_escapes_translation(path: Path) -> None:
     """A quoted phrase (capital, blank) outside _() is one that translators never see."""
-    source = re.sub(r"/\*.*?\*/", "", VIEW.read_text(), flags=re.DOTALL)
+    source = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
     source = re.sub(r"\b_\('(?:[^'\\]|\\.)*'\)", "", source)
     phrases = re.findall(r"'([A-Z][a-z]+ [^']*)'", source)
     assert phrases == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_no_script_makes_markup_of_text_keeps_anything_in_the_browser_or_loads_from_elsewhere(path: Path) -> None:
+    source = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+    for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "sessionStorage",
+                 "localStorage", "document.cookie", "history.pushState", "https:", "http:"):  # fmt: skip
+        assert word not in source

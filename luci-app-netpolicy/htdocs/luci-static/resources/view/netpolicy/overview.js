@@ -4,6 +4,7 @@
 'require poll';
 'require dom';
 'require ui';
+'require netpolicy.parts as parts';
 
 /*
  * The overview: what the engine does now and which connection takes which way.
@@ -15,6 +16,8 @@
 
 var POLL_SECONDS = 5;
 var PAGE_SIZE = 50;
+
+var list = parts.list, text = parts.text, words = parts.words, table = parts.table, badge = parts.badge, box = parts.box;
 
 /* JSON-RPC codes of uhttpd's /ubus door, as they appear in LuCI's error texts. */
 var ACCESS_DENIED = /access denied|-32002/i;
@@ -33,19 +36,6 @@ function requireTable(reply) {
 		throw new Error(_('The service answered with ubus status %s.').format(String(reply)));
 
 	return reply;
-}
-
-function list(value) {
-	return Array.isArray(value) ? value : [];
-}
-
-function text(value) {
-	return (value === null || value === undefined || value === '') ? '–' : String(value);
-}
-
-/* A text of any length: a name of 64 letters must not push the page wider than the screen. */
-function words(value) {
-	return E('span', { 'style': 'overflow-wrap: anywhere' }, [ text(value) ]);
 }
 
 function count(value) {
@@ -70,30 +60,6 @@ function endpoint(address, port) {
 		return text(address);
 
 	return (String(address).indexOf(':') >= 0 ? '[' + address + ']' : address) + ':' + port;
-}
-
-function table(titles, rows, placeholder) {
-	var head = E('tr', { 'class': 'tr table-titles' }, titles.map(function(title) {
-		return E('th', { 'class': 'th' }, [ title ]);
-	}));
-
-	if (!rows.length)
-		rows = [ [ E('em', {}, [ placeholder ]) ] ];
-
-	return E('table', { 'class': 'table' }, [ head ].concat(rows.map(function(cells, index) {
-		return E('tr', { 'class': 'tr cbi-rowstyle-' + (1 + index % 2) }, cells.map(function(cell, column) {
-			return E('td', { 'class': 'td left', 'data-title': titles[column] },
-				Array.isArray(cell) ? cell : [ cell ]);
-		}));
-	})));
-}
-
-function badge(good, words) {
-	return E('span', { 'class': good ? 'label success' : 'label warning' }, [ words ]);
-}
-
-function box(kind, parts) {
-	return E('div', { 'class': 'alert-message ' + kind, 'style': 'overflow-wrap: anywhere' }, parts);
 }
 
 function renderWarnings(status) {
