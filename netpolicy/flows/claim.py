@@ -29,7 +29,7 @@ def read_claim(said: Mapping[str, object], administered: Iterable[str] = (), ask
     if (ssh is None) == (web is None):
         raise ValueProblem(
             "the confirmation does not say by which connection it came",
-            "confirm from a new SSH login or from the page; on a console, apply with a window of 0",
+            "confirm from a new SSH login or from the page; at the router's console, apply and confirm with --console",
         )
     if ssh is not None:
         if not isinstance(ssh, str):

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Mapping
 
 from netpolicy.dataplane.guard import GuardError, uptime
-from netpolicy.service import files, way_back
+from netpolicy.service import way_back
 from netpolicy.service.change import (
     APPLYING,
     ARMED,
@@ -79,7 +79,7 @@ class Run:
         tools.move(change, REHEARSED)
         lines = await tools.eyes.probe(tools.engine)
         others = await tools.engine.kernel.of_others()
-        change.window = self._window()
+        change.window = change.plan["window"]
         self._undo = await way_back.arm(tools, change, planned)
         tools.move(change, ARMED)
         await tools.note_begin(change)
@@ -103,23 +103,13 @@ class Run:
             "change the rules; --force applies them all the same, and takes them back unless somebody confirms",
         )
 
-    def _window(self) -> int:
-        """Seconds to wait for a confirmation: what was asked for, else the longer of setting and risk."""
-        change = self.change
-        if change.request.window is not None:
-            return change.request.window
-        usual, asked = self._tools.engine.settings.confirm, int(change.plan.get("window", 0))
-        if not usual or (not asked and not change.plan["changes"]):
-            return 0  # nobody can be locked out by a title or a comment
-        return max(usual, asked)
-
     async def _switch(self, planned: Planned) -> None:
         tools, change = self._tools, self.change
         if self._stopped:
             raise ApplyRefused(self._stopped)
         await tools.guard.advance("applying")
         tools.move(change, APPLYING)
-        await asyncio.to_thread(_write_files, change.request.given)
+        await asyncio.to_thread(way_back.write_files, tools, change.request.given)
         tools.engine.frozen = f"change {change.id} waits for a confirmation: confirm it or abort it first"
         cause = f"{change.request.cause} {change.id}"
         error = tools.engine.take(planned.found.loaded) or await tools.engine.reconcile(cause)
@@ -200,8 +190,3 @@ class Run:
             fault = in_words(problem)
         if fault:
             await way_back.leave_to_guard(tools, change, fault)
-
-
-def _write_files(given: Mapping[str, bytes]) -> None:
-    for path, content in given.items():
-        files.replace(path, content, files.mode_of(path))

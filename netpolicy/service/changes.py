@@ -24,6 +24,7 @@ from netpolicy.service.engine import Engine
 from netpolicy.service.generation import Damaged, Generation
 from netpolicy.service.generations import Store
 from netpolicy.service.guarded import Guarded
+from netpolicy.service.planning import PLAN
 
 HISTORY_LIMIT = 200
 # A generation may hold a megabyte of files; a bus message may not.
@@ -41,7 +42,7 @@ class Changes:
 
     async def plan(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What an apply would change, what the rehearsal shows, and the hash that an apply may be bound to."""
-        change = await _refused(self._guarded.plan(self._request(given, "plan")))
+        change = await _refused(self._guarded.plan(replace(self._request(given, "plan"), cause=PLAN)))
         return {**change.plan, "rehearsal": change.rehearsal, "unchanged": change.state == "unchanged"}
 
     def apply(self, given: Mapping[str, Any], who: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ under the real name; raises OSError with the path.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from netpolicy.observe import durable
 CLASSES = "classes.json"
 INCLUDE_FOLDER = "fw4"
 INCLUDE = "fw4/netpolicy.nft"
+
+REJECTED = "rejected"
+OLDER = ("", ".1", ".2", ".3")
 
 LIMIT = 1 << 20  # a state file of ours is far smaller
 
@@ -35,8 +39,8 @@ def mode_of(path: str, usual: int = 0o600) -> int:
         return usual
 
 
-def put_back(path: str, content: bytes, aside: str) -> None:
-    """The file holds that content again; what it held meanwhile is in `aside`: nothing is lost. Raises OSError."""
+def put(path: str, content: bytes, aside: str, known: bytes | None = None) -> None:
+    """The file holds that content; what it held is kept as `aside`, unless it is that or `known`. Raises OSError."""
     try:
         with open(path, "rb") as file:
             now = file.read()
@@ -44,9 +48,26 @@ def put_back(path: str, content: bytes, aside: str) -> None:
         now = None
     if now == content:
         return
-    if now is not None:
-        replace(aside, now)
+    if now is not None and now != known:
+        keep(now, aside)
     replace(path, content, mode_of(path))
+
+
+def aside(store: str, path: str, config: str) -> str:
+    """Where in the store what stood in a file is kept; the guard has the same name for the configuration."""
+    return os.path.join(store, REJECTED if path == config else f"{REJECTED}-{os.path.basename(path)}")
+
+
+def keep(content: bytes, name: str) -> None:
+    """The content is in that file, and what was in it in one of some older ones. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        with open(name, "rb") as file:
+            if file.read() == content:
+                return
+        for newer, older in zip(OLDER[-2::-1], OLDER[:0:-1], strict=True):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(name + newer, name + older)
+    replace(name, content)
 
 
 def remove(path: str) -> None:

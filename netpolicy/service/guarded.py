@@ -7,6 +7,7 @@ from outside. Steps, states and what happens when who dies: docs/guarded-apply.m
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping
 from hmac import compare_digest
@@ -110,7 +111,7 @@ class Guarded:
         confirmed = self._tools.store.confirmed()
         if confirmed is not None and confirmed.files == found:
             return 0
-        number = self._tools.store.prepare(found, {"cause": cause})
+        number = self._tools.store.prepare(found, {"time": int(time.time()), "cause": cause})
         self._tools.store.commit(number)
         self._tools.store.prune()
         return number

@@ -6,6 +6,8 @@ Changes nothing and waits for nothing. Shared by `plan` and by the first step of
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,13 @@ from netpolicy.service.classes import TooManyOutbounds
 from netpolicy.service.engine import Preview
 from netpolicy.service.eyes import Rehearsal
 from netpolicy.service.reading import Reading, Unsettled
+
+# Of each list in a plan: the whole document has to fit into a bus message of 1 MiB several times over.
+MOST_ROWS = 200
+ROOM = 96 << 10
+
+PLAN = "plan"  # the cause of a request that changes nothing
+NONE, LOW = "none", "low"  # risk.py, which is not in memory before somebody plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,8 @@ class Planning:
             after = await engine.preview(found.loaded.ruleset)
         except TooManyOutbounds as error:
             raise ApplyRefused(str(error)) from None
-        change.plan = await self._described(found, before, after)
+        change.plan = await self._described(change.request, found, before, after)
+        self._refuse_new_gaps(change.request, found)
         if change.request.plan and not candidate.is_that_plan(change.request.plan, change.plan["hash"]):
             raise ApplyRefused(
                 "something changed since that plan was made: the configuration, the kernel or what is confirmed",
@@ -54,6 +64,17 @@ class Planning:
         is_same = confirmed is not None and confirmed.files == found.files
         change.state = UNCHANGED if is_same and not change.plan["changes"] else CHECKED
         return Planned(found, before, after)
+
+    def _refuse_new_gaps(self, request: Request, found: Reading) -> None:
+        """A rule that cannot be read is left out by a reload; who applies by hand wants to know before."""
+        loaded = self._tools.engine.loaded
+        known = {name for name, _ in loaded.skipped} if loaded is not None else set()
+        new = [(name, why) for name, why in found.loaded.skipped if name not in known]
+        if new and not request.force and request.cause != PLAN:
+            raise ApplyRefused(
+                f"rule {new[0][0]} cannot be used and would be left out: {new[0][1]}",
+                "mend it (netpolicy lint says where), or --force applies the rest",
+            )
 
     async def rehearse(self, change: Change, planned: Planned) -> Rehearsal:
         """Fills in what the rehearsal shows."""
@@ -78,23 +99,53 @@ class Planning:
             raise ApplyRefused(text, "netpolicy lint says everything that is wrong")
         return found
 
-    async def _described(self, found: Reading, before: Preview, after: Preview) -> dict[str, Any]:
+    async def _described(self, request: Request, found: Reading, before: Preview, after: Preview) -> dict[str, Any]:
         engine = self._tools.engine
-        lines = list(after.plan.changes) if after.plan is not None else _removals(before)
+        lines = after.plan.changes if after.plan is not None else _removals(before)
         kernel = after.plan.digest if after.plan is not None else "off"
         digest = await asyncio.to_thread(candidate.plan_hash, found.files, kernel.encode(), self._tools.store.current())
         told = await self._tools.eyes.describe(engine, after)
+        rules = told.get("rules", [])
+        risk = told.get("risk", {}).get("level")
         return {
-            "changes": lines,
-            "hash": digest,
-            # What of it is no wish of anybody's: live and running differ.
-            "drift": list(before.plan.changes) if before.plan is not None else [],
-            "conflicts": [{"message": one.message, "hint": one.hint} for one in after.plan.conflicts]
-            if after.plan
-            else [],
-            "not_enforced": [f"{name}: {why}" for name, why in after.compiled.not_enforced] if after.compiled else [],
             **told,
+            "rules": _bounded(rules),
+            "changes": _bounded(lines),
+            "totals": {"rules": len(rules), "changes": len(lines)},
+            "hash": digest,
+            "window": self._window(request, bool(lines), risk, int(told.get("window", 0))),
+            # What of it is no wish of anybody's: live and running differ.
+            "drift": _bounded(before.plan.changes if before.plan is not None else ()),
+            "conflicts": _bounded(
+                [{"message": one.message, "hint": one.hint} for one in after.plan.conflicts] if after.plan else ()
+            ),
+            "not_enforced": _bounded([f"{name}: {why}" for name, why in _not_enforced(after)]),
+            "skipped": _bounded([f"rule {name} is left out: {why}" for name, why in found.loaded.skipped]),
         }
+
+    def _window(self, request: Request, has_changes: bool, risk: str | None, asked: int) -> int:
+        """Seconds to wait for a confirmation: what was asked for, else the longer of setting and risk."""
+        if request.window is not None:
+            return request.window
+        usual = self._tools.engine.settings.confirm
+        if not usual or (not has_changes and risk in (None, NONE, LOW)):
+            return 0  # nobody can be locked out by a title or a comment
+        return max(usual, asked)
+
+
+def _not_enforced(preview: Preview) -> Iterable[tuple[str, str]]:
+    return preview.compiled.not_enforced if preview.compiled is not None else ()
+
+
+def _bounded(rows: Sequence[Any]) -> list[Any]:
+    """As many of the rows as a bus message and a journal have room for."""
+    found, room = [], ROOM
+    for row in rows[:MOST_ROWS]:
+        room -= len(json.dumps(row))
+        if room < 0:
+            break
+        found.append(row)
+    return found
 
 
 def _removals(before: Preview) -> list[str]:

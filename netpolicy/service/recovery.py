@@ -6,7 +6,6 @@ Never decides by itself: the guard does, by what stands in the store (docs/guard
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass
 
 from netpolicy.dataplane.guard import Guard, GuardError, find_pending
@@ -15,7 +14,6 @@ from netpolicy.observe.journal import Journal
 from netpolicy.observe.ring import Ring
 from netpolicy.service import files
 from netpolicy.service.generations import Store
-from netpolicy.service.way_back import REJECTED
 
 REVERTED, FALLBACK = "reverted", "fallback"  # first words of an outcome
 
@@ -44,7 +42,7 @@ def _put_files_back(guard: Guard, store: Store, log: Ring) -> None:
     for path, content in confirmed.files.items():
         if isinstance(content, bytes) and path != confirmed.main:
             try:
-                files.put_back(path, content, os.path.join(guard.places.store, REJECTED))
+                files.put(path, content, files.aside(guard.places.store, path, guard.places.config))
             except OSError as error:
                 log.add("error", "apply", f"{path} is not put back: {error.strerror}")
 

@@ -135,7 +135,7 @@ class _Change:
         if self.old and not self.new:
             yield Reason(HIGH, "every rule is removed")
         elif len(self.rules) * 2 > count > FEW:
-            yield Reason(HIGH, f"{len(self.rules)} of {count} rules change: more than half")
+            yield Reason(HIGH, f"{min(len(self.rules), count)} of {count} rules change: more than half")
 
     # -- what is there now -----------------------------------------------------------------
 

@@ -6,7 +6,7 @@ Never lets a change begin without one that was tried. Puts files back as they we
 from __future__ import annotations
 
 import asyncio
-import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,9 +18,6 @@ from netpolicy.service import files
 from netpolicy.service.change import REVERTED, Change
 from netpolicy.service.change_tools import ApplyRefused, Tools
 from netpolicy.service.planning import Planned
-
-# In the store: what stood in a file that was put back.
-REJECTED = "rejected"
 
 # From the first step in the kernel to the last probe; the time to confirm begins after that.
 STEPS_SECONDS = 90
@@ -99,7 +96,7 @@ async def leave_to_guard(tools: Tools, change: Change, why: str) -> None:
 
 async def _prepare(tools: Tools, change: Change, planned: Planned) -> int:
     request = change.request
-    meta = {"cause": request.cause, "who": request.who, "why": request.why,
+    meta = {"time": int(time.time()), "cause": request.cause, "who": request.who, "why": request.why,
             "plan": change.plan["hash"], "change": change.id}  # fmt: skip
     try:
         return await asyncio.to_thread(tools.store.prepare, planned.found.files, meta)
@@ -121,7 +118,18 @@ def _confirmed_files(tools: Tools) -> dict[str, bytes]:
     return {path: content for path, content in confirmed.files.items() if isinstance(content, bytes)}
 
 
+def write_files(tools: Tools, given: Mapping[str, bytes]) -> None:
+    """The files hold that; what stands there and is neither that nor confirmed is kept aside: nothing is lost."""
+    confirmed = _confirmed_files(tools)
+    for path, content in given.items():
+        files.put(path, content, _aside(tools, path), confirmed.get(path))
+
+
 def _put_back(tools: Tools, old: Mapping[str, bytes]) -> None:
     """The files of before; what stands there is kept aside: nothing is lost."""
     for path, content in old.items():
-        files.put_back(path, content, os.path.join(tools.guard.places.store, REJECTED))
+        files.put(path, content, _aside(tools, path))
+
+
+def _aside(tools: Tools, path: str) -> str:
+    return files.aside(tools.guard.places.store, path, tools.engine.places.config)

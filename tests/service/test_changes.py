@@ -78,6 +78,11 @@ async def test_rules_from_elsewhere_are_applied_in_the_spelling_of_the_configura
     assert "config rule 'calls'" in house.config.read_text()
     await house.changes.abort("", "a test")
     assert house.config.read_text() == CONFIG
+    house.write(OTHER)  # a draft that nobody applied
+    house.changes.apply({"confirm": 60, "text": dsl, "format": "dsl"}, "a test")
+    await house.until(house.guarded.find(), AWAITING)
+    await house.changes.abort("", "a test")
+    assert OTHER in [path.read_text() for path in house.folder.glob("rejected*")]
     with pytest.raises(Refused, match=r":2"):
         house.changes.apply({"confirm": 60, "text": "netpolicy:\n  oops oops\n", "format": "dsl"}, "a test")
 

@@ -130,6 +130,7 @@ async def test_damage_is_put_right_twice_and_then_only_told(house, damage) -> No
     status = documents.status(house.engine, {})
     assert not status["kernel"]["in_sync"]
     assert [text for text in house.said("warning") if "twice in ten minutes" in text]
+    assert [one["code"] for one in status["warnings"]] == ["NP906"]
     assert [data["treatment"] for name, data in house.events if name == "netpolicy.drift"] == [HEAL, HEAL, PAUSED]
     house.engine.drift.insist()
     assert await house.engine.reconcile("told to") == ""

@@ -78,3 +78,26 @@ def test_what_is_whole_of_a_file_of_classes_is_kept(tmp_path):
 def test_a_number_that_stands_twice_counts_for_one(tmp_path):
     (tmp_path / files.CLASSES).write_text('{"a": 3, "b": 3}')
     assert len(files.read_classes(str(tmp_path))) == 1
+
+
+def test_what_stood_in_a_file_is_kept_and_what_was_kept_before_is_not_lost(tmp_path):
+    path, aside = str(tmp_path / "config"), str(tmp_path / "rejected")
+    for content in (b"one", b"two", b"two", b"three", b"four", b"five", b"six"):
+        files.put(path, content, aside)
+    kept = [(tmp_path / ("rejected" + end)).read_bytes() for end in files.OLDER]
+    assert kept == [b"five", b"four", b"three", b"two"]
+    assert (tmp_path / "config").read_bytes() == b"six"
+
+
+def test_what_is_known_elsewhere_is_not_kept_and_permissions_stay(tmp_path):
+    path = tmp_path / "config"
+    path.write_bytes(b"confirmed")
+    path.chmod(0o644)
+    files.put(str(path), b"new", str(tmp_path / "rejected"), b"confirmed")
+    assert not (tmp_path / "rejected").exists()
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_every_file_has_its_own_name_aside():
+    assert files.aside("/store", "/etc/config/netpolicy", "/etc/config/netpolicy") == "/store/rejected"
+    assert files.aside("/store", "/etc/netpolicy/more.dsl", "/etc/config/netpolicy") == "/store/rejected-more.dsl"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from netpolicy.service.change import AWAITING, REFUSED
@@ -68,3 +70,34 @@ async def test_a_plan_that_was_looked_at_binds_the_apply(house):
     assert await house.engine.reconcile("heal") == ""
     change = await house.until(house.begin(plan=planned["hash"][:12]), AWAITING)
     assert change.state == AWAITING
+
+
+async def test_a_plan_of_thousands_of_rules_fits_into_a_message_and_says_how_many_there_are(house):
+    many = [
+        f"config rule 'r{n}'\n\tlist dest_addr '10.{n >> 8}.{n & 255}.0/24'\n\toption route 'wan_a'\n"
+        for n in range(3000)
+    ]
+    house.write(CONFIG + "".join(many))
+    planned = await house.changes.plan({})
+    assert planned["totals"]["rules"] == 0 and len(json.dumps(planned)) < 1 << 19  # these eyes see no rules
+    assert 0 < len(planned["changes"]) <= planned["totals"]["changes"]
+    change = await house.until(house.begin(), AWAITING)
+    assert change.state == AWAITING and len(json.dumps(house.changes.job())) < 1 << 19
+
+
+async def test_a_rule_that_would_be_left_out_refuses_the_change_and_a_plan_names_it(house):
+    broken = CONFIG.replace("list dest_port '443'", "list dest_port '443'\n\toption prioritty '3'")
+    house.write(broken)
+    assert "video" in (await house.changes.plan({}))["skipped"][0]
+    change = house.begin()
+    await house.guarded.ended()
+    assert change.state == REFUSED and "video" in change.error
+    change = await house.until(house.begin(force=True), AWAITING)
+    assert change.state == AWAITING
+
+
+async def test_a_plan_says_how_long_the_change_would_wait(house):
+    house.write(OTHER)
+    assert (await house.changes.plan({}))["window"] == 120
+    house.write(CONFIG.replace("config rule 'video'", "config rule 'video'\n\toption name 'Films and such'"))
+    assert (await house.changes.plan({}))["window"] == 0

@@ -81,7 +81,7 @@ async def test_the_further_files_of_the_old_configuration_come_back_too(house):
     assert (await house.until(house.begin(with_more), AWAITING)).state == AWAITING
     await _reboot(house)
     assert (await recovered(house)).startswith("reverted")
-    assert rules.read_text() == old and "second" in (house.folder / "rejected").read_text()
+    assert rules.read_text() == old and "second" in (house.folder / "rejected-more.dsl").read_text()
 
 
 async def _reboot(house: ChangingHouse) -> None:
