@@ -14,7 +14,7 @@ from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.guard import uptime
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import Neighbour, NetlinkError
-from netpolicy.flows.administration import Sight, look
+from netpolicy.flows.administration import SSH, Sight, look
 from netpolicy.flows.administrators import Memory, Peer, administrators, peers
 from netpolicy.flows.claim import SSH_WORDS, WEB_WORDS, read_claim
 from netpolicy.flows.evidence import Refusal, judge
@@ -32,7 +32,9 @@ class Witness(Eyes):
 
     def __init__(self) -> None:
         self._lately = Memory()
+        self._asking: tuple[str, ...] = ()  # who was connected to a web port at the last rehearsal
         self._before: Sight | None = None  # right after the switch
+        self._administered: tuple[str, ...] = ()  # and who was at the rehearsal of that very change
 
     async def describe(self, engine: Engine, after: Preview) -> dict[str, Any]:
         # Not in memory until somebody plans.
@@ -51,6 +53,8 @@ class Witness(Eyes):
         from netpolicy.service.rehearsing import Scene, Standing, try_change
 
         sight = await self._look(engine)
+        # A web server ends an idle connection within seconds: at the switch it may be gone.
+        self._asking = tuple({peer.source for peer in peers(sight) if peer.service != SSH})
         neighbours = _neighbours(engine)
         found = administrators(sight, neighbours, self._lately.known(uptime()))
         who = [_where_it_came_in(peer, engine, sight) for peer in found]
@@ -84,6 +88,7 @@ class Witness(Eyes):
 
     async def switched(self, engine: Engine) -> None:
         self._before = await self._look(engine)
+        self._administered = self._asking  # a plan meanwhile must not add to it
 
     async def evidence(self, engine: Engine, claim: Mapping[str, Any], request: Request) -> tuple[str, str]:
         if claim.get("console") and request.by_console:
@@ -91,7 +96,7 @@ class Witness(Eyes):
         if self._before is None:
             return "", "nobody looked at the connections when the change was made"
         try:
-            asked = read_claim(_said(claim), (), request.by_web)
+            asked = read_claim(_said(claim), self._administered, request.by_web)
         except ValueProblem as problem:
             return "", problem.text + (f" ({problem.hint})" if problem.hint else "")
         found = judge(self._before, asked, await self._look(engine))

@@ -7,6 +7,7 @@ import pytest
 from netpolicy.service.change import AWAITING, COMMITTED, REFUSED, Request
 from netpolicy.service.change_tools import ApplyRefused
 from netpolicy.service.witness import AT_CONSOLE, Witness
+from tests.flows.administering import sight, tcp, tracked
 from tests.netns import needs_root
 from tests.router import everything, router
 from tests.service.changing import ChangingHouse
@@ -70,3 +71,27 @@ async def test_before_a_change_nothing_can_be_shown(house) -> None:
     claim = {"ssh": "192.168.1.5 50000 192.168.1.1 22"}
     shown, doubt = await Witness().evidence(house.engine, claim, Request())
     assert not shown and "nobody looked" in doubt
+
+
+def web(source: str, port: int):
+    return tracked(tcp(remote=source, remote_port=port, port=80, inode=port), number=port)
+
+
+async def test_who_asked_by_the_web_may_confirm_by_it_though_the_server_had_ended_that_connection(tmp_path) -> None:
+    asking, stranger = "192.168.1.9", "192.0.2.200"
+    seen = [sight(web(asking, 40000)), sight(), sight(web(stranger, 40001)), sight(web(stranger, 40002)),
+            sight(web(asking, 40003))]  # fmt: skip
+
+    class Shown(Witness):
+        async def _look(self, engine):
+            return seen.pop(0)
+
+    with router():
+        house = ChangingHouse(tmp_path, eyes=Shown())
+        assert await house.load() == ""
+        change = await house.until(house.begin(OTHER), AWAITING)
+        await house.changes.plan({})  # somebody else looks: that makes no stranger known
+        with pytest.raises(ApplyRefused, match="did not administer before"):
+            await house.guarded.confirm(change.token, {"web": True}, "a test")
+        assert (await house.guarded.confirm(change.token, {"web": True}, "a test")).state == COMMITTED
+        await house.end()
