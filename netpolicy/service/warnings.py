@@ -53,7 +53,8 @@ KERNEL_RULES = ((IPV4, MAIN_TABLE, 32766, "main"), (IPV4, DEFAULT_TABLE, 32767, 
 
 def of_kernel_rules(rules: Iterable[RoutingRule]) -> list[Warning_]:
     """NP907: `ip rule flush` takes the kernel's own rules too. They are not ours, so they are not put back."""
-    present = {(rule.family, rule.table) for rule in rules if not rule.selectors}
+    # One for a mark or a device is no substitute: ours for sockets bound to a device may lead to main too.
+    present = {(rule.family, rule.table) for rule in rules if not (rule.selectors or rule.mask or rule.oif)}
     absent = [one for one in KERNEL_RULES if one[:2] not in present]
     return [
         Warning_(

@@ -54,7 +54,9 @@ def test_a_real_daemon_examines_the_box_and_finds_what_somebody_broke(tmp_path: 
         assert (tmp_path / "state" / "fw4" / "netpolicy.nft").exists() and quiet["ND303"] == "ok"
         here.run("ip", "rule", "del", "priority", "32766")
         here.run("ip", "link", "del", "wanb")
-        loud = {one["code"]: one for one in daemon.call("doctor")["findings"] if one["level"] == "error"}
+        found = daemon.call("doctor")["findings"]
+        loud = {one["code"]: one for one in found if one["level"] == "error"}
+        assert "ND213" in loud, [(one["code"], one["details"]) for one in found if one["level"] != "ok"]
         assert "ip -4 rule add" in loud["ND213"]["command"]
         assert "wan_b" in loud["ND951"]["details"]
 

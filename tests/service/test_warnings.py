@@ -5,6 +5,7 @@ from __future__ import annotations
 from netpolicy.core.model import Action, Outbound, Rule, Ruleset
 from netpolicy.dataplane.conflicts import Conflict
 from netpolicy.dataplane.policy import Hop
+from netpolicy.dataplane.state import RoutingRule
 from netpolicy.outbounds.lines import LineState
 from netpolicy.service import warnings
 
@@ -51,3 +52,12 @@ def test_a_collision_is_told_with_the_cure() -> None:
     assert [(one.code, one.message, one.hint) for one in found] == [
         ("NP902", "mwan3 uses bits of ours", "choose another mask")
     ]
+
+
+def test_a_rule_of_the_kernel_is_missed_though_another_one_leads_to_its_table() -> None:
+    """The line has no IPv6: what is bound to its device asks main, by a rule of ours."""
+    own = (RoutingRule(4, 32766, 254), RoutingRule(4, 32767, 253))
+    ours = (RoutingRule(6, 7000, 254, oif="wana"), RoutingRule(6, 7001, 254, 0x1000000, 0x77000000))
+    assert warnings.of_kernel_rules((*own, RoutingRule(6, 32766, 254))) == []
+    (gone,) = warnings.of_kernel_rules((*own, *ours))
+    assert gone.code == "NP907" and gone.hint == "ip -6 rule add priority 32766 lookup main"
