@@ -77,16 +77,7 @@ def collect(system: System, given: Given, documents: Mapping[str, Any], is_anony
 
 def write(path: str, parts: Mapping[str, str]) -> int:
     """Writes the archive as a new file that only its owner reads; its size. Raises OSError: then there is none."""
-    import tarfile
-
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as archive:
-        for name, text in parts.items():
-            data = text.encode()
-            about = tarfile.TarInfo(f"{FOLDER}/{name}")
-            about.size, about.mode, about.mtime = len(data), 0o600, int(time.time())
-            archive.addfile(about, io.BytesIO(data))
-    content = made.getvalue()
+    content = _packed(parts)
     try:
         durable.write_new(path, content)
     except FileExistsError:
@@ -95,6 +86,23 @@ def write(path: str, parts: Mapping[str, str]) -> int:
         durable.remove(path)  # a full disk: half an archive helps nobody
         raise
     return len(content)
+
+
+def _packed(parts: Mapping[str, str]) -> bytes:
+    import tarfile
+
+    made = io.BytesIO()
+    try:
+        archive = tarfile.open(fileobj=made, mode="w:gz")  # noqa: SIM115 (closed below)
+    except tarfile.CompressionError:  # a Python built without zlib; tar finds out by itself
+        archive = tarfile.open(fileobj=made, mode="w")  # noqa: SIM115
+    with archive:
+        for name, text in parts.items():
+            data = text.encode()
+            about = tarfile.TarInfo(f"{FOLDER}/{name}")
+            about.size, about.mode, about.mtime = len(data), 0o600, int(time.time())
+            archive.addfile(about, io.BytesIO(data))
+    return made.getvalue()
 
 
 def _raw(system: System, given: Given, documents: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

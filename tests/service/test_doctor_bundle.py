@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tarfile
 from pathlib import Path
 
@@ -133,3 +134,11 @@ def test_where_it_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
         write(str(tmp_path / "none" / "bundle.tar.gz"), {"a.txt": "hello\n"})
     with pytest.raises(OSError):
         write("/dev/full/x", {"a.txt": "hello\n"})
+
+
+def test_a_python_without_zlib_packs_it_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gzip", None)
+    path = tmp_path / "bundle.tar.gz"
+    write(str(path), {"a.txt": "hello\n"})
+    with tarfile.open(path, "r:") as archive:
+        assert archive.getnames() == ["netpolicy-doctor/a.txt"]
