@@ -32,6 +32,9 @@ def plan(terminal: Terminal, found: Document, is_verbose: bool = False, again: s
     change(terminal, {"plan": found, "rehearsal": found.get("rehearsal")}, is_verbose)
     _kernel(terminal, found, is_verbose)
     picture.obstacles(terminal, found)
+    lines(terminal, found.get("skipped"))
+    if found.get("window") and is_something(found):
+        terminal.line(f"once applied it is taken back after {clean(found['window'])} s unless somebody confirms it")
     if found.get("hash") and is_something(found):
         terminal.line(f"make exactly this change: {again} --plan {clean(found['hash'])[:HASH_SHOWN]}")
 
@@ -54,7 +57,9 @@ def _kernel(terminal: Terminal, found: Document, is_verbose: bool) -> None:
     else:
         for line in shown:
             terminal.line(clean(str(line).partition("\n")[0]))
-        more = f"{len(changes) - len(shown)} more in" if shown else f"{len(changes)} changes of"
+        total = _part(found, "totals").get("changes")
+        count = total if isinstance(total, int) and total > len(changes) else len(changes)
+        more = f"{count - len(shown)} more in" if shown else f"{count} changes of"
         terminal.line(f"{more} the kernel: --verbose lists them")
     others = len(_listed(found, "drift"))
     if others:
