@@ -245,7 +245,8 @@ class Scene:
         daemon, self.lab.daemon = self.lab.daemon, None
         assert daemon is not None
         daemon.kill()
-        os.kill(daemon.pid, signal.SIGCONT)  # who waits for a program that was stopped has stopped too
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(daemon.pid, signal.SIGCONT)  # who waits for a program that was stopped has stopped too
         daemon.wait()
 
     @property
@@ -297,6 +298,16 @@ class Scene:
         folder = self.path(str(self.folder / "steps"))
         (folder / "at").unlink(missing_ok=True)
         return (folder / "log").read_text().splitlines()
+
+    def seen_steps(self) -> list[str]:
+        """Those so far."""
+        return self.path(str(self.folder / "steps/log")).read_text().splitlines()
+
+    def go_on(self) -> None:
+        """A daemon that was stopped goes on."""
+        assert self.lab.daemon is not None
+        os.kill(self.lab.daemon.pid, signal.SIGCONT)
+        self.lab.daemon.send_signal(signal.SIGCONT)
 
     @property
     def is_dead(self) -> bool:
