@@ -35,6 +35,7 @@ from netpolicy.flows.marks import Conntrack
 from netpolicy.flows.model import FlowEvent
 from netpolicy.flows.nflog import PacketLog
 from netpolicy.flows.watch import FlowWatch
+from netpolicy.observe.durable import make_folder
 from netpolicy.observe.journal import Journal
 from netpolicy.observe.ring import Entry, Ring
 from netpolicy.outbounds import netifd
@@ -110,6 +111,8 @@ class Daemon:
         try:
             gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
             self._is_handed_over()  # one that was meant for a former process says nothing now
+            with contextlib.suppress(OSError):  # who writes there first says why it cannot
+                make_folder(self._places.store, 0o700)
             guard = Guard(GuardPlaces(self._places.config, self._places.store, self._places.state, self._guard))
             left = await recovery.recover(guard, Store(self._places.store), self._log)
             first = await self._read_first()
