@@ -74,6 +74,8 @@ config rule 'dns'
 	option block 'drop'
 """
 
+PATIENCE = 60.0
+
 CONFIG = "/etc/config/netpolicy"
 STORE = "/etc/netpolicy"
 
@@ -137,6 +139,15 @@ class Router:
         current = self.machine.ask("read", path=f"{STORE}/generations/current").strip()
         self.machine.ask("write", path=f"{STORE}/generations/{current}/healthy", text="")
         self.machine.run("sync")
+
+    def until_healthy(self) -> None:
+        """The daemon says by itself that the generation in force is well."""
+        current = self.machine.ask("read", path=f"{STORE}/generations/current").strip()
+        until = time.monotonic() + PATIENCE
+        while f"{STORE}/generations/{current}/healthy" not in self.machine.ask("list", path=f"{STORE}/generations"):
+            if time.monotonic() > until:
+                raise MachineError(f"generation {current} was not called well:\n{self.machine.console()}")
+            time.sleep(0.5)
 
     # -- changes ---------------------------------------------------------------------------
 
