@@ -2,7 +2,8 @@
 
 Python loads this file by itself where its folder is on PYTHONPATH; the program under test knows nothing of it. While
 there is a file `steps/at` each step is written to `steps/log`, *before* it is done. At the step that `at` names
-("OCCURRENCE WHAT", as the log has it) the process kills itself; with "stop OCCURRENCE WHAT" it stops.
+("OCCURRENCE WHAT", as the log has it; "NUMBER *" is one of all) the process kills itself; with "stop" in front it
+stops.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ def step(what: str) -> None:
         state["at"] = at
         count.clear()
     count[what] += 1
+    count["*"] += 1
     with open(f"{FOLDER}/log", "a") as file:
         file.write(f"{count[what]} {what}\n")
-    if at.removeprefix("stop ").strip() == f"{count[what]} {what}":
+    if at.removeprefix("stop ").strip() in (f"{count[what]} {what}", f"{count['*']} *"):
         os.kill(os.getpid(), signal.SIGSTOP if at.startswith("stop ") else signal.SIGKILL)
 
 

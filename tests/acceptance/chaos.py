@@ -1,0 +1,296 @@
+"""Random changes that meet random accidents at random moments; afterwards everything is old or everything is new.
+
+A seed tells all: the two configurations, what happens, at which of the daemon's steps or after how many milliseconds,
+how the change would have ended. What the kernel has to have in the end is what a fresh daemon makes of that file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+
+from netpolicy.bus.status import UbusError
+from netpolicy.dataplane.guard import uptime
+from netpolicy.lab import starter
+from netpolicy.lab.bench import LabError
+from tests.acceptance.deaths import difference
+from tests.acceptance.scene import Scene
+from tests.kernel.steering import LINES, rule
+
+VIDEO = rule("video", "+dest_port=31000", "route=wan_b")
+MAIL = rule("mail", "+dest_port=25", "block=reject")
+SEALED = rule("secret", "+dest_addr=192.0.2.128/25", "+dest_addr=2001:db8:1::/80", "route=wan_b", "on_fail=block")
+WITHOUT_B = LINES[: LINES.index("config outbound 'wan_b'")]
+GROUP = "\nconfig outbound 'any'\n\toption type 'group'\n\tlist member 'wan_b'\n\tlist member 'wan_a'\n"
+
+POOL = (
+    LINES,
+    LINES.replace("enabled '1'", "enabled '0'"),
+    LINES + VIDEO,
+    LINES + VIDEO + MAIL,
+    LINES + SEALED,
+    LINES.replace("default 'direct'", "default 'wan_b'") + MAIL,
+    WITHOUT_B + MAIL,
+    LINES + GROUP + rule("all", "+proto=tcp", "route=any"),
+    LINES + "".join(rule(f"r{number}", f"+dest_port={30000 + number}", "route=wan_a") for number in range(40)),
+)
+
+ACCIDENTS = (
+    "daemon", "daemon", "guard", "both", "both", "tool", "hang", "table", "rules", "gate", "disk", "power", "term",
+)  # fmt: skip
+ENDS = ("confirm", "confirm", "abort", "deadline")
+MOST_STEPS = 260
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a seed says."""
+
+    seed: int
+    old: str
+    new: str
+    accident: str
+    step: int  # 0: by time
+    milliseconds: int
+    end: str
+    is_back_at_once: bool
+
+
+def story(seed: int) -> Story:
+    """The same for the same seed."""
+    dice = random.Random(seed)
+    old, new = dice.sample(POOL, 2)
+    by_step = dice.random() < 0.7
+    return Story(
+        seed, old, new, dice.choice(ACCIDENTS), dice.randint(1, MOST_STEPS) if by_step else 0, dice.randint(0, 1500),
+        dice.choice(ENDS), dice.random() < 0.5,
+    )  # fmt: skip
+
+
+class Chaos:
+    """One router that goes through many stories."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.fresh: dict[str, str] = {}
+        scene.start(LINES, steps=True)
+
+    def run(self, told: Story) -> str:
+        """How it ended, in a word. Fails with the seed and all logs."""
+        try:
+            return self._run(told)
+        except (AssertionError, LabError, UbusError, OSError) as problem:
+            short = str(problem).partition("\n")[0]
+            rows = "\n".join(str(row)[:300] for row in self.scene.journal()[-4:])
+            raise AssertionError(
+                f"seed {told.seed}: {short}\n{told.accident} at {told.step or f'{told.milliseconds} ms'}, {told.end}, "
+                f"{POOL.index(told.old)} → {POOL.index(told.new)}\n{self.scene.told()}\n-- journal\n{rows}"
+            ) from problem
+
+    def _run(self, told: Story) -> str:
+        scene = self.scene
+        self._begin(told.old)
+        others, number = scene.others(), scene.current
+        scene.watch_steps(f"stop {told.step} *" if told.step else "")
+        driver = Driver(scene, told)
+        driver.start()
+        self._await_moment(told, driver)
+        self._let_happen(told, driver)
+        self._come_back(told, driver)
+        assert scene.others() == others, difference(others, scene.others())
+        return self._judge(told, number)
+
+    def _begin(self, text: str) -> None:
+        self.scene.rest(text)
+        if text not in self.fresh:
+            self._restart()
+            self.fresh[text] = self.scene.kernel()
+
+    def _restart(self) -> None:
+        self.scene.stop()
+        self.scene.start(steps=True)
+
+    def _await_moment(self, told: Story, driver: Driver) -> None:
+        if not told.step:
+            driver.join(told.milliseconds / 1000)
+            return
+        deadline = time.monotonic() + PATIENCE
+        while driver.is_alive() and not self._is_stopped() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _is_stopped(self) -> bool:
+        daemon = self.scene.lab.daemon
+        child = starter.first_child(daemon.pid) if daemon is not None else 0
+        with contextlib.suppress(OSError), open(f"/proc/{child}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "T"
+        return False
+
+    # -- accidents -------------------------------------------------------------------------
+
+    def _let_happen(self, told: Story, driver: Driver) -> None:
+        scene, accident = self.scene, told.accident
+        if accident == "power":
+            scene.cut_power()
+            scene.guard("recover")
+            scene.start_ssh()
+        if accident in ("guard", "both") and scene.guard_process:
+            scene.kill(scene.guard_process)
+        if accident in ("daemon", "both"):
+            scene.kill_daemon()
+        if accident == "tool":
+            driver.kill_tool()
+        if accident == "table":
+            scene.inside("nft", "delete", "table", "inet", "netpolicy", check=False)
+        if accident == "rules":
+            for family in ("-4", "-6"):
+                scene.inside("ip", family, "rule", "flush")
+                scene.inside("ip", family, "rule", "add", "priority", "32766", "lookup", "main")
+            scene.inside("ip", "rule", "add", "priority", "32767", "lookup", "default")
+        if accident == "gate":
+            scene.nft("table inet netpolicy_gate { }")
+            scene.nft("delete table inet netpolicy_gate")
+        if accident == "disk":
+            self._fill(True)
+        if accident == "term":
+            with contextlib.suppress(LabError):
+                self._resume()
+                scene.stop()
+        assert scene.reaches_router(timeout=2.0), "the LAN cannot reach the router"
+        if accident not in ("hang", "daemon", "both", "power", "term"):
+            self._resume()
+
+    def _fill(self, is_full: bool) -> None:
+        """The disk of the lab, /run, is full or not."""
+        path = self.scene.folder / "filling"
+        do = f"cat /dev/zero > {path} 2>/dev/null; :" if is_full else f"rm -f {path}"
+        size = "mount -o remount,size=4m /run" if is_full else "mount -o remount,size=50% /run"
+        words = ["sh", "-c", f"{size}; {do}"]
+        subprocess.run(self.scene.lab.inside(words), check=True, env=starter.environment(), capture_output=True)
+
+    def _resume(self) -> None:
+        if self._is_stopped():
+            self.scene.go_on()
+
+    # -- afterwards ------------------------------------------------------------------------
+
+    def _come_back(self, told: Story, driver: Driver) -> None:
+        scene = self.scene
+        if told.accident == "hang":
+            self._hang()
+        if told.accident == "disk":
+            driver.join(3)
+            self._fill(False)
+        if scene.is_dead and not told.is_back_at_once:
+            self._wait(lambda: not self._is_guarded(), "the guard is done")
+        driver.finish()
+        scene.steps()
+        if scene.is_dead:
+            scene.start(steps=True)
+        self._wait(lambda: scene.is_dead or not scene.record(), "nothing is pending")
+        if scene.is_dead:  # it left the way back to the guard
+            self._wait(lambda: not self._is_guarded(), "the guard is done")
+            scene.start(steps=True)
+        if (scene.pending / "outcome").exists():
+            self._restart_after_guard()
+        if scene.lab.call("drift")["is_there"]:
+            scene.lab.call("heal", {}, 20.0)
+        scene.settle()
+
+    def _hang(self) -> None:
+        """The daemon hangs: for so long that the guard ends it where that is soon, else for a second."""
+        scene = self.scene
+        if scene.is_dead or scene.lab.daemon is None:
+            return
+        if not self._is_stopped():
+            scene.lab.daemon.send_signal(signal.SIGSTOP)
+        if self._is_guarded() and int(scene.record()["DEADLINE"]) - uptime() < 10:
+            self._wait(lambda: scene.is_dead or not self._is_guarded(), "the guard ends a daemon that hangs")
+        else:
+            time.sleep(1.0)
+        self._resume()
+
+    def _restart_after_guard(self) -> None:
+        self.scene.kill_daemon()
+        self.scene.start(steps=True)
+
+    def _is_guarded(self) -> bool:
+        """Whether a guard still has something to do."""
+        scene = self.scene
+        record, ack = scene.record(), scene.guard_folder / "ack"
+        if not record or (scene.pending / "outcome").exists() or not ack.exists():
+            return False
+        verdict = scene.pending / "verdict"
+        if verdict.exists() and verdict.read_text().startswith("confirmed"):
+            return False
+        lives = scene.inside("sh", "-c", f"kill -0 {scene.guard_process} 2>/dev/null && echo yes; :").strip()
+        return ack.read_text().split()[0] == record["ID"] and lives == "yes"
+
+    def _wait(self, is_true, what: str) -> None:  # type: ignore[no-untyped-def]
+        self.scene.wait(is_true, what, PATIENCE)
+
+    def _judge(self, told: Story, before: int) -> str:
+        scene = self.scene
+        text = scene.config.read_text()
+        assert text in (told.old, told.new), "the configuration is neither"
+        kept = scene.store / f"generations/{scene.current:06}/config"
+        assert kept.read_text() == text, f"the configuration is not generation {scene.current}"
+        found = scene.kernel()
+        if text not in self.fresh:
+            self._restart()
+            self.fresh[text] = scene.kernel()
+        wrong = difference(self.fresh[text], found)
+        assert not wrong, f"the kernel is a mix: {wrong}"
+        assert not scene.record() and not (scene.pending / "outcome").exists(), "a change is left pending"
+        assert scene.lab.call("verify")["fine"], "the journal is not what was written"
+        for family in (4, 6):
+            assert scene.reaches_router(family=family, timeout=2.0), f"the LAN is locked out, IPv{family}"
+        word = self._written()
+        assert (text == told.new) == (word in ("committed", "confirmed")), f"the journal says {word!r}"
+        assert (scene.current == before) == (text == told.old), "another generation"
+        return "new" if text == told.new else "old"
+
+    def _written(self) -> str:
+        """How the journal says that the change ended; "" where it never began."""
+        rows = self.scene.journal()
+        last = max((place for place, row in enumerate(rows) if row["event"] == "adopted"), default=-1)
+        ends = [str(row["outcome"]) for row in rows[last + 1 :] if "outcome" in row]
+        return ends[-1] if ends else ""
+
+
+class Driver(threading.Thread):
+    """Who asks for the change and ends it, as far as everything lives."""
+
+    def __init__(self, scene: Scene, told: Story) -> None:
+        super().__init__(daemon=True)
+        self._scene, self._told = scene, told
+        scene.path(str(scene.folder / "candidate")).write_text(told.new)
+        window = "2" if told.end == "deadline" or told.accident in ("hang", "tool") else "30"
+        self._tool = scene.start_tool(
+            "apply", "--rules", str(scene.folder / "candidate"), "--confirm", window, "--console", "--force"
+        )
+
+    def run(self) -> None:
+        self._tool.communicate()
+        if self._tool.returncode != 2 or self._told.end == "deadline":
+            return
+        with contextlib.suppress(UbusError, OSError, LabError):
+            change = self._scene.lab.call("job", {}, 10.0)
+            word = {"id": change["token"] or "", "console": True} if self._told.end == "confirm" else {}
+            self._scene.lab.call(self._told.end, word, 40.0)
+
+    def kill_tool(self) -> None:
+        """kill -9 of the tool."""
+        self._tool.kill()
+
+    def finish(self) -> None:
+        """It asks no more."""
+        self.join(0.5 if self._scene.is_dead else PATIENCE)
+        self._tool.kill()
+        self.join(PATIENCE)
+        assert not self.is_alive(), "who asked for the change still waits"
