@@ -96,7 +96,7 @@ class Chaos:
     def _run(self, told: Story) -> str:
         scene = self.scene
         self._begin(told.old)
-        others, number = scene.others(), scene.current
+        others, number, rows = scene.others(), scene.current, len(scene.journal())
         scene.watch_steps(f"stop {told.step} *" if told.step else "")
         driver = Driver(scene, told)
         driver.start()
@@ -104,7 +104,7 @@ class Chaos:
         self._let_happen(told, driver)
         self._come_back(told, driver)
         assert scene.others() == others, difference(others, scene.others())
-        return self._judge(told, number)
+        return self._judge(told, number, rows)
 
     def _begin(self, text: str) -> None:
         self.scene.rest(text)
@@ -192,7 +192,7 @@ class Chaos:
         scene.steps()
         if scene.is_dead:
             scene.start(steps=True)
-        self._wait(lambda: scene.is_dead or not scene.record(), "nothing is pending")
+        self._wait(lambda: scene.is_dead or self._is_idle(), "nothing is pending")
         if scene.is_dead:  # it left the way back to the guard
             self._wait(lambda: not self._is_guarded(), "the guard is done")
             scene.start(steps=True)
@@ -219,6 +219,11 @@ class Chaos:
         self.scene.kill_daemon()
         self.scene.start(steps=True)
 
+    def _is_idle(self) -> bool:
+        """Whether no change is under way, from its first step on."""
+        status = self.scene.lab.status()
+        return status is not None and not status.get("pending") and not self.scene.record()
+
     def _is_guarded(self) -> bool:
         """Whether a guard still has something to do."""
         scene = self.scene
@@ -234,10 +239,10 @@ class Chaos:
     def _wait(self, is_true, what: str) -> None:  # type: ignore[no-untyped-def]
         self.scene.wait(is_true, what, PATIENCE)
 
-    def _judge(self, told: Story, before: int) -> str:
+    def _judge(self, told: Story, before: int, rows: int) -> str:
         scene = self.scene
         text = scene.config.read_text()
-        assert text in (told.old, told.new), "the configuration is neither"
+        assert text in (told.old, told.new), f"the configuration is neither: {text!r}"
         kept = scene.store / f"generations/{scene.current:06}/config"
         assert kept.read_text() == text, f"the configuration is not generation {scene.current}"
         found = scene.kernel()
@@ -250,16 +255,14 @@ class Chaos:
         assert scene.lab.call("verify")["fine"], "the journal is not what was written"
         for family in (4, 6):
             assert scene.reaches_router(family=family, timeout=2.0), f"the LAN is locked out, IPv{family}"
-        word = self._written()
+        word = self._written(rows)
         assert (text == told.new) == (word in ("committed", "confirmed")), f"the journal says {word!r}"
         assert (scene.current == before) == (text == told.old), "another generation"
         return "new" if text == told.new else "old"
 
-    def _written(self) -> str:
+    def _written(self, first: int) -> str:
         """How the journal says that the change ended; "" where it never began."""
-        rows = self.scene.journal()
-        last = max((place for place, row in enumerate(rows) if row["event"] == "adopted"), default=-1)
-        ends = [str(row["outcome"]) for row in rows[last + 1 :] if "outcome" in row]
+        ends = [str(row["outcome"]) for row in self.scene.journal()[first:] if "outcome" in row]
         return ends[-1] if ends else ""
 
 

@@ -1,0 +1,104 @@
+"""The defects: which acceptance test each must turn red, and the text that makes it.
+
+A test of the suite checks that every text is still found exactly once; `make mutants` runs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GUARD = "files/usr/lib/netpolicy/guard"
+SERVICE = "netpolicy/service/"
+CONFIRMATION, DEATHS, STATE, STORE = (
+    f"tests/acceptance/test_{name}.py" for name in ("confirmation", "deaths", "state", "store")
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One defect. `edits`: file, text that stands there once, text in its place; `test`: file and words for -k."""
+
+    name: str
+    number: int
+    test: tuple[str, str]
+    edits: tuple[tuple[str, str, str], ...]
+
+
+def mutant(number: int, name: str, file: str, words: str, *edits: tuple[str, str, str]) -> Mutant:
+    return Mutant(name, number, (file, words), edits)
+
+
+MUTANTS = (
+    mutant(1, "a lock-out is no reason to refuse", CONFIRMATION, "test_01",
+           (SERVICE + "change_run.py", "if not rehearsal.broken or self.change", "if True or self.change")),
+    mutant(1, "who came in by a line is rehearsed on another", CONFIRMATION, "test_01",
+           (SERVICE + "witness.py", "who = [_where_it_came_in(peer, engine, sight) for peer in found]", "who = found")),
+    mutant(2, "the deadline is an hour later", CONFIRMATION, "test_02",
+           (SERVICE + "change_run.py", "left = self.change.deadline - uptime()",
+            "left = self.change.deadline - uptime() + 3600")),
+    mutant(3, "the guard does not look after the daemon", DEATHS, "test_03_what_has_died",
+           (GUARD, "elif ! applier_is_alive; then\n\t\t\tdecide", "elif false; then\n\t\t\tdecide")),
+    mutant(3, "the current generation changes before the verdict", DEATHS, "test_03_the_daemon_killed and confirm",
+           (SERVICE + "way_back.py", "    change.token = f",
+            "    tools.store.commit(undo.number)\n    change.token = f")),
+    mutant(4, "nobody replaces a guard that died", DEATHS, "test_04_a_guard",
+           (SERVICE + "change_run.py", "await guard.ensure_alive()", "pass")),
+    mutant(5, "a start asks nobody what was left", DEATHS, "test_05_with",
+           ("netpolicy/daemon/process.py", "left = await recovery.recover(guard, Store(self._places.store), self._log)",
+            "left = recovery.Left()")),
+    mutant(5, "a daemon that hangs is waited for", DEATHS, "test_05_a_daemon",
+           (GUARD, 'elif [ "$up" -gt $((DEADLINE + GRACE_SECONDS)) ]', "elif false")),
+    mutant(6, "a boot leaves the configuration as it stands", DEATHS, "test_06 and confirm",
+           (GUARD, "roll_config_back || file_word", ": || file_word")),
+    mutant(7, "an old session is believed", CONFIRMATION, "test_07",
+           ("netpolicy/flows/evidence.py", "    if then is None:\n        return False",
+            "    if True:\n        return False")),
+    mutant(8, "only addresses of before are believed", CONFIRMATION, "test_08",
+           ("netpolicy/flows/evidence.py", "    if not found.is_established:\n        return Refusal(",
+            "    if not found.is_established or found.destination not in before.own:\n        return Refusal(")),
+    mutant(9, "probes say nothing", CONFIRMATION, "test_09",
+           (SERVICE + "change_run.py", "        if worse:\n", "        if False:\n")),
+    mutant(10, "a probe that failed before is required", CONFIRMATION, "test_10",
+           ("netpolicy/outbounds/check.py", "then is not None and check.state == PASSED and not",
+            "then is not None and not")),
+    mutant(11, "the way back counts from nothing", STATE, "test_11 and daemon",
+           (SERVICE + "way_back.py", "remember_counters(undo.counters)", "remember_counters({})")),
+    mutant(12, "the guard begins with an empty kernel", STATE, "test_12 and guard",
+           (GUARD, """printf 'add table %s\\ndelete table %s\\n' "$TABLE" "$TABLE" >"$clear\"""",
+            "echo flush ruleset >\"$clear\"")),
+    mutant(13, "the way back removes bridges", STATE, "test_13 and guard",
+           (GUARD, "remove_routing() {\n\tlocal family\n",
+            "remove_routing() {\n\tlocal family\n\tip link delete br-old type bridge\n")),
+    mutant(14, "the same once more is a change", STATE, "test_14",
+           (SERVICE + "planning.py", "change.state = UNCHANGED if is_same", "change.state = CHECKED if is_same")),
+    mutant(15, "rules of the kernel stay", STATE, "test_15",
+           ("netpolicy/dataplane/route_steps.py", "for rule in self._change.delete_rules:", "for rule in ():")),
+    mutant(16, "old goes before new comes", STATE, "test_16",
+           (SERVICE + "engine.py", "            await self.kernel.apply(plan)\n",
+            "            await self.kernel.remove()\n            plan = await self.kernel.plan(plan.policy)\n"
+            "            await self.kernel.apply(plan)\n")),
+    mutant(17, "two changes at a time", CONFIRMATION, "test_17_of_two",
+           (SERVICE + "guarded.py", "if last is not None and self._task is not None and not self._task.done():",
+            "if False:")),
+    mutant(18, "a full disk is no reason to refuse", STORE, "test_18_on",
+           (SERVICE + "generations.py", "            _remove_tree(temporary)\n            raise",
+            "            _remove_tree(temporary)\n            return number"),
+           ("netpolicy/dataplane/guard_files.py",
+            "        raise OSError(error.errno, error.strerror, str(path)) from error", "        return")),
+    mutant(19, "a way back is not tried", STORE, "test_19_a_way",
+           ("netpolicy/dataplane/guard_trial.py", "how = await _try(program, guard, fresh, candidate)",
+            'how = "namespace"')),
+    mutant(19, "a damaged bundle is used", STORE, "test_19_a_bundle",
+           (GUARD, "bundle_is_whole() {\n", "bundle_is_whole() {\n\treturn 0\n")),
+    mutant(20, "boots are not counted", STORE, "test_20", (GUARD, "UNHEALTHY_BOOTS=2", "UNHEALTHY_BOOTS=99")),
+    mutant(21, "healed for ever", STORE, "test_21_what", (SERVICE + "drift.py", "MOST_HEALS = 2", "MOST_HEALS = 200")),
+    mutant(21, "never healed", STORE, "test_21_what",
+           (SERVICE + "engine.py", "if drift is not None and drift.treatment != HEAL:", "if drift is not None:")),
+    mutant(22, "every journal is fine", STORE, "test_22",
+           ("netpolicy/observe/journal.py", "return Verdict(not why, ", "return Verdict(True, ")),
+    mutant(23, "gateways are asked by IPv4 alone", CONFIRMATION, "test_09 and 6",
+           ("netpolicy/outbounds/check.py", "for hop in line.hops if hop.gateway\n",
+            "for hop in line.hops if hop.gateway and hop.family == 4\n")),
+    mutant(23, "who administers by IPv6 is not rehearsed", CONFIRMATION, "test_01 and 6",
+           (SERVICE + "witness.py", "for peer in found]", 'for peer in found if ":" not in peer.source]')),
+)  # fmt: skip
