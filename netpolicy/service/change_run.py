@@ -56,6 +56,9 @@ class Run:
 
     async def run(self) -> None:
         """Until the change is over. Raises nothing."""
+        engine = self._tools.engine
+        # From the plan on: what was planned, and what the way back is made of, must be what is in force.
+        engine.frozen = f"change {self.change.id} is under way: wait for its end, or abort it: netpolicy abort"
         try:
             await self._steps()
         except ApplyRefused as refusal:
@@ -63,7 +66,9 @@ class Run:
         except (*SYSTEM_ERRORS, GuardError, CannotSee) as error:
             await self._give_up(in_words(error))
         except Exception as fault:  # noqa: BLE001 - the border: a bug must not leave a change pending
-            await self._give_up(self._tools.engine.note_fault(fault))
+            await self._give_up(engine.note_fault(fault))
+        finally:
+            engine.frozen = ""
 
     # -- forward ---------------------------------------------------------------------------
 

@@ -76,6 +76,22 @@ async def test_an_abort_before_the_switch_changes_nothing(watched):
     assert [name for name, _ in watched.events].count("netpolicy.apply") == 1
 
 
+async def test_a_reload_is_refused_from_the_first_step_of_a_change_on_and_not_after_its_end(watched):
+    waiting = asyncio.Event()
+
+    async def slow(*_):
+        await waiting.wait()
+
+    watched.eyes.probe = slow
+    change = await watched.until(watched.begin(OTHER), "rehearsed")
+    assert change.id in await watched.load(OFF)
+    watched.write(OTHER)
+    waiting.set()
+    await watched.until(change, "await")
+    await watched.guarded.abort("", "a test")
+    assert await watched.load(OFF) == ""
+
+
 async def test_a_bug_in_a_step_takes_the_change_back(watched):
     before = state()
 
