@@ -161,7 +161,8 @@ def red(name: str) -> list[str]:
 
 
 def is_correct(name: str, text: str) -> bool:
-    return not any(item.severity == "error" for item in lint_text(text, name, DSL))
+    # NP005: what a later line replaces is read by nobody, and may be red.
+    return not any(item.severity == "error" or item.code == "NP005" for item in lint_text(text, name, DSL))
 
 
 def golden() -> str:
