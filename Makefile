@@ -16,7 +16,7 @@ PRIVILEGED := scripts/privileged
 # Suites that run one set of cases over several adapters or programs.
 CONTRACTS = tests/bus/test_contract.py tests/dataplane/test_netlink.py $(wildcard tests/*/test_*contract*.py)
 
-.PHONY: help run test check lint fmt generated test-unit test-kernel test-contract test-vm prove bench ipk venv clean
+.PHONY: help run test check lint fmt generated test-unit test-kernel test-contract test-vm test-ow prove soak mutants bench ipk venv clean
 
 help: ## print this list
 	@echo "NetPolicy. Start with: make run, make test"
@@ -72,6 +72,10 @@ test-vm: ## real power cuts in a virtual machine: QEMU, Debian's kernel; at most
 	@scripts/vm-parts || echo "going on without: the tests skip with the reason" >&2
 	@$(PYTEST) -m "$(if $(ALL),vm,vm and not slow)" tests/vm $(T)
 
+test-ow: ## the LuCI page in a browser against OpenWrt's own programs (NETPOLICY_OPENWRT=FOLDER; a minute, root)
+	@scripts/setup test
+	@$(PYTEST) tests/openwrt $(T)
+
 prove: ## reference, index and kernel agree on a million cases (SEEDS="0 100": the kernel alone, these seeds)
 	@scripts/setup test
 	@$(PRIVILEGED) $(PYTHON) -m tests.prove $(if $(SEEDS),kernel $(SEEDS))
@@ -80,6 +84,15 @@ fuzz: ## a million inputs per parser (FUZZ_COUNT=1000 FUZZ_PARSER=dsl FUZZ_SEED=
 	@scripts/setup test
 	@$(PYTHON) -m tests.fuzz --count $(or $(FUZZ_COUNT),1000000) --seed $(or $(FUZZ_SEED),1) \
 		--engine $(or $(FUZZ_ENGINE),auto) $(addprefix --parser ,$(FUZZ_PARSER))
+
+soak: ## random changes that meet random accidents (COUNT=1000 SEED=1 LABS=2), after a death at every step
+	@scripts/setup test
+	@EVERY=1 $(PRIVILEGED) $(PYTEST) -q tests/acceptance/test_deaths.py
+	@$(PRIVILEGED) $(PYTHON) -m tests.acceptance.soak $(or $(COUNT),1000) $(or $(SEED),1) $(LABS)
+
+mutants: ## deliberate defects, each of which an acceptance test must notice (MUTANTS="3 19")
+	@scripts/setup test
+	@$(PRIVILEGED) $(PYTHON) -m tests.mutants $(MUTANTS)
 
 bench: ## what rules cost: build/bench/*.json and a table (ARGS="--only path --rounds 3 --sizes 10,1000")
 	@scripts/setup run

@@ -21,6 +21,7 @@ function words(value) {
 	return E('span', { 'style': 'overflow-wrap: anywhere' }, [ text(value) ]);
 }
 
+/* Where the theme does not fold a table for a small screen, it scrolls by itself and not the page. */
 function table(titles, rows, placeholder) {
 	var head = E('tr', { 'class': 'tr table-titles' }, titles.map(function(title) {
 		return E('th', { 'class': 'th' }, [ title ]);
@@ -29,12 +30,12 @@ function table(titles, rows, placeholder) {
 	if (!rows.length)
 		rows = [ [ E('em', {}, [ placeholder ]) ] ];
 
-	return E('table', { 'class': 'table' }, [ head ].concat(rows.map(function(cells, index) {
+	return E('div', { 'style': 'overflow-x: auto' }, [ E('table', { 'class': 'table' }, [ head ].concat(rows.map(function(cells, index) {
 		return E('tr', { 'class': 'tr cbi-rowstyle-' + (1 + index % 2) }, cells.map(function(cell, column) {
 			return E('td', { 'class': 'td left', 'data-title': titles[column] },
 				Array.isArray(cell) ? cell : [ cell ]);
 		}));
-	})));
+	}))) ]);
 }
 
 function badge(good, words) {
