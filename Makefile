@@ -94,6 +94,15 @@ mutants: ## deliberate defects, each of which an acceptance test must notice (MU
 	@scripts/setup test
 	@$(PRIVILEGED) $(PYTHON) -m tests.mutants $(MUTANTS)
 
+soak: ## random changes that meet random accidents (COUNT=1000 SEEDS=1 LABS=2; SEEDS: the first), after a death at every step
+	@scripts/setup test
+	@EVERY=1 $(PRIVILEGED) $(PYTEST) -q tests/acceptance/test_deaths.py
+	@$(PRIVILEGED) $(PYTHON) -m tests.acceptance.soak $(or $(COUNT),1000) $(or $(SEEDS),1) $(LABS)
+
+mutants: ## deliberate defects, each of which an acceptance test must notice (MUTANTS="3 19")
+	@scripts/setup test
+	@$(PRIVILEGED) $(PYTHON) -m tests.mutants $(MUTANTS)
+
 bench: ## what rules cost: build/bench/*.json and a table (ARGS="--only path --rounds 3 --sizes 10,1000")
 	@scripts/setup run
 	@$(PRIVILEGED) $(PYTHON) -m benchmarks.run $(ARGS)

@@ -38,7 +38,7 @@ MUTANTS = (
             "left = self.change.deadline - uptime() + 3600")),
     mutant(3, "the guard does not look after the daemon", DEATHS, "test_03_what_has_died",
            (GUARD, "elif ! applier_is_alive; then\n\t\t\tdecide", "elif false; then\n\t\t\tdecide")),
-    mutant(3, "the current generation changes before the verdict", DEATHS, "test_03_the_daemon_killed and confirm",
+    mutant(6, "the current generation changes before the verdict", DEATHS, "test_06 and confirm",
            (SERVICE + "way_back.py", "    change.token = f",
             "    tools.store.commit(undo.number)\n    change.token = f")),
     mutant(4, "nobody replaces a guard that died", DEATHS, "test_04_a_guard",
