@@ -67,7 +67,7 @@ test-contract: ## one suite over each adapter and its standard-library twin
 	@scripts/setup test
 	@$(PRIVILEGED) $(PYTEST) $(sort $(CONTRACTS)) $(T)
 
-test-vm: ## real power cuts in a virtual machine: QEMU, Debian's kernel; at most 10 minutes (ALL=1: at every point)
+test-vm: ## real power cuts in a virtual machine: QEMU, Debian's kernel; 10 to 20 minutes (ALL=1: at every point)
 	@scripts/setup vm
 	@scripts/vm-parts || echo "going on without: the tests skip with the reason" >&2
 	@$(PYTEST) -m "$(if $(ALL),vm,vm and not slow)" tests/vm $(T)
@@ -84,15 +84,6 @@ fuzz: ## a million inputs per parser (FUZZ_COUNT=1000 FUZZ_PARSER=dsl FUZZ_SEED=
 	@scripts/setup test
 	@$(PYTHON) -m tests.fuzz --count $(or $(FUZZ_COUNT),1000000) --seed $(or $(FUZZ_SEED),1) \
 		--engine $(or $(FUZZ_ENGINE),auto) $(addprefix --parser ,$(FUZZ_PARSER))
-
-soak: ## random changes that meet random accidents (COUNT=1000 SEED=1 LABS=2), after a death at every step
-	@scripts/setup test
-	@EVERY=1 $(PRIVILEGED) $(PYTEST) -q tests/acceptance/test_deaths.py
-	@$(PRIVILEGED) $(PYTHON) -m tests.acceptance.soak $(or $(COUNT),1000) $(or $(SEED),1) $(LABS)
-
-mutants: ## deliberate defects, each of which an acceptance test must notice (MUTANTS="3 19")
-	@scripts/setup test
-	@$(PRIVILEGED) $(PYTHON) -m tests.mutants $(MUTANTS)
 
 soak: ## random changes that meet random accidents (COUNT=1000 SEEDS=1 LABS=2; SEEDS: the first), after a death at every step
 	@scripts/setup test
