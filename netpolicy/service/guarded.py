@@ -76,7 +76,9 @@ class Guarded:
             await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
 
     def watch_health(self) -> None:
-        """From the start of the daemon on: the generation that it started with is well when it lives long enough."""
+        """From now on: the generation that counts is well when the daemon lives long enough with it."""
+        if self._health is not None:
+            self._health.cancel()
         loop = asyncio.get_running_loop()
         self._health = loop.call_later(HEALTHY_SECONDS, self._mark_healthy, self._tools.store.current())
 
@@ -105,6 +107,7 @@ class Guarded:
             self._tools.say("error", f"what is in force cannot be kept as a generation: {in_words(error)}")
             return
         if number:
+            self.watch_health()
             await self._tools.write({"event": "adopted", "cause": cause, "generation": number})
 
     def _adopt(self, found: candidate.Files, cause: str) -> int:
@@ -135,6 +138,7 @@ class Guarded:
         assert self._run is not None
         self._run.confirmed()
         await self.ended()
+        self.watch_health()
         return change
 
     async def extend(self, id: str, seconds: int) -> Change:
