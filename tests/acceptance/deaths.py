@@ -169,7 +169,7 @@ def _share(end: str, mend: Callable[[Twins], None], every: int, settling: bool, 
         scene.serve_ssh()
         twins = Twins(scene)
         steps = [one for one in twins.steps_of(end) if not settling or one.partition(" ")[2].startswith(SETTLING)]
-        mine = steps[::every][number::labs]
+        mine = steps[every // 2 :: every][number::labs]
         for step in mine:
             twins.die_at(step, end, mend)
         assert "Traceback" not in scene.lab.daemon_log()

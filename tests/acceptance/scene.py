@@ -75,6 +75,8 @@ class Scene:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.lab.daemon is not None and self.lab.daemon.poll() is None:
+            os.kill(self.lab.daemon.pid, signal.SIGCONT)  # one that hangs would be waited for
         self._stack.close()
 
     # -- places ----------------------------------------------------------------------------
