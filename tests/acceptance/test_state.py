@@ -19,6 +19,9 @@ VIDEO = LINES + rule("video", "+dest_port=31000", "route=wan_b")
 # Another way for the same, and more: what counts goes on counting under its name.
 OTHER = LINES + rule("video", "+dest_port=31000,31001", "route=wan_a") + rule("mail", "+dest_port=25", "block=reject")
 
+# Without the rule: it has to come back with what it counted.
+GONE = LINES + rule("mail", "+dest_port=25", "block=reject")
+
 FOREIGN = """
 table inet fw4 {
 	set banned { type ipv4_addr; flags timeout; elements = { 192.0.2.200 timeout 1h expires 30m } }
@@ -44,7 +47,7 @@ def test_11_what_counted_before_counts_on_after_the_way_back(router: Scene, who:
             router.goes_by(family)
     router.wait(lambda: counted(router, "video")[0] == 6, "they are counted")  # asked for at most once a second
     before = counted(router, "video")
-    change = router.applied(OTHER)
+    change = router.applied(GONE)
     if who == "daemon":
         assert router.answer("abort")["state"] == "reverted"
     else:
