@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
+# Two processes, a file each: a router in namespaces waits more than it works.
+PARALLEL := -n 2 --dist loadfile
 # As root directly; as anybody else inside a user namespace that may own network namespaces.
 PRIVILEGED := scripts/privileged
 
@@ -33,7 +35,7 @@ run: ## the lab: a router, its providers and clients on this machine, live in th
 test: ## everything: lint, then all tests (needs root or user namespaces; at most 12 minutes)
 	@scripts/setup test
 	@$(MAKE) lint-only
-	@$(PRIVILEGED) --or-without-kernel $(PYTEST) $(T)
+	@$(PRIVILEGED) --or-without-kernel $(PYTEST) $(PARALLEL) $(T)
 
 check: ## before every commit: lint and the tests that need no privileges, under 3 minutes
 	@scripts/setup test
