@@ -175,7 +175,8 @@ class Engine:
                 found = await reading.read(self.loader, self.places.config, self.ruleset, known=known)
             except reading.Unsettled as error:
                 return str(error)
-            return self.take_files(found)
+            # A change may have begun meanwhile: what it leads back to must not be replaced under it.
+            return self.frozen or self.take_files(found)
 
     def take_files(self, found: reading.Reading) -> str:
         """As `take`; once the kernel follows, the files are handed to `adopt`. Returns the error or ""."""

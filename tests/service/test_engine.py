@@ -430,3 +430,19 @@ async def test_other_rules_can_be_looked_at_before_they_are_followed(house):
     house.write(OFF)
     off = await house.engine.preview((await house.engine.loader.load(str(house.config))).ruleset)
     assert (off.plan, off.compiled, len(off.states)) == (None, None, 2)
+
+
+async def test_a_configuration_that_is_being_read_when_a_change_begins_is_not_taken_over(house):
+    assert await house.load() == ""
+    house.write(CONFIG.replace("443", "444"))
+    real = house.engine.loader.load
+
+    async def load(*given, **named):
+        found = await real(*given, **named)
+        house.engine.frozen = "change r1 waits"
+        return found
+
+    house.engine.loader.load = load
+    before = everything()
+    assert await house.engine.reload() == "change r1 waits"
+    assert everything() == before
