@@ -404,7 +404,7 @@ def _hooks(policy: "Policy") -> "list[tuple[str, Chain]]":
     if any(entry.number in refused for entry in _own_entries(policy)):
         hook = f"type filter hook output priority {BLOCK_PRIORITY}; policy accept;"
         # A reset or an error that refuses a client's connection is of its class, and of the other direction.
-        own = ("ct direction reply accept",) + refusals  # noqa: RUF005 - not in MicroPython
+        own = ("ct direction reply accept",) + refusals
         chains.append(("out_np", Chain(own, hook)))
     return chains
 
