@@ -14,6 +14,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,11 +39,14 @@ table inet gate {
 
 # $1: home, $2: folder with the keys, then the server. What OpenSSH wants in /run is the test's own too; where that
 # folder is in /run, the test runs in a user namespace and all of /run is its own already.
+# $3: where the interpreter is installed; one in the home (pyenv) has to be seen there still.
 IN_A_HOME = """
+case "$3" in "$1"/*) mkdir -p "$2/python" && mount --bind "$3" "$2/python" || exit 1 ;; esac
 mount -t tmpfs -o mode=700 none "$1" && mkdir -m 700 "$1/.ssh" && cp "$2/authorized_keys" "$1/.ssh/" || exit 1
+case "$3" in "$1"/*) mkdir -p "$3" && mount --bind "$2/python" "$3" || exit 1 ;; esac
 case "$2" in /run/*) ;; *) mount -t tmpfs none /run || exit 1 ;; esac
 mkdir -p /run/sshd
-shift 2
+shift 3
 exec "$@"
 """
 
@@ -105,7 +109,9 @@ class Gate:
         argv = self._dropbear() if program == "dropbear" else self._openssh()
         # Sessions outlive their server; those that it holds on to itself would outlive the test.
         alone = ["unshare", "-m", "-p", "-f", "--kill-child"]
-        self._start([*alone, "sh", "-c", IN_A_HOME, "sh", pwd.getpwuid(0).pw_dir, str(self._folder), *argv])
+        self._start(
+            [*alone, "sh", "-c", IN_A_HOME, "sh", pwd.getpwuid(0).pw_dir, str(self._folder), sys.base_prefix, *argv]
+        )
         self._wait_for_port(22)
 
     def serve_web(self) -> None:
