@@ -371,8 +371,8 @@ class Scene:
         server = ["dropbear", "-F", "-E", "-s", "-r", f"{folder}/host", "-p", "22", "-P", f"{folder}/pid"]
         with self.path(f"{folder}/log").open("ab") as log:
             child = self.lab.popen(
-                "router", ["unshare", "-m", "sh", "-c", IN_A_HOME, "sh", pwd.getpwuid(0).pw_dir, folder, sys.base_prefix,
-                           *server],
+                "router", ["unshare", "-m", "sh", "-c", IN_A_HOME, "sh", pwd.getpwuid(0).pw_dir, folder,
+                           sys.base_prefix, *server],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self._stack.callback(child.wait)
