@@ -277,8 +277,15 @@ class Ruleset:
     def ranked(self) -> tuple[Rule, ...]:
         """The rules in the order in which they win: priority, then specificity, then the file's order."""
         if self._ranked is None:  # sorted once: every decision walks them
-            order = [(-rule.priority, -rule.specificity, index) for index, rule in enumerate(self.rules)]
-            self._ranked = tuple([self.rules[key[2]] for key in sorted(order)])
+            # Ten thousand rules share few ranks, and each rank keeps the file's order: only the ranks are sorted.
+            ranks: dict[tuple[int, int], list[Rule]] = {}
+            for rule in self.rules:
+                rank = (-rule.priority, -len(rule.fields))
+                if rank in ranks:
+                    ranks[rank].append(rule)
+                else:
+                    ranks[rank] = [rule]
+            self._ranked = tuple([rule for rank in sorted(ranks) for rule in ranks[rank]])
         return self._ranked
 
     def outbound(self, name: str) -> Outbound | None:

@@ -166,7 +166,7 @@ def compile_policy(
     enforced = _enforced(ruleset, rules, policy, before)
     if before is not None and before.standing == standing:
         standing = before.standing
-    wants_mac = any(rule.field("src_mac") is not None for rule in enforced.rules)
+    wants_mac = before.wants_mac if before is not None and enforced is before.enforced else _asks_mac(enforced.rules)
     unmet = [(rule.name, not_enforced[rule.name]) for rule in ruleset.rules if rule.name in not_enforced]
     unmet.extend(_parts_without_effect(ruleset))
     return Compiled(policy, world, standing, enforced, wants_mac, tuple(unmet), active, state, rules)
@@ -185,8 +185,15 @@ def _enforced(ruleset: Ruleset, rules: "tuple[Rule, ...]", policy: Policy, befor
         and before.enforced.settings is ruleset.settings
     ):
         return before.enforced
-    told = _kept(by_device(rules, dict(policy.device_names)), rules)
+    known = {}
+    if before is not None and before.policy.device_names == policy.device_names:
+        known = dict(zip(before.enforceable, before.enforced.rules))  # noqa: B905 - MicroPython's zip knows no strict
+    told = _kept(by_device(rules, dict(policy.device_names), known), rules)
     return Ruleset(told, ruleset.outbounds, ruleset.settings)
+
+
+def _asks_mac(rules: "tuple[Rule, ...]") -> bool:
+    return any([field.name == "src_mac" for rule in rules for field in rule.fields])
 
 
 def _kept(now: "tuple[Kind, ...]", known: "tuple[Kind, ...]") -> "tuple[Kind, ...]":

@@ -21,9 +21,15 @@ def device(name: str, devices: "Mapping[str, str]") -> str:
     return name if name == ROUTER_ITSELF else devices.get(name, name)
 
 
-def by_device(rules: "Iterable[Rule]", devices: "Mapping[str, str]") -> tuple[Rule, ...]:
-    """The same rules, asking for devices; a rule that names no interface is the same object."""
-    return tuple([_by_device(rule, devices) for rule in rules])
+def by_device(
+    rules: "Iterable[Rule]", devices: "Mapping[str, str]", known: "Mapping[Rule, Rule] | None" = None
+) -> tuple[Rule, ...]:
+    """The same rules, asking for devices; a rule that names no interface is the same object.
+
+    `known` are answers for the same devices: of ten thousand rules a reload changes one.
+    """
+    told = known or {}
+    return tuple([told.get(rule) or _by_device(rule, devices) for rule in rules])
 
 
 def _by_device(rule: Rule, devices: "Mapping[str, str]") -> Rule:

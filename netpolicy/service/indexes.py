@@ -6,12 +6,12 @@ Never shows a half-made index and never keeps more than those in use. Made from 
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Callable
 
 from netpolicy.core.index import Building, Index
 from netpolicy.core.model import Ruleset
+from netpolicy.service.collector import undisturbed
 
 # How long the loop is held at once; a step of the compilation is about a millisecond.
 SLICE_SECONDS = 0.005
@@ -42,15 +42,8 @@ class Indexes:
         self._wanted = ruleset
         if self.of(ruleset) is not None:
             return
-        # A collection in the middle of a hundred thousand new tuples holds the loop for many times a slice, and
-        # would find nothing: an index has no cycles. Frozen, its objects are not walked by later ones either.
-        gc.collect(1)
-        gc.disable()
-        try:
+        with undisturbed():
             await self._build(ruleset)
-        finally:
-            gc.freeze()
-            gc.enable()
 
     async def _build(self, ruleset: Ruleset) -> None:
         building = Building(ruleset, self._made[0] if self._made else None)

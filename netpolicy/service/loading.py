@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import struct
@@ -20,6 +19,7 @@ from netpolicy.config.assemble import Loaded
 from netpolicy.config.diagnostic import ERROR, Diagnostic
 from netpolicy.config.load import load
 from netpolicy.core.model import Ruleset
+from netpolicy.service.collector import undisturbed
 from netpolicy.service.pieces import Unpacking, pack
 
 # Ten thousand rules take a second on a server and half a minute on a slow router.
@@ -132,22 +132,15 @@ class _Taking:
         stream = asyncio.StreamReader()
         self._transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), self._file)
         unpacking = Unpacking(self._before)
-        # In the middle of so many new objects a collection holds the loop, and finds nothing.
-        gc.collect(1)
-        gc.disable()
-        try:
-            with contextlib.suppress(asyncio.IncompleteReadError):
-                while length := LENGTH.unpack(await stream.readexactly(LENGTH.size))[0]:
-                    if length == FAULT:
-                        self.fault = (await stream.read()).decode("utf-8", "replace")
-                        return
-                    unpacking.take(await stream.readexactly(length))
-                    await asyncio.sleep(0)
-                await stream.read()  # until it has ended: waiting for it takes no time then
-                self.loaded = unpacking.loaded
-        finally:
-            gc.freeze()
-            gc.enable()
+        with undisturbed(), contextlib.suppress(asyncio.IncompleteReadError):
+            while length := LENGTH.unpack(await stream.readexactly(LENGTH.size))[0]:
+                if length == FAULT:
+                    self.fault = (await stream.read()).decode("utf-8", "replace")
+                    return
+                unpacking.take(await stream.readexactly(length))
+                await asyncio.sleep(0)
+            await stream.read()  # until it has ended: waiting for it takes no time then
+            self.loaded = unpacking.loaded
 
     def close(self) -> None:
         """Gives the pipe back; may be repeated."""
