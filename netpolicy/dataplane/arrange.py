@@ -4,12 +4,24 @@ Never decides between two rules but by their labels. Kernel maps of intervals re
 overlap (measured with nft 1.0.6), so overlaps are worked out here. Values in, values out.
 """
 
+from netpolicy.dataplane.overlaps import Overlaps
+
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     Box = tuple[tuple[int, int], ...]
     Interval = tuple[int, int, int]  # low, high, label
+
+# With more that are open at once than this, bits are cheaper than to compare each with each.
+FEW = 64
+
+# Each is a map and an nft rule that every first packet is looked up in.
+MOST_LAYERS = 1024
+
+
+class TooManyBoxes(ValueError):
+    """The rules are more than the kernel's maps should hold; the text says what to do."""
 
 
 def arrange(boxes: "Iterable[tuple[Box, int]]") -> "list[list[tuple[Box, int]]]":
@@ -18,6 +30,7 @@ def arrange(boxes: "Iterable[tuple[Box, int]]") -> "list[list[tuple[Box, int]]]"
     A point that is in several boxes is, of all lists, in the box with the best (lowest) label and in
     others with worse ones. Rules that differ in one part only, nested networks say, become one list;
     boxes that overlap in several parts are spread over more. O(n log n) for those that hardly overlap.
+    Raises TooManyBoxes where that would be more lists than a packet should be looked up in.
     """
     every = list(boxes)
     if not every:
@@ -95,8 +108,11 @@ def _layers(buckets: "list[tuple[Box, list[Interval]]]") -> "list[int]":
     # A walk along the part in which they differ most: only buckets that are open at once can overlap.
     order = sorted([(others[pivot], index) for index, (others, _) in enumerate(buckets)])
     open_: list[int] = []
-    for (low, _), index in order:
+    for place, ((low, _), index) in enumerate(order):
         open_ = [one for one in open_ if buckets[one][0][pivot][1] >= low]
+        if len(open_) > FEW:
+            _spread([one for _, one in order], place, buckets, layers)
+            break
         others, intervals = buckets[index]
         used = {layers[one] for one in open_ if _overlap(buckets[one][0], others) and _meet(buckets[one][1], intervals)}
         layer = 0
@@ -105,6 +121,29 @@ def _layers(buckets: "list[tuple[Box, list[Interval]]]") -> "list[int]":
         layers[index] = layer
         open_.append(index)
     return layers
+
+
+def _spread(order: "list[int]", place: int, buckets: "list[tuple[Box, list[Interval]]]", layers: "list[int]") -> None:
+    """The same from this place of the walk on, where each with each would be too many. Raises TooManyBoxes."""
+    overlaps = Overlaps(buckets)
+    held = [0] * (max(layers) + 1)  # of each layer, which boxes are in it
+    for index in order[:place]:
+        held[layers[index]] |= overlaps.own(index)
+    for index in order[place:]:
+        met = overlaps.of(index)
+        layer = 0
+        while layer < len(held) and met & held[layer]:
+            layer += 1
+        if layer == MOST_LAYERS:
+            raise TooManyBoxes(
+                f"more than {MOST_LAYERS} rules of the same fields overlap in several of them at once, as ranges of "
+                "source ports with ranges of destination ports do: each would be asked for on its own; let their "
+                "ranges be the same, or apart, in all fields but one"
+            )
+        if layer == len(held):
+            held.append(0)
+        layers[index] = layer
+        held[layer] |= overlaps.own(index)
 
 
 def _overlap(left: "Box", right: "Box") -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from netpolicy.dataplane import conflicts, labels, listing, packed, placeholders, routing, script, staging
+from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.listing import Listing
 from netpolicy.dataplane.loaded import Loaded
 from netpolicy.dataplane.nft import Nft, NftError, NoRehearsal
@@ -19,7 +20,7 @@ from netpolicy.dataplane.packed import ElementChange
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import Routing
 from netpolicy.dataplane.sets import KernelSet
-from netpolicy.dataplane.table import HITS, SLOTS, VERDICTS, Builder, Table, TooManyBoxes, room_for
+from netpolicy.dataplane.table import HITS, SLOTS, VERDICTS, Builder, Table, room_for
 
 EMPTY = packed.digest(())
 

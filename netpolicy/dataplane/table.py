@@ -7,6 +7,7 @@ orders transactions (staging.py does). Layout and hooks: docs/dataplane.md.
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
 from netpolicy.dataplane import labels, names
+from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES, Groups
 from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.dataplane.record import Record
@@ -91,10 +92,6 @@ class Table:
 
 # Ten thousand rules with ten boxes each. Each costs the kernel some hundred bytes, and us while they are arranged.
 MOST_BOXES_OF_ALL = 100000
-
-
-class TooManyBoxes(ValueError):
-    """The rules are more than the kernel's maps should hold; the text says what to do."""
 
 
 class Builder:

@@ -20,10 +20,10 @@ from netpolicy.core.health import NORMAL, STATES
 from netpolicy.core.list_budget import SMALL
 from netpolicy.core.list_content import Gathering
 from netpolicy.core.value import ValueProblem
+from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.routing import Routing, desired
 from netpolicy.dataplane.script import ip_batch, ip_commands, nft_script, removal_text
 from netpolicy.dataplane.state import IPV4, IPV6
-from netpolicy.dataplane.table import TooManyBoxes
 from netpolicy.lite.network import MAX_FILE, read_text, read_view
 from netpolicy.outbounds.lines import line_states
 from netpolicy.service.compile import compile_policy, needs_class

@@ -7,6 +7,7 @@ dicts and sets. The draws come from a small generator of our own: the interprete
 from netpolicy.core.field import parse_field
 from netpolicy.core.model import Action, Rule
 from netpolicy.dataplane import names
+from netpolicy.dataplane.arrange import arrange
 from netpolicy.dataplane.labels import assign
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslation
@@ -156,7 +157,18 @@ def reloads() -> None:
         print([one.name for one in builder.build(wanted, assign(wanted.ranked), "b", 512).sets])
 
 
+def overlaps() -> None:
+    """Boxes of which each meets a good many others: more than are compared each with each."""
+    draw = Draw(815)
+    boxes = []
+    for label in range(200):
+        first, second = draw.below(50000), draw.below(50000)
+        boxes.append((((first, first + 29999), (second, second + 29999), (6, 6 + label % 2)), label + 1))
+    print([found[0] + (len(found),) for found in arrange(boxes)])
+
+
 for number in range(POLICIES):
     show(number)
 reloads()
+overlaps()
 records()

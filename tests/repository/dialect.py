@@ -48,6 +48,7 @@ DIALECT_FILES = (
     "netpolicy/dataplane/labels.py",
     "netpolicy/dataplane/marks.py",
     "netpolicy/dataplane/names.py",
+    "netpolicy/dataplane/overlaps.py",
     "netpolicy/dataplane/policy.py",
     "netpolicy/dataplane/record.py",
     "netpolicy/dataplane/routing.py",
