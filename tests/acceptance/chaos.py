@@ -198,9 +198,9 @@ class Chaos:
             scene.start(steps=True)
         if (scene.pending / "outcome").exists():
             self._restart_after_guard()
-        if told.accident == "table" and "enabled '0'" not in scene.config.read_text():
+        if told.accident in ("table", "rules") and "enabled '0'" not in scene.config.read_text():
             # It may have happened after the last look of the change: then it is drift, noticed within a second.
-            self._wait(lambda: self._is_table_there() or scene.lab.call("drift")["is_there"], "drift is noticed")
+            self._wait(lambda: self._is_ours_there() or scene.lab.call("drift")["is_there"], "drift is noticed")
         if scene.lab.call("drift")["is_there"]:
             scene.lab.call("heal", {}, 20.0)
         scene.settle()
@@ -218,8 +218,13 @@ class Chaos:
             time.sleep(1.0)
         self._resume()
 
-    def _is_table_there(self) -> bool:
-        return "table inet netpolicy\n" in self.scene.inside("nft", "list", "tables") + "\n"
+    def _is_ours_there(self) -> bool:
+        """Something of all that an accident takes away."""
+        inside = self.scene.inside
+        rules = [inside("ip", family, "rule") for family in ("-4", "-6")]
+        return "table inet netpolicy\n" in inside("nft", "list", "tables") + "\n" and all(
+            "7001" in rule for rule in rules
+        )
 
     def _restart_after_guard(self) -> None:
         self.scene.kill_daemon()
