@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import socket
 import struct
+from functools import lru_cache
 
 from netpolicy.dataplane import netlink_wire as wire
+from netpolicy.flows import ctlayout
 from netpolicy.flows.model import ICMP, ICMPV6, Flow, FlowEvent
+from netpolicy.flows.tracked import Tracked
 
 NFGENMSG = struct.Struct("=BBH")  # family, version, resource (network byte order)
 SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
@@ -33,17 +36,52 @@ STATES = {
     3: ("NONE", "CLOSED", "COOKIE_WAIT", "COOKIE_ECHOED", "ESTABLISHED", "SHUTDOWN_SENT", "SHUTDOWN_RECD",
         "SHUTDOWN_ACK_SENT", "HEARTBEAT_SENT"),
 }  # fmt: skip
+_TCP, _DCCP, _SCTP = ({bytes((number,)): word for number, word in enumerate(words)} for words in STATES.values())
 
-OUR_FAMILY = {socket.AF_INET.value: 4, socket.AF_INET6.value: 6}
 FAMILIES = {4: socket.AF_INET.value, 6: socket.AF_INET6.value}
 
-# Nearly every tuple has one of two sizes and a fixed order of attributes: one unpack instead of three
-# walks. Sizes of the headers inside are compared, so any other layout takes the walk.
-_V4 = struct.Struct("=HH HH4s HH4s HH HHB3x HHH2x HHH2x".replace(" ", ""))
-_V6 = struct.Struct("=HH HH16s HH16s HH HHB3x HHH2x HHH2x".replace(" ", ""))
-V4_SIZE, V6_SIZE = _V4.size, _V6.size
+# What a tuple of TCP, UDP and their like is long: addresses and their nest, protocol and ports in theirs.
+V4_SIZE, V6_SIZE = (4 + 2 * (4 + size) + 4 + 3 * 8 for size in (4, 16))
 
-Tuple = tuple[str, str, int, int, int, int, int, int]  # source, destination, protocol, ports, icmp id type code
+
+def _fields(address: str, first: int, icmp: int) -> dict[ctlayout.Path, ctlayout.Field]:
+    """What is read of a message: first that of `Tracked`, then the rest of a flow."""
+    here, there = (ORIGINAL, TUPLE_PROTO), (REPLY, TUPLE_PROTO)
+    number, none = ("I", 0), (address, b"")
+    return {
+        (*here, PROTO_NUMBER): ("B", -1),
+        (ORIGINAL, TUPLE_IP, first): none,
+        (*here, PROTO_SOURCE): ("H", 0),
+        (ORIGINAL, TUPLE_IP, first + 1): none,
+        (*here, PROTO_DESTINATION): ("H", 0),
+        (REPLY, TUPLE_IP, first): none,
+        (*there, PROTO_SOURCE): ("H", 0),
+        (MARK,): number,
+        (STATUS,): number,
+        (COUNTERS_ORIGINAL, COUNTER_PACKETS): ("Q", 0),
+        (COUNTERS_ORIGINAL, COUNTER_BYTES): ("Q", 0),
+        (COUNTERS_REPLY, COUNTER_PACKETS): ("Q", 0),
+        (COUNTERS_REPLY, COUNTER_BYTES): ("Q", 0),
+        (PROTOINFO, 1, 1): ("s", b""),
+        (PROTOINFO, 2, 1): ("s", b""),
+        (PROTOINFO, 3, 1): ("s", b""),
+        (REPLY, TUPLE_IP, first + 1): none,
+        (*there, PROTO_DESTINATION): ("H", 0),
+        (ID,): number,
+        (TIMEOUT,): number,
+        (*here, icmp + 1): ("B", 0),
+        (*here, icmp + 2): ("B", 0),
+        (*here, icmp): ("H", 0),
+        (ZONE,): ("H", 0),
+    }
+
+
+_LAYOUTS = {
+    socket.AF_INET.value: (4, ctlayout.Layouts(_fields("4s", IPV4_SOURCE, PROTO_ICMP_ID), NFGENMSG.size)),
+    socket.AF_INET6.value: (6, ctlayout.Layouts(_fields("16s", IPV6_SOURCE, PROTO_ICMPV6_ID), NFGENMSG.size)),
+}
+_NOTHING = (0, None)
+_make_tracked = tuple.__new__  # what Tracked(…) does, without a call of Python for each
 
 
 def event(message: wire.Message) -> FlowEvent | None:
@@ -60,38 +98,33 @@ def event(message: wire.Message) -> FlowEvent | None:
 
 def flow(payload: bytes) -> Flow | None:
     """The flow of a message; None where it has no complete original direction."""
-    family = OUR_FAMILY.get(payload[0]) if payload else None
-    if family is None:
+    family, layouts = _LAYOUTS.get(payload[0], _NOTHING) if payload else _NOTHING
+    if layouts is None:
         return None
-    found = wire.attributes(payload, NFGENMSG.size)
-    original = _tuple(family, found.get(ORIGINAL, b""))
-    if original is None:
+    (protocol, source, source_port, destination, destination_port, reply_source, reply_source_port, mark, status,
+     packets, size, reply_packets, reply_size, tcp, dccp, sctp, reply_destination, reply_destination_port,
+     number, timeout, icmp_type, icmp_code, icmp_id, zone) = layouts.read(payload)  # fmt: skip
+    if protocol < 0 or not source or not destination:
         return None
-    reply = _tuple(family, found.get(REPLY, b"")) or ("", "", 0, 0, 0, 0, 0, 0)
-    counters = (_counters(found.get(COUNTERS_ORIGINAL)), _counters(found.get(COUNTERS_REPLY)))
     return Flow(
-        _u32(found.get(ID)),
-        family,
-        original[2],
-        original[0],
-        original[3],
-        original[1],
-        original[4],
-        reply[0],
-        reply[3],
-        reply[1],
-        reply[4],
-        _u32(found.get(MARK)),
-        counters[0][0] + counters[1][0],
-        counters[0][1] + counters[1][1],
-        _u32(found.get(STATUS)),
-        _state(found.get(PROTOINFO)),
-        _u32(found.get(TIMEOUT)),
-        original[6],
-        original[7],
-        original[5],
-        _u16(found.get(ZONE)),
-    )
+        number, family, protocol,
+        _text(source), source_port, _text(destination), destination_port,
+        _text(reply_source), reply_source_port, _text(reply_destination), reply_destination_port,
+        mark, packets + reply_packets, size + reply_size, status,
+        _TCP.get(tcp) or _state(dccp, sctp), timeout, icmp_type, icmp_code, icmp_id, zone,
+    )  # fmt: skip
+
+
+def tracked(payload: bytes) -> Tracked | None:
+    """The same with less: for who counts all connections and names few."""
+    _family, layouts = _LAYOUTS.get(payload[0], _NOTHING) if payload else _NOTHING
+    if layouts is None:
+        return None
+    values = layouts.read(payload)
+    if values[0] < 0 or not values[1] or not values[3]:
+        return None
+    state = _TCP.get(values[13]) or _state(values[14], values[15])
+    return _make_tracked(Tracked, (*values[:13], state))
 
 
 def encode_dump(mark: int, mask: int) -> bytes:
@@ -135,70 +168,14 @@ def _protocol_attributes(wanted: Flow) -> list[bytes]:
     return parts
 
 
-def _tuple(family: int, data: bytes) -> Tuple | None:
-    """One direction of a flow; None where addresses or protocol are missing."""
-    return _fixed_tuple(family, data) or _walked_tuple(family, data)
+def _state(dccp: bytes, sctp: bytes) -> str:
+    """The word of a protocol that is not TCP."""
+    return _DCCP.get(dccp) or _SCTP.get(sctp) or ""
 
 
-def _fixed_tuple(family: int, data: bytes) -> Tuple | None:
-    layout, size, number = (_V4, 8, socket.AF_INET) if family == 4 else (_V6, 20, socket.AF_INET6)
-    first = 1 if family == 4 else 3
-    if len(data) != layout.size:
-        return None
-    (_, ip, size1, kind1, source, size2, kind2, destination, _, proto, _, kind3, protocol,
-     size4, kind4, sport, size5, kind5, dport) = layout.unpack(data)  # fmt: skip
-    shape = (ip & 0x3FFF, size1, kind1, size2, kind2, proto & 0x3FFF, kind3, size4, kind4, size5, kind5)
-    if shape != (1, size, first, size, first + 1, 2, 1, 6, 2, 6, 3):
-        return None
-    return (
-        socket.inet_ntop(number, source), socket.inet_ntop(number, destination), protocol,
-        socket.ntohs(sport), socket.ntohs(dport), 0, 0, 0,
-    )  # fmt: skip
-
-
-def _walked_tuple(family: int, data: bytes) -> Tuple | None:
-    parts = wire.attributes(data)
-    ip, proto = wire.attributes(parts.get(TUPLE_IP, b"")), wire.attributes(parts.get(TUPLE_PROTO, b""))
-    first, size = (IPV4_SOURCE, 4) if family == 4 else (IPV6_SOURCE, 16)
-    source, destination = ip.get(first, b""), ip.get(first + 1, b"")
-    if len(source) != size or len(destination) != size or not proto.get(PROTO_NUMBER):
-        return None
-    protocol = wire.byte(proto[PROTO_NUMBER])
-    icmp = PROTO_ICMPV6_ID if protocol == ICMPV6 else PROTO_ICMP_ID
-    number = FAMILIES[family]
-    return (
-        socket.inet_ntop(number, source), socket.inet_ntop(number, destination), protocol,
-        _u16(proto.get(PROTO_SOURCE)), _u16(proto.get(PROTO_DESTINATION)),
-        _u16(proto.get(icmp)), wire.byte(proto.get(icmp + 1)), wire.byte(proto.get(icmp + 2)),
-    )  # fmt: skip
-
-
-def _state(data: bytes | None) -> str:
-    if not data:
+# Sixty thousand connections have few addresses, and each of them stands in four places.
+@lru_cache(maxsize=4096)
+def _text(address: bytes) -> str:
+    if not address:
         return ""
-    for kind, value in wire.attributes(data).items():
-        words = STATES.get(kind, ())
-        number = wire.attributes(value).get(1, b"")
-        if number and number[0] < len(words):
-            return words[number[0]]
-    return ""
-
-
-def _counters(data: bytes | None) -> tuple[int, int]:
-    """Packets and bytes of one direction."""
-    if not data:
-        return 0, 0
-    found = wire.attributes(data)
-    return _u64(found.get(COUNTER_PACKETS)), _u64(found.get(COUNTER_BYTES))
-
-
-def _u16(value: bytes | None) -> int:
-    return int.from_bytes(value, "big") if value and len(value) == 2 else 0
-
-
-def _u32(value: bytes | None) -> int:
-    return int.from_bytes(value, "big") if value and len(value) == 4 else 0
-
-
-def _u64(value: bytes | None) -> int:
-    return int.from_bytes(value, "big") if value and len(value) == 8 else 0
+    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)

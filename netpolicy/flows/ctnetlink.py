@@ -16,14 +16,14 @@ from netpolicy.dataplane.netlink_socket import (
     NETFILTER,
     READ_SIZE,
     SOL_NETLINK,
-    KernelSocket,
     open_socket,
     refusal,
     set_receive_buffer,
 )
-from netpolicy.flows import ctmessage
+from netpolicy.flows import ctdump, ctmessage
 from netpolicy.flows.entry import Entry
 from netpolicy.flows.model import OVERRUN, Flow, FlowEvent
+from netpolicy.flows.tracked import Tracked
 
 # NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY
 EVENT_GROUPS = (1, 2, 3)
@@ -46,21 +46,23 @@ def dump_batches(mark: int = 0, mask: int = 0) -> Iterator[list[Flow]]:
 
     A flow may appear twice where the kernel's table was resized meanwhile.
     """
-    for entries in entry_batches(mark, mask):
-        flows = (entry.flow for entry in entries)
+    for payloads in ctdump.payloads(mark, mask):
+        flows = map(ctmessage.flow, payloads)
         # asked again here, because a kernel without the filter answers with everything
         yield [flow for flow in flows if flow is not None and flow.mark & mask == mark & mask]
 
 
 def entry_batches(mark: int = 0, mask: int = 0) -> Iterator[list[Entry]]:
     """As `dump_batches`, without taking the entries apart."""
-    kernel = KernelSocket(NETFILTER)
-    try:
-        body = ctmessage.encode_dump(mark & mask, mask)
-        for batch, _flags in kernel.dump_batches("list connections", ctmessage.GET, body):
-            yield [Entry(message.payload) for message in batch if message.kind == ctmessage.NEW and message.payload]
-    finally:
-        kernel.close()
+    for payloads in ctdump.payloads(mark, mask):
+        yield list(map(Entry, payloads))
+
+
+def tracked_batches(mark: int = 0, mask: int = 0) -> Iterator[list[Tracked]]:
+    """As `dump_batches`, in the lighter form."""
+    for payloads in ctdump.payloads(mark, mask):
+        found = map(ctmessage.tracked, payloads)
+        yield [one for one in found if one is not None and one.mark & mask == mark & mask]
 
 
 def describe(flow: Flow) -> str:

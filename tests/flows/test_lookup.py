@@ -12,9 +12,11 @@ from netpolicy.flows.model import TCP, Flow
 @pytest.mark.parametrize("ends", [("192.168.1.10", 40000, "192.168.1.1", 22), ("fd00::a", 40000, "fd00::1", 22)])
 def test_the_question_names_the_answers_of_the_router(ends):
     body = lookup.encode_get(ends)
-    family = 4 if ":" not in ends[0] else 6
-    reply = ctmessage._tuple(family, wire.attributes(body, ctmessage.NFGENMSG.size)[ctmessage.REPLY])
-    assert reply == (ends[2], ends[0], TCP, ends[3], ends[1], 0, 0, 0)
+    reply = wire.attributes(body, ctmessage.NFGENMSG.size)[ctmessage.REPLY]
+    read = ctmessage.flow(body[: ctmessage.NFGENMSG.size] + wire.nested(ctmessage.ORIGINAL, reply))
+    assert (read.source, read.destination, read.protocol, read.source_port, read.destination_port) == (
+        ends[2], ends[0], TCP, ends[3], ends[1],
+    )  # fmt: skip
 
 
 def test_what_has_no_addresses_of_one_family_is_no_question():
