@@ -24,13 +24,16 @@ from netpolicy.core.named_list import Lists, NamedList
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from netpolicy.config.diagnostic import Diagnostic
     from netpolicy.core.list_content import ListContent
 
     # What a list's file holds; what is wrong goes to the findings, and None is too wrong to use any of it.
     Entries = Callable[[str, Place], ListContent | None]
+
+    # Whether there is memory for what a rule makes of these lists; False after it was said that there is none.
+    Fits = Callable[[Rule, Iterable[NamedList]], bool]
 
 MAX_RULES = 10_000  # what a router with 128 MB can hold and load (docs/rules.md)
 
@@ -117,6 +120,7 @@ class Assembly:
         self.sources: dict[tuple[str, str], tuple[str, Section]] = {}
         self.skipped: list[tuple[str, str]] = []
         self.broken_rules: list[tuple[Section, str, str]] = []  # with file and name
+        self.fits: Fits | None = None
         self._entries = entries
         self._keeps_sources = keeps_sources
         self._taken: dict[str, str] = {}  # section name: position of the first
@@ -293,7 +297,10 @@ class Assembly:
             )
             return
         for section, file in found:
-            self._take_rule(section, file, lists, blocking)
+            rule = self._take_rule(section, file, lists, blocking)
+            if rule is not None and self.fits is not None and not self.fits(rule, self._lists.values()):
+                self.fatal = True
+                return  # what follows would take more memory yet
         for file in self.files:
             for section in file.sections:
                 if section.type not in SECTIONS:
@@ -301,7 +308,7 @@ class Assembly:
         if not found and not self.fatal and not any(item.code == "NP208" for item in self.findings.all):
             self.findings.info("NP208", Place(self.files[0].file), "there are no rules: the default decides everything")
 
-    def _take_rule(self, section: Section, file: str, lists: Lists, blocking: tuple[str, ...]) -> None:
+    def _take_rule(self, section: Section, file: str, lists: Lists, blocking: tuple[str, ...]) -> Rule | None:
         before = self.findings.errors
         title = " ".join(section.name.split())
         if not title and not section.anonymous:
@@ -326,9 +333,10 @@ class Assembly:
             check_rule(rule, place, self.findings, section)
             if self._keeps_sources:
                 self.sources[("rule", name)] = (file, section)
-        else:
-            self.broken_rules.append((section, file, name))
-            self._skip(section, name, blocking)
+            return rule
+        self.broken_rules.append((section, file, name))
+        self._skip(section, name, blocking)
+        return None
 
     def _rule_name(self, section: Section, title: str, file: str) -> str:
         """The identifier: the title where it is one, else made from it or from the content."""

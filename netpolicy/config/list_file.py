@@ -7,14 +7,19 @@ long: that one is refused, because a block by half a list would look like one. D
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.value import is_clean
-from netpolicy.core.list_budget import MIB, Budget, budget_of
+from netpolicy.core.address import V4, V6
+from netpolicy.core.field import Networks
+from netpolicy.core.list_budget import KERNEL_BYTES, MIB, RANGE_BYTES, Budget, budget_of
 from netpolicy.core.list_content import Gathering, ListContent
+from netpolicy.core.model import Rule
+from netpolicy.core.named_list import NamedList
+from netpolicy.core.range_table import FEW
 from netpolicy.core.value import ValueProblem
 
 PIECE = 1 << 16
@@ -50,6 +55,7 @@ class ListFiles:
         self.budget = budget or budget_of(memory_of_machine())
         self._memory = 0
         self._kernel = 0
+        self._fields: dict[int, Networks] = {}  # those of rules that were counted; rules share them
 
     def read(self, path: str, name: str, place: Place) -> ListContent | None:
         """What the file holds; None after an error was reported. Missing, it holds nothing: it may still be fetched.
@@ -71,6 +77,35 @@ class ListFiles:
             return None
         self._report_bad(reading, path)
         return content if self._fits(content, path, reading.line) else None
+
+    def fits(self, rule: Rule, lists: Iterable[NamedList]) -> bool:
+        """Count in what the rule puts together of these lists, where there is room for it; False after an error.
+
+        A list alone is kept once, however many rules name it; with other addresses it is another one for each.
+        """
+        for field in rule.fields:
+            if not isinstance(field, Networks) or all(len(ranges) <= FEW for ranges in field.ranges.values()):
+                continue
+            if id(field) in self._fields or any(_is_all_of(field, one) for one in lists):
+                continue
+            self._fields[id(field)] = field  # kept, so that no other one gets its number
+            for family, ranges in field.ranges.items():
+                self._memory += len(ranges) * RANGE_BYTES[family]
+                self._kernel += len(ranges) * KERNEL_BYTES[family]
+            if self._memory > self.budget.process or self._kernel > self.budget.kernel:
+                self._refuse_rule(rule, field.name)
+                return False
+        return True
+
+    def _refuse_rule(self, rule: Rule, field: str) -> None:
+        file, line = rule.place
+        text = (
+            f"{field} of rule {rule.name!r} makes another list of its own, and with it all lists need "
+            f"{_mib(self._memory)} MiB in this process and {_mib(self._kernel)} MiB in the kernel; they may take "
+            f"{_mib(self.budget.process)} and {_mib(self.budget.kernel)}"
+        )
+        hint = "name one list alone in a field: a rule for the list, and another one for the other addresses"
+        self.findings.error("NP004", Place(file, line, 1, rule.name), text, hint)
 
     def _without(self, name: str, place: Place, why: str) -> ListContent:
         self.findings.warning("NP217", place, f"the list has no entries from {name}: {why}")
@@ -100,6 +135,10 @@ class ListFiles:
 
     def _hint(self) -> str:
         return f"{SHORTER}; the limits are those of a machine with {self.budget.machine} of memory"
+
+
+def _is_all_of(field: Networks, one: NamedList) -> bool:
+    return all(field.ranges[family] is one.ranges[family] for family in (V4, V6))
 
 
 class _Reading:

@@ -42,6 +42,7 @@ def load(
     folders = _Folders(path, instead or {})
     assembly = Assembly(folders.entries, keeps_sources)
     folders.lists = ListFiles(assembly.findings)
+    assembly.fits = folders.lists.fits
     try:
         chosen = open_reader(reader)
     except ReaderUnavailable as problem:

@@ -140,6 +140,27 @@ def test_all_lists_together_have_a_limit(tmp_path: Path) -> None:
     assert files.read("".join(ten[20:22]), "third") is not None, "a refused list takes nothing"
 
 
+def test_a_rule_that_adds_to_a_list_makes_another_one_and_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred rules with a list and one address each were two hundred lists in the kernel, of which one counted."""
+    monkeypatch.setattr(list_file, "budget_of", lambda _: Budget("test", 1000, 1000, MIB, 100_000, 200_000))
+    (tmp_path / "l").write_text("".join(f"10.0.{n}.0/25\n" for n in range(256)) + "10.1.0.0/25\n2001:db8::/32\n")
+    text = "config netpolicy 'main'\nconfig list 'l'\n\toption file 'l'\n"
+    alone = "config rule '{}'\n\tlist dest_addr '@l'\n\toption block '1'\n"
+    mixed = "config rule '{0}'\n\tlist dest_addr '@l'\n\tlist dest_addr '203.0.113.{0}'\n\toption block '1'\n"
+    (tmp_path / "netpolicy").write_text(text + "".join(alone.format(f"a{n}") for n in range(9)) + mixed.format(1))
+    loaded = load(str(tmp_path / "netpolicy"))
+    assert not loaded.fatal and len(loaded.ruleset.rules) == 10
+
+    (tmp_path / "netpolicy").write_text(text + "".join(mixed.format(n) for n in range(9)))
+    loaded = load(str(tmp_path / "netpolicy"))
+    assert loaded.fatal
+    (found,) = [item for item in loaded.diagnostics if item.severity == "error"]
+    assert found.code == "NP004" and (found.rule, found.line) == ("3", 16)
+    assert "dest_addr of rule '3' makes another list of its own" in found.message
+
+
 def test_a_file_of_something_else_is_refused_before_all_of_it_was_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
