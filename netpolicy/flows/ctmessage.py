@@ -84,16 +84,27 @@ _NOTHING = (0, None)
 _make_tracked = tuple.__new__  # what Tracked(…) does, without a call of Python for each
 
 
-def event(message: wire.Message) -> FlowEvent | None:
+def events(data: bytes) -> list[FlowEvent]:
+    """The events of one datagram; the kernel puts one into each."""
+    if len(data) >= wire.HEADER.size:
+        length, kind, flags, _sequence, _port = wire.HEADER.unpack_from(data)
+        if length == len(data):
+            found = _event(kind, flags, data[wire.HEADER.size :])
+            return [found] if found else []
+    several = (_event(message.kind, message.flags, message.payload) for message in wire.messages(data))
+    return [found for found in several if found]
+
+
+def _event(kind: int, flags: int, payload: bytes) -> FlowEvent | None:
     """The event of a notification; None for what is no conntrack message or names no flow."""
-    if message.kind not in (NEW, DELETE):
+    if kind not in (NEW, DELETE):
         return None
-    found = flow(message.payload)
+    found = flow(payload)
     if found is None:
         return None
-    if message.kind == DELETE:
+    if kind == DELETE:
         return FlowEvent("destroy", found)
-    return FlowEvent("new" if message.flags & wire.F_CREATE else "update", found)
+    return FlowEvent("new" if flags & wire.F_CREATE else "update", found)
 
 
 def flow(payload: bytes) -> Flow | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain, islice
 
 from netpolicy.flows.model import Flow, FlowEvent, FlowKey
 
@@ -46,27 +47,36 @@ class FlowTable:
 
     def replace(self, flows: Iterable[Flow]) -> None:
         """A whole dump: it is the truth. Flows known before keep their place in the order."""
-        told = {flow.key: flow for flow in flows}
-        kept = {key: told[key] for key in self._flows if key in told}
-        fresh = [flow for key, flow in told.items() if key not in kept]
+        self.adopt({flow.key: flow for flow in flows})
+
+    def adopt(self, told: dict[FlowKey, Flow]) -> None:
+        """The same by key, for who collects a dump step by step; the dict belongs to the table afterwards."""
+        known = self._flows
+        kept = {key: told.pop(key) for key in known if key in told}
+        excess = len(kept) + len(told) - self.limit
+        if excess > 0:
+            self.counters["dropped"] += excess
+            for key in list(islice(chain(kept, told), excess)):
+                (kept if key in kept else told).pop(key)
+        kept.update(told)
         self._flows = kept
-        for flow in fresh:
-            self._put(flow)
         self.needs_resync = False
         self.counters["resync"] += 1
 
     def _put(self, flow: Flow) -> None:
-        known = self._flows.get(flow.key)
+        key = flow.key
+        known = self._flows.get(key)
         if known is None and len(self._flows) >= self.limit:
             del self._flows[next(iter(self._flows))]
             self.counters["dropped"] += 1
-        self._flows[flow.key] = flow if known is None else _merged(known, flow)
+        self._flows[key] = flow if known is None else _merged(known, flow)
 
 
 def _merged(known: Flow, update: Flow) -> Flow:
     """Events tell counters only at the end of a flow, and the state only where it changed."""
-    if update.packets and update.state:
-        return update
+    is_newer = update.packets > 0 or (known.packets == 0 and known.bytes == 0)
+    if is_newer and (update.state or not known.state):
+        return update  # nearly always
     return replace(
         update,
         packets=max(known.packets, update.packets),

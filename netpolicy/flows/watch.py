@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows import ctnetlink, proc
-from netpolicy.flows.model import RESYNC, Flow, FlowEvent
+from netpolicy.flows.model import RESYNC, Flow, FlowEvent, FlowKey
 from netpolicy.flows.table import FlowTable
 
 OnChange = Callable[[list[FlowEvent]], None]
@@ -63,7 +63,7 @@ class FlowWatch:
         self._retry_at = 0.0
         self._events: ctnetlink.Events | None = None
         self._batches: Iterator[list[Flow]] | None = None
-        self._collected: list[Flow] = []
+        self._collected: dict[FlowKey, Flow] = {}
         self._held: list[FlowEvent] = []  # heard while a dump is read; later than the dump
         self._timer: asyncio.Handle | None = None
         self._repair_is_due = False
@@ -84,7 +84,7 @@ class FlowWatch:
             self._repair_is_due = False
             self._subscribe()
             self._batches = ctnetlink.dump_batches() if self._events else proc.batches()
-            self._collected = []
+            self._collected = {}
             self._schedule(0.0, self._step)
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class FlowWatch:
             if batch is None or len(self._collected) >= self.table.limit:
                 self._finish()
             else:
-                self._collected += batch
+                self._collected.update((flow.key, flow) for flow in batch)
                 self._schedule(0.0, self._step)
 
     def _finish(self) -> None:
@@ -147,8 +147,8 @@ class FlowWatch:
         self.tier = "ctnetlink" if self._events else "proc"
         self.reason = "" if self._events else self._refusal
         collected, held = self._collected, self._held
-        self._collected, self._held = [], []
-        self.table.replace(collected)
+        self._collected, self._held = {}, []
+        self.table.adopt(collected)
         self._schedule(self._refresh_seconds if self._events else self._poll_seconds, self.refresh)
         self._apply(held)
         self._on_change([RESYNC])

@@ -85,6 +85,19 @@ def test_the_state_is_a_word_of_the_protocol(kind, state, word):
     assert ctmessage.flow(message).state == ctmessage.tracked(message).state == word
 
 
+def test_a_datagram_tells_its_events_whether_it_holds_one_or_several():
+    message = body(4, tuple_bytes(4, "10.0.0.1", "192.0.2.7", *ports(6, 1, 2)))
+    new = wire.message(ctmessage.NEW, wire.F_CREATE, 0, message)
+    update, gone = wire.message(ctmessage.NEW, 0, 0, message), wire.message(ctmessage.DELETE, 0, 0, message)
+    flow = ctmessage.flow(message)
+    for data, kinds in ((new, ["new"]), (update, ["update"]), (gone, ["destroy"]),
+                        (new + update + gone, ["new", "update", "destroy"]), (new + gone[:-1], ["new"])):  # fmt: skip
+        assert [(one.kind, one.flow) for one in ctmessage.events(data)] == [(kind, flow) for kind in kinds]
+    other = wire.message(77, 0, 0, message)
+    assert ctmessage.events(other) == ctmessage.events(b"") == ctmessage.events(new[:-1]) == []
+    assert ctmessage.events(wire.message(ctmessage.NEW, 0, 0, b"\x02\0\0\0")) == []
+
+
 def test_a_message_without_addresses_is_no_flow():
     header = ctmessage.NFGENMSG.pack(2, 0, 0)
     assert ctmessage.flow(b"") is None
@@ -122,8 +135,9 @@ def test_garbage_never_raises(data):
         payload = bytes((family, 0, 0, 0)) + data
         ctmessage.flow(payload)
         ctmessage.tracked(payload)
-        ctmessage.event(wire.Message(ctmessage.NEW, 0, 0, payload))
+        ctmessage.events(wire.message(ctmessage.NEW, 0, 0, payload))
     ctmessage.flow(data)
+    ctmessage.events(data)
 
 
 attribute_trees = st.recursive(

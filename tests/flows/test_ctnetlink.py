@@ -14,6 +14,7 @@ from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows import ctnetlink, proc
 from netpolicy.flows.marks import Conntrack
 from netpolicy.flows.model import ASSURED, ICMP, ICMPV6, SEEN_REPLY, SOURCE_NAT, TCP, UDP, Flow, FlowEvent
+from tests.flows.crowd import client, fill
 from tests.flows.street import CLIENT, MARK, OUTSIDE, SERVER, street
 from tests.netns import needs_root, private_netns, run
 
@@ -133,6 +134,18 @@ def test_a_storm_beyond_the_buffer_is_an_overrun_and_listening_goes_on(place):
     assert heard[-1].kind == "overrun" or len(heard) < 200
     place.udp(4, 7000)
     collect(events, lambda heard: any(one.flow and one.flow.destination_port == 7000 for one in heard))
+    events.close()
+
+
+def test_six_thousand_events_at_once_are_all_heard(place):
+    events = ctnetlink.Events()
+    fill(client(number, MARK) for number in range(3000))
+    flows = ctnetlink.dump(MARK, MARK)
+    assert len(Conntrack().delete(flows)) == 3000
+    heard = collect(events, lambda heard: sum(one.kind == "destroy" for one in heard) >= 3000)
+    assert {one.kind for one in heard} == {"new", "destroy"}
+    for kind in ("new", "destroy"):
+        assert {flow.key for flow in flows} <= {one.flow.key for one in heard if one.kind == kind}
     events.close()
 
 

@@ -44,6 +44,15 @@ def test_an_update_that_tells_no_counters_keeps_the_known_ones():
     assert (known.packets, known.bytes, known.state, known.mark) == (9, 900, "ESTABLISHED", 3)
 
 
+def test_what_an_update_tells_is_taken_as_it_is_where_nothing_better_is_known():
+    table = FlowTable(10)
+    table.replace([flow(1), flow(2, packets=9, bytes=900, state="SYN_SENT"), flow(3, state="SYN_SENT", bytes=1)])
+    updates = [flow(1, mark=2), flow(2, packets=1, state="CLOSE"), flow(3, state="CLOSE", mark=1)]
+    for update in updates:
+        table.apply(FlowEvent("update", update))
+    assert [table.get(one.key) for one in updates] == [*updates[:2], replace(updates[2], bytes=1)]
+
+
 def test_an_update_of_an_unknown_flow_makes_it_known():
     table = FlowTable(10)
     table.apply(FlowEvent("update", flow(1)))

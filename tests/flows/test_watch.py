@@ -14,6 +14,7 @@ from netpolicy.flows import ctnetlink, proc
 from netpolicy.flows.marks import Conntrack
 from netpolicy.flows.model import FlowEvent
 from netpolicy.flows.watch import FlowWatch, snapshot
+from tests.flows.crowd import client, fill
 from tests.flows.street import MARK, street
 from tests.netns import needs_root
 
@@ -114,7 +115,7 @@ async def test_what_ends_while_the_table_is_read_is_gone_afterwards(place):
     listener = Listener(watch)
     while not watch._collected:  # noqa: ASYNC110 — one turn of the loop is one batch
         await asyncio.sleep(0)
-    early = watch._collected[0]
+    early = next(iter(watch._collected.values()))
     assert len(watch._collected) < 400
     assert Conntrack().delete([early])
     await listener.until(lambda: watch.tier == "ctnetlink" and len(watch.table) >= 399)
@@ -134,6 +135,20 @@ async def test_after_lost_events_the_table_equals_the_kernel(place):
     await listener.until(lambda: not watch.table.needs_resync and len(listener.ports()) == 300)
     assert sorted(listener.ports()) == list(range(6000, 6300))
     assert watch.table.counters["overrun"] >= 1 and watch.table.counters["resync"] >= 2
+    watch.close()
+
+
+async def test_a_burst_that_the_queue_does_not_hold_is_noticed_and_the_table_read_again(place):
+    """Four thousand connections while the daemon was busy with something else for a moment."""
+    watch = FlowWatch(receive_buffer=1 << 18)
+    listener = Listener(watch)
+    await listener.until(lambda: watch.tier == "ctnetlink")
+    fill(client(number, MARK) for number in range(4000))  # the loop stands still
+    await listener.until(lambda: any(event.kind == "overrun" for event in listener.heard))
+    assert 100 < len(watch.table) < 4000
+    await listener.until(lambda: not watch.table.needs_resync and watch.table.counters["resync"] >= 2)
+    assert {flow.key for flow in watch.table} == {flow.key for flow in ctnetlink.dump()}
+    assert len(watch.table) >= 4000
     watch.close()
 
 
