@@ -93,6 +93,9 @@ class Table:
 # Ten thousand rules with ten boxes each. Each costs the kernel some hundred bytes, and us while they are arranged.
 MOST_BOXES_OF_ALL = 100000
 
+# Characters. A longer one has hundreds of ports, each of which is an element too.
+LONG_GUARD = 1024
+
 
 class Builder:
     """Makes tables one after the other; what did not change since the last one is not made again."""
@@ -184,6 +187,7 @@ class Builder:
             self._devices = policy.device_names
             self._shapes = {False: {}, True: {}}
         count = 0
+        guards: set[str] = set()
         for entry in policy.entries:
             known = self._shapes[entry.blocks].get(entry.rule)
             if known is None:
@@ -191,6 +195,9 @@ class Builder:
             made = known if isinstance(known, tuple) else (known,)
             for shape in made:
                 count += shape.count
+                if len(shape.guard) > LONG_GUARD and shape.guard not in guards:
+                    guards.add(shape.guard)  # it stands once, however many rules share it
+                    count += shape.guard.count(",")
             if count > MOST_BOXES_OF_ALL:
                 raise TooManyBoxes(
                     f"the rules need more than {MOST_BOXES_OF_ALL} elements of maps, at rule {entry.rule.name!r}: "

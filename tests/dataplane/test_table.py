@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netpolicy.dataplane import table as table_module
+from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Entry, Policy, SourceTranslation
 from netpolicy.dataplane.record import replace
@@ -46,6 +48,15 @@ def test_no_write_changes_a_bit_outside_the_mask(mask):
     for keep, put in ((int(keep, 16), int(put, 16)) for keep, put in writes):
         assert put & ~mask == 0
         assert keep & ~mask & 0xFFFFFFFF == ~mask & 0xFFFFFFFF
+
+
+def test_ports_that_are_too_many_for_a_key_count_as_elements_too_but_once_for_all_rules_that_share_them(monkeypatch):
+    monkeypatch.setattr(table_module, "MOST_BOXES_OF_ALL", 1000)
+    first, second = (" ".join(str(port) for port in range(start, 1200, 2)) for start in (0, 1))
+    same = [Entry(rule(f"r{number}", dest_port=first, proto="tcp"), 2) for number in range(3)]
+    assert build(policy(*same)).chains
+    with pytest.raises(TooManyBoxes, match="more than 1000 elements of maps, at rule 'other'"):
+        build(policy(*same, Entry(rule("other", dest_port=second, proto="tcp"), 2)))
 
 
 def test_every_match_of_a_mark_has_a_mask():
