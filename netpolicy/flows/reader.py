@@ -1,0 +1,226 @@
+"""Read the name that the first bytes of a connection carry: the one door to the parsers.
+
+Never keeps or shows payload: it is parsed and dropped, or waits, bounded, for the rest of a split hello.
+Never guesses: without a name the result is an Unknown with its reason. Time comes with each payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from netpolicy.flows import dns_wire, http_host, tls_hello
+from netpolicy.flows.assembly import Assembly
+from netpolicy.flows.dns_message import Asked, Proof, Timed, proof
+from netpolicy.flows.names import INCOMPLETE, NO_NAME, NOT_DECRYPTED, OTHER, Refused
+from netpolicy.flows.quic_crypto import Cipher
+from netpolicy.flows.quic_stream import QuicStream
+from netpolicy.flows.seen import DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM, Payload, SeenKey
+
+TLS, HTTP, DNS = "tls", "http", "dns"
+
+# Flows whose name is known already; more of their first bytes may still come.
+DONE_LIMIT, DONE_SECONDS = 2048, 30.0
+
+
+class Name(NamedTuple):
+    """The name that a client gave for the other end of a connection."""
+
+    key: SeenKey
+    name: str  # lower case, no final dot
+    source: str  # "tls", "quic" or "http"
+    ech: bool = False  # the hello may hide another name: this one is the outer server's, or the hello is greased
+    alpn: tuple[str, ...] = ()
+    of_remote: bool = True  # False: sent to a proxy, or by the remote to us; it names somebody else
+    whole: bool = True  # False: the rest of the hello never came, so `ech` and `alpn` may be missing
+
+
+class Answer(NamedTuple):
+    """What a name server told a client."""
+
+    key: SeenKey
+    name: str  # that was asked for
+    aliases: tuple[str, ...]
+    addresses: tuple[Timed, ...]  # 16 bytes each, with the seconds they may be believed
+    hints: tuple[Timed, ...]  # the same of HTTPS records
+    ech: bool  # the answer offers encrypted hellos, which name one of `public_names`
+    public_names: tuple[str, ...]
+    asked: bool  # a question that it answers was seen before
+    source: str = DNS
+
+
+class Unknown(NamedTuple):
+    """No name, and why: a word of `names`."""
+
+    key: SeenKey
+    source: str  # "tls", "quic", "http", "dns", or "" where no protocol was recognised
+    reason: str
+
+
+Result = Name | Answer | Unknown
+
+
+class Reader:
+    """Payloads in, results out, at most one for each flow. Not for several threads at once.
+
+    Without a `cipher` QUIC is NOT_DECRYPTED; with one that `is_costly` the caller limits the QUIC payloads.
+    """
+
+    def __init__(
+        self,
+        cipher: Cipher | None = None,
+        streams: Assembly | None = None,
+        hellos: Assembly | None = None,
+        asked: Asked | None = None,
+    ) -> None:
+        """`streams` joins TCP, `hellos` what QUIC packets hold; both have modest limits of their own."""
+        self._streams = streams or Assembly()
+        self._quic = QuicStream(cipher, hellos or Assembly()) if cipher else None
+        self._asked = asked or Asked()
+        self._done: dict[SeenKey, float] = {}
+        self._by_kind: dict[str, Callable[[Payload], Result | None]] = {
+            STREAM: self._stream,
+            INBOUND: self._stream,
+            QUIC: self._quic_hello,
+            DNS_QUERY: self._question,
+            DNS_ANSWER: self._answer,
+        }
+
+    def read(self, payload: Payload) -> Result | None:
+        """What is known with this piece; None while more is needed, and for what says nothing new."""
+        return self._by_kind[payload.kind](payload)
+
+    def expire(self, now: float) -> list[Result]:
+        """What is known of flows whose first bytes stay incomplete. To be called every few seconds."""
+        found: list[Result] = [_late(key, data) for key, data in self._streams.expire(now)]
+        if self._quic is not None:
+            found += [_late_hello(key, data) for key, data in self._quic.expire(now)]
+        self._asked.expire(now)
+        while self._done:
+            key, since = next(iter(self._done.items()))
+            if now - since < DONE_SECONDS:
+                break
+            del self._done[key]
+        return found
+
+    def _stream(self, payload: Payload) -> Result | None:
+        key, data = payload.key, payload.data
+        if payload.first:
+            self._done.pop(key, None)
+            self._streams.drop(key)
+        elif key in self._done:
+            return None
+        source = _source(data) if not payload.offset else ""
+        try:
+            if payload.offset or key in self._streams:
+                data = self._streams.add(key, payload.offset, data, payload.when)
+                if not data:
+                    return None
+                source = _source(data)
+            found, missing = _read_stream(key, source, data)
+            if missing:
+                if key not in self._streams:
+                    self._streams.add(key, 0, data, payload.when)
+                return None
+        except Refused as refused:
+            found = Unknown(key, source if refused.reason != OTHER else "", refused.reason)
+        self._streams.drop(key)
+        self._finish(key, payload.when)
+        return _inbound(found) if payload.kind == INBOUND else found
+
+    def _quic_hello(self, payload: Payload) -> Result | None:
+        key = payload.key
+        if self._quic is None:
+            return Unknown(key, QUIC, NOT_DECRYPTED)
+        if payload.first:
+            self._done.pop(key, None)
+            self._quic.forget(key)
+        elif key in self._done:
+            return None
+        try:
+            hello = tls_hello.from_message(self._quic.add(key, payload.data, payload.when))
+            if hello.missing:
+                return None
+            found = _hello(key, QUIC, hello)
+        except Refused as refused:
+            found = Unknown(key, QUIC, refused.reason)
+        self._quic.forget(key)
+        self._finish(key, payload.when)
+        return found
+
+    def _question(self, payload: Payload) -> Result | None:
+        try:
+            self._asked.note(payload.key, dns_wire.parse(payload.data), payload.when)
+        except Refused as refused:
+            return Unknown(payload.key, DNS, refused.reason)
+        return None
+
+    def _answer(self, payload: Payload) -> Result | None:
+        key = payload.key
+        try:
+            message = dns_wire.parse(payload.data)
+            found = proof(message)
+        except Refused as refused:
+            return Unknown(key, DNS, refused.reason)
+        return _answered(key, found, self._asked.was(key, message, payload.when))
+
+    def _finish(self, key: SeenKey, now: float) -> None:
+        """The oldest give way: a piece of them that comes late is then read as a beginning, and refused."""
+        self._done[key] = now
+        if len(self._done) > DONE_LIMIT:
+            del self._done[next(iter(self._done))]
+
+
+def _source(data: bytes) -> str:
+    if data[:1] == b"\x16":
+        return TLS
+    return HTTP if b"A" <= data[:1] <= b"Z" else ""
+
+
+def _read_stream(key: SeenKey, source: str, data: bytes) -> tuple[Name | Unknown, int]:
+    """The result and how many bytes are missing. Raises Refused."""
+    if source == TLS:
+        hello = tls_hello.from_stream(data)
+        return _hello(key, source, hello), hello.missing
+    if source != HTTP:
+        raise Refused(OTHER)
+    request = http_host.from_stream(data)
+    if not request.host:
+        return Unknown(key, source, request.reason), request.missing
+    return Name(key, request.host, source, of_remote=not request.proxied), 0
+
+
+def _hello(key: SeenKey, source: str, hello: tls_hello.Hello) -> Name | Unknown:
+    if not hello.name:
+        return Unknown(key, source, hello.reason)
+    return Name(key, hello.name, source, hello.ech, hello.alpn, whole=not hello.missing)
+
+
+def _late(key: SeenKey, data: bytes) -> Result:
+    """Of a stream that stays incomplete: the name, where it is in what came."""
+    source = _source(data)
+    try:
+        found, _ = _read_stream(key, source, data)
+    except Refused:
+        return Unknown(key, source, INCOMPLETE)
+    return found if isinstance(found, Name) else Unknown(key, source, INCOMPLETE)
+
+
+def _late_hello(key: SeenKey, data: bytes) -> Result:
+    try:
+        found = _hello(key, QUIC, tls_hello.from_message(data))
+    except Refused:
+        return Unknown(key, QUIC, INCOMPLETE)
+    return found if isinstance(found, Name) else Unknown(key, QUIC, INCOMPLETE)
+
+
+def _inbound(found: Name | Unknown) -> Name | Unknown:
+    return found._replace(of_remote=False) if isinstance(found, Name) else found
+
+
+def _answered(key: SeenKey, found: Proof, asked: bool) -> Result:
+    """An answer without any address says nothing that could be learned, unless it offers ech."""
+    if not found.addresses and not found.hints and not found.ech:
+        return Unknown(key, DNS, NO_NAME)
+    names, addresses, hints, ech, public = found
+    return Answer(key, names[0], names[1:], addresses, hints, ech, public, asked)
