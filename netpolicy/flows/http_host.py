@@ -19,7 +19,11 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 METHOD = rb"[A-Z][A-Z_-]{0,31}"
 REQUEST = re.compile(METHOD + rb" ([\x21-\x7e\x80-\xff]+) HTTP/1\.[0-9]").fullmatch
 # The beginning of a request line that may still become one.
-BEGINNING = re.compile(rb"[A-Z][A-Z_-]{0,31}(?: (?:[\x21-\x7e\x80-\xff]+(?: [HTP/1.0-9\r]{0,9})?)?)?").fullmatch
+BEGINNING = re.compile(
+    rb"(?:"
+    + METHOD
+    + rb"(?: (?:[\x21-\x7e\x80-\xff]+(?: (?:H|HT|HTT|HTTP|HTTP/|HTTP/1|HTTP/1\.|HTTP/1\.[0-9]\r?)?)?)?)?)?"
+).fullmatch
 HOST = re.compile(rb"\r\nhost([ \t]*):([^\r\n]*)(?=\r\n)", re.IGNORECASE).finditer
 # Neither may stand in a head: what one reader takes for the end of a line another takes for a part of it.
 BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0").search

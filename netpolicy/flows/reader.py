@@ -114,9 +114,9 @@ class Reader:
         try:
             if payload.offset or key in self._streams:
                 data = self._streams.add(key, payload.offset, data, payload.when)
-                if not data:
-                    return None
                 source = _source(data)
+            if not data:
+                return None
             found, missing = _read_stream(key, source, data)
             if missing:
                 if key not in self._streams:

@@ -116,7 +116,6 @@ def test_what_stays_incomplete_says_what_it_can():
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http", names.HTTP2),
         (b"SSH-2.0-OpenSSH_9.9\r\n", "", names.OTHER),
         (b"\0\1\2", "", names.OTHER),
-        (b"", "", names.OTHER),
     ],
 )
 def test_without_a_name_there_is_a_reason(data, source, reason):

@@ -54,7 +54,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
 
 def _own(name: str, count: int, seed: int) -> bool:
     """Our own mutations, in processes of BATCH inputs; behind a finding it goes on with other inputs."""
-    texts, words = corpus(name), tokens()
+    texts, words = corpus(name), tokens(name)
     begun = shown = time.monotonic()
     done = findings = 0
     reported: set[str] = set()

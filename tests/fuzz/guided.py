@@ -37,7 +37,7 @@ def main() -> None:
         for number, text in enumerate(corpus(name)):
             (Path(folder) / f"{number:04}").write_bytes(text[:LONGEST])
         words = Path(folder + ".dict")
-        words.write_text("".join(f'"{_escaped(word)}"\n' for word in tokens() if word))
+        words.write_text("".join(f'"{_escaped(word)}"\n' for word in tokens(name) if word))
         options = [
             sys.argv[0], f"-runs={count}", f"-seed={seed}", f"-max_len={LONGEST}", f"-dict={words}",
             f"-timeout={int(limits.wall_seconds)}", "-rss_limit_mb=0", f"-artifact_prefix={prefix}",

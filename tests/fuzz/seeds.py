@@ -18,6 +18,8 @@ from tests.config import rulesets
 from tests.config.rulesets import random_ruleset
 from tests.spellings import as_yaml
 
+from . import wire_seeds
+
 DATA = Path(__file__).parents[1] / "data"
 DOCUMENTS = 40  # of each spelling
 
@@ -49,8 +51,10 @@ COMMON = (
 )  # fmt: skip
 
 
-def tokens() -> tuple[bytes, ...]:
-    """Words that a mutation puts in: marks, and what the languages are made of."""
+def tokens(name: str = "") -> tuple[bytes, ...]:
+    """Words that a mutation puts in for that target: marks, and what the languages are made of."""
+    if name in wire_seeds.CORPORA:
+        return wire_seeds.words()
     words = [*COMMON, *VALUES, *SECTION_TYPES, *PROTOCOLS, *DSCP_CLASSES, "config ", "option ", "list ", "package "]
     words += [
         "rule a:\n",
@@ -84,6 +88,8 @@ def documents(format: str) -> tuple[bytes, ...]:
 
 def corpus(name: str) -> tuple[bytes, ...]:
     """What inputs of a target begin with."""
+    if name in wire_seeds.CORPORA:
+        return wire_seeds.CORPORA[name]
     if name in ("lint", "convert"):
         order = (UCI, DSL, YAML)
         return tuple(bytes([order.index(one)]) + text for one in FORMATS for text in documents(one))

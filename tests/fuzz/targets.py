@@ -37,6 +37,8 @@ from netpolicy.outbounds import check_dns, check_gateway, check_http, check_ping
 from netpolicy.outbounds.check_target import parse_target
 from netpolicy.service.dry_run import moment, question
 
+from .wire_targets import WIRE_TARGETS
+
 Target = Callable[[bytes], object]
 
 LONGEST_NAME = 253
@@ -254,4 +256,5 @@ TARGETS: dict[str, Target] = {
     "session": session,
     "probe-words": probe_words,
     "probe-answers": probe_answers,
+    **WIRE_TARGETS,
 }
