@@ -80,16 +80,21 @@ class Transition:
     async def _stage(self) -> None:
         difference = self._difference
         await self._load(staging.stage_text(self._table, difference))
+        for one in self._missing_sets(counting=False):
+            await asyncio.to_thread(self._fill, one, {})
         # A rule that gets another label goes on counting from where it is; what it counts until the
-        # swap, some milliseconds, is lost.
+        # swap, some milliseconds, is lost. So what takes long, maps and lists, was filled before.
         counters: dict[str, tuple[int, int]] = {}
         if any(name.startswith(HITS) for name in (*difference.missing_sets, *difference.elements)):
             counters = await asyncio.to_thread(self._reader.starting_counters)
-        for one in self._table.sets:
-            if one.name in difference.missing_sets or one.name in difference.empty_lists:
-                await asyncio.to_thread(self._fill, one, counters)
+        for one in self._missing_sets(counting=True):
+            await asyncio.to_thread(self._fill, one, counters)
         await self._commit(staging.additions(difference, counters))
         await self._load(staging.hook_text(self._table, difference))
+
+    def _missing_sets(self, counting: bool) -> list[KernelSet]:
+        wanted = {*self._difference.missing_sets, *self._difference.empty_lists}
+        return [one for one in self._table.sets if one.name in wanted and one.counter == counting]
 
     async def _swap(self) -> None:
         self._replaced = await self._commit(staging.replacements(self._difference))

@@ -11,6 +11,7 @@ from netpolicy.dataplane.nft import Nft, NftError
 from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.policy import Entry
 from netpolicy.dataplane.record import replace
+from netpolicy.dataplane.transition import Transition
 from tests.dataplane.followed import (
     MAIL,
     MARKS,
@@ -27,7 +28,7 @@ from tests.dataplane.followed import (
 )
 from tests.dataplane.watched import generation
 from tests.netns import needs_root, run
-from tests.router import WAN_A, WAN_B, ours, policy, rule
+from tests.router import WAN_A, WAN_B, everything, ours, policy, rule
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
@@ -100,6 +101,22 @@ async def test_a_rule_that_stops_standing_keeps_its_count_and_its_place(kernel):
     await follow(kernel, policy(WORK, ranked=("video", "work")))
     assert labels() == known and leads() == {"work": "goto v_01"}
     assert hits(await kernel.counters()) == {"video": 5, "work": 0}
+
+
+async def test_what_is_counted_while_maps_are_filled_is_not_lost(kernel, monkeypatch):
+    await follow(kernel, policy(VIDEO, WORK))
+    fill = Transition._fill
+
+    def slowly(transition, one, counters):
+        fill(transition, one, counters)
+        if one.name.startswith("g"):
+            count_hits(work=3)
+
+    monkeypatch.setattr(Transition, "_fill", slowly)
+    both = replace(VIDEO, rule=rule("video", dest_port="444", proto="tcp"), number=1)
+    await follow(kernel, policy(both, WORK))
+    assert "hits_b" in everything()
+    assert hits(await kernel.counters()) == {"video": 0, "work": 3}
 
 
 async def test_match_and_action_at_once_change_in_one_swap_by_the_other_slot(kernel):
