@@ -9,9 +9,10 @@ from __future__ import annotations
 from netpolicy.core.address import BITS, parse_address
 from netpolicy.core.facts import Facts
 from netpolicy.core.model import ROUTER_ITSELF
+from netpolicy.core.packet import PORT_PROTOCOLS
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.state import MAIN_TABLE, Neighbour
-from netpolicy.flows.model import Flow
+from netpolicy.flows.model import TCP, UDP, Flow
 from netpolicy.outbounds.lines import View
 
 
@@ -33,7 +34,7 @@ class Surroundings:
         facts.proto = flow.protocol
         facts.src_addr = parse_address(flow.source)
         facts.dest_addr = parse_address(flow.destination)
-        if flow.source_port or flow.destination_port:
+        if _has_ports(flow):
             facts.src_port = flow.source_port
             facts.dest_port = flow.destination_port
         facts.src_iface = self._came_by(facts)
@@ -56,6 +57,13 @@ class Surroundings:
             if family == subnet_family and number >> (BITS[family] - length) == network:
                 return device
         return None
+
+
+def _has_ports(flow: Flow) -> bool:
+    """Of GRE conntrack keeps keys where others have their ports, and of a protocol that it does not know nothing."""
+    if flow.protocol in (TCP, UDP):
+        return True  # 0 as well
+    return flow.protocol in PORT_PROTOCOLS and bool(flow.source_port or flow.destination_port)
 
 
 def _subnets(view: View) -> list[tuple[int, int, int, str]]:

@@ -66,3 +66,13 @@ def test_ports_protocol_and_mac():
     assert facts.src_mac == "02:00:00:00:00:09"
     ping = AROUND.facts(flow("192.168.1.8", "203.0.113.5", 1, 0))
     assert (ping.src_port, ping.dest_port, ping.src_mac) == (None, None, None)
+
+
+def test_the_keys_of_a_tunnel_are_no_ports_and_port_0_is_one():
+    """A PPTP call whose key is 443 is not what a rule for port 443 means."""
+    gre = AROUND.facts(flow("192.168.1.9", "203.0.113.5", protocol=47))
+    assert (gre.proto, gre.src_port, gre.dest_port) == (47, None, None)
+    nothing = AROUND.facts(Flow(1, 4, 17, "192.168.1.9", 0, "203.0.113.5", 0, "203.0.113.5", 0, "192.168.1.9", 0))
+    assert (nothing.src_port, nothing.dest_port) == (0, 0)
+    unknown = AROUND.facts(Flow(1, 4, 136, "192.168.1.9", 0, "203.0.113.5", 0, "203.0.113.5", 0, "192.168.1.9", 0))
+    assert (unknown.src_port, unknown.dest_port) == (None, None)
