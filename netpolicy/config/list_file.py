@@ -6,6 +6,7 @@ long: that one is refused, because a block by half a list would look like one. D
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -67,11 +68,17 @@ class ListFiles:
                 return self._without(name, place, "not a plain file")
             with Path(path).open("rb") as stream:
                 reading = _Reading(path, self.budget)
+                before = _version(stream)
                 content = reading.content(stream)
+                is_whole = _version(stream) == before
         except UnicodeDecodeError:
             return self._without(name, place, "not UTF-8 text")
         except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the path
             return self._without(name, place, getattr(problem, "strerror", None) or str(problem))
+        if not is_whole:
+            hint = "who writes lists makes a new file and renames it; load the configuration again when it is done"
+            self.findings.error("NP001", Place(path), "the file was written to while it was read", hint)
+            return None
         if content is None:
             self.findings.error("NP004", Place(path, reading.line), reading.refusal, self._hint())
             return None
@@ -135,6 +142,12 @@ class ListFiles:
 
     def _hint(self) -> str:
         return f"{SHORTER}; the limits are those of a machine with {self.budget.machine} of memory"
+
+
+def _version(stream: BinaryIO) -> tuple[int, int]:
+    """What another content has another of, mostly."""
+    found = os.fstat(stream.fileno())
+    return found.st_size, found.st_mtime_ns
 
 
 def _is_all_of(field: Networks, one: NamedList) -> bool:

@@ -172,6 +172,22 @@ def test_a_file_of_something_else_is_refused_before_all_of_it_was_tried(
     assert "the file is no list" in files.findings.all[0].message
 
 
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a list is one, to whoever reads it: an updater that writes in place would weaken a block."""
+    take = list_file._Reading._take
+
+    def meanwhile(reading: list_file._Reading, line: str) -> None:
+        take(reading, line)
+        if reading.line == 1:
+            with Path(reading.path).open("a") as file:
+                file.write("b.example\n")
+
+    monkeypatch.setattr(list_file._Reading, "_take", meanwhile)
+    files = Files(tmp_path)
+    assert files.read("a.example\n" * 3) is None
+    assert files.said == [("NP001", 0)]
+
+
 def test_a_line_without_an_end_is_refused(tmp_path: Path) -> None:
     files = Files(tmp_path)
     assert files.read("a.example\n" + "x" * (3 * list_file.LONGEST_LINE)) is None
