@@ -39,15 +39,13 @@ class Assembly:
         """`flow_bytes`: of a stream nothing beyond is kept. `pieces`: of one flow that may wait for earlier ones."""
         self._limits = flows, flow_bytes, total_bytes, pieces
         self._age = age_seconds
-        self._flows: dict[SeenKey, _Flow] = {}  # oldest first
+        # Oldest first. For others to ask what is in there, without the cost of a call; never to change.
+        self.waiting: dict[SeenKey, _Flow] = {}
         self._held = 0
         self.counters = {"evicted": 0, "expired": 0, "beyond": 0, "contradicted": 0}
 
     def __len__(self) -> int:
-        return len(self._flows)
-
-    def __contains__(self, key: SeenKey) -> bool:
-        return key in self._flows
+        return len(self.waiting)
 
     @property
     def limit(self) -> int:
@@ -68,11 +66,11 @@ class Assembly:
         if offset + len(data) > limit:
             self.counters["beyond"] += 1
             data = data[: max(limit - offset, 0)]
-        flow = self._flows.get(key)
+        flow = self.waiting.get(key)
         if flow is None:
             if not data:
                 return b""
-            flow = self._flows[key] = _Flow(now)
+            flow = self.waiting[key] = _Flow(now)
             self._held += PIECE_COST
         before = flow.held
         agrees = _put(flow, offset, data) if data else True
@@ -86,14 +84,14 @@ class Assembly:
 
     def drop(self, key: SeenKey) -> None:
         """Forget a flow; one that is not there is fine."""
-        flow = self._flows.pop(key, None)
+        flow = self.waiting.pop(key, None)
         if flow is not None:
             self._held -= flow.held
 
     def expire(self, now: float) -> list[tuple[SeenKey, bytes]]:
         """Take out what waited for too long, with the beginning that was there."""
         found: list[tuple[SeenKey, bytes]] = []
-        for key, flow in self._flows.items():
+        for key, flow in self.waiting.items():
             if now - flow.since < self._age:
                 break
             found.append((key, bytes(flow.joined)))
@@ -105,10 +103,10 @@ class Assembly:
     def _make_room(self, key: SeenKey) -> None:
         """The oldest give way; the flow that was just added to only as the last."""
         flows, _, total, pieces = self._limits
-        if len(self._flows[key].loose) > pieces:
+        if len(self.waiting[key].loose) > pieces:
             self._evict(key)
-        while len(self._flows) > flows or self._held > total:
-            self._evict(next(iter(self._flows)))
+        while len(self.waiting) > flows or self._held > total:
+            self._evict(next(iter(self.waiting)))
 
     def _evict(self, key: SeenKey) -> None:
         self.counters["evicted"] += 1

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from netpolicy.flows import dns_service, dns_wire
 from netpolicy.flows.dns_wire import AAAA, CNAME, HTTPS, A, Message, Record
 from netpolicy.flows.names import DNS_REFUSED, MALFORMED, OTHER, TRUNCATED, Refused
+from netpolicy.flows.recent import Recent
 from netpolicy.flows.seen import MAPPED, SeenKey
 
 CHAIN_LIMIT = 16  # CNAMEs behind one another; resolvers follow about as many
@@ -130,33 +131,23 @@ def _text_or_none(name: bytes) -> str | None:
 class Asked:
     """Questions that wait for their answer, so that one that nobody asked for can be told from the others."""
 
-    def __init__(self, limit: int = 1024, age_seconds: float = 10.0) -> None:
-        self._limit = limit
-        self._age = age_seconds
-        self._waiting: dict[tuple[SeenKey, int, bytes, int], float] = {}  # oldest first
+    def __init__(self, limit: int = 2048, seconds: float = 10.0) -> None:
+        """So many, for so long at least: clients wait five seconds and ask again."""
+        self._waiting = Recent(limit, seconds)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def note(self, key: SeenKey, message: Message, now: float) -> None:
-        """A question was sent. The oldest gives way where there are too many."""
+        """A question was sent. Raises Refused (OTHER) where it is none."""
         if message.is_answer:
             raise Refused(OTHER)
-        place = (key, message.identifier, message.name, message.kind)
-        self._waiting.pop(place, None)
-        self._waiting[place] = now
-        if len(self._waiting) > self._limit:
-            del self._waiting[next(iter(self._waiting))]
+        self._waiting.add((key, message.identifier, message.name, message.kind), now)
 
     def was(self, key: SeenKey, message: Message, now: float) -> bool:
         """Whether this answer was asked for. It stays so: answers are repeated, as questions are."""
-        since = self._waiting.get((key, message.identifier, message.name, message.kind))
-        return since is not None and now - since < self._age
+        return self._waiting.has((key, message.identifier, message.name, message.kind), now)
 
     def expire(self, now: float) -> None:
         """Forget what was asked long ago."""
-        while self._waiting:
-            place, since = next(iter(self._waiting.items()))
-            if now - since < self._age:
-                return
-            del self._waiting[place]
+        self._waiting.age(now)

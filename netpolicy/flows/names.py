@@ -38,14 +38,26 @@ class Refused(Exception):
         self.reason = reason
 
 
+# The same names come again and again; each text then exists once, however many connections carry it.
+KNOWN_LIMIT = 1024
+_known: dict[bytes, str] = {}
+
+
 def host_name(raw: bytes) -> str:
     """The name in lower case without a final dot. Raises Refused: ADDRESS, MALFORMED, or NO_NAME where empty."""
+    return _known.get(raw) or _checked(raw)
+
+
+def _checked(raw: bytes) -> str:
     if len(raw) > MAX_NAME + raw.endswith(b"."):
         raise Refused(MALFORMED)
     name = raw.lower()
     found = NAME(name)
     if found:
-        return str(found[1], "ascii")
+        if len(_known) >= KNOWN_LIMIT:
+            _known.clear()
+        text = _known[raw] = str(found[1], "ascii")
+        return text
     if not raw:
         raise Refused(NO_NAME)
     raise Refused(ADDRESS if ADDRESS4(name) or ADDRESS6(name) else MALFORMED)

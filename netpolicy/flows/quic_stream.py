@@ -38,7 +38,7 @@ class QuicStream:
             if key in self._keys:
                 return b""  # receivers drop what does not open, and wait for the rest
             raise Refused(NOT_DECRYPTED)
-        if len(pieces) == 1 and pieces[0][0] == 0 and key not in self._assembly:
+        if len(pieces) == 1 and pieces[0][0] == 0 and key not in self._assembly.waiting:
             return self._alone(key, pieces[0][1], now)
         joined = b""
         for offset, data in pieces:
@@ -59,7 +59,7 @@ class QuicStream:
     def expire(self, now: float) -> list[tuple[SeenKey, bytes]]:
         """Take out what waited for too long, with the beginning that was there."""
         found = self._assembly.expire(now)
-        for key in [key for key in self._keys if key not in self._assembly]:
+        for key in [key for key in self._keys if key not in self._assembly.waiting]:
             del self._keys[key]
         return found
 

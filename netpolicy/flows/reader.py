@@ -15,12 +15,13 @@ from netpolicy.flows.dns_message import Asked, Proof, Timed, proof
 from netpolicy.flows.names import INCOMPLETE, NO_NAME, NOT_DECRYPTED, OTHER, Refused
 from netpolicy.flows.quic_crypto import Cipher
 from netpolicy.flows.quic_stream import QuicStream
+from netpolicy.flows.recent import Recent
 from netpolicy.flows.seen import DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM, Payload, SeenKey
 
 TLS, HTTP, DNS = "tls", "http", "dns"
 
 # Flows whose name is known already; more of their first bytes may still come.
-DONE_LIMIT, DONE_SECONDS = 2048, 30.0
+DONE_LIMIT, DONE_SECONDS = 4096, 15.0
 
 
 class Name(NamedTuple):
@@ -75,9 +76,10 @@ class Reader:
     ) -> None:
         """`streams` joins TCP, `hellos` what QUIC packets hold; both have modest limits of their own."""
         self._streams = streams or Assembly()
+        self._waiting = self._streams.waiting
         self._quic = QuicStream(cipher, hellos or Assembly()) if cipher else None
         self._asked = asked or Asked()
-        self._done: dict[SeenKey, float] = {}
+        self._done = Recent(DONE_LIMIT, DONE_SECONDS)
         self._by_kind: dict[str, Callable[[Payload], Result | None]] = {
             STREAM: self._stream,
             INBOUND: self._stream,
@@ -96,46 +98,46 @@ class Reader:
         if self._quic is not None:
             found += [_late_hello(key, data) for key, data in self._quic.expire(now)]
         self._asked.expire(now)
-        while self._done:
-            key, since = next(iter(self._done.items()))
-            if now - since < DONE_SECONDS:
-                break
-            del self._done[key]
+        self._done.age(now)
         return found
 
     def _stream(self, payload: Payload) -> Result | None:
-        key, data = payload.key, payload.data
-        if payload.first:
-            self._done.pop(key, None)
-            self._streams.drop(key)
-        elif key in self._done:
+        key, _, offset, data, now, first = payload
+        if first:
+            if key in self._waiting:
+                self._streams.drop(key)
+        elif self._done.has(key, now):
             return None
-        source = _source(data) if not payload.offset else ""
+        source = "" if offset else _source(data)
         try:
-            if payload.offset or key in self._streams:
-                data = self._streams.add(key, payload.offset, data, payload.when)
+            if offset or key in self._waiting:
+                data = self._streams.add(key, offset, data, now)
                 source = _source(data)
-            if not data:
-                return None
             found, missing = _read_stream(key, source, data)
             if missing:
-                if key not in self._streams:
-                    self._streams.add(key, 0, data, payload.when)
+                self._wait(key, data, now)
                 return None
         except Refused as refused:
             found = Unknown(key, source if refused.reason != OTHER else "", refused.reason)
-        self._streams.drop(key)
-        self._finish(key, payload.when)
+        if key in self._waiting:
+            self._streams.drop(key)
+        self._done.add(key, now)
         return _inbound(found) if payload.kind == INBOUND else found
+
+    def _wait(self, key: SeenKey, data: bytes, now: float) -> None:
+        """For more of a stream. An older flow may have had the same key."""
+        self._done.discard(key)
+        if data and key not in self._waiting:
+            self._streams.add(key, 0, data, now)
 
     def _quic_hello(self, payload: Payload) -> Result | None:
         key = payload.key
         if self._quic is None:
             return Unknown(key, QUIC, NOT_DECRYPTED)
         if payload.first:
-            self._done.pop(key, None)
+            self._done.discard(key)
             self._quic.forget(key)
-        elif key in self._done:
+        elif self._done.has(key, payload.when):
             return None
         try:
             hello = tls_hello.from_message(self._quic.add(key, payload.data, payload.when))
@@ -145,7 +147,7 @@ class Reader:
         except Refused as refused:
             found = Unknown(key, QUIC, refused.reason)
         self._quic.forget(key)
-        self._finish(key, payload.when)
+        self._done.add(key, payload.when)
         return found
 
     def _question(self, payload: Payload) -> Result | None:
@@ -164,12 +166,6 @@ class Reader:
             return Unknown(key, DNS, refused.reason)
         return _answered(key, found, self._asked.was(key, message, payload.when))
 
-    def _finish(self, key: SeenKey, now: float) -> None:
-        """The oldest give way: a piece of them that comes late is then read as a beginning, and refused."""
-        self._done[key] = now
-        if len(self._done) > DONE_LIMIT:
-            del self._done[next(iter(self._done))]
-
 
 def _source(data: bytes) -> str:
     if data[:1] == b"\x16":
@@ -179,6 +175,8 @@ def _source(data: bytes) -> str:
 
 def _read_stream(key: SeenKey, source: str, data: bytes) -> tuple[Name | Unknown, int]:
     """The result and how many bytes are missing. Raises Refused."""
+    if not data:
+        return Unknown(key, "", INCOMPLETE), 1
     if source == TLS:
         hello = tls_hello.from_stream(data)
         return _hello(key, source, hello), hello.missing

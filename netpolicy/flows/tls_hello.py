@@ -29,6 +29,8 @@ SESSION_LIMIT = 32
 
 _pair = struct.Struct(">HH").unpack_from
 _short = struct.Struct(">H").unpack_from
+_heads = struct.Struct(">BBBHI").unpack_from  # of a record, and of the message it begins with: kind and length
+_only_name = struct.Struct(">HBH").unpack_from  # length of the list, kind and length of the name
 
 # Browsers send the same few lists of protocols in every hello.
 _known_protocols: dict[bytes, tuple[str, ...]] = {}
@@ -47,16 +49,15 @@ class Hello(NamedTuple):
 
 def from_stream(data: bytes) -> Hello:
     """The hello at the beginning of a TCP stream. Raises Refused: OTHER where it is no TLS, MALFORMED."""
-    if len(data) < 5:
-        if data and data[0] != HANDSHAKE:
+    if len(data) < 9:
+        if data and (data[0] != HANDSHAKE or data[1:2] not in (b"", b"\3")):
             raise Refused(OTHER)
-        return Hello("", NO_NAME, missing=5 - len(data))
-    kind, major, _minor, length = RECORD.unpack_from(data)
+        return Hello("", NO_NAME, missing=9 - len(data)) if len(data) < 5 else _from_records(data)
+    kind, major, _minor, length, message = _heads(data)
     if kind != HANDSHAKE or major != 3:
         raise Refused(OTHER)
-    end = 5 + length
-    if len(data) >= 9 and int.from_bytes(data[6:9], "big") + 4 == length <= RECORD_LIMIT:
-        return from_message(data[5:end])  # the usual case: one record, one message
+    if message == (CLIENT_HELLO << 24) + length - 4 and length <= 4 + HELLO_LIMIT:
+        return _read(data[5 : 5 + length], length)  # the usual case: one record, one message
     return _from_records(data)
 
 
@@ -99,6 +100,11 @@ def from_message(data: bytes) -> Hello:
     end = 4 + int.from_bytes(data[1:4], "big")
     if end > 4 + HELLO_LIMIT or len(data) > end:
         raise Refused(MALFORMED)
+    return _read(data, end)
+
+
+def _read(data: bytes, end: int) -> Hello:
+    """The hello of a message that is `end` bytes long, of which `data` is the beginning."""
     try:
         found = _walk(data, _first_extension(data, end), end)
     except (IndexError, struct.error):  # it ends too early, or only our piece of it does
@@ -163,9 +169,9 @@ def _meaning(found: dict[int, bytes], missing: int) -> Hello:
 def _server_name(data: bytes) -> bytes:
     """The host name of a list that has exactly one. Raises Refused."""
     size = len(data)
-    if size >= 5 and data[2] == HOST_NAME and _short(data)[0] == size - 2 and _short(data, 3)[0] == size - 5:
-        return data[5:]
-    raise Refused(MALFORMED)
+    if size < 5 or _only_name(data) != (size - 2, HOST_NAME, size - 5):
+        raise Refused(MALFORMED)
+    return data[5:]
 
 
 def _protocols(data: bytes) -> tuple[str, ...]:

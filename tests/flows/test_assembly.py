@@ -61,7 +61,7 @@ def test_pieces_that_contradict_each_other_are_refused(pieces):
         joined.add(flow(1), *piece, 0)
     with pytest.raises(Refused, match=MALFORMED):
         joined.add(flow(1), *pieces[-1], 0)
-    assert flow(1) not in joined
+    assert flow(1) not in joined.waiting
     assert joined.held == 0
     assert joined.counters["contradicted"] == 1
 
@@ -82,7 +82,7 @@ def test_the_oldest_flow_gives_way():
     joined = Assembly(flows=3)
     for number in range(5):
         joined.add(flow(number), 0, b"x", number)
-    assert [flow(number) in joined for number in range(5)] == [False, False, True, True, True]
+    assert [flow(number) in joined.waiting for number in range(5)] == [False, False, True, True, True]
     assert joined.counters["evicted"] == 2
 
 
@@ -103,7 +103,7 @@ def test_one_flow_cannot_have_the_others_thrown_out():
     joined.add(flow(1), 0, b"x", 0)
     for offset in range(1, 100, 2):
         joined.add(flow(2), offset, b"x", 0)
-    assert flow(1) in joined
+    assert flow(1) in joined.waiting
     assert joined.counters["evicted"] > 0
 
 

@@ -231,10 +231,10 @@ def test_a_question_that_is_none():
 def test_what_was_read_is_remembered_for_a_while_and_for_so_many_flows():
     reader = Reader()
     for number in range(DONE_LIMIT + 10):
-        reader.read(payload(records(message()), number=number))
-    assert len(reader._done) == DONE_LIMIT
-    reader.expire(DONE_SECONDS)
-    assert not reader._done
+        reader.read(payload(records(message()), number=number % 25_000))
+    assert DONE_LIMIT // 2 <= len(reader._done) <= DONE_LIMIT
+    reader.expire(2 * DONE_SECONDS)
+    assert len(reader._done) == 0
 
 
 def test_no_result_holds_payload():
