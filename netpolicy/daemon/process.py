@@ -351,8 +351,8 @@ class Daemon:
 
 
 def _matters(change: Change) -> bool:
-    """Changes of other people's nft tables are none of our business; ours, and every network change, are."""
-    return change.kind != "nft" or change.own
+    """Changes of other people's nft tables and qdiscs are no concern of rules; ours, and of the network, are."""
+    return change.kind not in ("nft", "tc") or change.own
 
 
 def _has_ubusd() -> bool:

@@ -28,7 +28,7 @@ RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, pro
 FIBRULE = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, -, -, action, flags
 NEXTHOP = struct.Struct("=HBBi")  # length, flags, hops, index
 
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_EXT_MASK = 1, 3, 18, 1, 29
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_EXT_MASK = 1, 3, 10, 18, 1, 29
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 NDA_DST, NDA_LLADDR = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC = 1, 4, 5, 6, 7
@@ -57,7 +57,8 @@ def link(payload: bytes) -> Link | None:
     name = wire.text(found.get(IFLA_IFNAME))
     kind = wire.text(wire.attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND))
     mac = found.get(IFLA_ADDRESS, b"").hex(":")
-    return records.link(index, name, flags, mac, kind) if name else None
+    master = wire.number(found.get(IFLA_MASTER), 0)
+    return records.link(index, name, flags, mac, kind, master) if name else None
 
 
 def address(payload: bytes, names: Mapping[int, str]) -> Address | None:

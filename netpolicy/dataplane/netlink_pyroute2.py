@@ -156,7 +156,7 @@ def _link(message: Any) -> Link:
     kind = (info.get_attr("IFLA_INFO_KIND") if info else "") or ""
     mac = message.get_attr("IFLA_ADDRESS") or ""
     name = message.get_attr("IFLA_IFNAME") or ""
-    return records.link(message["index"], name, message["flags"], mac, kind)
+    return records.link(message["index"], name, message["flags"], mac, kind, message.get_attr("IFLA_MASTER") or 0)
 
 
 def _address(message: Any, names: Mapping[int, str]) -> Address | None:

@@ -54,10 +54,10 @@ def device_name(index: int, names: Mapping[int, str]) -> str:
     return names.get(index) or f"index:{index}"
 
 
-def link(index: int, name: str, flags: int, mac: str, kind: str) -> Link:
+def link(index: int, name: str, flags: int, mac: str, kind: str, master: int = 0) -> Link:
     """A device; tunnels' addresses and all zeros are no MAC."""
     is_mac = len(mac) == 17 and mac != "00:00:00:00:00:00"
-    return Link(index, name, bool(flags & IFF_UP), bool(flags & IFF_LOWER_UP), mac if is_mac else "", kind)
+    return Link(index, name, bool(flags & IFF_UP), bool(flags & IFF_LOWER_UP), mac if is_mac else "", kind, master)
 
 
 def prefix(address: str, length: int) -> str:

@@ -1,4 +1,4 @@
-"""Tell that links, addresses, routes, rules or nft tables changed, whoever changed them.
+"""Tell that links, addresses, routes, rules, traffic control or nft tables changed, whoever changed them.
 
 Never says what the state is now: after a change, read it. Never blocks; what the kernel had to drop is
 one "overrun". Groups: <linux/rtnetlink.h>, <linux/netfilter/nfnetlink.h>; nft: <linux/netfilter/nf_tables.h>.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -28,8 +29,11 @@ from netpolicy.dataplane.netlink_socket import (
 )
 from netpolicy.dataplane.state import PROTOCOL
 
-# RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE
-ROUTE_GROUPS = (1, 5, 7, 8, 9, 11, 19)
+# RTNLGRP_LINK, TC, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE
+ROUTE_GROUPS = (1, 4, 5, 7, 8, 9, 11, 19)
+# RTM_NEWQDISC, _DELQDISC, _NEWTFILTER, _DELTFILTER; struct tcmsg of <linux/rtnetlink.h>: family, ifindex, handle, …
+TRAFFIC_CONTROL = (36, 37, 44, 45)
+TCMSG = struct.Struct("=BxxxiIII")
 NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
 
 # A list of 100,000 elements loaded by somebody is a burst of megabytes; unread it costs nothing.
@@ -53,7 +57,7 @@ OVERRUN_TEXT = "the kernel dropped notifications: read everything again"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something changed. `kind` is link, address, route, rule, nft or overrun.
+    """Something changed. `kind` is link, address, route, rule, tc (qdiscs and filters), nft or overrun.
 
     `own` says whose object it is (our protocol number, our nft table), not who changed it.
     """
@@ -131,6 +135,8 @@ class Watch:
         return progress
 
     def _route_change(self, message: wire.Message) -> Change | None:
+        if message.kind in TRAFFIC_CONTROL:
+            return _traffic_control(message.payload)
         kind, verb = _ROUTE_KINDS.get(message.kind, ("", ""))
         if kind == "link":
             link = codec.link(message.payload)
@@ -189,6 +195,13 @@ class _Names(Mapping[int, str]):
 
     def __len__(self) -> int:
         return 0
+
+
+def _traffic_control(payload: bytes) -> Change | None:
+    if len(payload) < TCMSG.size:
+        return None
+    index = TCMSG.unpack_from(payload)[1]
+    return Change("tc", False, f"traffic control of {_Names().get(index, f'index:{index}')} changed")
 
 
 def _owned(kind: str, protocol: int, text: str) -> Change:

@@ -19,18 +19,21 @@ MAIN_TABLE = 254
 class Link(Record):
     """A network device as RTM_GETLINK tells it."""
 
-    __slots__ = ("index", "name", "up", "carrier", "mac", "kind")
+    __slots__ = ("index", "name", "up", "carrier", "mac", "kind", "master")
 
-    def __init__(self, index: int, name: str, up: bool, carrier: bool, mac: str = "", kind: str = "") -> None:
+    def __init__(
+        self, index: int, name: str, up: bool, carrier: bool, mac: str = "", kind: str = "", master: int = 0
+    ) -> None:
         self.index = index
         self.name = name
         self.up = up  # IFF_UP: administratively up
         self.carrier = carrier  # IFF_LOWER_UP
         self.mac = mac  # "" where the device has none
         self.kind = kind  # IFLA_INFO_KIND: "veth", "bridge", …; "" when not told
+        self.master = master  # index of the bridge, bond or VRF that it is a port of; 0: of none
 
     def values(self) -> "tuple[object, ...]":
-        return (self.index, self.name, self.up, self.carrier, self.mac, self.kind)
+        return (self.index, self.name, self.up, self.carrier, self.mac, self.kind, self.master)
 
 
 class Address(Record):

@@ -116,16 +116,19 @@ def test_all_tables_look_like_the_oracle(netlink):
 
 
 def test_links_addresses_and_neighbours_look_like_the_oracle(netlink):
+    run("ip", "link", "add", "bridge", "type", "bridge")
+    run("ip", "link", "set", "far", "master", "bridge")
     run("ip", "neighbour", "add", "10.7.0.9", "lladdr", "02:00:00:00:00:09", "dev", "wan")
     run("ip", "neighbour", "add", "fd07::9", "lladdr", "02:00:00:00:00:0a", "dev", "wan")
     links = {one["ifname"]: one for one in ip("link")}
+    told_index = {one["ifname"]: one["ifindex"] for one in links.values()}
     assert {one.name for one in netlink.links()} == set(links)
     for link in netlink.links():
         told = links[link.name]
         mac = told["address"] if link.name != "lo" else ""
         assert link == Link(
             told["ifindex"], link.name, "UP" in told["flags"], "LOWER_UP" in told["flags"], mac,
-            told.get("linkinfo", {}).get("info_kind", ""),
+            told.get("linkinfo", {}).get("info_kind", ""), told_index.get(told.get("master", ""), 0),
         )  # fmt: skip
     found = {(one.device, one.address, one.prefixlen) for one in netlink.addresses()}
     assert found == {

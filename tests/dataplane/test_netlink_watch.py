@@ -57,6 +57,12 @@ def test_links_and_addresses_are_told(watch):
     assert until(watch, "link wan deleted").kind == "link"
 
 
+def test_a_qdisc_that_comes_and_goes_is_told(watch):
+    for word in ("add", "del"):
+        run("tc", "qdisc", word, "dev", "wan", "ingress")
+        assert until(watch, "traffic control of wan changed").kind == "tc"
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_routes_and_rules_are_told_with_their_owner(watch, family):
     netlink = open_netlink("builtin")
