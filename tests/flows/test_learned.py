@@ -1,0 +1,94 @@
+"""Names behind addresses: who said them, what they are worth, and for how long."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from netpolicy.flows.learned import EXPIRED, LIKELY, NEVER_NAMED, POSSIBLE, Learned, Named, Unnamed
+
+
+def packed(text: str) -> bytes:
+    return bytes(10) + b"\xff\xff" + ip_address(text).packed
+
+
+DESK, LAPTOP, WEB, OTHER = (packed(text) for text in ("192.0.2.11", "192.0.2.12", "198.51.100.1", "198.51.100.2"))
+
+
+def test_an_address_that_nobody_named_is_unknown_with_the_reason() -> None:
+    assert Learned().look_up(DESK, WEB, 0.0) == Unnamed(NEVER_NAMED)
+
+
+def test_what_a_client_asked_for_is_likely_the_name_of_its_connection() -> None:
+    learned = Learned()
+    learned.note_answer(DESK, "www.example", [(WEB, 60), (OTHER, 60)], 0.0)
+    assert learned.look_up(DESK, OTHER, 1.0) == Named("www.example", "dns", LIKELY)
+
+
+def test_what_another_client_asked_for_is_possible_only() -> None:
+    learned = Learned()
+    learned.note_answer(LAPTOP, "www.example", [(WEB, 60)], 0.0)
+    assert learned.look_up(DESK, WEB, 1.0) == Named("www.example", "dns", POSSIBLE)
+
+
+def test_each_client_has_its_own_answer_and_the_other_names_are_counted() -> None:
+    learned = Learned()
+    learned.note_answer(DESK, "one.example", [(WEB, 60)], 0.0)
+    learned.note_answer(LAPTOP, "two.example", [(WEB, 60)], 1.0)
+    assert learned.look_up(DESK, WEB, 2.0) == Named("one.example", "dns", LIKELY, 1)
+    assert learned.look_up(LAPTOP, WEB, 2.0) == Named("two.example", "dns", LIKELY, 1)
+    assert learned.names(WEB, 2.0) == ("one.example", "two.example")
+
+
+def test_of_several_names_of_one_client_the_latest_is_possible() -> None:
+    learned = Learned()
+    learned.note_answer(DESK, "one.example", [(WEB, 60)], 0.0)
+    learned.note_hello(DESK, WEB, "two.example", "tls", 1.0)
+    assert learned.look_up(DESK, WEB, 2.0) == Named("two.example", "tls", POSSIBLE, 1)
+
+
+def test_lifetimes_have_a_floor_and_a_ceiling() -> None:
+    learned = Learned()
+    learned.note_answer(DESK, "short.example", [(WEB, 1)], 0.0)
+    learned.note_answer(DESK, "long.example", [(OTHER, 10**9)], 0.0)
+    assert isinstance(learned.look_up(DESK, WEB, 299.0), Named)
+    assert learned.look_up(DESK, WEB, 301.0) == Unnamed(EXPIRED)
+    assert isinstance(learned.look_up(DESK, OTHER, 86399.0), Named)
+    assert learned.look_up(DESK, OTHER, 86401.0) == Unnamed(EXPIRED)
+
+
+def test_saying_it_again_makes_it_last_longer_and_takes_no_more_room() -> None:
+    learned = Learned(names_each=2)
+    for when in (0.0, 200.0, 400.0):
+        learned.note_answer(DESK, "www.example", [(WEB, 60)], when)
+    assert isinstance(learned.look_up(DESK, WEB, 650.0), Named)
+    assert learned.dropped == 0
+
+
+def test_it_stays_bounded_and_what_was_named_longest_ago_goes_first() -> None:
+    learned = Learned(addresses=2, names_each=2)
+    for number in range(5):
+        learned.note_answer(DESK, f"n{number}.example", [(WEB, 600)], float(number))
+    assert learned.names(WEB, 5.0) == ("n3.example", "n4.example")
+    learned.note_hello(DESK, OTHER, "other.example", "tls", 6.0)
+    learned.note_hello(DESK, packed("198.51.100.3"), "third.example", "tls", 7.0)
+    assert len(learned) == 2
+    assert learned.names(WEB, 7.0) == ()
+    assert learned.dropped == 4
+
+
+def test_what_is_too_old_is_forgotten() -> None:
+    learned = Learned()
+    learned.note_answer(DESK, "www.example", [(WEB, 60)], 0.0)
+    learned.expire(299.0)
+    assert len(learned) == 1
+    learned.expire(301.0)
+    assert len(learned) == 0
+
+
+def test_names_that_encrypted_hellos_show_are_known_and_bounded() -> None:
+    learned = Learned()
+    learned.note_answer(DESK, "www.example", [], 0.0, ["front.example"])
+    assert learned.is_public("front.example")
+    assert not learned.is_public("www.example")
+    learned.note_answer(DESK, "www.example", [], 0.0, [f"f{number}.example" for number in range(256)])
+    assert not learned.is_public("front.example")
