@@ -86,8 +86,8 @@ def _packet(data: bytes, begin: int, version: int, has_token: bool) -> tuple[Pac
         token, at = _number(data, at)
         at += token
     length, at = _number(data, at)
-    # The sample of the header's protection begins four bytes behind the packet number.
-    if length < 4 + BLOCK or at + length > len(data):
+    # What is taken as a sample for the header begins four bytes behind the number's place; the tag is as long.
+    if length < 4 + max(BLOCK, TAG_BYTES) or at + length > len(data):
         raise Refused(MALFORMED)
     return Packet(version, destination, data[begin : at + length], at - begin), at + length
 
@@ -99,8 +99,6 @@ def unseal(packet: Packet, keys: Keys, cipher: Cipher) -> bytes | None:
     first = data[0] ^ (mask[0] & 0x0F)
     size = (first & 3) + 1
     number = int.from_bytes(data[at : at + size], "big") ^ int.from_bytes(mask[1 : 1 + size], "big")
-    if len(data) < at + size + TAG_BYTES:
-        return None
     header = bytes((first,)) + data[1:at] + number.to_bytes(size, "big")
     # A client's first packets have small numbers: what was sent is all of it.
     nonce = (int.from_bytes(keys.nonce, "big") ^ number).to_bytes(len(keys.nonce), "big")

@@ -92,6 +92,17 @@ def test_tokens_and_connection_ids_have_any_length(size, token):
     assert opened(packet)[0].startswith(crypto(0, b"abc"))
 
 
+@pytest.mark.parametrize(("ids", "is_right"), [((20, 20), True), ((21, 0), False), ((0, 21), False)])
+def test_connection_ids_have_at_most_twenty_bytes(ids, is_right):
+    head = b"\xc0\0\0\0\1" + b"".join(bytes((size,)) + bytes(size) for size in ids) + b"\0"
+    data = head + b"\x14" + bytes(20)
+    if is_right:
+        assert [len(packet.data) for packet in initials(data)] == [len(data)]
+        assert refusal(initials, head + b"\x13" + bytes(20)) == MALFORMED, "there is no room for number and tag"
+    else:
+        assert refusal(initials, data) == MALFORMED
+
+
 def test_a_greased_bit_does_not_matter():
     """RFC 9287: the second bit may be anything; the tag covers it."""
     assert len(initials(bytes((PUBLISHED[V1][0] & ~0x40,)) + PUBLISHED[V1][1:])) == 1
@@ -136,9 +147,10 @@ def test_a_header_that_breaks_the_format_is_refused(data):
     assert refusal(initials, data) == MALFORMED
 
 
-ACK = b"\2" + varint(70) + varint(100) + varint(1) + varint(3) + varint(2) + varint(5)
-ACK_ECN = b"\3" + ACK[1:] + varint(1) + varint(2) + varint(3)
-CLOSE = b"\x1c" + varint(10) + varint(6) + varint(5) + b"words"
+# No number in them is that of a frame that may be there: a wrong count of them is noticed.
+ACK = b"\2" + varint(70) + varint(100) + varint(1) + varint(33) + varint(34) + varint(35)
+ACK_ECN = b"\3" + ACK[1:] + varint(30) + varint(31) + varint(32)
+CLOSE = b"\x1c" + varint(10) + varint(66) + varint(5) + b"words"
 
 
 def test_frames_that_say_nothing_of_names_are_passed_over():
