@@ -75,10 +75,11 @@ class Reader:
         asked: Asked | None = None,
     ) -> None:
         """`streams` joins TCP, `hellos` what QUIC packets hold; both have modest limits of their own."""
-        self._streams = streams or Assembly()
+        self._streams = Assembly() if streams is None else streams
         self._waiting = self._streams.waiting
-        self._quic = QuicStream(cipher, hellos or Assembly()) if cipher else None
-        self._asked = asked or Asked()
+        self._hellos = Assembly() if hellos is None else hellos
+        self._quic = None if cipher is None else QuicStream(cipher, self._hellos)
+        self._asked = Asked() if asked is None else asked
         self._done = Recent(DONE_LIMIT, DONE_SECONDS)
         self._by_kind: dict[str, Callable[[Payload], Result | None]] = {
             STREAM: self._stream,
@@ -91,6 +92,15 @@ class Reader:
     def read(self, payload: Payload) -> Result | None:
         """What is known with this piece; None while more is needed, and for what says nothing new."""
         return self._by_kind[payload.kind](payload)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was given up while it waited, for `tcp_` and `quic_`: see `Assembly`; and the bytes that wait now."""
+        found: dict[str, int] = {}
+        for name, joined in (("tcp", self._streams), ("quic", self._hellos)):
+            found |= {f"{name}_{what}": count for what, count in joined.counters.items()}
+            found[f"{name}_held"] = joined.held
+        return found
 
     def expire(self, now: float) -> list[Result]:
         """What is known of flows whose first bytes stay incomplete. To be called every few seconds."""

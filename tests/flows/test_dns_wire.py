@@ -142,6 +142,23 @@ def test_lifetimes_that_nobody_means():
     assert [one.lifetime for one in parse(data).answers] == [0, LONGEST_LIFETIME]
 
 
+def test_counts_of_all_sections_are_bounded_together():
+    data = bytearray(answer("a.example", a("192.0.2.1")))
+    for at in (6, 8, 10):
+        changed = data[:at] + struct.pack(">H", 257) + data[at + 2 :]
+        assert refusal(parse, bytes(changed)) == MALFORMED
+    assert refusal(parse, bytes(data[:8]) + struct.pack(">HH", 200, 200) + bytes(data[12:])) == MALFORMED
+
+
+def test_the_upper_bits_are_found_behind_other_records():
+    behind = record("ns.example.com", 2, wire("ns.example.net")) + a("192.0.2.9", "x.example.org") + opt(1)
+    data = bytearray(answer("a.example", a("192.0.2.1")) + behind)
+    struct.pack_into(">HH", data, 8, 1, 2)
+    assert parse(bytes(data)).code == 16
+    assert refusal(parse, bytes(data[:-1])) == MALFORMED
+    assert refusal(parse, bytes(data[:-14])) == MALFORMED
+
+
 def test_the_upper_bits_of_the_code_are_those_of_edns():
     assert parse(answer("a.example", more=opt(1))).code == 16
     assert parse(answer("a.example", flags=0x8183, more=opt(1))).code == 19

@@ -86,14 +86,14 @@ def test_a_new_flow_under_an_old_key_begins_anew():
 
 
 def test_what_stays_incomplete_says_what_it_can():
-    reader = Reader(streams=Assembly(age_seconds=10))
+    reader = Reader(streams=Assembly(age_seconds=20))
     assert reader.read(in_pieces(STREAM, 800)[0]) is None
     late = records(message(key_share(POST_QUANTUM), server_name(b"late.example")))
     assert reader.read(in_pieces(late, 800, number=2)[0]) is None
     assert reader.read(payload(b"x" * 10, offset=500, number=3, first=True)) is None
     assert reader.read(payload(b"GET / HTTP/1.1\r\nHost: cut", number=4)) is None
-    assert reader.expire(9) == []
-    assert reader.expire(10) == [
+    assert reader.expire(19) == []
+    assert reader.expire(20) == [
         Name(flow(1), "big.example.com", "tls", whole=False),
         Unknown(flow(2), "tls", names.INCOMPLETE),
         Unknown(flow(3), "", names.INCOMPLETE),
@@ -159,12 +159,12 @@ def test_quic_in_shuffled_frames_over_two_datagrams():
 
 
 def test_quic_that_stays_incomplete():
-    reader = Reader(CIPHER, hellos=Assembly(age_seconds=10))
+    reader = Reader(CIPHER, hellos=Assembly(age_seconds=20))
     cut = BIG.index(b"big.example.com") + 40
     assert reader.read(payload(initial(crypto(0, BIG[:cut])), QUIC)) is None
     assert reader.read(payload(initial(crypto(0, BIG[:50])), QUIC, number=2)) is None
     assert reader.read(payload(initial(crypto(50, BIG[50:90])), QUIC, number=3)) is None
-    assert reader.expire(10) == [
+    assert reader.expire(20) == [
         Name(ON_QUIC, "big.example.com", "quic", whole=False),
         Unknown(flow(2, 443, 17), "quic", names.INCOMPLETE),
         Unknown(flow(3, 443, 17), "quic", names.INCOMPLETE),
@@ -237,6 +237,19 @@ def test_what_was_read_is_remembered_for_a_while_and_for_so_many_flows():
     assert len(reader._done) == 0
 
 
+def test_what_is_given_up_is_counted():
+    reader = Reader(CIPHER, streams=Assembly(flows=1))
+    for number in range(3):
+        reader.read(payload(STREAM[:800], number=number))
+    reader.read(payload(initial(crypto(0, BIG[:100])), QUIC))
+    assert (reader.counters["tcp_evicted"], reader.counters["tcp_expired"], reader.counters["quic_evicted"]) == (
+        2,
+        0,
+        0,
+    )
+    assert reader.counters["tcp_held"] > 800 and 100 < reader.counters["quic_held"] < 800
+
+
 def test_no_result_holds_payload():
     """Names and protocols are all that is left of a hello."""
     reader = Reader(CIPHER)
@@ -245,7 +258,7 @@ def test_no_result_holds_payload():
     assert secret in hello
     results = [reader.read(payload(records(hello))), reader.read(payload(initial(crypto(0, hello)), QUIC))]
     assert all(secret.hex() not in repr(one) and repr(secret) not in repr(one) for one in results)
-    assert reader._streams.held == 0 == reader._quic._assembly.held
+    assert reader.counters["tcp_held"] == 0 == reader.counters["quic_held"]
 
 
 @pytest.mark.kernel
