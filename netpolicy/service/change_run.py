@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from netpolicy.dataplane.guard import GuardError, uptime
 from netpolicy.service import way_back
+from netpolicy.service.candidate import Files
 from netpolicy.service.change import (
     APPLYING,
     ARMED,
@@ -27,6 +28,7 @@ from netpolicy.service.change import (
 from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
 from netpolicy.service.engine import SYSTEM_ERRORS
 from netpolicy.service.eyes import CannotSee, Rehearsal
+from netpolicy.service.generation import Damaged
 from netpolicy.service.planning import Planned, Planning
 from netpolicy.service.way_back import Undo
 
@@ -44,6 +46,7 @@ class Run:
         self._decided = asyncio.Event()
         self._stopped = ""
         self._undo: Undo | None = None
+        self._files: Files = {}
 
     def stop(self, why: str) -> None:
         """The change is taken back, unless it was confirmed before."""
@@ -74,6 +77,9 @@ class Run:
 
     async def _steps(self) -> None:
         tools, change = self._tools, self.change
+        # A reload that is just ending: what the way back leads to must be what counts in the store.
+        if error := await tools.engine.settle("before an apply"):
+            raise ApplyRefused(f"what was read last is not in force: {error}", "mend that first")
         planned = await self._planning.plan(change)
         tools.move(change, change.state)
         if change.state == UNCHANGED:
@@ -85,6 +91,7 @@ class Run:
         lines = await tools.eyes.probe(tools.engine)
         others = await tools.engine.kernel.of_others()
         change.window = change.plan["window"]
+        self._files = planned.found.files
         self._undo = await way_back.arm(tools, change, planned)
         tools.move(change, ARMED)
         await tools.note_begin(change)
@@ -167,7 +174,12 @@ class Run:
     async def _commit(self) -> None:
         """The verdict is on disk: from here on every death ends in the new state."""
         tools, change = self._tools, self.change
-        await asyncio.to_thread(tools.store.commit, change.generation)
+        try:
+            await asyncio.to_thread(tools.store.commit, change.generation)
+        except Damaged as bad:  # since it was written; who confirmed is told no other end for that
+            change.notes.append(str(bad))
+            change.generation = await way_back.prepare(tools, change, self._files)
+            await asyncio.to_thread(tools.store.commit, change.generation)
         await tools.guard.write_outcome(f"confirmed {change.id}")
         tools.engine.frozen = ""
         await tools.conclude(change, COMMITTED)
@@ -191,7 +203,9 @@ class Run:
                 return
             tools.move(change, REVERTING)
             fault = await way_back.lead_back(tools, change, undo)
-        except (*SYSTEM_ERRORS, GuardError) as problem:
+        except (*SYSTEM_ERRORS, GuardError, ApplyRefused) as problem:
             fault = in_words(problem)
+        except Exception as bug:  # noqa: BLE001 - the border: the guard knows the way without us
+            fault = tools.engine.note_fault(bug)
         if fault:
             await way_back.leave_to_guard(tools, change, fault)

@@ -101,7 +101,8 @@ _ROWS = (
     ("ND702", "store", "there is room on the flash", "the flash is nearly full",
      "remove packages or files; a change is refused when its way back cannot be kept"),
     ("ND703", "store", "every generation is whole", "a generation is damaged",
-     "an older one is used in its place; `netpolicy apply` makes a new one"),
+     "an older one is used in its place; while it is the one in force every change is refused, and `netpolicy reload` "
+     "makes a new one of the configuration file"),
     ("ND704", "store", "the journal is what was written", "the journal was damaged or changed",
      "`netpolicy history verify` shows the line; keep a copy before the next change begins it anew"),
     ("ND705", "store", "only root reads the store", "others may read the store",

@@ -132,6 +132,7 @@ class Engine:
     _stopped: bool = False
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     _one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _one_adoption: asyncio.Lock = field(default_factory=asyncio.Lock)
     _records: Records = field(init=False)
     _release: Release = field(init=False)
     _review: Review = field(init=False)
@@ -233,11 +234,21 @@ class Engine:
                 self._review.go_on()
             if self.in_force.error:
                 return self.in_force.error
-        # Flash is slow: no line waits for it.
-        adopted, self._unadopted = self._unadopted, None
-        if adopted is not None and self.adopt is not None:
-            await self.adopt(adopted, cause)
+        if self._unadopted is not None:
+            await self._hand_to_adopt(cause)  # flash is slow: no line waits for it
         return ""
+
+    async def settle(self, cause: str) -> str:
+        """What was taken over last is in force, and `adopt` has kept it. Returns the error or ""."""
+        error = await self.reconcile(cause) if self._unadopted is not None else ""
+        async with self._one_adoption:
+            return error
+
+    async def _hand_to_adopt(self, cause: str) -> None:
+        async with self._one_adoption:
+            adopted, self._unadopted = self._unadopted, None
+            if adopted is not None and self.adopt is not None:
+                await self.adopt(adopted, cause)
 
     async def plan(self) -> Plan | None:
         """What a reconcile would change now; None while switched off. Raises the errors of the data plane."""

@@ -96,7 +96,7 @@ class Store:
         path = os.path.join(self._folder, CURRENT)
         number = self.current()
         if not number and os.path.lexists(path):
-            found.append(f"{path} has no number in it: apply a configuration to have a confirmed one again")
+            found.append(f"{path} has no number in it: netpolicy reload makes a new one of the configuration file")
         if number and number not in self.numbers():
             found.append(f"{path} names generation {number}, which is not there: an older one is used")
         return found

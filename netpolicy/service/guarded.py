@@ -99,7 +99,7 @@ class Guarded:
 
     async def adopt(self, found: candidate.Files, cause: str) -> None:
         """These files are in force without anybody having guarded it: that is the confirmed state from now on."""
-        if self.current is not None or not found:
+        if not found or (self.current is not None and self.current.is_pending):
             return
         try:
             number = await asyncio.to_thread(self._adopt, found, cause)
@@ -112,7 +112,8 @@ class Guarded:
 
     def _adopt(self, found: candidate.Files, cause: str) -> int:
         confirmed = self._tools.store.confirmed()
-        if confirmed is not None and confirmed.files == found:
+        is_kept = confirmed is not None and confirmed.number == self._tools.store.current()
+        if confirmed is not None and is_kept and confirmed.files == found:
             return 0
         number = self._tools.store.prepare(found, {"time": int(time.time()), "cause": cause})
         self._tools.store.commit(number)
@@ -132,7 +133,13 @@ class Guarded:
         if doubt:
             self._tools.say("warning", f"change {change.id}: a confirmation by {who} is not believed: {doubt}")
             raise ApplyRefused(doubt)
-        if not await self._tools.guard.confirm(nonce):
+        try:
+            is_decided = await self._tools.guard.confirm(nonce)
+        except GuardError:  # it ended while we looked
+            is_decided = False
+        except OSError as error:
+            raise ApplyRefused(f"the confirmation cannot be written: {in_words(error)}", "it waits on") from None
+        if not is_decided:
             raise ApplyRefused("too late: the change is being taken back")
         change.notes.append(f"confirmed by {who}: {shown}")
         assert self._run is not None

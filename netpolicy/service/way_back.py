@@ -15,8 +15,10 @@ from netpolicy.dataplane import bundle, script
 from netpolicy.dataplane.guard import GuardError
 from netpolicy.dataplane.plan import Plan
 from netpolicy.service import files
+from netpolicy.service.candidate import Files
 from netpolicy.service.change import REVERTED, Change
 from netpolicy.service.change_tools import ApplyRefused, Tools
+from netpolicy.service.generation import Damaged
 from netpolicy.service.planning import Planned
 
 # From the first step in the kernel to the last probe; the time to confirm begins after that.
@@ -42,9 +44,11 @@ async def arm(tools: Tools, change: Change, planned: Planned) -> Undo:
         if error:
             raise ApplyRefused(f"what is in force is not what it should be: {error}", "mend that first")
         before = await engine.preview(engine.ruleset)
-    old = await asyncio.to_thread(_confirmed_files, tools)
+    old = await asyncio.to_thread(_kept_files, tools)
     in_force = await _in_force(tools, before.plan)
-    undo = Undo(engine.loaded, old, await _prepare(tools, change, planned), in_force.counters if in_force else {})
+    undo = Undo(
+        engine.loaded, old, await prepare(tools, change, planned.found.files), in_force.counters if in_force else {}
+    )
     candidate = planned.after.plan
     try:
         pending = await tools.guard.arm(
@@ -69,7 +73,6 @@ async def arm(tools: Tools, change: Change, planned: Planned) -> Undo:
 async def lead_back(tools: Tools, change: Change, undo: Undo) -> str:
     """The old rules are in force again and the old files stand there; else why not."""
     engine = tools.engine
-    engine.frozen = ""
     if undo.loaded is None:
         return "there is no configuration to go back to"
     engine.kernel.remember_counters(undo.counters)
@@ -94,12 +97,13 @@ async def leave_to_guard(tools: Tools, change: Change, why: str) -> None:
     tools.die()
 
 
-async def _prepare(tools: Tools, change: Change, planned: Planned) -> int:
+async def prepare(tools: Tools, change: Change, found: Files) -> int:
+    """The number of the generation that the change becomes. Raises ApplyRefused, OSError."""
     request = change.request
     meta = {"time": int(time.time()), "cause": request.cause, "who": request.who, "why": request.why,
             "plan": change.plan["hash"], "change": change.id}  # fmt: skip
     try:
-        return await asyncio.to_thread(tools.store.prepare, planned.found.files, meta)
+        return await asyncio.to_thread(tools.store.prepare, found, meta)
     except ValueError as error:
         raise ApplyRefused(f"the configuration cannot be kept as a generation: {error}") from None
 
@@ -108,6 +112,19 @@ async def _in_force(tools: Tools, plan: Plan | None) -> bundle.InForce | None:
     if plan is None or tools.engine.enforced is None:
         return None
     return bundle.InForce(plan.policy, plan.table, plan.wanted, await tools.engine.kernel.counters())
+
+
+def _kept_files(tools: Tools) -> dict[str, bytes]:
+    """The same of the very generation that counts: an older one is not what is in force. Raises ApplyRefused."""
+    number = tools.store.current()
+    try:
+        tools.store.read(number)
+    except Damaged as bad:
+        raise ApplyRefused(
+            f"what is in force is not in the store, so nothing could be put back: {bad}",
+            "netpolicy reload keeps it anew, with the configuration file as it stands: put that in order first",
+        ) from None
+    return _confirmed_files(tools)
 
 
 def _confirmed_files(tools: Tools) -> dict[str, bytes]:

@@ -97,6 +97,38 @@ async def test_a_second_change_a_reload_and_a_wrong_word_are_refused_while_one_i
         await house.guarded.confirm(change.token, {}, "a test")
 
 
+async def test_who_confirms_while_the_change_is_being_taken_back_is_told(watched):
+    looked = asyncio.Event()
+
+    async def slow(*_):
+        await looked.wait()
+        return "seen", ""
+
+    watched.eyes.evidence = slow
+    change = await watched.until(watched.begin(OTHER), AWAITING)
+    asking = asyncio.ensure_future(watched.guarded.confirm(change.token, {}, "a test"))
+    await asyncio.sleep(0)
+    await watched.guarded.abort(change.id, "a test")
+    looked.set()
+    with pytest.raises(ApplyRefused, match="too late"):
+        await asking
+    assert change.state == REVERTED
+
+
+async def test_a_confirmation_counts_though_its_generation_was_damaged_meanwhile(house):
+    change = await house.until(house.begin(OTHER), AWAITING)
+    (house.folder / "generations/000002/config").write_text("damaged")
+    assert (await house.guarded.confirm(change.token, {}, "a test")).state == COMMITTED
+    assert (house.store.current(), house.store.read(3).config) == (3, OTHER.encode())
+    assert find_pending(house.places) is None and house.entries()[-1]["generation"] == 3
+
+
+async def test_of_many_who_extend_at_once_each_is_heard(house):
+    change = await house.until(house.begin(OTHER), AWAITING)
+    await asyncio.gather(*[house.guarded.extend(change.id, 100 + number) for number in range(20)])
+    assert find_pending(house.places).deadline == change.deadline
+
+
 async def test_the_time_to_confirm_can_be_made_longer(house):
     change = await house.until(house.begin(OTHER, window=2), AWAITING)
     await house.guarded.extend(change.id, 60)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import shutil
+
 import pytest
 
 from netpolicy.service.change import AWAITING, PROBING, REFUSED, REVERTED
@@ -34,6 +38,53 @@ async def watched(tmp_path):
         await house.end()
 
 
+async def test_a_reload_while_a_change_goes_back_does_not_take_the_candidate_over(house):
+    before = state()
+    change = await house.until(house.begin(OTHER), AWAITING)
+    said: list[asyncio.Future[str]] = []
+
+    def reload(name, data):
+        if data.get("state") == "reverting":
+            said.append(asyncio.ensure_future(house.engine.reload()))
+
+    house.engine.publish = reload
+    await house.guarded.abort(change.id, "a test")
+    assert "under way" in await said[0] or "waits" in await said[0]
+    assert state() == before and house.config.read_text() == CONFIG
+
+
+async def test_a_reload_that_is_just_ending_is_what_a_change_goes_back_to(house):
+    first = house.engine.loaded
+    house.write(OTHER)
+    reloading = asyncio.ensure_future(house.engine.reload())
+    while house.engine.loaded is first:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    change = house.begin(given={str(house.config): OFF.encode()})
+    assert await reloading == ""
+    await house.until(change, AWAITING)
+    assert (house.store.current(), house.store.read(2).config) == (2, OTHER.encode())
+    await house.guarded.abort(change.id, "a test")
+    assert house.config.read_text() == OTHER
+    assert await house.engine.reconcile("again") == "" and house.engine.enforced is not None
+
+
+@pytest.mark.parametrize("what", ["config", "current", "all"])
+async def test_without_what_is_in_force_in_the_store_nothing_is_changed(house, what):
+    assert await house.load(OTHER) == ""
+    before, store = state(), house.folder / "generations"
+    if what == "all":
+        shutil.rmtree(store)
+    else:
+        (store / ("current" if what == "current" else "000002/config")).write_text("damaged")
+    change = house.begin(CONFIG)
+    await house.guarded.ended()
+    assert change.state == REFUSED and "is not in the store" in change.error and state() == before
+    assert await house.load(OTHER) == ""  # the cure
+    change = await house.until(house.begin(CONFIG), AWAITING)
+    await house.guarded.abort(change.id, "a test")
+    assert house.config.read_text() == OTHER and state() == before
+
+
 @pytest.mark.parametrize("text", [OFF, CONFIG.replace("'video'", "'films'"), OTHER])
 async def test_rules_that_come_back_go_on_counting_where_they_were(house, text):
     run("nft", "delete", "table", "inet", "netpolicy")
@@ -49,9 +100,12 @@ async def test_rules_that_come_back_go_on_counting_where_they_were(house, text):
 
 async def test_a_disk_that_is_full_refuses_the_change_before_anything_happened(house):
     before = state()
+    kept = shutil.copytree(house.folder, house.folder.parent / "kept")
     run("mount", "-t", "tmpfs", "-o", "size=64k", "none", str(house.folder))
     try:
-        (house.folder / "filling").write_bytes(b"x" * 4096 * 15)
+        shutil.copytree(kept, house.folder, dirs_exist_ok=True)
+        left = os.statvfs(house.folder).f_bavail
+        (house.folder / "filling").write_bytes(b"x" * 4096 * (left - 1))
         change = house.begin(OTHER)
         await house.guarded.ended()
         assert change.state == REFUSED and "No space left" in change.error
