@@ -20,6 +20,7 @@ import errno
 import hashlib
 import hmac
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -71,12 +72,13 @@ class GuardPlaces:
 
 @dataclass(slots=True)
 class Guard:
-    """One pending change at a time. Not for several tasks at once, but for `confirm` and `claim_revert`."""
+    """One pending change at a time. `arm` is not for several tasks at once."""
 
     places: GuardPlaces = field(default_factory=GuardPlaces)
     pending: Pending | None = None
     tried: str = ""  # how the bundle was tried: "namespace", "checked"
     _process: tuple[int, int] | None = None  # number and start time of who acknowledged
+    _one_writer: asyncio.Lock = field(default_factory=asyncio.Lock)  # of the record
 
     async def arm(
         self,
@@ -119,6 +121,8 @@ class Guard:
             await asyncio.to_thread(self._save, made, candidate, before)
             try:
                 made = await self._try(made, old, candidate_text)
+                # Only from here on: on a slow machine the trial alone takes a minute.
+                made = made.with_deadline(uptime() + seconds)
                 await asyncio.to_thread(self._write_record, made)
                 self.pending = made
                 await self.ensure_alive()
@@ -134,11 +138,11 @@ class Guard:
 
     async def advance(self, state: str) -> None:
         """The record says so from now on: "applying" before the first change, "await" when it was verified. OSError."""
-        await self._rewrite(self._armed().with_state(state))
+        await self._rewrite(lambda pending: pending.with_state(state))
 
     async def extend(self, deadline: int) -> None:
         """Another end, in seconds of `uptime`. Raises OSError: the old one holds."""
-        await self._rewrite(self._armed().with_deadline(deadline))
+        await self._rewrite(lambda pending: pending.with_deadline(deadline))
 
     async def confirm(self, nonce: str) -> bool:
         """Whether this decided for the change, or it was decided so before; False: too late, or another nonce."""
@@ -176,9 +180,10 @@ class Guard:
 
     async def finish(self) -> None:
         """The change is over and written down elsewhere: its record goes. May be repeated. Raises OSError."""
-        await asyncio.to_thread(guard_files.remove_pending, self.places.pending)
-        self.pending = None
-        self._process = None
+        async with self._one_writer:
+            await asyncio.to_thread(guard_files.remove_pending, self.places.pending)
+            self.pending = None
+            self._process = None
 
     # -- the process -----------------------------------------------------------------------
 
@@ -303,9 +308,11 @@ class Guard:
     def _write_record(self, pending: Pending) -> None:
         guard_files.write(self.places.pending / "record", print_record(pending).encode())
 
-    async def _rewrite(self, pending: Pending) -> None:
-        await asyncio.to_thread(self._write_record, pending)
-        self.pending = pending
+    async def _rewrite(self, changed: Callable[[Pending], Pending]) -> None:
+        async with self._one_writer:
+            pending = changed(self._armed())
+            await asyncio.to_thread(self._write_record, pending)
+            self.pending = pending
 
     def _armed(self) -> Pending:
         if self.pending is None:

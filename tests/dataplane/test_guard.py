@@ -52,6 +52,18 @@ async def test_after_arming_everything_is_in_place_and_nothing_in_the_kernel_cha
     assert f"pending: {found.id}" in said and "watched: yes" in said
 
 
+async def test_the_time_runs_from_the_end_of_the_trial(router, monkeypatch):
+    tried = guard.guard_trial.prepare
+
+    async def slow(*given):
+        monkeypatch.setattr(guard, "uptime", lambda: uptime() + 200)  # as if it had taken so long
+        return await tried(*given)
+
+    monkeypatch.setattr(guard.guard_trial, "prepare", slow)
+    await router.arm(CANDIDATE, seconds=90)
+    assert find_pending(router.places).deadline >= uptime() + 280
+
+
 async def test_the_record_follows_state_and_deadline(router):
     await router.arm(CANDIDATE)
     await router.guard.advance("applying")
