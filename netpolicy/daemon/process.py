@@ -115,7 +115,7 @@ class Daemon:
                 make_folder(self._places.store, 0o700)
             guard = Guard(GuardPlaces(self._places.config, self._places.store, self._places.state, self._guard))
             left = await recovery.recover(guard, Store(self._places.store), self._log)
-            first = await self._read_first()
+            first = await self._read_first(left.instead)
             engine = self._build(first.loaded.ruleset.settings.netlink, guard)
             with contextlib.suppress(NftError):  # the first turn says why nft cannot be asked
                 await engine.kernel.open_gate()
@@ -140,9 +140,9 @@ class Daemon:
 
     # -- building --------------------------------------------------------------------------
 
-    async def _read_first(self) -> reading.Reading:
+    async def _read_first(self, instead: Mapping[str, bytes]) -> reading.Reading:
         try:
-            return await reading.read(self._loader, self._places.config)
+            return await reading.read(self._loader, self._places.config, instead=instead or None)
         except reading.Unsettled as error:
             raise CannotStart(str(error)) from None
 

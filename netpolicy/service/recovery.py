@@ -6,7 +6,9 @@ Never decides by itself: the guard does, by what stands in the store (docs/guard
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from netpolicy.dataplane.guard import Guard, GuardError, find_pending
 from netpolicy.dataplane.pending import Unreadable
@@ -15,36 +17,50 @@ from netpolicy.observe.ring import Ring
 from netpolicy.service import files
 from netpolicy.service.generations import Store
 
-REVERTED, FALLBACK = "reverted", "fallback"  # first words of an outcome
+REVERTED, FALLBACK, RESCUE = "reverted", "fallback", "rescue"  # first words of an outcome
+NOT_RESTORED = "configuration-not-restored"
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """How the change that was left pending ended ("": there was none), and the generation that it was to become."""
+    """How the change that was left pending ended ("": there was none), and the generation that it was to become.
+
+    `instead`: what is to be read in place of files that could not be put back.
+    """
 
     outcome: str = ""
     generation: int = 0
+    instead: Mapping[str, bytes] = field(default_factory=dict)
 
 
 async def recover(guard: Guard, store: Store, log: Ring) -> Left:
-    """Has the guard finish what an earlier life left, and puts back the files that it does not know."""
+    """Has the guard finish what an earlier life left, and puts back the files that it does not know, or could not."""
     left = await _recover(guard, log)
-    if left.outcome.startswith((REVERTED, FALLBACK)):
-        await asyncio.to_thread(_put_files_back, guard, store, log)
-    return left
+    # With a damaged record or a disk that nobody can write on the guard ends without a word.
+    is_open = not left.outcome and guard.has_record() and not guard.verdict().startswith("confirmed")
+    if not is_open and not left.outcome.startswith((REVERTED, FALLBACK, RESCUE)):
+        return left
+    with_main = is_open or NOT_RESTORED in left.outcome
+    instead = await asyncio.to_thread(_put_files_back, guard, store, log, with_main)
+    outcome = left.outcome
+    if is_open and not instead:
+        with contextlib.suppress(OSError):  # on such a disk the next start finds the same
+            await guard.write_outcome(outcome := "reverted unknown by-daemon at-start")
+    return Left(outcome, left.generation, instead)
 
 
-def _put_files_back(guard: Guard, store: Store, log: Ring) -> None:
-    """The guard keeps the main file alone; the others are in the generation that counts again."""
+def _put_files_back(guard: Guard, store: Store, log: Ring, with_main: bool) -> dict[str, bytes]:
+    """The guard keeps the main file alone; all are in the generation that counts again. Those that stay as they are."""
     confirmed = store.confirmed()
-    if confirmed is None:
-        return
-    for path, content in confirmed.files.items():
-        if isinstance(content, bytes) and path != confirmed.main:
+    failed: dict[str, bytes] = {}
+    for path, content in confirmed.files.items() if confirmed is not None else ():
+        if isinstance(content, bytes) and (with_main or path != guard.places.config):
             try:
                 files.put(path, content, files.aside(guard.places.store, path, guard.places.config))
             except OSError as error:
-                log.add("error", "apply", f"{path} is not put back: {error.strerror}")
+                log.add("error", "apply", f"{path} is not put back, what was confirmed counts: {error.strerror}")
+                failed[path] = content
+    return failed
 
 
 async def _recover(guard: Guard, log: Ring) -> Left:

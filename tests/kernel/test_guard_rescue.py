@@ -299,6 +299,33 @@ async def test_a_confirmation_with_another_nonce_is_none(armed, nonce):
     assert armed.guard.outcome().startswith("reverted") and armed.config == OLD_CONFIG
 
 
+@pytest.mark.parametrize(("damaged", "outcome"), [(False, "reverted"), (True, "rescue")])
+async def test_with_full_ram_it_is_led_back_or_closed_all_the_same(tmp_path, damaged, outcome):
+    with router():
+        made = GuardedRouter(places(tmp_path))
+        ram = Path(made.places.state)
+        run("mount", "-t", "tmpfs", "-o", "size=512k", "none", str(ram))
+        try:
+            await made.follow(SEALED)
+            old = state()
+            await made.arm(CANDIDATE)
+            await made.follow(CANDIDATE)
+            if damaged:
+                (ram / "guard/bundle/table.nft").write_text("")
+            os.kill(made.guard_process, signal.SIGKILL)
+            made.daemon_dies()
+            fill(ram)
+            assert made.ask("watch").returncode == 0
+            assert made.guard.outcome().startswith(f"{outcome} {made.guard.pending.id} the-daemon-died")
+            assert made.config == OLD_CONFIG
+            if damaged:
+                assert "rescue_np" in run("nft", "list", "table", "inet", "netpolicy")
+            else:
+                assert state() == old, made.log
+        finally:
+            run("umount", str(ram))
+
+
 async def test_with_a_full_disk_it_is_led_back_all_the_same(tmp_path):
     with router():
         folder = tmp_path / "flash"

@@ -8,7 +8,7 @@ from netpolicy.dataplane.guard import Guard, find_pending
 from netpolicy.observe.journal import Journal
 from netpolicy.service import recovery
 from netpolicy.service.change import AWAITING
-from tests.netns import needs_root
+from tests.netns import needs_root, run
 from tests.router import router
 from tests.service.changing import ChangingHouse
 from tests.service.parts import CONFIG
@@ -69,6 +69,31 @@ async def test_a_record_that_cannot_be_read_is_told_and_the_old_configuration_st
     await recovered(house)
     assert house.config.read_text() == CONFIG
     assert [text for text in house.said("error") if "cannot be read" in text]
+
+
+async def test_a_configuration_that_the_guard_could_not_put_back_is_not_read(house):
+    await house.until(house.begin(OTHER), AWAITING)
+    await _reboot(house)
+    (house.folder / "pending/old/config").write_text("damaged")
+    await recovered(house)
+    assert house.config.read_text() == CONFIG and find_pending(house.places) is None
+
+
+async def test_from_a_disk_that_nobody_can_write_what_was_confirmed_is_read_from_the_store(house):
+    await house.until(house.begin(OTHER), AWAITING)
+    await _reboot(house)
+    everywhere = str(house.folder.parent)
+    run("mount", "--bind", everywhere, everywhere)
+    run("mount", "--bind", str(house.state), str(house.state))
+    run("mount", "-o", "remount,bind,ro", everywhere)
+    try:
+        left = await recovery.recover(Guard(house.places), house.store, house.log)
+    finally:
+        run("umount", str(house.state))
+        run("umount", everywhere)
+    assert left.instead == {str(house.config): CONFIG.encode()}
+    assert house.config.read_text() == OTHER  # nobody could write it
+    assert (await recovered(house)).startswith("reverted") and house.config.read_text() == CONFIG
 
 
 async def test_the_further_files_of_the_old_configuration_come_back_too(house):
