@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from netpolicy.config.spelling import format_of
+from netpolicy.config.spelling import FORMATS, format_of
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.guard import uptime
 from netpolicy.observe.journal import Journal
@@ -163,6 +163,8 @@ class Changes:
             raise Refused(f"the text is longer than {LINT_LIMIT} bytes: write it to {self._engine.places.config}")
         if spelling in ("", wanted):
             return text.encode()
+        if spelling not in FORMATS:
+            raise Refused(f"format: {spelling[:20]!r} is none of {', '.join(FORMATS)}")
         converted = convert_text(text, "<text>", spelling, wanted)
         if converted.text is None:
             wrong = next((one.text() for one in converted.diagnostics if one.severity == "error"), "it cannot be read")
@@ -182,6 +184,8 @@ class Changes:
             raise NotThere(str(refusal)) from None
 
     async def _generation(self, number: int) -> Generation:
+        if number not in await asyncio.to_thread(self._store.numbers):
+            raise NotThere(f"there is no generation {number}: netpolicy history lists those that are kept")
         try:
             return await asyncio.to_thread(self._store.read, number)
         except Damaged as bad:

@@ -87,6 +87,14 @@ async def test_rules_from_elsewhere_are_applied_in_the_spelling_of_the_configura
         house.changes.apply({"confirm": 60, "text": "netpolicy:\n  oops oops\n", "format": "dsl"}, "a test")
 
 
+async def test_a_spelling_or_a_generation_that_does_not_exist_is_refused_in_words(house):
+    with pytest.raises(Refused, match="none of dsl, uci, yaml"):
+        house.changes.apply({"text": CONFIG, "format": "\x1b[1mtoml"}, "a test")
+    for number in (-1, 99):
+        with pytest.raises(NotThere, match=f"there is no generation {number}: "):
+            await house.changes.show(number)
+
+
 async def test_nobody_goes_without_a_confirmation_by_accident(house):
     with pytest.raises(Refused, match="console"):
         house.changes.apply({"confirm": 0}, "a test")
