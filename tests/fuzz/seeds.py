@@ -18,7 +18,7 @@ from tests.config import rulesets
 from tests.config.rulesets import random_ruleset
 from tests.spellings import as_yaml
 
-from . import wire_seeds
+from . import packet_seeds, wire_seeds
 
 DATA = Path(__file__).parents[1] / "data"
 DOCUMENTS = 40  # of each spelling
@@ -53,8 +53,9 @@ COMMON = (
 
 def tokens(name: str = "") -> tuple[bytes, ...]:
     """Words that a mutation puts in for that target: marks, and what the languages are made of."""
-    if name in wire_seeds.CORPORA:
-        return wire_seeds.words()
+    for strangers in (wire_seeds, packet_seeds):
+        if name in strangers.CORPORA:
+            return strangers.words()
     words = [*COMMON, *VALUES, *SECTION_TYPES, *PROTOCOLS, *DSCP_CLASSES, "config ", "option ", "list ", "package "]
     words += [
         "rule a:\n",
@@ -88,8 +89,9 @@ def documents(format: str) -> tuple[bytes, ...]:
 
 def corpus(name: str) -> tuple[bytes, ...]:
     """What inputs of a target begin with."""
-    if name in wire_seeds.CORPORA:
-        return wire_seeds.CORPORA[name]
+    for strangers in (wire_seeds, packet_seeds):
+        if name in strangers.CORPORA:
+            return strangers.CORPORA[name]
     if name in ("lint", "convert"):
         order = (UCI, DSL, YAML)
         return tuple(bytes([order.index(one)]) + text for one in FORMATS for text in documents(one))

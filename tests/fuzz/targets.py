@@ -37,6 +37,7 @@ from netpolicy.outbounds import check_dns, check_gateway, check_http, check_ping
 from netpolicy.outbounds.check_target import parse_target
 from netpolicy.service.dry_run import moment, question
 
+from .packet_targets import PACKET_TARGETS
 from .wire_targets import WIRE_TARGETS
 
 Target = Callable[[bytes], object]
@@ -257,4 +258,5 @@ TARGETS: dict[str, Target] = {
     "probe-words": probe_words,
     "probe-answers": probe_answers,
     **WIRE_TARGETS,
+    **PACKET_TARGETS,
 }
