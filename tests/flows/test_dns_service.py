@@ -48,6 +48,9 @@ def test_configurations_of_other_versions_are_passed_over():
         listed(config(b"old.example", 0xFE0A), config(b"A.example"), config(b"b.example"), config(b"a.example"))
     )
     assert found == ("a.example", "b.example")
+    assert (
+        public_names(listed(config(b"c.example", rest=b"\0\4\1\2\0\0"), *[config(b"d.example")] * 7))[0] == "c.example"
+    )
 
 
 def test_an_alias_and_what_asks_for_the_unknown_are_not_used():
@@ -61,7 +64,8 @@ def test_an_alias_and_what_asks_for_the_unknown_are_not_used():
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"\0\1", b"\0\1\1a", b"\0\1\x40" + bytes(80), b"\0\1\xc0\x0c",
+        b"", b"\0\1", b"\0\1\1a", b"\0\1\x40" + b"a" * 64 + b"\0",
+        b"\0\1" + (b"\x3f" + b"a" * 63) * 4 + b"\0", b"\0\1\xc0\x0c",
         service() + b"\0", service() + b"\0\4\0\5abc",
         service(HINT6, HINT4), service(HINT4, HINT4),
         service(parameter(4, b"")), service(parameter(4, bytes(5))), service(parameter(6, bytes(4))),
@@ -80,7 +84,8 @@ def test_a_record_that_breaks_the_format_is_refused(data):
         b"", b"\0\0\0", REAL_ECH[:-1], REAL_ECH + b"\0", listed(b"\xfe\x0d\0\5abc"), listed(config(b"")),
         listed(config(b"192.0.2.1")), listed(config(b"a b")), listed(config(b"a.example", suites=b"")),
         listed(config(b"a.example", suites=b"\0\1\0")), listed(config(b"a.example", rest=b"\0\1")),
-        listed(config(b"a.example", rest=b"")), listed(*[config(b"a.example")] * 9), listed(b"\xfe\x0d\0\1\0"),
+        listed(config(b"a.example", rest=b"")), listed(*[config(b"a.example")] * 9),
+        listed(config(b"a.example") + b"\xfe\x0d"), listed(b"\xfe\x0d\0\1\0"),
     ],
 )  # fmt: skip
 def test_a_configuration_that_breaks_the_format_is_refused(data):

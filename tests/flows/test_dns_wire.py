@@ -151,9 +151,11 @@ def test_counts_of_all_sections_are_bounded_together():
 
 
 def test_the_upper_bits_are_found_behind_other_records():
-    behind = record("ns.example.com", 2, wire("ns.example.net")) + a("192.0.2.9", "x.example.org") + opt(1)
+    behind = (
+        record("ns.example.com", 2, wire("ns.example.net")) + a("192.0.2.9", "x.example.org") + a("192.0.2.9") + opt(1)
+    )
     data = bytearray(answer("a.example", a("192.0.2.1")) + behind)
-    struct.pack_into(">HH", data, 8, 1, 2)
+    struct.pack_into(">HH", data, 8, 1, 3)
     assert parse(bytes(data)).code == 16
     assert refusal(parse, bytes(data[:-1])) == MALFORMED
     assert refusal(parse, bytes(data[:-14])) == MALFORMED
