@@ -96,7 +96,7 @@ class Chaos:
     def _run(self, told: Story) -> str:
         scene = self.scene
         self._begin(told.old)
-        others, number, rows = scene.others(), scene.current, len(scene.journal())
+        others, number, last = scene.others(), scene.current, scene.journal()[-1]["number"]
         scene.watch_steps(f"stop {told.step} *" if told.step else "")
         driver = Driver(scene, told)
         driver.start()
@@ -104,7 +104,7 @@ class Chaos:
         self._let_happen(told, driver)
         self._come_back(told, driver)
         assert scene.others() == others, difference(others, scene.others())
-        return self._judge(told, number, rows)
+        return self._judge(told, number, last)
 
     def _begin(self, text: str) -> None:
         self.scene.rest(text)
@@ -250,7 +250,7 @@ class Chaos:
     def _wait(self, is_true, what: str) -> None:  # type: ignore[no-untyped-def]
         self.scene.wait(is_true, what, PATIENCE)
 
-    def _judge(self, told: Story, before: int, rows: int) -> str:
+    def _judge(self, told: Story, before: int, last: int) -> str:
         scene = self.scene
         text = scene.config.read_text()
         assert text in (told.old, told.new), f"the configuration is neither: {text!r}"
@@ -266,14 +266,14 @@ class Chaos:
         assert scene.lab.call("verify")["fine"], "the journal is not what was written"
         for family in (4, 6):
             assert scene.reaches_router(family=family, timeout=2.0), f"the LAN is locked out, IPv{family}"
-        word = self._written(rows)
+        word = self._written(last)
         assert (text == told.new) == (word in ("committed", "confirmed")), f"the journal says {word!r}"
         assert (scene.current == before) == (text == told.old), "another generation"
         return "new" if text == told.new else "old"
 
-    def _written(self, first: int) -> str:
-        """How the journal says that the change ended; "" where it never began."""
-        ends = [str(row["outcome"]) for row in self.scene.journal()[first:] if "outcome" in row]
+    def _written(self, last: int) -> str:
+        """How the journal says that the change ended; "" where it never began. Its oldest rows may go meanwhile."""
+        ends = [str(row["outcome"]) for row in self.scene.journal() if row["number"] > last and "outcome" in row]
         return ends[-1] if ends else ""
 
 
