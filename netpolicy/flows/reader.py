@@ -190,8 +190,6 @@ def _read_stream(key: SeenKey, source: str, data: bytes) -> tuple[Name | Unknown
     if source == TLS:
         hello = tls_hello.from_stream(data)
         return _hello(key, source, hello), hello.missing
-    if source != HTTP:
-        raise Refused(OTHER)
     request = http_host.from_stream(data)
     if not request.host:
         return Unknown(key, source, request.reason), request.missing
