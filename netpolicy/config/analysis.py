@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from netpolicy.config.analysis_contradiction import check_contradictions
 from netpolicy.config.analysis_family import check_families
+from netpolicy.config.analysis_linear import check_linear
 from netpolicy.config.analysis_name_server import Dnsmasq, check_domains
 from netpolicy.config.analysis_neighbour import check_neighbours
 from netpolicy.config.analysis_outbound import check_outbounds
@@ -37,5 +38,6 @@ def analyse(loaded: Loaded, findings: Findings, dnsmasq: Callable[[], Dnsmasq | 
     check_neighbours(ruleset.settings, places, findings)
     check_outbounds(ruleset, places, findings)
     check_titles(ruleset, places, findings)
+    check_linear(ruleset, places, findings)
     if not loaded.skipped:  # a rule that was left out may be the one that uses it
         check_unused(ruleset, places, findings)

@@ -68,6 +68,7 @@ CODES = {
     "NP462": "an outbound stands behind one that is never down",
     "NP463": "a definition is used by nothing",
     "NP464": "two rules are called alike",
+    "NP465": "many rules are looked at one by one",
 }
 
 

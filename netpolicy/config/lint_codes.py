@@ -206,6 +206,10 @@ rules are left out because of errors.
 
 NP464 info
 They differ in capitals or blanks only. In logs and in the interface people will take one for the other.
+
+NP465 info
+Rules are found by what they want: an address, a port, a name. One that says only what it does not want is looked at for
+every connection; with more than 32 of them decisions take longer with each.
 """
 
 

@@ -1,7 +1,7 @@
 """For every code of lint a text that has it and one that has not. Data only; a test runs each of them.
 
 The spelling is the DSL unless it is said. `files` stand beside the text, which is then a file
-itself; `dnsmasq` and `steps` stand for a machine on which the finding shows.
+itself; `dnsmasq`, `steps` and `few` stand for a machine on which the finding shows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class Example(NamedTuple):
     note: str = ""
     has_nftset: bool | None = None  # of the dnsmasq of the machine
     steps: int = 0  # the most that comparing may cost; 0: the usual
+    few: int = 0  # the most rules that are no matter; 0: the usual
 
 
 Pair = tuple[Example, Example]
@@ -159,4 +160,10 @@ EXAMPLES: dict[str, Pair] = {
                   'rule smtp:\n  title "MAIL"\n  match port=587\n  action block\n',
                   'rule mail:\n  title "Mail"\n  match port=25\n  action block\n\n'
                   'rule smtp:\n  title "Mail, the newer port"\n  match port=587\n  action block\n'),
+    "NP465": (
+        Example("rule no_mail:\n  match src_iface=!office\n  action block\n\n"
+                "rule no_news:\n  match proto=!tcp,!udp\n  action block\n", few=1, note="And some dozens more."),
+        Example("rule no_mail:\n  match src_iface=guest,home\n  action block\n\n"
+                "rule no_news:\n  match proto=icmp,gre\n  action block\n", few=1),
+    ),
 }  # fmt: skip
