@@ -76,7 +76,8 @@ class Reader:
     ) -> None:
         """`streams` joins TCP, `hellos` what QUIC packets hold; both have modest limits of their own."""
         self._streams = Assembly() if streams is None else streams
-        self._waiting = self._streams.waiting
+        # Apart, so that what waits is known to be no name of the remote when its time is over.
+        self._inbound = Assembly(flows=32, total_bytes=64 << 10)
         self._hellos = Assembly() if hellos is None else hellos
         self._quic = None if cipher is None else QuicStream(cipher, self._hellos)
         self._asked = Asked() if asked is None else asked
@@ -95,9 +96,9 @@ class Reader:
 
     @property
     def counters(self) -> dict[str, int]:
-        """What was given up while it waited, for `tcp_` and `quic_`: see `Assembly`; and the bytes that wait now."""
+        """What was given up while it waited and the bytes that wait now: see `Assembly`; by kind, as in `tcp_evicted`."""
         found: dict[str, int] = {}
-        for name, joined in (("tcp", self._streams), ("quic", self._hellos)):
+        for name, joined in (("tcp", self._streams), ("inbound", self._inbound), ("quic", self._hellos)):
             found |= {f"{name}_{what}": count for what, count in joined.counters.items()}
             found[f"{name}_held"] = joined.held
         return found
@@ -105,6 +106,7 @@ class Reader:
     def expire(self, now: float) -> list[Result]:
         """What is known of flows whose first bytes stay incomplete. To be called every few seconds."""
         found: list[Result] = [_late(key, data) for key, data in self._streams.expire(now)]
+        found += [_inbound(_late(key, data)) for key, data in self._inbound.expire(now)]
         if self._quic is not None:
             found += [_late_hello(key, data) for key, data in self._quic.expire(now)]
         self._asked.expire(now)
@@ -112,33 +114,30 @@ class Reader:
         return found
 
     def _stream(self, payload: Payload) -> Result | None:
-        key, _, offset, data, now, first = payload
+        key, kind, offset, data, now, first = payload
+        streams = self._inbound if kind == INBOUND else self._streams
         if first:
-            if key in self._waiting:
-                self._streams.drop(key)
+            if key in streams.waiting:
+                streams.drop(key)
         elif self._done.has(key, now):
             return None
         source = "" if offset else _source(data)
         try:
-            if offset or key in self._waiting:
-                data = self._streams.add(key, offset, data, now)
+            if offset or key in streams.waiting:
+                data = streams.add(key, offset, data, now)
                 source = _source(data)
             found, missing = _read_stream(key, source, data)
             if missing:
-                self._wait(key, data, now)
+                self._done.discard(key)  # an older flow may have had the same key
+                if data and key not in streams.waiting:
+                    streams.add(key, 0, data, now)
                 return None
         except Refused as refused:
             found = Unknown(key, source if refused.reason != OTHER else "", refused.reason)
-        if key in self._waiting:
-            self._streams.drop(key)
+        if key in streams.waiting:
+            streams.drop(key)
         self._done.add(key, now)
-        return _inbound(found) if payload.kind == INBOUND else found
-
-    def _wait(self, key: SeenKey, data: bytes, now: float) -> None:
-        """For more of a stream. An older flow may have had the same key."""
-        self._done.discard(key)
-        if data and key not in self._waiting:
-            self._streams.add(key, 0, data, now)
+        return _inbound(found) if kind == INBOUND else found
 
     def _quic_hello(self, payload: Payload) -> Result | None:
         key = payload.key
@@ -202,7 +201,7 @@ def _hello(key: SeenKey, source: str, hello: tls_hello.Hello) -> Name | Unknown:
     return Name(key, hello.name, source, hello.ech, hello.alpn, whole=not hello.missing)
 
 
-def _late(key: SeenKey, data: bytes) -> Result:
+def _late(key: SeenKey, data: bytes) -> Name | Unknown:
     """Of a stream that stays incomplete: the name, where it is in what came."""
     source = _source(data)
     try:

@@ -137,6 +137,12 @@ def test_what_the_remote_sends_first_names_us():
     assert found == Name(flow(1), "www.example.com", "tls", alpn=("h2", "http/1.1"), of_remote=False)
 
 
+def test_what_the_remote_sends_first_and_never_ends_names_us_too():
+    reader = Reader()
+    assert reader.read(in_pieces(STREAM, 800, kind=INBOUND)[0]) is None
+    assert reader.expire(60) == [Name(flow(1), "big.example.com", "tls", of_remote=False, whole=False)]
+
+
 def test_pieces_that_contradict_each_other_are_refused_without_a_word_of_what_they_are():
     reader = Reader()
     assert reader.read(in_pieces(STREAM, 800)[0]) is None
