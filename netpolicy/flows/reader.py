@@ -96,7 +96,7 @@ class Reader:
 
     @property
     def counters(self) -> dict[str, int]:
-        """What was given up while it waited and the bytes that wait now: see `Assembly`; by kind, as in `tcp_evicted`."""
+        """What was given up while it waited, and the bytes that wait (see `Assembly`), by kind, as `tcp_evicted`."""
         found: dict[str, int] = {}
         for name, joined in (("tcp", self._streams), ("inbound", self._inbound), ("quic", self._hellos)):
             found |= {f"{name}_{what}": count for what, count in joined.counters.items()}

@@ -68,6 +68,7 @@ def test_a_repeated_datagram_changes_nothing():
 def test_later_packets_go_to_the_id_that_the_server_chose_under_the_old_keys():
     joined = stream()
     joined.add(ONE, initial(crypto(0, BIG[:1150]), 0), 0)
+    assert joined.expire(1) == []
     later = initial(crypto(1150, BIG[1150:]), 1, destination=b"chosen", first=bytes.fromhex("a79a3ca80b9a8a81"))
     assert joined.add(ONE, later, 0) == BIG
 
