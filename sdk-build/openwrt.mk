@@ -16,6 +16,10 @@ PKG_LICENSE_FILES:=LICENSE
 
 include $(INCLUDE_DIR)/package.mk
 
+# Nothing here is for the router's processor: the only ELF files are BPF objects, which its strip does not know.
+RSTRIP:=:
+STRIP:=:
+
 define Package/netpolicy
   SECTION:=$(NETPOLICY_SECTION)
   CATEGORY:=Network

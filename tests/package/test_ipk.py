@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILDER = "sdk-build/ipk.py"
-PARTS = ("sdk-build", "files", "netpolicy", "luci-app-netpolicy")
+PARTS = ("sdk-build", "files", "netpolicy", "luci-app-netpolicy", "ebpf")
 
 
 def build(checkout: Path, output: Path, umask: int = 0o022, epoch: int = 1_700_000_000) -> dict[str, bytes]:
@@ -183,6 +183,14 @@ def test_every_file_of_the_python_package_is_installed_or_left_out_on_purpose(en
         and f"./usr/lib/netpolicy/{path.relative_to(ROOT).as_posix()}" not in installed
     ]
     assert forgotten == []
+
+
+def test_the_bpf_objects_lie_where_the_loader_looks_for_them(engine: bytes) -> None:
+    """Beside the package as in the repository, and of the sources nothing."""
+    infos = members(read_member(engine, "./data.tar.gz"))
+    found = {name for name in infos if name.startswith("./usr/lib/netpolicy/ebpf/") and infos[name].isfile()}
+    assert found == {f"./usr/lib/netpolicy/ebpf/{name}" for name in ("npflow.bpfel.o", "npflow.bpfeb.o")}
+    assert "./usr/lib/netpolicy/netpolicy/flows/ebpf/loading.py" in infos
 
 
 def test_staging_installs_the_same_files_whatever_the_umask(engine: bytes, tmp_path: Path) -> None:

@@ -72,8 +72,8 @@ def python_files() -> list[str]:
 
 
 def expected_test(path: str) -> str:
-    room, module = path.split("/")[1], path.split("/")[-1].removesuffix(".py")
-    return f"tests/{room}/test_{module}.py"
+    folder, _, module = path.removeprefix("netpolicy/").removesuffix(".py").rpartition("/")
+    return f"tests/{folder}/test_{module}.py"
 
 
 def modules_with_tests_due() -> list[str]:

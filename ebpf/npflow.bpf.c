@@ -1,0 +1,889 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * npflow: looks at every packet of a device and tells user space which connections there are, how they begin and
+ * how they go. It decides nothing: it never drops, changes, marks or redirects a packet, and always answers "go on",
+ * so that the filters of others behind it run as if it were not there.
+ *
+ * What it sees is packet data alone (no BTF, no kprobes), so one object fits every kernel from 5.8. Names are parsed
+ * in user space: there a ClientHello in pieces can be joined, and a fault harms nobody.
+ *
+ * "Up" is away from the client (the LAN side), "down" towards it. A direction's counters are written by its own
+ * program alone, because the two run on different CPUs at once; what one side learns of the other it writes to its own.
+ */
+#include "npflow.h"
+
+/* ---- what user space reads; netpolicy/flows/ebpf/layout.py has the same layouts, and a test compares the sizes ---- */
+
+union address {
+	u8 byte[16];
+	u32 word[4];
+	u64 half[2];
+};
+
+struct key { /* addresses and ports in network order, IPv4 as ::ffff:a.b.c.d */
+	union address client, remote;
+	u16 client_port, remote_port;
+	u32 protocol;
+};
+
+/* Times: `now >> 10` (1.024 us, for differences up to 73 minutes) and `now >> 20` (1.05 ms, comes round in 52 days).
+ * 32 bits, because a router with such words reads longer ones in halves; and no division, which armv7 may refuse. */
+struct side {
+	u64 bytes;
+	u32 packets, retransmits;
+	u32 isn;          /* its initial sequence number */
+	u32 next;         /* behind the highest sequence number seen */
+	u32 sample, sample_at; /* a segment that is timed: where it ends, when it passed; 0: none */
+	u32 sample_done;  /* the `sample` of the other side that this one has acknowledged */
+	u32 srtt8;        /* eight times the smoothed time until this side acknowledged the other's segments */
+	u32 handshake;    /* how long this side took to answer a SYN, or a SYN-ACK; 0: unknown */
+	u32 syn_at;
+	u32 last;
+	u16 flags, need, seen; /* of its first payload: bytes wanted, and had without a gap */
+	u8 syns, resets;
+	u8 ttl, ttl_reset, pieces, zero;
+};
+
+struct flow {
+	struct side up, down;
+	u64 first; /* ns */
+	u32 ifindex;
+	u16 flags;
+	u16 mac[3]; /* the client's, zero on devices without Ethernet header */
+	u32 zero;
+};
+
+#define FLOW_MID 1 /* its beginning was not seen */
+
+/* struct side, flags */
+#define SIDE_SYN 0x1
+#define SIDE_FIN 0x2
+#define SIDE_RST 0x4
+#define SIDE_DATA 0x8
+#define SIDE_OPENER 0x10
+#define SIDE_ANSWERED 0x20  /* it acknowledged the other side's SYN */
+#define SIDE_SAW_FIN 0x40   /* it acknowledged the other side's FIN */
+#define SIDE_TOLD 0x80      /* the end of the flow was told to user space */
+#define SIDE_LOST 0x100     /* an event of it did not fit the ring */
+#define SIDE_CAPTURED 0x200 /* its first payload is no more of interest */
+#define SIDE_TLS 0x400
+#define SIDE_HTTP 0x800
+#define SIDE_SIZED 0x1000   /* `need` is known, not just a bound */
+
+struct event {
+	u64 when; /* ns */
+	u16 kind, length;
+	u32 ifindex, offset, first;
+	struct key key;
+};
+
+#define EVENT_STREAM 1
+#define EVENT_INBOUND 2
+#define EVENT_DNS_QUERY 3
+#define EVENT_DNS_ANSWER 4
+#define EVENT_QUIC 5
+#define EVENT_OVER 6
+
+struct stats {
+	u64 packets;
+	u64 other;     /* not TCP or UDP between two hosts */
+	u64 fragments; /* not followed: only the first one has ports */
+	u64 malformed;
+	u64 stray;     /* TCP of a connection that is unknown, without anything that could be told of it */
+	u64 begun, over; /* flows */
+	u64 full;      /* flows that found no place */
+	u64 events, lost;
+};
+
+struct settings { /* zero until user space has written them: then nothing leaves the kernel */
+	u32 on, urgent; /* SEND_ bits; 1 << EVENT_ bits of what is worth a wakeup at once */
+	u32 wake, zero; /* bytes waiting at which user space is woken in any case */
+};
+
+#define SEND_TLS 0x1
+#define SEND_HTTP 0x2
+#define SEND_DNS_ANSWERS 0x4
+#define SEND_DNS_QUERIES 0x8
+#define SEND_QUIC 0x10
+#define SEND_OVER 0x20
+
+/* ---- bounds ---- */
+
+#define PIECE 8192     /* of payload in one event; a power of two */
+#define HELLO 8192     /* of a ClientHello; post-quantum ones have some 2000 bytes */
+#define REQUEST 2048   /* of an HTTP request: Host is among its first lines */
+#define DATAGRAM 2048
+#define PIECES 16      /* of one flow: some programs cut their ClientHello into small ones on purpose */
+#define INITIALS 6     /* of one QUIC connection */
+#define QUIC_LEAST 1200 /* RFC 9000, 14.1: no Initial of a client is shorter; a server's first full answer is as long */
+#define RECORDS 320    /* headers of TLS records, where a ClientHello is spread over some */
+#define TAGS 3         /* two VLAN tags and PPPoE */
+#define EXTENSIONS 6   /* headers of IPv6 */
+#define WAKE_BAND 16384 /* wider than the longest event, so that none jumps over it */
+#define SAMPLE_MOST (1 << 28) /* 275 s: beyond that a time is no round trip */
+
+struct record {
+	struct event event;
+	u8 data[PIECE];
+};
+
+SECTION("maps") struct map flows = {MAP_LRU_HASH, sizeof(struct key), sizeof(struct flow), 8192, 0};
+SECTION("maps") struct map events = {MAP_RINGBUF, 0, 0, 1 << 18, 0};
+SECTION("maps") struct map scratch = {MAP_PERCPU_ARRAY, 4, sizeof(struct record), 1, 0};
+SECTION("maps") struct map counts = {MAP_PERCPU_ARRAY, 4, sizeof(struct stats), 1, 0};
+SECTION("maps") struct map config = {MAP_ARRAY, 4, sizeof(struct settings), 1, 0};
+
+SECTION("license") char terms[] = "Dual MIT/GPL"; /* the clock is for GPL-compatible programs only */
+
+/* ---- headers ---- */
+
+#define ETHERNET 14
+#define TYPE_IPV4 0x0800
+#define TYPE_IPV6 0x86dd
+#define TYPE_VLAN 0x8100
+#define TYPE_QINQ 0x88a8
+#define TYPE_QINQ_OLD 0x9100
+#define TYPE_PPPOE 0x8864
+#define PPP_IPV4 0x0021
+#define PPP_IPV6 0x0057
+
+#define TCP 6
+#define UDP 17
+#define PORT_DNS 53
+#define DNS_HEADER 12
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+struct ipv4 {
+	u8 version_length, tos;
+	u16 total, id, fragment;
+	u8 ttl, protocol;
+	u16 checksum;
+	u32 source, destination;
+};
+
+struct ipv6 {
+	u32 version;
+	u16 payload;
+	u8 protocol, ttl;
+	u64 source[2], destination[2];
+};
+
+struct tcp {
+	u16 source, destination;
+	u32 sequence, acknowledged;
+	u8 offset, flags;
+	u16 window, checksum, urgent;
+};
+
+struct udp {
+	u16 source, destination, length, checksum;
+};
+
+/* Two bytes first, so that what comes behind Ethernet is aligned: without that clang reads it byte by byte. */
+struct head {
+	u16 pad, destination[3], source[3], type;
+	union {
+		struct ipv6 six;
+		struct {
+			struct ipv4 four;
+			union {
+				struct tcp tcp;
+				struct udp udp;
+			};
+		};
+	};
+} __attribute__((aligned(8)));
+
+struct packet {
+	struct key key;
+	u16 mac[3];
+	u8 flags, ttl;
+	u32 sequence, acknowledged;
+	u32 network; /* where the IP header begins */
+	u32 total;   /* bytes from there to the end of the packet, as its header says */
+	u32 at;      /* where the payload begins */
+	u32 payload; /* its length */
+	u32 pieces;  /* packets on the wire that this one is made of */
+};
+
+enum found { USABLE, OTHER, FRAGMENT, MALFORMED };
+
+static INLINE int is_tag(u16 type)
+{
+	return type == net16(TYPE_VLAN) || type == net16(TYPE_QINQ) || type == net16(TYPE_QINQ_OLD);
+}
+
+/* Steps over VLAN tags and PPPoE; what then comes, as an Ethernet type. 0: nothing of ours. */
+static INLINE u16 behind_tags(struct __sk_buff *skb, u16 type, u32 *at)
+{
+	u16 tag[4];
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < TAGS; i++) {
+		if (is_tag(type)) {
+			if (skb_load(skb, *at, tag, 4))
+				return 0;
+			*at += 4;
+			type = tag[1];
+		} else if (type == net16(TYPE_PPPOE)) {
+			if (skb_load(skb, *at, tag, 8) || tag[0] != net16(0x1100)) /* version 1, type 1, code 0: a session's data */
+				return 0;
+			*at += 8;
+			return tag[3] == net16(PPP_IPV4) ? net16(TYPE_IPV4) : tag[3] == net16(PPP_IPV6) ? net16(TYPE_IPV6) : 0;
+		}
+	}
+	return type;
+}
+
+/* Steps over extension headers; USABLE with the upper protocol and where it begins. */
+static INLINE enum found behind_extensions(struct __sk_buff *skb, u32 *protocol, u32 *at)
+{
+	u8 next[4];
+
+	for (int i = 0; i < EXTENSIONS; i++) {
+		switch (*protocol) {
+		case 0:   /* hop by hop */
+		case 43:  /* routing */
+		case 60:  /* destination options */
+		case 51:  /* authentication */
+		case 135: /* mobility */
+		case 44:  /* fragment */
+			break;
+		default:
+			return USABLE;
+		}
+		if (skb_load(skb, *at, next, 4))
+			return MALFORMED;
+		if (*protocol == 44) {
+			/* one that is no fragment at all may have the header nevertheless, RFC 6946 */
+			if (next[2] || next[3] & 0xf9)
+				return FRAGMENT;
+			*at += 8;
+		} else {
+			*at += *protocol == 51 ? (next[1] + 2) * 4 : (next[1] + 1) * 8;
+		}
+		*protocol = next[0];
+	}
+	return OTHER;
+}
+
+static INLINE void mapped(union address *to, u32 address)
+{
+	to->half[0] = 0;
+	to->word[2] = net32(0xffff);
+	to->word[3] = address;
+}
+
+/* Ports, sequence numbers and payload of what begins at `at`, which `head` has. */
+static INLINE enum found transport(struct __sk_buff *skb, struct packet *p, struct head *head, u32 at, const int down)
+{
+	u32 used = at - p->network, own, payload = 0;
+	u16 source = head->tcp.source, destination = head->tcp.destination; /* at the same place in both */
+
+	if (p->key.protocol == TCP) {
+		own = (head->tcp.offset >> 4) * 4;
+		if (own < sizeof(struct tcp))
+			return MALFORMED;
+		p->flags = head->tcp.flags;
+		p->sequence = net32(head->tcp.sequence);
+		p->acknowledged = net32(head->tcp.acknowledged);
+	} else {
+		u32 length = net16(head->udp.length);
+		own = sizeof(struct udp);
+		if (length < own ? length || !skb->gso_size : used + length > p->total)
+			return MALFORMED;
+		/* Of merged datagrams this is the first one's length, or that of all, or nothing; else what comes behind it is
+		 * no payload. */
+		payload = skb->gso_size ? 0 : length - own;
+		p->flags = 0;
+	}
+	if (used + own > p->total)
+		return MALFORMED;
+	p->at = at + own;
+	p->payload = payload ? payload : p->total - used - own;
+	p->key.client_port = down ? destination : source;
+	p->key.remote_port = down ? source : destination;
+
+	p->pieces = skb->gso_segs;
+	if (!p->pieces && skb->gso_size) /* from a virtual machine, which may leave it open */
+		p->pieces = (p->payload + skb->gso_size - 1) / skb->gso_size;
+	if (p->pieces < 1)
+		p->pieces = 1;
+	return USABLE;
+}
+
+/* Do the packets of this device begin with an Ethernet header? The loader puts the answer here, as if it was the address
+ * of a symbol; the kernel then leaves out what does not apply. */
+static INLINE u64 has_ethernet(void)
+{
+	u64 answer;
+
+	asm("%0 = ethernet ll" : "=r"(answer));
+	return answer;
+}
+
+/* Reads the headers. `down` is a constant: each program is compiled for its own direction. */
+static INLINE enum found parse(struct __sk_buff *skb, struct packet *p, const int down)
+{
+	struct head head;
+	u32 at = 0, have;
+	int whole = 0; /* 40 bytes from the IP header on are in `head` */
+	u8 version;
+
+	__builtin_memset(p->mac, 0, 6);
+	if (has_ethernet()) {
+		at = ETHERNET;
+		/* nearly every packet is answered by this one call */
+		whole = !skb_load(skb, 0, head.destination, ETHERNET + sizeof(struct ipv6));
+		if (!whole && skb_load(skb, 0, head.destination, ETHERNET))
+			return MALFORMED;
+		__builtin_memcpy(p->mac, down ? head.destination : head.source, 6);
+		if (head.type != net16(TYPE_IPV4) && head.type != net16(TYPE_IPV6)) {
+			head.type = behind_tags(skb, head.type, &at);
+			whole = 0;
+			if (head.type != net16(TYPE_IPV4) && head.type != net16(TYPE_IPV6))
+				return OTHER;
+		}
+	}
+	if (!whole) {
+		whole = !skb_load(skb, at, &head.six, sizeof(struct ipv6));
+		if (!whole && skb_load(skb, at, &head.four, sizeof(struct ipv4)))
+			return MALFORMED;
+	}
+	p->network = at;
+	have = skb->len - at;
+	version = head.four.version_length >> 4;
+	if (version == 4) {
+		u32 length = (head.four.version_length & 15) * 4;
+		if (length < sizeof(struct ipv4))
+			return MALFORMED;
+		if (head.four.fragment & net16(0x3fff))
+			return FRAGMENT;
+		p->key.protocol = head.four.protocol;
+		p->ttl = head.four.ttl;
+		p->total = net16(head.four.total);
+		/* groups and broadcast are nobody's connection */
+		if (net32(head.four.destination) >= 0xe0000000)
+			return OTHER;
+		mapped(&p->key.client, down ? head.four.destination : head.four.source);
+		mapped(&p->key.remote, down ? head.four.source : head.four.destination);
+		at += length;
+		whole = whole && length == sizeof(struct ipv4);
+	} else if (version == 6) {
+		enum found found;
+		if (!whole)
+			return MALFORMED;
+		p->key.protocol = head.six.protocol;
+		p->ttl = head.six.ttl;
+		p->total = head.six.payload ? net16(head.six.payload) + sizeof(struct ipv6) : 0;
+		if (*(u8 *)head.six.destination == 0xff)
+			return OTHER;
+		__builtin_memcpy(&p->key.client, down ? head.six.destination : head.six.source, 16);
+		__builtin_memcpy(&p->key.remote, down ? head.six.source : head.six.destination, 16);
+		at += sizeof(struct ipv6);
+		found = behind_extensions(skb, &p->key.protocol, &at);
+		if (found != USABLE)
+			return found;
+		whole = 0;
+	} else {
+		return MALFORMED;
+	}
+	if (!p->total && skb->gso_size) /* merged by the kernel to more than the field can say */
+		p->total = have;
+	if (p->total > have)
+		return MALFORMED;
+	if (p->key.protocol == TCP) {
+		if (!whole && skb_load(skb, at, &head.tcp, sizeof(struct tcp)))
+			return MALFORMED;
+	} else if (p->key.protocol == UDP) {
+		if (!whole && skb_load(skb, at, &head.udp, sizeof(struct udp)))
+			return MALFORMED;
+	} else {
+		return OTHER;
+	}
+	return transport(skb, p, &head, at, down);
+}
+
+/* ---- telling ---- */
+
+struct context {
+	struct __sk_buff *skb;
+	struct packet *packet;
+	struct stats *stats;
+	u64 now;
+	u32 ticks; /* now >> 10 */
+};
+
+static INLINE struct settings *settings(void)
+{
+	u32 zero = 0;
+
+	return map_lookup(&config, &zero);
+}
+
+static INLINE struct record *record(struct context *c, u16 kind)
+{
+	u32 zero = 0;
+	struct record *r = map_lookup(&scratch, &zero);
+
+	if (!r)
+		return 0;
+	r->event.when = c->now;
+	r->event.kind = kind;
+	r->event.ifindex = c->skb->ifindex;
+	r->event.key = c->packet->key;
+	return r;
+}
+
+/* Waking user space costs 15 times as much as the event, so it is left to its own clock until there is much to read:
+ * once, while the backlog crosses a band. */
+static INLINE u64 wakeup(struct settings *set, u16 kind)
+{
+	u64 beyond = ringbuf_query(&events, RING_AVAILABLE) - set->wake;
+	u64 wanted = (set->urgent >> kind & 1) | (beyond < WAKE_BAND);
+
+	return RING_NO_WAKEUP + (*(volatile u64 *)&wanted & 1); /* from memory, or there were two calls for one */
+}
+
+static INLINE void sent(struct context *c, struct side *own, s64 error)
+{
+	if (error) {
+		c->stats->lost++;
+		own->flags |= SIDE_LOST;
+	} else {
+		c->stats->events++;
+	}
+}
+
+/* Sends `length` > 0 bytes of the packet from `at` on. */
+static INLINE void send_payload(struct context *c, struct settings *set, struct side *own, u16 kind, u32 at, u32 length,
+				u32 offset)
+{
+	struct record *r = record(c, kind);
+	u64 size;
+
+	if (!r)
+		return;
+	r->event.offset = offset;
+	r->event.first = !own->pieces;
+	/* Kernels before 6.2 learn no lower bound from a comparison, and follow every register back to its beginning;
+	 * from memory they get a number without a history, and the mask gives its bounds. */
+	*(volatile u16 *)&r->event.length = (length > PIECE ? PIECE : length) - 1;
+	size = (*(volatile u16 *)&r->event.length & (PIECE - 1)) + 1;
+	r->event.length = size;
+	if (own->pieces < 255)
+		own->pieces++;
+	if (skb_load(c->skb, at, r->data, size)) {
+		c->stats->malformed++;
+		return;
+	}
+	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + size, wakeup(set, kind)));
+}
+
+/* The flow is over: everything that is known of it, as an event. */
+static INLINE void send_over(struct context *c, struct flow *flow, struct side *own)
+{
+	struct settings *set = settings();
+	struct record *r;
+
+	c->stats->over++;
+	if (!set || !(set->on & SEND_OVER))
+		return;
+	r = record(c, EVENT_OVER);
+	if (!r)
+		return;
+	r->event.length = sizeof(struct flow);
+	r->event.offset = r->event.first = 0;
+	__builtin_memcpy(r->data, flow, sizeof(struct flow));
+	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + sizeof(struct flow), wakeup(set, EVENT_OVER)));
+}
+
+/* ---- first payload of whoever opened a TCP connection ---- */
+
+static INLINE int is_method(u32 word)
+{
+	switch (net32(word)) {
+	case 0x47455420: /* "GET " */
+	case 0x504f5354: /* "POST" */
+	case 0x48454144: /* "HEAD" */
+	case 0x50555420: /* "PUT " */
+	case 0x44454c45: /* "DELE" */
+	case 0x4f505449: /* "OPTI" */
+	case 0x50415443: /* "PATC" */
+	case 0x434f4e4e: /* "CONN" */
+	case 0x50524f50: /* "PROP" */
+		return 1;
+	}
+	return 0;
+}
+
+/* What begins so: SIDE_TLS, SIDE_HTTP, or 0. Whoever sends one byte first is believed on that. */
+static INLINE u16 kind_of_stream(struct context *c)
+{
+	union {
+		u8 byte[4];
+		u32 word;
+	} begin = {.word = 0};
+
+	if (c->packet->payload < 4) {
+		if (skb_load(c->skb, c->packet->at, &begin, 1))
+			return 0;
+		if (begin.byte[0] == 0x16)
+			return SIDE_TLS;
+		return begin.byte[0] >= 'C' && begin.byte[0] <= 'P' ? SIDE_HTTP : 0;
+	}
+	if (skb_load(c->skb, c->packet->at, &begin, 4))
+		return 0;
+	if (begin.byte[0] == 0x16 && begin.byte[1] == 3)
+		return SIDE_TLS;
+	return is_method(begin.word) ? SIDE_HTTP : 0;
+}
+
+/* Bytes from the first one of the record to the end of its ClientHello; 0 where it is none.
+ * A hello that is longer than its record goes on in more of them. */
+static INLINE u32 hello_length(struct context *c, u32 offset)
+{
+	u64 begin = 0; /* bytes 3 to 8 of the stream: length of the record, type and length of the message */
+	u32 record, hello;
+
+	if (skb_load(c->skb, c->packet->at + 3 - offset, &begin, 6))
+		return 0;
+	begin = net64(begin);
+	if ((begin >> 40 & 0xff) != 1)
+		return 0;
+	record = begin >> 48;
+	hello = (begin >> 16 & 0xffffff) + 4;
+	hello += hello > record ? 5 + RECORDS : 5;
+	return hello > HELLO ? HELLO : hello;
+}
+
+static INLINE int ends_request(struct context *c)
+{
+	u32 end = 0;
+
+	if (c->packet->payload < 4 || skb_load(c->skb, c->packet->at + c->packet->payload - 4, &end, 4))
+		return 0;
+	return end == net32(0x0d0a0d0a);
+}
+
+/* Sends what is wanted of this segment. Those out of order are sent too: they do not come a second time. */
+static INLINE void capture(struct context *c, struct side *own, const int down)
+{
+	struct packet *p = c->packet;
+	u32 offset = p->sequence + !!(p->flags & TCP_SYN) - own->isn - 1, end = offset + p->payload, length;
+	struct settings *set = settings();
+
+	if (!set || !(set->on & (SEND_TLS | SEND_HTTP)) || own->pieces >= PIECES)
+		goto done;
+	if (!offset && !own->need) {
+		u16 kind = kind_of_stream(c);
+		if (kind == SIDE_TLS ? !(set->on & SEND_TLS) : kind == SIDE_HTTP ? !(set->on & SEND_HTTP) : 1)
+			goto done;
+		own->flags |= kind;
+		own->need = kind == SIDE_TLS ? HELLO : REQUEST;
+	}
+	if ((own->flags & (SIDE_TLS | SIDE_SIZED)) == SIDE_TLS && offset <= 3 && end >= 9) {
+		u32 need = hello_length(c, offset);
+		if (!need)
+			goto done;
+		own->need = need;
+		own->flags |= SIDE_SIZED;
+	}
+	if (!own->need && !(set->on & SEND_TLS))
+		return;
+	length = own->need ? own->need : HELLO;
+	if (offset >= length) {
+		/* Behind the end; but before the beginning was seen this says nothing, and may be of an older connection. */
+		if (own->need)
+			goto done;
+		return;
+	}
+	if (end <= own->seen)
+		return; /* again */
+	length -= offset;
+	if (length > p->payload)
+		length = p->payload;
+	send_payload(c, set, own, down ? EVENT_INBOUND : EVENT_STREAM, p->at, length, offset);
+	if (offset <= own->seen)
+		own->seen = offset + length;
+	if (own->need && own->seen >= own->need)
+		goto done;
+	if (own->flags & SIDE_HTTP && ends_request(c))
+		goto done;
+	return;
+done:
+	own->flags |= SIDE_CAPTURED;
+}
+
+/* ---- TCP ---- */
+
+static INLINE u32 elapsed(u32 then, u32 now)
+{
+	u32 took = now - then;
+
+	return took ? took : 1;
+}
+
+/* What the acknowledgement in this packet says of the other side's segments. */
+static INLINE void acknowledge(struct context *c, struct side *own, struct side *peer)
+{
+	struct packet *p = c->packet;
+	u32 ack = p->acknowledged, sample = peer->sample, at = *(volatile u32 *)&peer->sample_at;
+
+	if (!(own->flags & SIDE_ANSWERED) && peer->flags & SIDE_SYN && ack - peer->isn - 1 < 0x10000) {
+		own->flags |= SIDE_ANSWERED;
+		/* Data may have waited for the program; and which of two SYNs this answers, nobody knows. */
+		if (peer->syns == 1 && (p->flags & TCP_SYN || !p->payload))
+			own->handshake = elapsed(peer->syn_at, c->ticks);
+	}
+	if (at && sample != own->sample_done && (s32)(ack - sample) >= 0) {
+		u32 took = elapsed(at, c->ticks);
+		own->sample_done = sample;
+		if (took < SAMPLE_MOST)
+			own->srtt8 = own->srtt8 ? own->srtt8 - (own->srtt8 >> 3) + took : took << 3;
+	}
+	if (peer->flags & SIDE_FIN && (s32)(ack - peer->next) > 0)
+		own->flags |= SIDE_SAW_FIN;
+}
+
+/* Payload or FIN: new, or once more? */
+static INLINE void advance(struct context *c, struct side *own, struct side *peer)
+{
+	struct packet *p = c->packet;
+	u32 end = p->sequence + !!(p->flags & TCP_SYN) + p->payload;
+	int known = own->flags & (SIDE_SYN | SIDE_DATA);
+
+	if (p->payload && known && (s32)(end - own->next) <= 0) {
+		if (p->payload > 1 || end != own->next) { /* else it asks whether the other side is alive */
+			own->retransmits += p->pieces;
+			own->sample_at = 0; /* whichever is acknowledged now, its time tells nothing */
+		}
+	} else if (p->payload) {
+		if (own->flags & SIDE_TOLD) { /* it goes on sending: that RST was somebody else's */
+			own->flags &= ~(SIDE_RST | SIDE_TOLD);
+			c->stats->over--;
+		}
+		if (!own->sample_at || peer->sample_done == own->sample) {
+			*(volatile u32 *)&own->sample_at = 0; /* no other CPU takes the new end with the old time */
+			*(volatile u32 *)&own->sample = end;
+			*(volatile u32 *)&own->sample_at = c->ticks | 1;
+		}
+	}
+	if (!known || (s32)(end - own->next) > 0)
+		own->next = end;
+	if (p->payload)
+		own->flags |= SIDE_DATA;
+	if (p->flags & TCP_FIN)
+		own->flags |= SIDE_FIN;
+}
+
+static INLINE void synchronize(struct context *c, struct side *own)
+{
+	struct packet *p = c->packet;
+
+	if (!(own->flags & SIDE_SYN)) {
+		own->flags |= p->flags & TCP_ACK ? SIDE_SYN : SIDE_SYN | SIDE_OPENER;
+		own->isn = p->sequence;
+		own->next = p->sequence + 1;
+		own->syn_at = c->ticks;
+		own->ttl = p->ttl;
+	}
+	if (own->syns < 255)
+		own->syns++;
+}
+
+static INLINE void reset(struct context *c, struct side *own)
+{
+	if (!own->resets)
+		own->ttl_reset = c->packet->ttl;
+	if (own->resets < 255)
+		own->resets++;
+	own->flags |= SIDE_RST;
+}
+
+static INLINE void follow_tcp(struct context *c, struct flow *flow, struct side *own, struct side *peer, const int down)
+{
+	struct packet *p = c->packet;
+	u16 told = (own->flags | peer->flags) & SIDE_TOLD;
+
+	if (p->flags & TCP_ACK)
+		acknowledge(c, own, peer);
+	if (p->flags & TCP_RST) {
+		reset(c, own);
+	} else {
+		if (p->flags & TCP_SYN)
+			synchronize(c, own);
+		if (p->payload && (own->flags & (SIDE_OPENER | SIDE_CAPTURED)) == SIDE_OPENER)
+			capture(c, own, down);
+		if (p->payload || p->flags & TCP_FIN)
+			advance(c, own, peer);
+		if (!(own->flags & peer->flags & SIDE_SAW_FIN))
+			return;
+	}
+	if (!told)
+		send_over(c, flow, own);
+	if (!(p->flags & TCP_RST))
+		map_delete(&flows, &p->key);
+	else if (!told) /* it stays for a while: what is under way would look like a connection without beginning */
+		own->flags |= SIDE_TOLD;
+}
+
+/* ---- UDP ---- */
+
+/* Is what stands there the Initial packet of a client, in a version of QUIC that we can read? RFC 9000, RFC 9369. */
+static INLINE int is_initial(struct context *c, u32 at)
+{
+	u64 begin; /* flags, version, and what does not matter here */
+	u32 version, flags;
+
+	if (skb_load(c->skb, at, &begin, 8))
+		return 0;
+	begin = net64(begin);
+	flags = begin >> 60;
+	version = begin >> 24;
+	return (version == 1 && flags == 0xc) || (version == 0x6b3343cf && flags == 0xd);
+}
+
+static INLINE void follow_udp(struct context *c, struct side *own, struct side *peer, const int down)
+{
+	struct packet *p = c->packet;
+	int dns = p->key.remote_port == net16(PORT_DNS);
+	u32 size = p->payload, at = p->at, left = p->payload;
+	struct settings *set;
+
+	/* The first full answer of a server says that it has the whole ClientHello. */
+	if (dns ? left < DNS_HEADER : down || left < QUIC_LEAST || own->pieces >= INITIALS || peer->bytes >= QUIC_LEAST)
+		return;
+	set = settings();
+	if (!set || !(set->on & (!dns ? SEND_QUIC : down ? SEND_DNS_ANSWERS : SEND_DNS_QUERIES)))
+		return;
+	if (p->pieces > 1 && c->skb->gso_size)
+		size = c->skb->gso_size;
+	/* Datagrams may come merged; those of a ClientHello that needs two most of all. */
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 3; i++) {
+		u32 length = left < size ? left : size;
+		u16 kind = dns ? down ? EVENT_DNS_ANSWER : EVENT_DNS_QUERY : EVENT_QUIC;
+		if (length < DNS_HEADER || (!dns && (length < QUIC_LEAST || !is_initial(c, at))))
+			return;
+		send_payload(c, set, own, kind, at, length > DATAGRAM ? DATAGRAM : length, 0);
+		at += length;
+		left -= length;
+	}
+}
+
+/* ---- flows ---- */
+
+/* Does this packet begin the flow anew? The same ports come again, or both sides open at once. */
+static INLINE int restarts(struct packet *p, struct side *own, struct side *peer)
+{
+	if ((p->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+		return 0;
+	if (own->flags & SIDE_SYN)
+		return own->isn != p->sequence;
+	return (own->flags | peer->flags) & SIDE_DATA || !(peer->flags & SIDE_SYN);
+}
+
+/* What can be told of a connection that is met in its middle begins with data; the last words of one that is already
+ * forgotten would look like another. */
+static INLINE int begins(struct packet *p)
+{
+	if (p->key.protocol == UDP)
+		return 1;
+	if (p->flags & TCP_RST)
+		return 0;
+	return p->flags & TCP_SYN ? !(p->flags & TCP_FIN) : p->payload > 0;
+}
+
+static INLINE struct flow *begin(struct context *c)
+{
+	struct packet *p = c->packet;
+	struct flow fresh, *flow;
+
+	__builtin_memset(&fresh, 0, sizeof(fresh));
+	fresh.first = c->now;
+	fresh.ifindex = c->skb->ifindex;
+	__builtin_memcpy(fresh.mac, p->mac, 6);
+	if (p->key.protocol == TCP && (p->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		fresh.flags = FLOW_MID;
+	if (!map_update(&flows, &p->key, &fresh, UPDATE_NOEXIST))
+		c->stats->begun++;
+	flow = map_lookup(&flows, &p->key); /* the other direction may have been quicker */
+	if (!flow)
+		c->stats->full++;
+	return flow;
+}
+
+static INLINE void follow(struct context *c, const int down)
+{
+	struct packet *p = c->packet;
+	struct flow *flow = map_lookup(&flows, &p->key);
+	struct side *own, *peer;
+
+	if (flow && p->flags & TCP_SYN) {
+		own = down ? &flow->down : &flow->up;
+		peer = down ? &flow->up : &flow->down;
+		if (restarts(p, own, peer)) {
+			if (!((own->flags | peer->flags) & SIDE_TOLD))
+				send_over(c, flow, own);
+			map_delete(&flows, &p->key);
+			flow = 0;
+		}
+	}
+	if (!flow) {
+		if (!begins(p)) {
+			c->stats->stray++;
+			return;
+		}
+		flow = begin(c);
+		if (!flow)
+			return;
+	}
+	own = down ? &flow->down : &flow->up;
+	peer = down ? &flow->up : &flow->down;
+	own->bytes += p->total + (p->pieces - 1) * (p->at - p->network);
+	own->packets += p->pieces;
+	own->last = c->now >> 20;
+	if (p->key.protocol == TCP)
+		follow_tcp(c, flow, own, peer, down);
+	else
+		follow_udp(c, own, peer, down);
+}
+
+static INLINE int inspect(struct __sk_buff *skb, const int down)
+{
+	u32 zero = 0;
+	struct stats *stats = map_lookup(&counts, &zero);
+	struct packet packet;
+	enum found found;
+
+	if (!stats)
+		return GO_ON;
+	stats->packets++;
+	found = parse(skb, &packet, down);
+	if (found == USABLE) {
+		u64 now = ktime_ns();
+		struct context context = {skb, &packet, stats, now, now >> 10};
+		follow(&context, down);
+	} else if (found == OTHER) {
+		stats->other++;
+	} else if (found == FRAGMENT) {
+		stats->fragments++;
+	} else {
+		stats->malformed++;
+	}
+	return GO_ON;
+}
+
+SECTION("tc/up") int up(struct __sk_buff *skb) { return inspect(skb, 0); }
+SECTION("tc/down") int down(struct __sk_buff *skb) { return inspect(skb, 1); }
+
+_Static_assert(sizeof(struct key) == 40, "layout.py");
+_Static_assert(sizeof(struct side) == 64, "layout.py");
+_Static_assert(sizeof(struct flow) == 152, "layout.py");
+_Static_assert(sizeof(struct event) == 64, "layout.py");
+_Static_assert(sizeof(struct stats) == 80, "layout.py");
