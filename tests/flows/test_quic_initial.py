@@ -154,7 +154,7 @@ CLOSE = b"\x1c" + varint(10) + varint(66) + varint(5) + b"words"
 
 
 def test_frames_that_say_nothing_of_names_are_passed_over():
-    frames = bytes(7) + b"\1" + crypto(3, b"def") + ACK + ACK_ECN + b"\1\1" + crypto(0, b"abc") + CLOSE + bytes(9)
+    frames = bytes(7) + b"\1" + crypto(3, b"def") + ACK + b"\1\1" + ACK_ECN + crypto(0, b"abc") + CLOSE + bytes(9)
     assert crypto_pieces(frames) == [(3, b"def"), (0, b"abc")]
     assert crypto_pieces(b"") == []
     assert crypto_pieces(crypto(0, b"ends with zeros\0\0")) == [(0, b"ends with zeros\0\0")]
