@@ -37,6 +37,7 @@ from netpolicy.outbounds import check_dns, check_gateway, check_http, check_ping
 from netpolicy.outbounds.check_target import parse_target
 from netpolicy.service.dry_run import moment, question
 
+from .object_targets import OBJECT_TARGETS
 from .packet_targets import PACKET_TARGETS
 from .wire_targets import WIRE_TARGETS
 
@@ -259,4 +260,5 @@ TARGETS: dict[str, Target] = {
     "probe-answers": probe_answers,
     **WIRE_TARGETS,
     **PACKET_TARGETS,
+    **OBJECT_TARGETS,
 }

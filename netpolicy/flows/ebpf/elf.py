@@ -133,8 +133,8 @@ class _Reader:
         return Object(maps, programs, terms)
 
     def _unpack(self, form: str, offset: int) -> tuple[int, ...]:
-        if offset < 0:
-            raise BadObject("an offset is negative")
+        if offset > len(self._data):
+            raise BadObject("something in it lies behind its end")
         return struct.unpack_from(self._mark + form, self._data, offset)
 
     def _read_sections(self) -> list[_Section]:

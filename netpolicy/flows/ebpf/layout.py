@@ -135,15 +135,17 @@ def measured(key: bytes | memoryview, flow: bytes | memoryview, now: int, final:
         whole(down_bytes, down_packets), down_packets, down_rtx, down_resets, down_syns, bool(down_flags & SIDE_FIN),
         microseconds(up_srtt >> 3), down_ttl, down_ttl_reset,
     )  # fmt: skip
+    # Each side keeps how long it took to answer; whoever opens, the SYN-ACK's time comes first.
+    inbound = bool(down_flags & SIDE_OPENER)
     last = min(age(up_last, now) if up_packets else WORD, age(down_last, now) if down_packets else WORD)
     return Measured(
         seen,
         state(seen[4], up_flags, down_flags, flags),
         up,
         down,
-        microseconds(down_handshake),
-        microseconds(up_handshake),
-        bool(down_flags & SIDE_OPENER),
+        microseconds(up_handshake if inbound else down_handshake),
+        microseconds(down_handshake if inbound else up_handshake),
+        inbound,
         bool(flags & FLOW_MID),
         bool((up_flags | down_flags) & SIDE_LOST),
         first / 1e9,

@@ -153,6 +153,12 @@ def test_a_section_beyond_the_end_is_refused(section: str, layout: Layout) -> No
     assert "beyond the end" in refused(layout)
 
 
+@pytest.mark.parametrize("place", [1 << 40, (1 << 64) - 8])
+def test_a_table_of_sections_that_lies_nowhere_is_refused(place: int, layout: Layout) -> None:
+    layout.write(40, "Q", place)
+    assert "behind its end" in refused(layout)
+
+
 def test_other_machines_and_kinds_of_files_are_refused(layout: Layout) -> None:
     layout.write(18, "H", 62)
     assert "BPF" in refused(layout)
