@@ -6,6 +6,7 @@ Line format: net/netfilter/nf_conntrack_standalone.c of Linux 5.4 to 6.18; the u
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -39,13 +40,13 @@ def tracked_batches() -> Iterator[list[Tracked]]:
 
 def flows_in(chunk: bytes) -> list[Flow]:
     """The flows of all readable lines, the usual ones first."""
-    words, odd = _lines(chunk)
+    words, odd = _lines(chunk, procline.USUAL)
     return [*filter(None, map(procline.flow, words)), *parse_lines(odd)]
 
 
 def tracked_in(chunk: bytes) -> list[Tracked]:
     """The same in the lighter form."""
-    words, odd = _lines(chunk)
+    words, odd = _lines(chunk, procline.LIGHT)
     taken = (_take_apart(line) for line in odd)
     return [*procline.tracked(words), *filter(None, (_tracked(parts) for parts in taken if parts))]
 
@@ -73,10 +74,10 @@ def _chunks() -> Iterator[bytes]:
             yield chunk + table.readline(LINE_LIMIT)
 
 
-def _lines(chunk: bytes) -> tuple[list[procline.Words], list[str]]:
+def _lines(chunk: bytes, expressions: Iterable[re.Pattern[bytes]]) -> tuple[list[procline.Words], list[str]]:
     """The words of the usual lines, and the other lines."""
     found: list[procline.Words] = []
-    for usual in (procline.COUNTED, procline.PLAIN):
+    for usual in expressions:
         words = usual.findall(chunk)
         found += words
         if len(found) == chunk.count(b"\n"):

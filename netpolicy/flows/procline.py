@@ -15,18 +15,30 @@ from netpolicy.flows.model import ASSURED, HARDWARE_OFFLOADED, OFFLOADED, SEEN_R
 from netpolicy.flows.tracked import Tracked
 
 _HEAD = rb"^ipv[46] +\d+ \w+ +(\d{1,3}) (?:(\d{1,10}) )?(?:([A-Z][A-Z_0-9]*) )?"
-_DIRECTION = rb"src=([0-9a-f.:]{2,45}) dst=([0-9a-f.:]{2,45}) sport=(\d{1,5}) dport=(\d{1,5}) "
+_ADDRESS, _PORT = rb"[0-9a-f.:]{2,45}", rb"\d{1,5}"
+_DIRECTION = rb"src=(" + _ADDRESS + rb") dst=(" + _ADDRESS + rb") sport=(" + _PORT + rb") dport=(" + _PORT + rb") "
 _COUNTS = rb"packets=(\d{1,20}) bytes=(\d{1,20}) "
 _FLAG = rb"((?:\[\w+\] )?)"
 _TAIL = rb"mark=(\d{1,10}) (?:zone=(\d{1,5}) )?(?:delta-time=\d+ )?use=\d+$"
+
+# The same without what the lighter form does not have: groups that nobody asks for cost as much as the others.
+_LIGHT_HEAD = rb"^ipv[46] +\d+ \w+ +(\d{1,3}) (?:\d{1,10} )?(?:([A-Z][A-Z_0-9]*) )?"
+_LIGHT_REPLY = rb"src=(" + _ADDRESS + rb") dst=" + _ADDRESS + rb" sport=(" + _PORT + rb") dport=" + _PORT + rb" "
+_LIGHT_TAIL = rb"mark=(\d{1,10}) [^\n]*$"
 
 
 def _usual(counts: bytes) -> re.Pattern[bytes]:
     return re.compile(_HEAD + _DIRECTION + counts + _FLAG + _DIRECTION + counts + _FLAG + _TAIL, re.MULTILINE)
 
 
-# Two expressions, because what is optional in one costs a third more.
-COUNTED, PLAIN = _usual(_COUNTS), _usual(rb"()()")
+def _light(counts: bytes) -> re.Pattern[bytes]:
+    text = _LIGHT_HEAD + _DIRECTION + counts + _FLAG + _LIGHT_REPLY + counts + _FLAG + _LIGHT_TAIL
+    return re.compile(text, re.MULTILINE)
+
+
+# With counters and without: what is optional in one expression costs a third more.
+USUAL = _usual(_COUNTS), _usual(rb"()()")
+LIGHT = _light(_COUNTS), _light(rb"()()")
 
 Words = tuple[bytes, ...]  # what stands in the places of a usual line
 
@@ -55,20 +67,22 @@ def flow(words: Words) -> Flow | None:
 
 
 def tracked(lines: Iterable[Words]) -> list[Tracked]:
-    """The same of many lines in the lighter form, for those that have one."""
+    """What lines of the lighter expression say, for those that say something."""
     found: list[Tracked] = []
     make, packed, status = tuple.__new__, _packed, _status  # a call for each line would cost as much again
-    for (protocol, _, state, source, destination, sport, dport, packets, size, unreplied,
-         answerer, _, rsport, _, reply_packets, reply_size, flag, mark, _) in lines:  # fmt: skip
-        ends = packed(source), packed(destination), packed(answerer)
+    for (protocol, state, source, destination, sport, dport, packets, size, unreplied,
+         answerer, rsport, reply_packets, reply_size, flag, mark) in lines:  # fmt: skip
         source_port, destination_port, reply_port, number = int(sport), int(dport), int(rsport), int(mark)
-        if source_port | destination_port | reply_port > PORT_LIMIT or number > MARK_LIMIT or b"" in ends:
+        if source_port | destination_port | reply_port > PORT_LIMIT or number > MARK_LIMIT:
             continue
-        values = (
-            int(protocol), ends[0], source_port, ends[1], destination_port, ends[2], reply_port, number,
-            status(unreplied + flag), int(packets or 0), int(size or 0), int(reply_packets or 0),
-            int(reply_size or 0), state.decode(),
-        )  # fmt: skip
+        try:
+            values = (
+                int(protocol), packed(source), source_port, packed(destination), destination_port, packed(answerer),
+                reply_port, number, status(unreplied + flag), int(packets or 0), int(size or 0),
+                int(reply_packets or 0), int(reply_size or 0), state.decode(),
+            )  # fmt: skip
+        except OSError:
+            continue
         found.append(make(Tracked, values))
     return found
 
@@ -84,15 +98,15 @@ def _status(words: bytes) -> int:
 # Sixty thousand connections have few addresses, and each of them stands in two places at least.
 @lru_cache(maxsize=4096)
 def _packed(text: bytes) -> bytes:
-    """Four or sixteen bytes; none where it is no address."""
-    try:
-        return socket.inet_pton(socket.AF_INET6 if b":" in text else socket.AF_INET, text.decode("ascii"))
-    except OSError:
-        return b""
+    """Four or sixteen bytes. OSError where it is no address."""
+    return socket.inet_pton(socket.AF_INET6 if b":" in text else socket.AF_INET, text.decode("ascii"))
 
 
 @lru_cache(maxsize=4096)
 def _text(text: bytes) -> str:
     """The usual short form (the kernel prints IPv6 in full); "" where it is no address."""
-    packed = _packed(text)
-    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed) if packed else ""
+    try:
+        packed = _packed(text)
+    except OSError:
+        return ""
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

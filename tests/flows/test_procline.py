@@ -18,15 +18,15 @@ ODD = (
 )  # fmt: skip
 
 
-def found(line: str) -> list[procline.Words]:
-    return [words for usual in (procline.COUNTED, procline.PLAIN) for words in usual.findall(line.encode())]
+def found(line: str, expressions=procline.USUAL) -> list[procline.Words]:
+    return [words for usual in expressions for words in usual.findall(line.encode())]
 
 
 @pytest.mark.parametrize("line", USUAL)
 def test_a_usual_line_says_what_the_walk_says(line):
     (words,) = found(line)
     assert procline.flow(words) == proc.parse(line)
-    assert procline.tracked([words]) == [proc._tracked(proc._take_apart(line))]
+    assert procline.tracked(found(line, procline.LIGHT)) == [proc._tracked(proc._take_apart(line))]
 
 
 @pytest.mark.parametrize("line", ODD)
@@ -43,7 +43,7 @@ def test_an_odd_line_is_left_to_the_walk(line):
 def test_a_number_or_address_that_cannot_be_is_left_out(old, new):
     words = found(TCP_LINE.replace(old, new))
     assert [procline.flow(one) for one in words] == [None] * len(words)
-    assert procline.tracked(words) == []
+    assert procline.tracked(found(TCP_LINE.replace(old, new), procline.LIGHT)) == []
 
 
 def test_lines_of_all_kinds_side_by_side_are_all_read():
