@@ -88,11 +88,11 @@ class WrongMeasure(Exception):
 class Course:
     """One client, router and server."""
 
-    def __init__(self) -> None:
+    def __init__(self, offload: bool = False) -> None:
         self.client, self.router, self.server = Namespace(), Namespace(), Namespace()
-        connect(self.client, "eth0", self.router, "lan")
-        connect(self.router, "wana", self.server, "eth0")
-        connect(self.router, "wanb", self.server, "eth1")
+        connect(self.client, "eth0", self.router, "lan", offload)
+        connect(self.router, "wana", self.server, "eth0", offload)
+        connect(self.router, "wanb", self.server, "eth1", offload)
         lan, client = mac_of(self.router, "lan"), mac_of(self.client, "eth0")
         first, second = mac_of(self.server, "eth0"), mac_of(self.server, "eth1")
         self.ends = bytes.fromhex((lan + client).replace(":", ""))

@@ -88,12 +88,12 @@ def run(*argv: str, text: str | None = None) -> str:
     return done.stdout
 
 
-def connect(left: Namespace, left_name: str, right: Namespace, right_name: str) -> None:
-    """A cable: one veth pair, both ends up, without offload: every frame is one packet of at most 1500 bytes."""
+def connect(left: Namespace, left_name: str, right: Namespace, right_name: str, offload: bool = False) -> None:
+    """A cable: one veth pair, both ends up. Without offload every frame is one packet of at most 1500 bytes."""
     place = f"/proc/{os.getpid()}/fd/{right.descriptor}"
     left.ip(f"link add {left_name} type veth peer name {right_name} netns {place}\nlink set {left_name} up\n")
     right.ip(f"link set {right_name} up\n")
-    for end, name in ((left, left_name), (right, right_name)):
+    for end, name in ((left, left_name), (right, right_name)) if not offload else ():
         with end.entered():
             _no_offload(name)
 

@@ -30,8 +30,9 @@ ALL_PROTOCOLS = 0x0003
 BLOCK = 1 << 16  # a multiple of every page size
 FRAME = 1 << 11  # asked for by the kernel, and without meaning in this version
 BLOCKS = 8
-# A block that is not full comes after this long: how old a name may be before anybody hears of it.
-RETIRE_MS = 20
+# A block that is not full comes after this long: how old a name may be before anybody hears of it. A third of this
+# makes the reader run three times as often, and comes too late for the connection that follows an answer as well.
+RETIRE_MS = 60
 
 REQUEST = struct.Struct("=7I")
 STATUS_AT = 8

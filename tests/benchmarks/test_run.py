@@ -61,6 +61,20 @@ def test_the_daemon_s_memory_is_read_in_both_profiles(tmp_path: Path) -> None:
         assert found[f"memory/{profile}/10/peak"]["value"] >= found[f"memory/{profile}/10"]["value"] > 1
 
 
+@pytest.mark.kernel
+def test_watching_is_measured_against_a_router_that_nobody_watches(tmp_path: Path) -> None:
+    found = results(tmp_path, "inspector")
+    for source in ("netlink", "text"):
+        if f"inspector/table/{source}/bare" in found:
+            assert found[f"inspector/table/{source}/tracked"]["against"] == f"inspector/table/{source}/bare"
+    assert found["inspector/events/rate"]["value"] > 0 and "inspector/events/lost" in found
+    for what in ("gso", "frames"):
+        assert found[f"inspector/throughput/{what}/packet"]["against"] == f"inspector/throughput/{what}/none"
+    assert found["inspector/cpu/500/packet/read"]["value"] > 0
+    assert found["inspector/memory/packet"]["value"] > 0
+    assert "inspector/lossless/packet" in found
+
+
 def test_a_family_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     done = bench(tmp_path, "--only", "pathology")
     assert done.returncode == 2
