@@ -139,6 +139,17 @@ MAIN = (
         "drift", "when others change what is ours in the kernel: put it right, tell of it, or leave it",
         default="heal", choices=("heal", "alert", "leave"),
     ),
+    OptionSpec(
+        "inspector", "what sees connections: the best that works, only one of them, or nothing", default="auto",
+        choices=("auto", "ebpf", "packet", "conntrack", "off"),
+    ),
+    OptionSpec(
+        "inspect", "where names of connections are read from; all four when absent, none for counters alone",
+        is_list=True, choices=("tls", "quic", "dns", "http", "none"),
+    ),
+    OptionSpec(
+        "anonymize", "what the log and the doors do not show in full", is_list=True, choices=("clients", "names")
+    ),
     OptionSpec("ruleset", "further files with rules and outbounds", value.text, is_list=True),
     OptionSpec(
         "assert", "what must hold after a change", value.assertion, is_list=True, attribute="asserts",

@@ -210,8 +210,8 @@ class Settings:
     """The options of the main section."""
 
     __slots__ = (
-        "asserts", "confirm", "default", "drift", "enabled", "fwmark_mask", "mode", "netlink", "primary",
-        "rule_priority", "ruleset", "table_base",
+        "anonymize", "asserts", "confirm", "default", "drift", "enabled", "fwmark_mask", "inspect", "inspector",
+        "mode", "netlink", "primary", "rule_priority", "ruleset", "table_base",
     )  # fmt: skip
 
     def __init__(
@@ -228,6 +228,9 @@ class Settings:
         ruleset: tuple[str, ...] = (),
         asserts: tuple[str, ...] = (),
         drift: str = "heal",
+        inspector: str = "auto",
+        inspect: tuple[str, ...] = (),
+        anonymize: tuple[str, ...] = (),
     ) -> None:
         self.enabled = enabled
         self.mode = mode  # enforce, observe
@@ -239,6 +242,9 @@ class Settings:
         self.netlink = netlink
         self.confirm = confirm  # seconds; 0: not needed
         self.drift = drift  # heal, alert, leave
+        self.inspector = inspector  # auto, ebpf, packet, conntrack, off
+        self.inspect = inspect  # tls, quic, dns, http; none; empty: all four
+        self.anonymize = anonymize  # clients, names
         self.ruleset = ruleset  # further files, as written
         self.asserts = asserts  # "lan can wan tcp/443"
 

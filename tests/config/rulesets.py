@@ -147,6 +147,9 @@ class Generator:
         writer.maybe("netlink", ("auto", "pyroute2", "builtin"))
         writer.maybe("drift", ("heal", "alert", "leave"))
         writer.maybe("confirm", ("0", "60", "3600"))
+        writer.maybe("inspector", ("auto", "ebpf", "packet", "conntrack", "off"))
+        writer.some("inspect", ("tls", "quic", "dns", "http", "none"))
+        writer.some("anonymize", ("clients", "names"))
         writer.some("ruleset", PATHS)
         writer.some("assert", ASSERTS)
         return [writer.section("netpolicy", "main")]

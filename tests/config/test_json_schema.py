@@ -182,7 +182,8 @@ def test_an_option_has_its_meaning_choices_and_examples(type: str, option: Optio
         assert validator.is_valid(word) or (option.name, word) == ("block", "1")  # true in YAML
         option.read(word)
     if option.choices:
-        assert [word for word in found["enum"] if word is not None] == list(option.choices)
+        enum = found["anyOf"][1]["items"]["enum"] if option.is_list else found["enum"]
+        assert [word for word in enum if word is not None] == list(option.choices)
         assert not validator.is_valid("something else")
     if "default" in found:
         assert validator.is_valid(found["default"])
