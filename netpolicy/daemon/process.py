@@ -49,6 +49,7 @@ from netpolicy.service.decisions import DecisionLog
 from netpolicy.service.engine import Engine, Places
 from netpolicy.service.generations import Store
 from netpolicy.service.guarded import Guarded
+from netpolicy.service.inspection import Inspection
 from netpolicy.service.keeper import Keeper
 from netpolicy.service.loading import Loader
 from netpolicy.service.sampler import Sampler
@@ -166,15 +167,19 @@ class Daemon:
         self._keeper = Keeper(engine)
         self._flows = FlowWatch()
         self._connections = Connections(engine, self._flows.table)
+        self._inspection = Inspection(engine, self._connections.outbound_of)
+        self._connections.inspection = self._inspection
+        engine.turned = lambda: asyncio.get_running_loop().call_soon(self._turned)
         self._sampler = Sampler(engine, Usage(self._places.state))
         store = Store(self._places.store)
         self._guarded = Guarded(Tools(engine, guard, store, self._journal, Witness()))
         engine.adopt = self._guarded.adopt
         self._changes = Changes(engine, self._guarded, store, self._journal)
         self._service = Service(
-            engine, self._connections, self._flows, self._keeper.look_later, self._sampler, self._changes.pending
-        )
-        self._decisions = DecisionLog(engine)
+            engine, self._connections, self._flows, self._keeper.look_later, self._sampler, self._changes.pending,
+            self._inspection,
+        )  # fmt: skip
+        self._decisions = DecisionLog(engine, lambda: self._inspection.shade)
         return engine
 
     def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -211,9 +216,16 @@ class Daemon:
         changes = self._watch.read()
         if any(change.kind in ("link", "address", "overrun") for change in changes):
             self._engine.drift.network_changed()
+        if any(change.kind != "nft" for change in changes):
+            self._inspection.network_changed()
         causes = [change.text for change in changes if _matters(change)]
         if causes:
             self._keeper.look(causes[0])
+
+    def _turned(self) -> None:
+        """The engine looked at the network, perhaps with other settings: the inspector follows."""
+        if not self._ended.is_set():
+            self._inspection.turned()
 
     def _netifd_said(self, *_: Any) -> None:
         self._keeper.look("netifd reports a change")
@@ -227,6 +239,7 @@ class Daemon:
                 self._connections.note_gone(event.flow)
             elif event.kind == "resync":
                 self._connections.forget_ended()
+        self._inspection.heard(events, self._flows.table)
 
     def _packets_logged(self) -> None:
         if self._packets is not None:
@@ -307,6 +320,7 @@ class Daemon:
         await self._guarded.close()
         await self._keeper.close()
         await self._sampler.close()
+        self._inspection.close()
         self._flows.close()
         if self._packets is not None:
             loop.remove_reader(self._packets.fileno())

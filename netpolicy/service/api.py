@@ -23,6 +23,7 @@ from netpolicy.service import documents, dry_run, explain, flow_text
 from netpolicy.service.connections import Connections
 from netpolicy.service.devices import by_device, facts_by_device
 from netpolicy.service.engine import Engine
+from netpolicy.service.inspection import Inspection
 from netpolicy.service.sampler import Sampler
 
 LINT_LIMIT = 1 << 20  # bytes of a text that a door hands in
@@ -57,12 +58,14 @@ class Service:
         try_later: Callable[[], None] = lambda: None,
         sampler: Sampler | None = None,
         pending: Callable[[], dict[str, Any] | None] = lambda: None,
+        inspection: Inspection | None = None,
     ) -> None:
         """`try_later` has a failed reload tried again; without a sampler nobody knows of last hits.
 
-        `pending` tells of the change that waits for a confirmation.
+        `pending` tells of the change that waits for a confirmation; without an inspector names are unknown.
         """
         self._pending = pending
+        self._inspection = inspection
         self._sampler = sampler
         self._try_later = try_later
         self._engine = engine
@@ -75,13 +78,23 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """The whole picture in one look."""
-        inspector = {
-            "tier": self._flows.tier,
-            "reason": self._flows.reason,
+        told = {
+            **self._inspected(),
             "flows": len(self._flows.table),
             "disagreements": self._connections.disagreements,
         }
-        return {**documents.status(self._engine, inspector), "pending": self._pending()}
+        return {**documents.status(self._engine, told, self._quality), "pending": self._pending()}
+
+    def _inspected(self) -> dict[str, Any]:
+        """What sees connections."""
+        tier, reason = self._flows.tier, self._flows.reason
+        if self._inspection is None:
+            return {"tier": tier, "reason": reason}
+        return self._inspection.status(tier, reason)
+
+    def _quality(self, outbound: str) -> dict[str, Any] | None:
+        """How connections by an outbound go."""
+        return self._inspection.quality(outbound) if self._inspection is not None else None
 
     async def rules(
         self, limit: int = documents.RULE_LIMIT, offset: int = 0, unused_days: int = documents.UNUSED_DAYS
@@ -95,11 +108,13 @@ class Service:
 
     def outbounds(self) -> dict[str, Any]:
         """Every outbound with its health."""
-        return documents.outbounds(self._engine)
+        return documents.outbounds(self._engine, self._quality)
 
     def connections(self, limit: int = 100, offset: int = 0, text: str = "") -> dict[str, Any]:
         """A page of live connections, newest first. Byte counts are some seconds old."""
         self._refresh_flows()
+        if self._inspection is not None:
+            self._inspection.drain()
         return self._connections.document(limit, offset, text)
 
     async def explain(self, text: str) -> dict[str, Any]:
@@ -118,7 +133,7 @@ class Service:
         compiled = self._engine.compiled
         world = NOTHING_KNOWN if compiled is None else compiled.world
         decision = self._decided(found.facts, self._engine.state, world, at)
-        return explain.document(self._engine, found, count, decision, counters)
+        return explain.document(self._engine, found, count, decision, counters, self._connections.shade)
 
     def _refresh_flows(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -192,7 +207,8 @@ class Service:
 
         # Whoever asks meanwhile gets the same answer: many readers must not cost many processes.
         if self._examination is None or self._examination.done():
-            self._examination = asyncio.get_running_loop().create_task(examine_beside(self._engine))
+            seen = self._inspected() if self._inspection is not None else None
+            self._examination = asyncio.get_running_loop().create_task(examine_beside(self._engine, seen))
         try:
             return await asyncio.shield(self._examination)
         except ChildFailed as failure:

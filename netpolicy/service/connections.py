@@ -18,9 +18,11 @@ from netpolicy.core.packet import PROTOCOL_NAMES
 from netpolicy.dataplane.marks import Marks
 from netpolicy.flows.model import Flow, FlowKey
 from netpolicy.flows.table import FlowTable
+from netpolicy.service.anonymous import OPEN, Shade
 from netpolicy.service.compile import Compiled
 from netpolicy.service.engine import Engine
 from netpolicy.service.facts import Surroundings
+from netpolicy.service.inspection import Inspection
 from netpolicy.service.judge import MAC, Judge
 
 PAGE_LIMIT = 500
@@ -85,6 +87,7 @@ class Connections:
         self._around: Surroundings | None = None
         self._around_of: object = None
         self.disagreements = 0
+        self.inspection: Inspection | None = None  # what else is known of connections
 
     def note_new(self, flow: Flow, now: float) -> Decision | Choice | None:
         """Decides a flow at its beginning, while the rules are those that the kernel used. None beyond the budget."""
@@ -123,8 +126,9 @@ class Connections:
                     decision, judgement = other_decision, by_others
         if judgement.agrees is False:
             self.disagreements += 1
-            self._engine.log.add("warning", "flow", f"{describe(flow)}: the kernel chose {self.outbound(flow)}, "
-                                                    f"the rules say {decision.outbound}")  # fmt: skip
+            which, chosen = describe(flow, self.shade), self.outbound(flow)
+            text = f"{which}: the kernel chose {chosen}, the rules say {decision.outbound}"
+            self._engine.log.add("warning", "flow", text)
         self._judged[flow.key] = judgement
         return decision
 
@@ -143,12 +147,23 @@ class Connections:
         page, total = [], 0
         until = self._stopwatch() + PAGE_SECONDS
         for flow in self._table:
-            if text and text not in describe(flow) and text not in self.outbound(flow):
+            if text and not self._contains(flow, text):
                 continue
             if offset <= total < offset + limit:
                 page.append(self._line(flow, until))
             total += 1
         return {"total": total, "disagreements": self.disagreements, "connections": page}
+
+    def _contains(self, flow: Flow, text: str) -> bool:
+        """Whether the text is in what is shown of it."""
+        if text in describe(flow, self.shade) or text in self.outbound(flow):
+            return True
+        return self.inspection is not None and text in self.inspection.name(flow)
+
+    @property
+    def shade(self) -> Shade:
+        """How clients and names are shown."""
+        return self.inspection.shade if self.inspection is not None else OPEN
 
     def explained(self, flow: Flow) -> Explained:
         """What is known of one connection, what the rules in force say of it, and whether the kernel agrees."""
@@ -164,6 +179,8 @@ class Connections:
         if is_ours:
             _, found = self._judge(flow, self._engine.enforced)
             agrees = found.agrees
+        if self.inspection is not None:  # after it was judged: the kernel knew only the first packet
+            self.inspection.complete(facts, flow)
         shown = self._line(flow, self._stopwatch() + PAGE_SECONDS)
         return Explained(flow, shown, facts, hidden, rule, is_ours, agrees, self._judged.get(flow.key))
 
@@ -171,7 +188,10 @@ class Connections:
         judgement = self._judged.get(flow.key)
         if judgement is None and self._is_judgeable(flow) and self._stopwatch() < until:
             judgement = self._judge_late(flow)
-        return line(flow, self.outbound(flow), self._marks.number(flow.mark), judgement)
+        found = line(flow, self.outbound(flow), self._marks.number(flow.mark), judgement, self.shade)
+        if self.inspection is not None:
+            found.update(self.inspection.line(flow))
+        return found
 
     def _judge_late(self, flow: Flow) -> Judgement:
         """It began under other rules, perhaps: a difference says nothing now."""
@@ -188,8 +208,12 @@ class Connections:
 
     def outbound(self, flow: Flow) -> str:
         """Where the kernel sent it, by the class in its mark."""
+        return self.outbound_of(flow.mark)
+
+    def outbound_of(self, mark: int) -> str:
+        """Where the kernel sends what has this mark."""
         marks = self._marks
-        number = marks.number(flow.mark)
+        number = marks.number(mark)
         if number == 0:
             return DIRECT
         if number in (marks.drop, marks.reject):
@@ -238,16 +262,16 @@ class Connections:
         return self._around
 
 
-def line(flow: Flow, outbound: str, number: int, judgement: Judgement | None) -> dict[str, Any]:
+def line(flow: Flow, outbound: str, number: int, judgement: Judgement | None, shade: Shade = OPEN) -> dict[str, Any]:
     """One connection of the document."""
     is_told = judgement is not None and judgement.agrees is not None
     return {
         "id": flow.id,
         "family": flow.family,
         "protocol": PROTOCOL_NAMES.get(flow.protocol, str(flow.protocol)),
-        "src": flow.source,
+        "src": shade.address(flow.source),
         "src_port": flow.source_port,
-        "dest": flow.destination,
+        "dest": shade.address(flow.destination),
         "dest_port": flow.destination_port,
         "rule": judgement.rule if judgement else None,
         "outbound": outbound,
@@ -260,7 +284,8 @@ def line(flow: Flow, outbound: str, number: int, judgement: Judgement | None) ->
     }
 
 
-def describe(flow: Flow) -> str:
+def describe(flow: Flow, shade: Shade = OPEN) -> str:
     """The connection as one line: protocol, ends and ports."""
     protocol = PROTOCOL_NAMES.get(flow.protocol, str(flow.protocol))
-    return f"{protocol} {flow.source}:{flow.source_port} → {flow.destination}:{flow.destination_port}"
+    source, destination = shade.address(flow.source), shade.address(flow.destination)
+    return f"{protocol} {source}:{flow.source_port} → {destination}:{flow.destination_port}"

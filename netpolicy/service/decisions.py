@@ -6,18 +6,23 @@ too. Never counts as proof of completeness: the kernel limits how many it tells.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netpolicy.core.model import Rule, Ruleset
 from netpolicy.core.packet import PROTOCOL_NAMES
 from netpolicy.dataplane.names import rule_chain
 from netpolicy.flows.nflog import LoggedPacket
+from netpolicy.service.anonymous import OPEN, Shade
 from netpolicy.service.engine import Engine
 
 
 class DecisionLog:
     """Turns logged packets into log entries and events."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, shade: Callable[[], Shade] = lambda: OPEN) -> None:
+        """`shade`: how to show clients."""
         self._engine = engine
+        self._shade = shade
         self._ruleset: Ruleset | None = None
         self._by_prefix: dict[str, Rule] = {}
 
@@ -27,7 +32,9 @@ class DecisionLog:
         if rule is None:
             return
         protocol = PROTOCOL_NAMES.get(packet.protocol, str(packet.protocol))
-        flow = f"{protocol} {packet.source}:{packet.source_port} → {packet.destination}:{packet.destination_port}"
+        shade = self._shade()
+        source, destination = shade.address(packet.source), shade.address(packet.destination)
+        flow = f"{protocol} {source}:{packet.source_port} → {destination}:{packet.destination_port}"
         # The predecessor's words, so that scripts that read its log find them.
         message = f"state={self._engine.state} rule={rule.name} action={rule.action.text} {flow}"
         self._engine.log.add("info", "decision", message)

@@ -7,7 +7,7 @@ nothing; an area that cannot be looked at is a finding, and the others are looke
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # In the order of the areas.
 CHECKS = ("daemon", "kernel", "forwarding", "firewall", "dnsmasq", "collisions", "clock", "store", "guard", "memory",
-          "lines")  # fmt: skip
+          "lines", "inspector")  # fmt: skip
 
 # More than everything may take together (doctor_system.py); a caller on the bus waits 30 seconds.
 CHILD_SECONDS = 28.0
@@ -48,11 +48,11 @@ def _findings(system: System, given: Given) -> Iterator[Finding]:
         yield fine("ND106")
 
 
-async def examine_beside(engine: Engine) -> dict[str, Any]:
-    """The same for a running daemon, in a child of it. Raises ChildFailed."""
+async def examine_beside(engine: Engine, inspector: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The same for a running daemon, in a child of it. `inspector` is that part of `status`. Raises ChildFailed."""
     from netpolicy.dataplane.rehearsal_child import in_child
 
-    given = given_by(engine)
+    given = given_by(engine, inspector)
     found = await in_child(partial(_report, given), CHILD_SECONDS)
     told: dict[str, Any] = json.loads(found)
     return told
@@ -62,12 +62,12 @@ def _report(given: Given) -> bytes:
     return json.dumps(examine(System(), given)).encode()
 
 
-def given_by(engine: Engine) -> Given:
+def given_by(engine: Engine, inspector: Mapping[str, Any] | None = None) -> Given:
     """What a running daemon knows."""
     return Given(
         engine.ruleset, engine.places.config, engine.places.state, engine.places.store, guard_program(),
         config_error=engine.config_error, kernel_error=engine.in_force.error, warnings=tuple(engine.warnings),
-        logical=engine.view.logical,
+        logical=engine.view.logical, inspector=inspector,
     )  # fmt: skip
 
 

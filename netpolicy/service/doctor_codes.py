@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 # In the order in which they are looked at and shown.
-AREAS = ("daemon", "kernel", "fw4", "dnsmasq", "collisions", "clock", "store", "guard", "memory", "lines")
+AREAS = ("daemon", "kernel", "fw4", "dnsmasq", "collisions", "clock", "store", "guard", "memory", "lines", "inspector")
 
 
 class Code(NamedTuple):
@@ -127,6 +127,18 @@ _ROWS = (
      "correct `option interface`, or create the interface"),
     ("ND952", "lines", "every outbound can be used", "an outbound cannot be used now",
      "see the reason; its rules follow their on_fail meanwhile"),
+    ("ND971", "inspector", "connections are seen as well as can be", "connections on a device are seen less well",
+     "the text says why; it needs Linux 5.8, python3-ctypes and, before 6.6, kmod-sched-bpf. What is missing then: "
+     "docs/inspector.md"),
+    ("ND972", "inspector", "no qdisc of others keeps the inspector away",
+     "an `ingress` qdisc of another program is on the device",
+     "nothing has to be done: names are read another way there; Linux 6.6 and later need no place in it"),
+    ("ND973", "inspector", "the kernel compiles BPF programs", "BPF programs are interpreted: four times the cost",
+     "switch the compiler on, where the machine has one"),
+    ("ND974", "inspector", "conntrack counts bytes", "conntrack counts no bytes: connections show none",
+     "switch its accounting on; it counts connections that begin afterwards"),
+    ("ND975", "inspector", "next to nothing was lost", "more than one event in a hundred was lost",
+     "the machine is too busy for it: read fewer names (list inspect), or none"),
 )  # fmt: skip
 
 CODES = {row[0]: Code(*row) for row in _ROWS}

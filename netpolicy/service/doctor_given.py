@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from netpolicy.core.model import Ruleset
 from netpolicy.dataplane.marks import Marks
@@ -41,6 +42,7 @@ class Given:
     kernel_error: str = ""
     warnings: tuple[Warning_, ...] = ()
     logical: Mapping[str, LogicalInterface] | None = None
+    inspector: Mapping[str, Any] | None = None  # that part of `status`; None: nobody was asked
 
     @property
     def policy(self) -> Policy:

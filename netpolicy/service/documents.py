@@ -7,7 +7,7 @@ public contract (docs/interfaces.md): other people's scripts rely on them.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from netpolicy import __version__
@@ -33,8 +33,14 @@ WARNING_LIMIT = 50
 # In force for so many days without one connection: then a rule is shown as unused.
 UNUSED_DAYS = 30
 
+QualityOf = Callable[[str], Document | None]
 
-def status(engine: Engine, inspector: Mapping[str, Any]) -> Document:
+
+def _unknown(_: str) -> None:
+    """Nobody looks at connections."""
+
+
+def status(engine: Engine, inspector: Mapping[str, Any], quality: QualityOf = _unknown) -> Document:
     """The whole picture in one look."""
     standing = engine.enforced.standing if engine.enforced else {}
     return {
@@ -42,7 +48,7 @@ def status(engine: Engine, inspector: Mapping[str, Any]) -> Document:
         "mode": engine.effective_mode,
         "enabled": engine.settings.enabled,
         "state": engine.state,
-        "outbounds": outbounds(engine)["outbounds"],
+        "outbounds": outbounds(engine, quality)["outbounds"],
         "rules": {
             "total": len(engine.ruleset.rules),
             "active": sum(1 for why in standing.values() if why == ENFORCED),
@@ -85,10 +91,11 @@ def _warning(warning: Warning_) -> Document:
     return {"code": warning.code, "message": warning.message, "hint": warning.hint}
 
 
-def outbounds(engine: Engine) -> Document:
-    """Every outbound with its health and its place in the kernel."""
+def outbounds(engine: Engine, quality: QualityOf = _unknown) -> Document:
+    """Every outbound with its health and its place in the kernel; how its connections go, where somebody looks."""
     states = {state.name: state for state in engine.states}
-    return {"outbounds": [_outbound(engine, found, states.get(found.name)) for found in engine.ruleset.outbounds]}
+    found = [_outbound(engine, one, states.get(one.name)) for one in engine.ruleset.outbounds]
+    return {"outbounds": [{**one, "quality": quality(one["name"])} for one in found]}
 
 
 def _outbound(engine: Engine, outbound: Outbound, state: LineState | None) -> Document:

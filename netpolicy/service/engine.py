@@ -123,6 +123,7 @@ class Engine:
     loader: Loader = field(default_factory=Loader)
     drift: Drift = field(default_factory=Drift)
     adopt: Callable[[Files, str], Awaitable[None]] | None = None  # is told the files that are in force without a guard
+    turned: Callable[[], object] | None = None  # is told that the network was looked at
     _unadopted: Files | None = None
     _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
@@ -232,6 +233,8 @@ class Engine:
                 self._failed(_in_words(error))
             finally:
                 self._review.go_on()
+                if self.turned is not None:
+                    self.turned()
             if self.in_force.error:
                 return self.in_force.error
         if self._unadopted is not None:

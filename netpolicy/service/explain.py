@@ -14,6 +14,7 @@ from netpolicy.core.facts import Facts
 from netpolicy.core.field import FIELD_ORDER, format_fact
 from netpolicy.flows.model import Flow
 from netpolicy.flows.table import FlowTable
+from netpolicy.service.anonymous import OPEN, Shade
 from netpolicy.service.connections import Explained, Judgement
 from netpolicy.service.engine import Engine
 from netpolicy.service.flow_text import Wanted
@@ -39,14 +40,19 @@ def find(table: FlowTable, wanted: Wanted) -> tuple[Flow | None, int]:
 
 
 def document(
-    engine: Engine, found: Explained, count: int, decision: Document, counters: Mapping[str, tuple[int, int]]
+    engine: Engine,
+    found: Explained,
+    count: int,
+    decision: Document,
+    counters: Mapping[str, tuple[int, int]],
+    shade: Shade = OPEN,
 ) -> Document:
     """The `explain` document. `decision` is what `decide` says of the same facts; `count` connections were meant."""
     hits = counters.get(found.rule) if found.rule else None
     return {
         "connection": found.line,
         "matches": count,
-        "facts": shown(found.facts),
+        "facts": shade.facts(shown(found.facts)),
         "hidden": list(found.hidden),
         "decision": decision,
         "kernel": {

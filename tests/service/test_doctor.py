@@ -85,7 +85,7 @@ async def test_a_daemon_is_told_of_itself_and_keeps_nothing_of_it_in_memory(tmp_
 async def test_many_who_ask_at_once_cost_one_examination(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, go_on = [], asyncio.Event()
 
-    async def examine(engine: object) -> dict[str, object]:
+    async def examine(engine: object, _: object) -> dict[str, object]:
         asked.append(engine)
         await go_on.wait()
         return {"number": len(asked)}

@@ -1,0 +1,300 @@
+"""What an inspector saw, put together: the name and the quality of each connection, of addresses and of outbounds.
+
+Pure but for the parsers it owns: time comes with what is told. Bounded; payload is parsed and dropped. What is not
+known stays unknown with its reason, and nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from netpolicy.flows.inside import Subnet
+from netpolicy.flows.learned import CERTAIN, LIKELY, Learned, Named
+from netpolicy.flows.model import TCP, UDP, Flow
+from netpolicy.flows.quality import Progress, Qualities
+from netpolicy.flows.reader import Answer, Name, Reader, Result, Unknown
+from netpolicy.flows.seen import CLOSED, MAPPED, OPEN, QUIC, RESET, SYN, Measured, Payload, SeenKey
+
+LIMIT = 4096
+# A connection that is over is still shown as long as conntrack keeps it: two minutes after its last packet.
+OVER_SECONDS = 180.0
+# QUIC packets that a slow cipher opens in one second.
+COSTLY_EACH_SECOND = 20
+
+# Why there is no name, beside the words of `flows.names`.
+NOT_SEEN, PROXIED, ECH = "not_seen", "proxied", "ech"
+DNS_PORT = 53
+UNKNOWN_MARK = -1
+
+
+class Seen:
+    """What is known of one connection."""
+
+    __slots__ = (
+        "answered", "confidence", "failed", "mark", "name", "over", "packets", "reason", "resets", "retransmits",
+        "rtt_us", "source", "state", "told_packets", "told_retransmits", "told_rtt",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.name = self.source = self.confidence = ""
+        self.reason = NOT_SEEN
+        self.state = ""
+        self.rtt_us = 0
+        self.packets = self.retransmits = self.resets = 0
+        self.told_packets = self.told_retransmits = 0  # what the qualities know already
+        self.told_rtt = self.answered = self.failed = False
+        self.mark = UNKNOWN_MARK
+        self.over = 0.0
+
+
+class Feed:
+    """One inspector's. `outbound` says where connections with a mark go, "" for nowhere."""
+
+    def __init__(self, outbound: Callable[[int], str], limit: int = LIMIT, cipher: Any = None) -> None:
+        self._outbound = outbound
+        self._limit = limit
+        self._cipher = LazyCipher() if cipher is None else cipher
+        self.reader = Reader(self._cipher)
+        self.learned = Learned()
+        self.remotes: Qualities[bytes] = Qualities()
+        self.outbounds: Qualities[str] = Qualities()
+        self.seen: dict[SeenKey, Seen] = {}
+        self.counters = {"events": 0, "names": 0, "unknown": 0, "answers": 0, "skipped": 0, "forgotten": 0}
+        self.reasons: dict[str, int] = {}
+        self.inside: tuple[Subnet, ...] = ()  # the networks of clients
+        self.by_ports = False  # ports of bridges are watched, which show what never reaches the router
+        self._second, self._opened = 0, 0
+
+    # -- from the tiers --------------------------------------------------------------------
+
+    def payload(self, piece: Payload) -> None:
+        """The first bytes of a connection, or a message of DNS."""
+        self.counters["events"] += 1
+        if piece.kind == QUIC and self._is_too_much(piece.when):
+            self.counters["skipped"] += 1
+            return
+        found = self.reader.read(piece)
+        if found is not None:
+            self._take(found, piece.when)
+
+    def measured(self, told: Measured, now: float) -> None:
+        """How a connection goes."""
+        self.counters["events"] += 1
+        if self.by_ports and self._stays_inside(told.key):
+            return
+        seen = self.seen.get(told.key)
+        if seen is None:
+            seen = Seen() if told.final else self._entry(told.key)
+        seen.state = told.state
+        seen.packets = told.up.packets + told.down.packets
+        seen.retransmits = told.up.retransmits + told.down.retransmits
+        seen.resets = told.up.resets + told.down.resets
+        handshake = told.rtt_client_us if told.inbound else told.rtt_remote_us
+        seen.rtt_us = told.up.srtt_us or handshake or seen.rtt_us
+        if told.final:
+            seen.over = now
+        self._count(told, seen, handshake, now)
+
+    def expire(self, now: float) -> None:
+        """What waits in vain, or is over. To be called every few seconds."""
+        for found in self.reader.expire(now):
+            self._take(found, now)
+        for key in [key for key, seen in self.seen.items() if seen.over and now - seen.over > OVER_SECONDS]:
+            del self.seen[key]
+
+    # -- from conntrack --------------------------------------------------------------------
+
+    def began(self, flow: Flow) -> None:
+        """Conntrack has a new connection, or one that is not known here."""
+        key = self._key(flow)
+        if key is not None:
+            self._entry(key).mark = flow.mark
+
+    def is_new(self, flow: Flow) -> bool:
+        """Whether it is a client's, and conntrack did not tell of it yet."""
+        key = self._key(flow)
+        seen = self.seen.get(key) if key is not None else None
+        return key is not None and (seen is None or seen.mark == UNKNOWN_MARK)
+
+    def ended(self, flow: Flow, now: float) -> None:
+        """Conntrack forgot a connection. Of one that no device showed it knows whether it was answered."""
+        key = self._key(flow)
+        seen = self.seen.pop(key, None) if key is not None else None
+        if key is not None and seen is not None and not seen.state and flow.protocol == TCP:
+            self._tell(key, seen, Progress(ended=True, failed=not flow.is_answered), now)
+
+    # -- for doors -------------------------------------------------------------------------
+
+    def of(self, flow: Flow) -> Seen | None:
+        """What is known of a connection of conntrack; None where it passes no device that is watched."""
+        key = self._key(flow)
+        return self.seen.get(key) if key is not None else None
+
+    def name_of(self, flow: Flow, now: float) -> tuple[str, str, str, str]:
+        """Name, source, confidence, and why there is none: by its own handshake, else by what its address is."""
+        key = self._key(flow)
+        if key is None:
+            return "", "", "", NOT_SEEN
+        seen = self.seen.get(key)
+        if seen is not None and seen.name:
+            return seen.name, seen.source, seen.confidence, ""
+        reason = seen.reason if seen is not None else NOT_SEEN
+        if reason in (ECH, PROXIED):  # what the address is known for is another name, or nobody's
+            return "", "", "", reason
+        found = self.learned.look_up(key[0], key[1], now)
+        if isinstance(found, Named):
+            return found.name, found.source, found.confidence, ""
+        return "", "", "", reason
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _take(self, found: Result, now: float) -> None:
+        if isinstance(found, Answer):
+            self.counters["answers"] += 1
+            if found.asked:  # what nobody asked for is no proof
+                both = (*found.addresses, *found.hints)
+                self.learned.note_answer(found.key[0], found.name, both, now, found.public_names)
+        elif isinstance(found, Name):
+            self._named(found, now)
+        elif found.source != "dns":
+            self._unknown(found)
+
+    def _named(self, found: Name, now: float) -> None:
+        if not found.of_remote:
+            self._unknown(Unknown(found.key, found.source, PROXIED))
+            return
+        if found.ech and self.learned.is_public(found.name):
+            self._unknown(Unknown(found.key, found.source, ECH))
+            return
+        seen = self._entry(found.key)
+        seen.name, seen.source, seen.reason = found.name, found.source, ""
+        seen.confidence = LIKELY if found.ech else CERTAIN  # most hellos with that extension hide nothing
+        self.counters["names"] += 1
+        self.learned.note_hello(found.key[0], found.key[1], found.name, found.source, now)
+
+    def _unknown(self, found: Unknown) -> None:
+        seen = self._entry(found.key)
+        if not seen.name:
+            seen.reason, seen.source = found.reason, found.source
+        self.counters["unknown"] += 1
+        self.reasons[found.reason] = self.reasons.get(found.reason, 0) + 1
+
+    def _count(self, told: Measured, seen: Seen, handshake: int, now: float) -> None:
+        is_tcp = told.key[4] == TCP
+        answered = is_tcp and not told.mid and (told.state in (OPEN, CLOSED, RESET) or told.final)
+        failed = is_tcp and not told.mid and (
+            (told.state == SYN and told.final) or (told.state == RESET and told.down.resets > 0)
+        )  # fmt: skip
+        new = Progress(
+            max(seen.packets - seen.told_packets, 0),
+            max(seen.retransmits - seen.told_retransmits, 0),
+            handshake if not seen.told_rtt else 0,
+            answered and not seen.answered,
+            failed and not seen.failed,
+        )
+        seen.told_packets, seen.told_retransmits = seen.packets, seen.retransmits
+        seen.told_rtt = seen.told_rtt or bool(handshake)
+        seen.answered, seen.failed = seen.answered or answered, seen.failed or failed
+        if any(new):
+            self._tell(told.key, seen, new, now)
+
+    def _tell(self, key: SeenKey, seen: Seen, new: Progress, now: float) -> None:
+        self.remotes.note(key[1], new, now)
+        outbound = self._outbound(seen.mark) if seen.mark != UNKNOWN_MARK else ""
+        if outbound:
+            self.outbounds.note(outbound, new, now)
+
+    def _entry(self, key: SeenKey) -> Seen:
+        seen = self.seen.get(key)
+        if seen is None or seen.over:
+            self.seen.pop(key, None)
+            seen = self.seen[key] = Seen()
+            if len(self.seen) > self._limit:
+                del self.seen[next(iter(self.seen))]
+                self.counters["forgotten"] += 1
+        return seen
+
+    def _key(self, flow: Flow) -> SeenKey | None:
+        """The key under which a device of clients shows it; None for what no client has to do with."""
+        if flow.protocol not in (TCP, UDP):
+            return None
+        source, remote = packed(flow.source), packed(flow.destination)
+        if self._is_inside(source):
+            return source, remote, flow.source_port, flow.destination_port, flow.protocol
+        answering = packed(flow.reply_source)  # the remote opened it: who answers is the client
+        if self._is_inside(answering):
+            return answering, source, flow.reply_source_port, flow.source_port, flow.protocol
+        return None
+
+    def _is_inside(self, address: bytes) -> bool:
+        family, number = number_of(address)
+        return any(one.family == family and one.low <= number <= one.high for one in self.inside)
+
+    def _stays_inside(self, key: SeenKey) -> bool:
+        """From one port of a bridge to another: the router has nothing to do with it. DNS may be its own."""
+        family, client = number_of(key[0])
+        other, remote = number_of(key[1])
+        return key[3] != DNS_PORT and any(
+            one.family == family == other and one.low <= client <= one.high and one.low <= remote <= one.high
+            for one in self.inside
+        )
+
+    def _is_too_much(self, now: float) -> bool:
+        if not self._cipher.is_costly:
+            return False
+        if int(now) != self._second:
+            self._second, self._opened = int(now), 0
+        self._opened += 1
+        return self._opened > COSTLY_EACH_SECOND
+
+
+class LazyCipher:
+    """The cipher for QUIC, chosen when the first packet comes: a library of four megabytes waits until then.
+
+    The kernel's own costs no memory, so it is asked first here.
+    """
+
+    ORDER = ("kernel", "libcrypto", "own")
+
+    def __init__(self) -> None:
+        self._chosen: Any = None
+
+    def _cipher(self) -> Any:
+        if self._chosen is None:
+            from netpolicy.flows.quic_crypto import choose
+
+            self._chosen, _ = choose(self.ORDER)
+        return self._chosen
+
+    @property
+    def name(self) -> str:
+        """Whose it is; "" before the first packet."""
+        return self._chosen.name if self._chosen is not None else ""
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether packets are to be rationed."""
+        return bool(self._cipher().is_costly)
+
+    def block(self, key: bytes, data: bytes) -> bytes:
+        """One block, encrypted."""
+        return bytes(self._cipher().block(key, data))
+
+    def open(self, key: bytes, nonce: bytes, header: bytes, sealed: bytes) -> bytes | None:
+        """What was sealed, or None."""
+        opened: bytes | None = self._cipher().open(key, nonce, header, sealed)
+        return opened
+
+
+def packed(text: str) -> bytes:
+    """An address as keys have it."""
+    return socket.inet_pton(socket.AF_INET6, text) if ":" in text else MAPPED + socket.inet_aton(text)
+
+
+def number_of(address: bytes) -> tuple[int, int]:
+    """Family and number of an address of 16 bytes."""
+    if address.startswith(MAPPED):
+        return 4, int.from_bytes(address[12:], "big")
+    return 6, int.from_bytes(address, "big")

@@ -1,0 +1,188 @@
+"""A daemon in the lab sees real connections through it: named in every tier, with nothing left when it ends.
+
+One lab and mostly one daemon for all tests, in their order: a start takes a second.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from netpolicy.lab.bench import Lab
+from tests.flows.ebpf.conftest import refusal
+from tests.netns import needs_root
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+CONFIG = """
+config netpolicy 'main'
+	option enabled '1'
+	option default 'wan_a'
+	option confirm '0'
+{extra}
+config outbound 'wan_a'
+	option type 'interface'
+	option interface 'wana'
+	option masq '1'
+config outbound 'wan_b'
+	option type 'interface'
+	option interface 'wanb'
+	option masq '1'
+config rule 'secure'
+	list dest_port '443'
+	option route 'wan_b'
+"""
+
+TLS, WEB = ("192.0.2.10", 443, "www.example.net"), ("192.0.2.11", 80, "news.example.net")
+
+# What is attached to a device is asked of the kernel, in its namespace: bpf(2), BPF_PROG_QUERY.
+COUNT = """
+import socket, struct, sys
+from netpolicy.flows.ebpf import bpf_call
+count = 0
+for side in (bpf_call.TCX_INGRESS, bpf_call.TCX_EGRESS):
+    attr = bytearray(struct.pack("=IIIIQI4xQQQQ", socket.if_nametoindex("br-lan"), side, 0, 0, 0, 0, 0, 0, 0, 0))
+    bpf_call.call("ask", 16, attr)
+    count += struct.unpack_from("=I", attr, 24)[0]
+print(count)
+"""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    if why := refusal():
+        pytest.skip(why)
+    with Lab() as found:
+        found.start_daemon(CONFIG.format(extra=""))
+        yield found
+
+
+def inspector(lab: Lab) -> dict[str, Any]:
+    found: dict[str, Any] = lab.call("status")["inspector"]
+    return found
+
+
+def tiers(lab: Lab) -> dict[str, str]:
+    return {one["name"]: one["tier"] for one in inspector(lab)["devices"]}
+
+
+def configured(lab: Lab, extra: str, tier: str) -> None:
+    """The daemon with these lines in its main section, by a reload."""
+    lab.write_config(CONFIG.format(extra="".join(f"\t{line}\n" for line in extra.split(";") if line)))
+    assert lab.call("reload") == {"ok": True, "error": None}
+    lab.wait_for(lambda: set(tiers(lab).values()) == ({tier} if tier else set()) and [1], what=f"tier {tier}")
+
+
+def line_of(lab: Lab, client: str, port: int, **wanted: Any) -> dict[str, Any]:
+    """The connection from that port, once its line says this."""
+
+    def found() -> dict[str, Any] | None:
+        for one in lab.call("connections", {"limit": 200})["connections"]:
+            is_it = one["src"].startswith(client) and one["src_port"] == port
+            if is_it and all(one.get(name) == value for name, value in wanted.items()):
+                return dict(one)
+        return None
+
+    return lab.wait_for(found, 5.0, f"a line with {wanted}")
+
+
+def asked(lab: Lab, target: tuple[str, int, str]) -> int:
+    """A connection of `desk`; its port."""
+    address, port, name = target
+    answer = lab.tcp("desk", address, port, name=name)
+    assert answer["ok"], answer
+    return int(answer["local_port"])
+
+
+def programs(lab: Lab) -> int:
+    return int(lab.run("router", [sys.executable, "-c", COUNT], check=True).stdout)
+
+
+@pytest.mark.parametrize(
+    ("tier", "name", "address"),
+    [("ebpf", "video.example.net", "192.0.2.20"), ("packet", "calls.example.net", "192.0.2.30")],
+)
+def test_connections_are_named_in_every_tier_that_sees_payload(lab: Lab, tier: str, name: str, address: str) -> None:
+    configured(lab, "" if tier == "ebpf" else f"option inspector '{tier}'", tier)
+    assert inspector(lab)["tier"] == tier
+    assert lab.dns("desk", name)["addresses"] == [address]
+    wanted = {"tls": asked(lab, TLS), "http": asked(lab, WEB), "dns": asked(lab, (address, 7, ""))}
+    for source, told_name in (("tls", TLS[2]), ("http", WEB[2]), ("dns", name)):
+        sure = "likely" if source == "dns" else "certain"
+        line_of(lab, "192.168.1.11", wanted[source], name=told_name, name_source=source, name_confidence=sure)
+        found = line_of(lab, "192.168.1.11", wanted[source], resets=0)
+        assert 0 < found["rtt_ms"] < 2000
+        assert found["rule"] == ("secure" if source == "tls" else None) and found["agrees"]
+    told = {one["name"]: one["quality"] for one in lab.call("status")["outbounds"]}
+    assert 0 < told["wan_b"]["rtt_ms"] < 2000 and told["wan_b"]["connections"] > 0.9
+
+
+def test_the_terminal_tool_names_it_too(lab: Lab) -> None:
+    command = [sys.executable, "-m", "netpolicy.cli.main", "connections", "--json", "--socket", "/run/lab/bus.sock"]
+    if not lab.file("/run/lab/bus.sock").exists():
+        command[-1] = "/" + str(lab.bus_socket).split("/root/", 1)[1]
+    done = lab.run("router", command, check=True)
+    assert TLS[2] in {one["name"] for one in json.loads(done.stdout)["connections"]}
+
+
+def test_explain_knows_the_name_and_judges_as_before(lab: Lab) -> None:
+    port = asked(lab, TLS)
+    line_of(lab, "192.168.1.11", port, name=TLS[2])
+    found = lab.call("explain", {"flow": f"192.168.1.11:{port} 192.0.2.10:443 tcp"})
+    assert found["facts"]["domain"] == TLS[2] and found["facts"]["sni"] == TLS[2]
+    assert found["agrees"] and found["kernel"]["rule"] == "secure"
+
+
+def test_clients_and_names_are_shown_as_the_settings_say(lab: Lab) -> None:
+    configured(lab, "list anonymize 'clients';list anonymize 'names'", "ebpf")
+    port = asked(lab, TLS)
+    found = line_of(lab, "192.168.1.0/24", port, name="example.net")
+    assert found["dest"] == "192.0.2.10"
+    assert lab.call("connections", {"filter": "192.168.1.11"})["total"] == 0
+
+
+def test_without_payload_there_are_connections_and_no_names(lab: Lab) -> None:
+    configured(lab, "option inspector 'conntrack'", "conntrack")
+    found = line_of(lab, "192.168.1.11", asked(lab, ("192.0.2.25", 80, "mail.example.org")))
+    assert (found["name"], found["unknown"]["name"]) == (None, "not_seen")
+    assert found["outbound"] == "wan_a"
+    assert programs(lab) == 0
+    configured(lab, "option inspector 'off'", "")
+    assert inspector(lab)["setting"] == "off"
+
+
+def test_a_device_that_appears_is_watched_by_the_events_of_the_kernel_alone(lab: Lab) -> None:
+    configured(lab, "", "ebpf")
+    for command in ("link add br-new type bridge", "address add 192.168.9.1/24 dev br-new", "link set br-new up"):
+        lab.run("router", ["ip", *command.split()], check=True)
+    lab.wait_for(lambda: tiers(lab).get("br-new") == "ebpf" and [1], what="br-new is watched")
+    lab.run("router", ["ip", "link", "del", "br-new"], check=True)
+    lab.wait_for(lambda: "br-new" not in tiers(lab) and [1], what="br-new is forgotten")
+
+
+def test_a_shaper_beside_us_has_its_qdisc_and_we_have_our_names(lab: Lab) -> None:
+    lab.run("router", ["tc", "qdisc", "add", "dev", "br-lan", "handle", "ffff:", "ingress"], check=True)
+    assert line_of(lab, "192.168.1.11", asked(lab, TLS), name=TLS[2])
+    assert tiers(lab)["br-lan"] == "ebpf"
+    lab.run("router", ["tc", "qdisc", "del", "dev", "br-lan", "ingress"], check=True)
+
+
+def test_killed_and_started_again_there_is_one_of_us_and_after_a_stop_none(lab: Lab) -> None:
+    assert programs(lab) == 2
+    assert lab.daemon is not None
+    lab.daemon.send_signal(signal.SIGKILL)
+    lab.daemon.wait(10)
+    lab.daemon = None
+    assert programs(lab) == 0  # tcx ends with its process
+    lab.start_daemon(CONFIG.format(extra=""))
+    lab.wait_for(lambda: tiers(lab).get("br-lan") == "ebpf" and [1], what="br-lan is watched")
+    assert programs(lab) == 2
+    assert line_of(lab, "192.168.1.11", asked(lab, TLS), name=TLS[2])
+    assert lab.stop_daemon() == 0
+    assert programs(lab) == 0
+    assert "a fault in netpolicy" not in lab.daemon_log() and "Traceback" not in lab.daemon_log()

@@ -1,0 +1,49 @@
+"""The area of the inspector: what is below the best is said with its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netpolicy.service.doctor_given import Given
+from netpolicy.service.doctor_inspector import ACCOUNTING, JIT, examine
+from tests.service.doctoring import Machine, seen
+
+
+def told(tier: str = "ebpf", reason: str = "", setting: str = "auto", **counters: int) -> dict[str, Any]:
+    device = {"name": "br-lan", "tier": tier, "way": "tcx", "reason": reason}
+    return {"setting": setting, "devices": [device], "counters": counters}
+
+
+def levels(inspector: dict[str, Any] | None, **files: str) -> dict[str, str]:
+    return seen(examine(Machine(files), Given(inspector=inspector)))
+
+
+def test_without_a_daemon_only_the_kernel_is_looked_at() -> None:
+    assert levels(None) == {"ND973": "ok", "ND974": "ok"}
+
+
+def test_the_best_tier_is_fine() -> None:
+    assert set(levels(told()).values()) == {"ok"}
+
+
+def test_less_than_the_best_is_said_and_what_somebody_chose_is_not() -> None:
+    assert levels(told("packet", "ebpf: not permitted"))["ND971"] == "info"
+    assert levels(told("packet", setting="packet"))["ND971"] == "ok"
+    assert levels(told("conntrack", "packet: no", setting="packet"))["ND971"] == "info"
+    assert levels(told("conntrack", setting="conntrack"))["ND971"] == "ok"
+
+
+def test_a_qdisc_of_others_is_named() -> None:
+    found = examine(Machine(), Given(inspector=told("packet", "clsact: br-lan has an ingress qdisc")))
+    assert seen(found)["ND972"] == "info"
+    assert next(one for one in found if one.code == "ND972").command == "tc qdisc show dev br-lan"
+
+
+def test_more_than_one_in_a_hundred_lost_is_a_warning() -> None:
+    assert levels(told(events=1000, lost=9, full=1))["ND975"] == "ok"
+    assert levels(told(events=1000, lost=10, full=1))["ND975"] == "warning"
+
+
+def test_the_two_switches_of_the_kernel_are_told() -> None:
+    machine = Machine({JIT: "0\n", ACCOUNTING: "0\n"})
+    assert seen(examine(machine, Given())) == {"ND973": "info", "ND974": "info"}

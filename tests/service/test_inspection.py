@@ -1,0 +1,85 @@
+"""The inspector as the daemon has it: nothing at all when it is off, and things shown as the settings say."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from netpolicy.core.model import Settings
+from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.state import Address, Route
+from netpolicy.flows.model import TCP, Flow
+from netpolicy.flows.reader import Name
+from netpolicy.observe.ring import Ring
+from netpolicy.outbounds.lines import View
+from netpolicy.service.anonymous import OPEN
+from netpolicy.service.inspection import Inspection
+from netpolicy.service.inspector_feed import packed
+from tests.netns import needs_root, private_netns
+
+FLOW = Flow(1, 4, TCP, "192.168.1.11", 50000, "198.51.100.4", 443, "198.51.100.4", 443, "203.0.113.2", 50000, mark=7)
+KEY = (packed("192.168.1.11"), packed("198.51.100.4"), 50000, 443, TCP)
+VIEW = View({}, (Address(6, "br-lan", "2001:db8:1:2::1", 64), Address(4, "br-lan", "192.168.1.1", 24)),
+            (Route(4, 254, "default", "203.0.113.1", "wan"),))  # fmt: skip
+
+
+def inspection(settings: Settings, netlink: Any = None) -> Inspection:
+    engine: Any = SimpleNamespace(
+        settings=settings, view=VIEW, states=(), loaded=object(), netlink=netlink,
+        log=Ring(lambda: 0.0, lambda entry: None),
+    )  # fmt: skip
+    return Inspection(engine, lambda mark: "wan", lambda: 1.0)
+
+
+def test_before_the_first_turn_it_says_that_nobody_looks() -> None:
+    found = inspection(Settings())
+    assert found.line(FLOW) == {} and found.name(FLOW) == "" and found.quality("wan") is None
+    assert found.status("ctnetlink", "")["reason"] == "not started"
+    found.network_changed()
+    found.drain()
+    found.close()
+
+
+@needs_root
+@pytest.mark.kernel
+def test_switched_off_it_is_not_even_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("netpolicy.service.inspector")]:
+        monkeypatch.delitem(sys.modules, name)
+    with private_netns():
+        found = inspection(Settings(inspector="off"))
+        found.turned()
+    assert found.inspector is None
+    assert not [name for name in sys.modules if name.startswith("netpolicy.service.inspector")]
+    told = found.status("proc", "polling")
+    assert (told["tier"], told["reason"], told["setting"]) == ("proc", "option inspector is off; polling", "off")
+
+
+@needs_root
+@pytest.mark.kernel
+def test_names_and_clients_are_shown_as_the_settings_say() -> None:
+    async def whole() -> None:
+        netlink = open_netlink("builtin")
+        found = inspection(Settings(inspector="conntrack", anonymize=("clients", "names")), netlink)
+        found.turned()
+        assert found.inspector is not None
+        found.inspector.feed.inside = (SimpleNamespace(family=4, low=0xC0A80100, high=0xC0A801FF),)  # type: ignore[assignment]
+        found.inspector.feed._take(Name(KEY, "a.b.example.net", "tls"), 0.0)
+        assert found.line(FLOW)["name"] == found.name(FLOW) == "example.net"
+        assert found.shade.address("2001:db8:1:2::77") == "2001:db8:1::/48"
+        told = found.status("ctnetlink", "")
+        assert (told["tier"], told["setting"], told["anonymize"]) == ("ctnetlink", "conntrack", ["clients", "names"])
+        found.close()
+        netlink.close()
+
+    with private_netns():
+        asyncio.run(whole())
+
+
+def test_without_a_wish_everything_is_shown_as_it_is() -> None:
+    found = inspection(Settings(inspector="off"))
+    found._choose_shade()
+    assert found.shade is OPEN

@@ -1,0 +1,206 @@
+"""What is put together of a connection: its name, how it goes, and for whom that counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from netpolicy.flows.inside import Subnet
+from netpolicy.flows.learned import CERTAIN, LIKELY, POSSIBLE
+from netpolicy.flows.model import TCP, Flow
+from netpolicy.flows.reader import Answer, Name, Unknown
+from netpolicy.flows.seen import (
+    CLOSED,
+    DNS_ANSWER,
+    DNS_QUERY,
+    OPEN,
+    RESET,
+    STREAM,
+    SYN,
+    Measured,
+    Payload,
+    SeenKey,
+    Side,
+)
+from netpolicy.service.inspector_feed import OVER_SECONDS, Feed, packed
+
+CLIENT, WEB = packed("192.168.1.11"), packed("198.51.100.4")
+KEY: SeenKey = (CLIENT, WEB, 50000, 443, TCP)
+HOME = Subnet(4, 0xC0A80100, 0xC0A801FF, "192.168.1.1", "br-lan")
+FLOW = Flow(1, 4, TCP, "192.168.1.11", 50000, "198.51.100.4", 443, "198.51.100.4", 443, "203.0.113.2", 50000, mark=7)
+REQUEST = b"GET / HTTP/1.1\r\nHost: www.example.net\r\n\r\n"
+
+
+def dns(name: bytes, address: str | None) -> bytes:
+    question = b"".join(bytes([len(part)]) + part for part in name.split(b".")) + b"\0\0\1\0\1"
+    head = b"\1\2" + (b"\1\0" if address is None else b"\x81\x80") + b"\0\1" + (b"\0\0" if address is None else b"\0\1")
+    if address is None:
+        return head + bytes(4) + question
+    return head + bytes(4) + question + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + packed(address)[12:]
+
+
+@pytest.fixture
+def feed() -> Feed:
+    found = Feed(lambda mark: f"line{mark}" if mark else "")
+    found.inside = (HOME,)
+    return found
+
+
+def measured(state: str, *, final: bool = False, rtt: int = 0, up: Side = Side(), down: Side = Side()) -> Measured:  # noqa: B008
+    return Measured(KEY, state, up, down, rtt_remote_us=rtt, final=final)
+
+
+def test_the_name_of_a_request_is_that_of_its_connection(feed: Feed) -> None:
+    feed.payload(Payload(KEY, STREAM, 0, REQUEST, 0.0, True))
+    assert feed.name_of(FLOW, 1.0) == ("www.example.net", "http", CERTAIN, "")
+    assert feed.counters["names"] == 1
+
+
+def test_without_one_it_is_what_the_client_asked_for(feed: Feed) -> None:
+    resolver: SeenKey = (CLIENT, packed("192.168.1.1"), 40000, 53, 17)
+    feed.payload(Payload(resolver, DNS_QUERY, 0, dns(b"www.example.net", None), 0.0, True))
+    feed.payload(Payload(resolver, DNS_ANSWER, 0, dns(b"www.example.net", "198.51.100.4"), 0.1, False))
+    assert feed.name_of(FLOW, 1.0) == ("www.example.net", "dns", LIKELY, "")
+
+
+def test_an_answer_that_nobody_asked_for_teaches_nothing(feed: Feed) -> None:
+    feed.payload(
+        Payload((CLIENT, WEB, 40000, 53, 17), DNS_ANSWER, 0, dns(b"www.example.net", "198.51.100.4"), 0.1, True)
+    )
+    assert feed.name_of(FLOW, 1.0)[0] == ""
+    assert len(feed.learned) == 0
+
+
+def test_a_connection_without_any_name_says_why(feed: Feed) -> None:
+    assert feed.name_of(FLOW, 1.0) == ("", "", "", "not_seen")
+    feed.payload(Payload(KEY, STREAM, 0, b"\0\1\2\3", 0.0, True))
+    assert feed.name_of(FLOW, 1.0) == ("", "", "", "other")
+    assert feed.reasons == {"other": 1}
+
+
+def test_a_hello_that_hides_its_name_is_unknown_and_never_what_the_address_is_known_for(feed: Feed) -> None:
+    feed.learned.note_answer(CLIENT, "secret.example", [(WEB, 60)], 0.0, ["front.example"])
+    feed._take(Name(KEY, "front.example", "tls", ech=True), 0.0)
+    assert feed.name_of(FLOW, 1.0) == ("", "", "", "ech")
+
+
+def test_a_hello_with_that_extension_and_an_ordinary_name_is_likely_meant_so(feed: Feed) -> None:
+    feed._take(Name(KEY, "www.example.net", "tls", ech=True), 0.0)
+    assert feed.name_of(FLOW, 1.0) == ("www.example.net", "tls", LIKELY, "")
+
+
+def test_what_is_said_to_a_proxy_names_somebody_else(feed: Feed) -> None:
+    feed._take(Name(KEY, "www.example.net", "http", of_remote=False), 0.0)
+    assert feed.name_of(FLOW, 1.0) == ("", "", "", "proxied")
+    assert len(feed.learned) == 0
+
+
+def test_a_name_that_is_known_stays_when_a_later_piece_cannot_be_read(feed: Feed) -> None:
+    feed._take(Name(KEY, "www.example.net", "tls"), 0.0)
+    feed._take(Unknown(KEY, "tls", "malformed"), 0.1)
+    assert feed.name_of(FLOW, 1.0)[0] == "www.example.net"
+
+
+def test_hints_of_an_answer_name_addresses_too(feed: Feed) -> None:
+    answer = Answer((CLIENT, WEB, 1, 53, 17), "www.example.net", (), (), ((WEB, 60),), False, (), True)
+    feed._take(answer, 0.0)
+    assert feed.name_of(FLOW, 1.0)[:2] == ("www.example.net", "dns")
+
+
+def test_another_clients_name_is_possible(feed: Feed) -> None:
+    other: SeenKey = (packed("192.168.1.12"), WEB, 1, 443, TCP)
+    feed._take(Name(other, "www.example.net", "tls"), 0.0)
+    assert feed.name_of(FLOW, 1.0) == ("www.example.net", "tls", POSSIBLE, "")
+
+
+def test_how_it_goes_counts_for_the_address_and_for_the_outbound_by_its_mark(feed: Feed) -> None:
+    feed.began(FLOW)
+    feed.measured(measured(OPEN, rtt=40_000, up=Side(packets=30), down=Side(packets=30, retransmits=3)), 1.0)
+    seen = feed.of(FLOW)
+    assert seen is not None and (seen.rtt_us, seen.retransmits, seen.state) == (40_000, 3, OPEN)
+    for quality in (feed.outbounds.of("line7", 1.0), feed.remotes.of(WEB, 1.0)):
+        assert (quality.rtt_ms, quality.loss, quality.connections) == (40.0, 0.05, 1.0)
+
+
+def test_a_later_report_counts_only_what_is_new(feed: Feed) -> None:
+    feed.began(FLOW)
+    for packets in (60, 80, 80):
+        feed.measured(measured(OPEN, rtt=40_000, up=Side(packets=packets, retransmits=packets // 20)), 1.0)
+    assert feed.outbounds.of("line7", 1.0).loss == 0.05
+    assert feed.outbounds.of("line7", 1.0).connections == 1.0
+
+
+@pytest.mark.parametrize(
+    ("told", "errors"),
+    [
+        (measured(SYN, final=True, up=Side(syns=4)), 1.0),
+        (measured(RESET, final=True, down=Side(resets=1)), 1.0),
+        (measured(RESET, final=True, up=Side(resets=1)), 0.0),
+        (measured(CLOSED, final=True), 0.0),
+    ],
+)
+def test_what_is_not_answered_or_is_refused_is_an_error(feed: Feed, told: Measured, errors: float) -> None:
+    for number in range(3):
+        feed.measured(told._replace(key=(CLIENT, WEB, number, 443, TCP)), 1.0)
+    assert feed.remotes.of(WEB, 1.0).errors == errors
+
+
+def test_without_a_tier_conntrack_tells_what_was_never_answered(feed: Feed) -> None:
+    for number in range(4):
+        flow = Flow(
+            number, 4, TCP, "192.168.1.11", number, "198.51.100.4", 443, "198.51.100.4", 443, "203.0.113.2", number,
+            mark=7, status=0 if number else 2,
+        )  # fmt: skip
+        feed.began(flow)
+        feed.ended(flow, 1.0)
+    assert feed.outbounds.of("line7", 1.0).errors == 0.75
+
+
+def test_a_connection_that_the_remote_opened_is_found_by_its_answering_side(feed: Feed) -> None:
+    turned = Flow(1, 4, TCP, "198.51.100.4", 443, "203.0.113.2", 80, "192.168.1.11", 50000, "198.51.100.4", 443, mark=7)
+    feed.began(turned)
+    feed.measured(measured(OPEN)._replace(inbound=True, rtt_remote_us=5, rtt_client_us=9000), 1.0)
+    seen = feed.of(turned)
+    assert seen is not None and (seen.mark, seen.rtt_us) == (7, 9000)
+
+
+def test_what_no_client_has_to_do_with_is_not_kept(feed: Feed) -> None:
+    feed.began(Flow(1, 4, TCP, "203.0.113.2", 1, "198.51.100.4", 2, "198.51.100.4", 2, "203.0.113.2", 1))
+    assert not feed.seen
+
+
+def test_what_passes_from_port_to_port_is_not_counted(feed: Feed) -> None:
+    feed.by_ports = True
+    feed.measured(measured(OPEN)._replace(key=(CLIENT, packed("192.168.1.12"), 1, 445, TCP)), 1.0)
+    assert not feed.seen
+    feed.measured(measured(OPEN), 1.0)
+    assert list(feed.seen) == [KEY]
+
+
+def test_it_stays_bounded_and_what_is_over_goes(feed: Feed) -> None:
+    small = Feed(lambda mark: "", limit=2)
+    small.inside = (HOME,)
+    for number in range(4):
+        small.measured(measured(OPEN)._replace(key=(CLIENT, WEB, number, 443, TCP)), 1.0)
+    assert [key[2] for key in small.seen] == [2, 3]
+    assert small.counters["forgotten"] == 2
+    small.measured(measured(CLOSED, final=True)._replace(key=(CLIENT, WEB, 2, 443, TCP)), 2.0)
+    small.expire(2.0 + OVER_SECONDS)
+    assert len(small.seen) == 2
+    small.expire(2.1 + OVER_SECONDS)
+    assert [key[2] for key in small.seen] == [3]
+
+
+def test_a_slow_cipher_is_given_only_some_packets_of_a_second() -> None:
+    class Slow:
+        name, is_costly = "own", True
+
+        def block(self, key: bytes, data: bytes) -> bytes:
+            return bytes(16)
+
+        def open(self, *_: bytes) -> bytes | None:
+            return None
+
+    feed = Feed(lambda mark: "", cipher=Slow())
+    for number in range(30):
+        feed.payload(Payload((CLIENT, WEB, number, 443, 17), "quic", 0, bytes(1200), 0.5, True))
+    assert feed.counters["skipped"] == 10
