@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from netpolicy.flows.ebpf import elf, layout, sweep
+from netpolicy.flows.ebpf import elf, entries, layout, sweep
 from netpolicy.flows.ebpf.loading import FILES, FOLDER
 from netpolicy.flows.ebpf.sweep import Patience
 
@@ -66,15 +66,15 @@ def _read(content: bytes, order: str) -> None:
 
 def events(data: bytes) -> None:
     """An event of the ring; and as much of it as there is as an entry of the map, which is always whole."""
-    layout.event_kind(data)
-    piece, over = layout.payload(data), layout.over(data)
+    entries.read(data)
+    piece, over = entries.payload(data), entries.over(data)
     if piece is not None and len(piece.data) > len(data) - layout.EVENT_SIZE:
         raise Broken("payload that is not there")
     if over is not None and not (over.final and over.first >= 0):
         raise Broken("an end that is none")
     entry = data.ljust(layout.KEY_SIZE + layout.FLOW_SIZE, b"\0")[: layout.KEY_SIZE + layout.FLOW_SIZE]
     key, flow = entry[: layout.KEY_SIZE], entry[layout.KEY_SIZE :]
-    layout.measured(key, flow, NOW, False)
+    entries.measured(key, flow, NOW, False)
     sweep.judge(key, flow, NOW, 10**9, Patience())
 
 

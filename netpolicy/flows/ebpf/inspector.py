@@ -15,7 +15,7 @@ from typing import NamedTuple
 from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.ebpf import attach as attaching
-from netpolicy.flows.ebpf import layout, sweep
+from netpolicy.flows.ebpf import entries, layout, sweep
 from netpolicy.flows.ebpf.attach import Attachment
 from netpolicy.flows.ebpf.clsact import TrafficControl
 from netpolicy.flows.ebpf.loading import Capacity, Loaded, Unloadable
@@ -144,7 +144,7 @@ class Inspector:
                     continue
                 final = verdict.what == sweep.OVER
                 if self._switches.flows and verdict.what != sweep.FORGET:
-                    self._on_measured(layout.measured(key, flow, now, final))
+                    self._on_measured(entries.measured(key, flow, now, final))
                 if verdict.what != sweep.CHANGED and flows.delete(bytes(key)) and not verdict.told:
                     self._removed += 1
                     alive -= 1
@@ -171,17 +171,13 @@ class Inspector:
         return dict(zip(layout.COUNTERS, self._loaded.maps["counts"].summed(layout.STATS), strict=True))
 
     def _take(self, event: memoryview) -> None:
-        if layout.event_kind(event) == layout.EVENT_OVER:
-            found = layout.over(event)
-            if found is not None:
-                self._on_measured(found)
-                return
+        found = entries.read(event)
+        if isinstance(found, Payload):
+            self._on_payload(found)
+        elif found is not None:
+            self._on_measured(found)
         else:
-            piece = layout.payload(event)
-            if piece is not None:
-                self._on_payload(piece)
-                return
-        self._unreadable += 1
+            self._unreadable += 1
 
 
 __all__ = ["Inspector", "Switches", "Unloadable"]

@@ -18,7 +18,7 @@ from netpolicy.flows.ebpf.layout import (
 )
 from netpolicy.flows.ebpf.sweep import CHANGED, FORGET, KEEP, OVER, Patience, judge
 
-from .test_layout import flow, side
+from .test_entries import flow, side
 
 NOW = 10_000 * 10**9
 SECOND = 10**9

@@ -6,7 +6,7 @@ import struct
 import time
 from typing import Any
 
-from netpolicy.flows.ebpf import bpf_call, layout
+from netpolicy.flows.ebpf import bpf_call, entries, layout
 from netpolicy.flows.ebpf.inspector import Switches
 from netpolicy.flows.ebpf.loading import Capacity, Loaded
 from netpolicy.flows.ebpf.ring import Ring
@@ -67,7 +67,7 @@ class Trial:
         found: list[Payload | Measured] = []
 
         def take(event: memoryview) -> None:
-            known = layout.over(event) if layout.event_kind(event) == layout.EVENT_OVER else layout.payload(event)
+            known = entries.read(event)
             assert known is not None
             found.append(known)
 
@@ -86,7 +86,7 @@ class Trial:
         """The entries of the map."""
         now = time.monotonic_ns()
         batches = self.loaded.maps["flows"].batches()
-        return [layout.measured(key, flow, now, False) for batch in batches for key, flow in batch]
+        return [entries.measured(key, flow, now, False) for batch in batches for key, flow in batch]
 
     def flow(self) -> Measured:
         """The only one."""

@@ -1,0 +1,93 @@
+"""What is made of events and entries, and of those that are cut short."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from netpolicy.flows.ebpf import entries, layout
+from netpolicy.flows.seen import CLOSED, MAPPED, OPEN, RESET, STREAM, SYN
+
+CLIENT, REMOTE = MAPPED + bytes((192, 168, 1, 5)), MAPPED + bytes((198, 51, 100, 7))
+
+
+def key(port: int = 40000, protocol: int = 6) -> bytes:
+    return CLIENT + REMOTE + struct.pack(">HH", port, 443) + struct.pack("=I", protocol)
+
+
+def side(**values: int) -> tuple[int, ...]:
+    order = ["bytes", "packets", "rtx", "srtt8", "handshake", "last", "flags", "syns", "resets", "ttl", "ttl_reset"]
+    assert set(values) <= set(order)
+    return tuple(values.get(name, 0) for name in order)
+
+
+def flow(
+    up: tuple[int, ...], down: tuple[int, ...], first: int = 10**9, flags: int = 0, mac: bytes = bytes(6)
+) -> bytes:
+    return layout.FLOW.pack(*up, *down, first, 3, flags, mac)
+
+
+def event(kind: int, body: bytes, first: int = 1, length: int | None = None) -> bytes:
+    head = struct.pack("=QHHIII", 5 * 10**9, kind, len(body) if length is None else length, 3, 700, first)
+    return head + key() + body
+
+
+def test_an_event_with_payload_is_read_whole() -> None:
+    found = entries.payload(event(1, b"hello"))
+    assert found is not None
+    assert found == ((CLIENT, REMOTE, 40000, 443, 6), STREAM, 700, b"hello", 5.0, True)
+    assert isinstance(entries.payload(memoryview(event(1, b"hello")))[3], bytes)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "bad", [b"", event(1, b"hello")[:63], event(1, b"hello", length=6), event(9, b""), event(0, b"")]
+)
+def test_an_event_that_is_cut_short_or_unknown_is_none(bad: bytes) -> None:
+    assert entries.payload(bad) is None
+    assert entries.over(bad) is None
+
+
+def test_times_are_told_of_the_side_that_waited() -> None:
+    """Each side keeps how long it took to acknowledge the other; what a reader wants is the way there and back."""
+    up = side(bytes=700, packets=5, handshake=1000, srtt8=8 * 3000, flags=layout.SIDE_ANSWERED, ttl=64, last=4000)
+    down = side(bytes=9000, packets=7, handshake=20_000, srtt8=8 * 50_000, rtx=3, resets=1, ttl_reset=57, last=4500)
+    found = entries.measured(key(), flow(up, down, mac=b"\x02\0\0\0\0\x05"), 5 * 10**9, False)
+    assert (found.rtt_remote_us, found.rtt_client_us) == (20_480, 1024)
+    assert (found.up.srtt_us, found.down.srtt_us) == (51_200, 3072)
+    assert (found.up.bytes, found.up.packets, found.up.ttl) == (700, 5, 64)
+    assert (found.down.bytes, found.down.retransmits, found.down.resets, found.down.ttl_reset) == (9000, 3, 1, 57)
+    assert found.mac == b"\x02\0\0\0\0\x05" and found.ifindex == 3
+    assert found.first == 1.0
+    assert found.last == pytest.approx(4500 * 2**20 / 1e9, abs=0.0011)
+
+
+def test_a_side_without_packets_does_not_make_the_flow_old() -> None:
+    now = 2**20 * 9_000_000_000  # the counter came round twice
+    found = entries.measured(key(), flow(side(packets=1, last=(now >> 20) & layout.WORD), side()), now, False)
+    assert found.last == pytest.approx(now / 1e9, abs=0.002)
+    assert found.mac == b""
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "flags", "word"),
+    [
+        (layout.SIDE_SYN | layout.SIDE_OPENER, 0, 0, SYN),
+        (layout.SIDE_SYN, layout.SIDE_SYN | layout.SIDE_ANSWERED, 0, OPEN),
+        (layout.SIDE_DATA, 0, layout.FLOW_MID, OPEN),
+        (layout.SIDE_FIN, layout.SIDE_ANSWERED, 0, OPEN),
+        (layout.SIDE_FIN, layout.SIDE_FIN, 0, CLOSED),
+        (layout.SIDE_FIN | layout.SIDE_RST, layout.SIDE_FIN, 0, RESET),
+    ],
+)
+def test_flags_have_a_word(up: int, down: int, flags: int, word: str) -> None:
+    assert entries.state(6, up, down, flags) == word
+    assert entries.state(17, up, down, flags) == OPEN
+
+
+def test_a_number_that_was_read_half_written_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert entries.whole(1 << 40, 3) == 3 * entries.LONGEST_PACKET
+    assert entries.whole(70_000, 0) == 70_000
+    monkeypatch.setattr(entries, "LONG_WORDS", False)
+    found = entries.measured(key(), flow(side(bytes=1 << 40, packets=3), side()), 10**10, False)
+    assert found.up.bytes == 3 * entries.LONGEST_PACKET
