@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 LIMIT = 1024
 HALF_SECONDS = 300.0  # after so long a count is worth half
+FADE_SECONDS = 1.0  # by less it is not worth a power
 # A round trip of the new ones is worth this part of the mean.
 RTT_PART = 1 / 8
 # Fewer connections or segments than these say nothing about a share of them.
@@ -47,6 +48,8 @@ class _Counts:
         self.when = now
 
     def fade(self, now: float) -> None:
+        if now - self.when < FADE_SECONDS:
+            return
         part: float = 0.5 ** (max(now - self.when, 0.0) / HALF_SECONDS)
         self.connections *= part
         self.failures *= part

@@ -98,7 +98,8 @@ class Inspector:
         leading_out = outside | {one.device for one in routes if one.destination == "default"}
         is_offloading = self._sees_offload or offload.is_on()
         self.devices = watched.choose(links, inside, leading_out, is_offloading)
-        self.feed.inside, self.feed.by_ports = inside, is_offloading
+        self.feed.by_ports = is_offloading
+        self.feed.live_in(inside)
         is_off = self.options.setting == OFF
         self._forget_readers()
         self.tiers.follow([] if is_off else [one.name for one in self.devices if one.wanted])

@@ -7,9 +7,10 @@ known stays unknown with its reason, and nothing here decides anything.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from netpolicy.core.address import V4
 from netpolicy.flows.inside import Subnet
 from netpolicy.flows.learned import CERTAIN, LIKELY, Learned, Named
 from netpolicy.flows.model import TCP, UDP, Flow
@@ -37,7 +38,7 @@ class Seen:
         "rtt_us", "source", "state", "told_packets", "told_retransmits", "told_rtt",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, mark: int = UNKNOWN_MARK) -> None:
         self.name = self.source = self.confidence = ""
         self.reason = NOT_SEEN
         self.state = ""
@@ -45,7 +46,7 @@ class Seen:
         self.packets = self.retransmits = self.resets = 0
         self.told_packets = self.told_retransmits = 0  # what the qualities know already
         self.told_rtt = self.answered = self.failed = False
-        self.mark = UNKNOWN_MARK
+        self.mark = mark
         self.over = 0.0
 
 
@@ -63,9 +64,14 @@ class Feed:
         self.seen: dict[SeenKey, Seen] = {}
         self.counters = {"events": 0, "names": 0, "unknown": 0, "answers": 0, "skipped": 0, "forgotten": 0}
         self.reasons: dict[str, int] = {}
-        self.inside: tuple[Subnet, ...] = ()  # the networks of clients
+        self._inside: list[tuple[bytes, bytes]] = []  # the networks of clients: first and last address
+        self._marks: dict[SeenKey, int] = {}  # of connections that conntrack told and no device showed yet
         self.by_ports = False  # ports of bridges are watched, which show what never reaches the router
         self._second, self._opened = 0, 0
+
+    def live_in(self, inside: Iterable[Subnet]) -> None:
+        """These are the networks of clients."""
+        self._inside = [(bytes_of(one.family, one.low), bytes_of(one.family, one.high)) for one in inside]
 
     # -- from the tiers --------------------------------------------------------------------
 
@@ -86,7 +92,7 @@ class Feed:
             return
         seen = self.seen.get(told.key)
         if seen is None:
-            seen = Seen() if told.final else self._entry(told.key)
+            seen = self._entry(told.key) if not told.final or told.key in self._marks else Seen()
         seen.state = told.state
         seen.packets = told.up.packets + told.down.packets
         seen.retransmits = told.up.retransmits + told.down.retransmits
@@ -109,21 +115,33 @@ class Feed:
     def began(self, flow: Flow) -> None:
         """Conntrack has a new connection, or one that is not known here."""
         key = self._key(flow)
-        if key is not None:
-            self._entry(key).mark = flow.mark
+        if key is None:
+            return
+        seen = self.seen.get(key)
+        if seen is not None and not seen.over:
+            seen.mark = flow.mark
+            return
+        self._marks[key] = flow.mark
+        if len(self._marks) > self._limit:
+            del self._marks[next(iter(self._marks))]
 
     def is_new(self, flow: Flow) -> bool:
         """Whether it is a client's, and conntrack did not tell of it yet."""
         key = self._key(flow)
-        seen = self.seen.get(key) if key is not None else None
-        return key is not None and (seen is None or seen.mark == UNKNOWN_MARK)
+        if key is None or key in self._marks:
+            return False
+        seen = self.seen.get(key)
+        return seen is None or seen.mark == UNKNOWN_MARK
 
     def ended(self, flow: Flow, now: float) -> None:
         """Conntrack forgot a connection. Of one that no device showed it knows whether it was answered."""
         key = self._key(flow)
-        seen = self.seen.pop(key, None) if key is not None else None
-        if key is not None and seen is not None and not seen.state and flow.protocol == TCP:
-            self._tell(key, seen, Progress(ended=True, failed=not flow.is_answered), now)
+        if key is None:
+            return
+        mark = self._marks.pop(key, UNKNOWN_MARK)
+        seen = self.seen.pop(key, None)
+        if (seen is None or not seen.state) and flow.protocol == TCP and mark != UNKNOWN_MARK:
+            self._tell(key, mark, Progress(ended=True, failed=not flow.is_answered), now)
 
     # -- for doors -------------------------------------------------------------------------
 
@@ -198,11 +216,11 @@ class Feed:
         seen.told_rtt = seen.told_rtt or bool(handshake)
         seen.answered, seen.failed = seen.answered or answered, seen.failed or failed
         if any(new):
-            self._tell(told.key, seen, new, now)
+            self._tell(told.key, seen.mark, new, now)
 
-    def _tell(self, key: SeenKey, seen: Seen, new: Progress, now: float) -> None:
+    def _tell(self, key: SeenKey, mark: int, new: Progress, now: float) -> None:
         self.remotes.note(key[1], new, now)
-        outbound = self._outbound(seen.mark) if seen.mark != UNKNOWN_MARK else ""
+        outbound = self._outbound(mark) if mark != UNKNOWN_MARK else ""
         if outbound:
             self.outbounds.note(outbound, new, now)
 
@@ -210,7 +228,7 @@ class Feed:
         seen = self.seen.get(key)
         if seen is None or seen.over:
             self.seen.pop(key, None)
-            seen = self.seen[key] = Seen()
+            seen = self.seen[key] = Seen(self._marks.pop(key, UNKNOWN_MARK))
             if len(self.seen) > self._limit:
                 del self.seen[next(iter(self.seen))]
                 self.counters["forgotten"] += 1
@@ -229,17 +247,16 @@ class Feed:
         return None
 
     def _is_inside(self, address: bytes) -> bool:
-        family, number = number_of(address)
-        return any(one.family == family and one.low <= number <= one.high for one in self.inside)
+        for low, high in self._inside:  # noqa: SIM110 - each new connection asks, and a generator takes longer
+            if low <= address <= high:
+                return True
+        return False
 
     def _stays_inside(self, key: SeenKey) -> bool:
         """From one port of a bridge to another: the router has nothing to do with it. DNS may be its own."""
-        family, client = number_of(key[0])
-        other, remote = number_of(key[1])
-        return key[3] != DNS_PORT and any(
-            one.family == family == other and one.low <= client <= one.high and one.low <= remote <= one.high
-            for one in self.inside
-        )
+        client, remote = key[0], key[1]
+        is_near = any(low <= client <= high and low <= remote <= high for low, high in self._inside)
+        return is_near and key[3] != DNS_PORT
 
     def _is_too_much(self, now: float) -> bool:
         if not self._cipher.is_costly:
@@ -293,8 +310,6 @@ def packed(text: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6, text) if ":" in text else MAPPED + socket.inet_aton(text)
 
 
-def number_of(address: bytes) -> tuple[int, int]:
-    """Family and number of an address of 16 bytes."""
-    if address.startswith(MAPPED):
-        return 4, int.from_bytes(address[12:], "big")
-    return 6, int.from_bytes(address, "big")
+def bytes_of(family: int, number: int) -> bytes:
+    """The same of an address that is a number."""
+    return MAPPED + number.to_bytes(4, "big") if family == V4 else number.to_bytes(16, "big")

@@ -12,6 +12,7 @@ import pytest
 from netpolicy.core.model import Settings
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.state import Address, Route
+from netpolicy.flows.inside import Subnet
 from netpolicy.flows.model import TCP, Flow
 from netpolicy.flows.reader import Name
 from netpolicy.observe.ring import Ring
@@ -66,7 +67,7 @@ def test_names_and_clients_are_shown_as_the_settings_say() -> None:
         found = inspection(Settings(inspector="conntrack", anonymize=("clients", "names")), netlink)
         found.turned()
         assert found.inspector is not None
-        found.inspector.feed.inside = (SimpleNamespace(family=4, low=0xC0A80100, high=0xC0A801FF),)  # type: ignore[assignment]
+        found.inspector.feed.live_in([Subnet(4, 0xC0A80100, 0xC0A801FF, "192.168.1.1", "br-lan")])
         found.inspector.feed._take(Name(KEY, "a.b.example.net", "tls"), 0.0)
         assert found.line(FLOW)["name"] == found.name(FLOW) == "example.net"
         assert found.shade.address("2001:db8:1:2::77") == "2001:db8:1::/48"

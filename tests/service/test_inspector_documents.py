@@ -25,7 +25,7 @@ FLOW = Flow(1, 4, TCP, "192.168.1.11", 50000, "198.51.100.4", 443, "198.51.100.4
 @pytest.fixture
 def feed() -> Feed:
     found = Feed(lambda mark: "wan")
-    found.inside = (Subnet(4, 0xC0A80100, 0xC0A801FF, "192.168.1.1", "br-lan"),)
+    found.live_in([Subnet(4, 0xC0A80100, 0xC0A801FF, "192.168.1.1", "br-lan")])
     return found
 
 

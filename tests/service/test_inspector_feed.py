@@ -41,7 +41,7 @@ def dns(name: bytes, address: str | None) -> bytes:
 @pytest.fixture
 def feed() -> Feed:
     found = Feed(lambda mark: f"line{mark}" if mark else "")
-    found.inside = (HOME,)
+    found.live_in([HOME])
     return found
 
 
@@ -178,7 +178,7 @@ def test_what_passes_from_port_to_port_is_not_counted(feed: Feed) -> None:
 
 def test_it_stays_bounded_and_what_is_over_goes(feed: Feed) -> None:
     small = Feed(lambda mark: "", limit=2)
-    small.inside = (HOME,)
+    small.live_in([HOME])
     for number in range(4):
         small.measured(measured(OPEN)._replace(key=(CLIENT, WEB, number, 443, TCP)), 1.0)
     assert [key[2] for key in small.seen] == [2, 3]
