@@ -19,6 +19,7 @@ from .terminal import Terminal, clean
 
 POLL_SECONDS = 1.0
 DISAGREES = "!"
+ENDS = 3  # columns up to the destination
 
 COLUMNS = (
     Column("PROTO"),
@@ -29,6 +30,10 @@ COLUMNS = (
     Column("BYTES", is_number=True),
     Column("", least=1, colour=lambda text: "red" if text else ""),
 )
+
+# Between the ends and the rule, where names are known and the terminal has room for them.
+NAME = Column("NAME", least=12)
+NAME_WIDTH = 100  # of the terminal
 
 # While following nobody knows how wide the next row is: an IPv4 pair, names of usual length.
 FOLLOWED_WIDTHS = ("icmpv6", "192.168.100.100:65535", "255.255.255.255:65535", "longer_rule", "outbound", "1000k", "!")
@@ -51,7 +56,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 def _page(terminal: Terminal, found: Document) -> None:
     listed = rows(found, "connections")
     if listed:
-        show(terminal, COLUMNS, [_row(connection) for connection in listed])
+        if terminal.width >= NAME_WIDTH and any(connection.get("name") for connection in listed):
+            columns = (*COLUMNS[:ENDS], NAME, *COLUMNS[ENDS:])
+            show(terminal, columns, [_named(connection) for connection in listed])
+        else:
+            show(terminal, COLUMNS, [_row(connection) for connection in listed])
     terminal.line(f"{len(listed)} of {shown(found.get('total'))} connections")
     if found.get("disagreements"):
         terminal.paragraph(
@@ -70,6 +79,11 @@ def _row(found: Document) -> tuple[str, ...]:
         amount(found.get("bytes")),
         DISAGREES if found.get("agrees") is False else "",
     )
+
+
+def _named(found: Document) -> tuple[str, ...]:
+    row = _row(found)
+    return (*row[:ENDS], shown(found.get("name")), *row[ENDS:])
 
 
 def _end(found: Document, side: str) -> str:

@@ -113,8 +113,6 @@ class Service:
     def connections(self, limit: int = 100, offset: int = 0, text: str = "") -> dict[str, Any]:
         """A page of live connections, newest first. Byte counts are some seconds old."""
         self._refresh_flows()
-        if self._inspection is not None:
-            self._inspection.drain()
         return self._connections.document(limit, offset, text)
 
     async def explain(self, text: str) -> dict[str, Any]:
@@ -136,6 +134,8 @@ class Service:
         return explain.document(self._engine, found, count, decision, counters, self._connections.shade)
 
     def _refresh_flows(self) -> None:
+        if self._inspection is not None:
+            self._inspection.drain()
         now = asyncio.get_running_loop().time()
         if now - self._read_at > max(FLOWS_SECONDS, len(self._flows.table) / FLOWS_PER_SECOND):
             self._read_at = now

@@ -21,6 +21,7 @@ from netpolicy.service.flow_text import Wanted
 
 Document = dict[str, Any]
 
+HIDDEN = "(not shown)"
 SCHEDULE = "schedule"  # of the clock, not of the connection
 
 # In words, what `agrees` means.
@@ -49,12 +50,15 @@ def document(
 ) -> Document:
     """The `explain` document. `decision` is what `decide` says of the same facts; `count` connections were meant."""
     hits = counters.get(found.rule) if found.rule else None
+    facts = shown(found.facts)
+    in_full = {text: shade.facts(facts).get(name, HIDDEN) for name, text in facts.items()}
+    told: Document = _replaced(decision, {text: one for text, one in in_full.items() if one != text})
     return {
         "connection": found.line,
         "matches": count,
-        "facts": shade.facts(shown(found.facts)),
+        "facts": shade.facts(facts),
         "hidden": list(found.hidden),
-        "decision": decision,
+        "decision": told,
         "kernel": {
             "class": found.line["class"],
             "outbound": found.line["outbound"],
@@ -76,6 +80,18 @@ def shown(facts: Facts) -> dict[str, str]:
     """The facts that are known, as `decide` takes them."""
     known = [(name, getattr(facts, name)) for name in FIELD_ORDER if name != SCHEDULE]
     return {name: format_fact(name, fact) for name, fact in known if fact is not None}
+
+
+def _replaced(value: Any, replacements: Mapping[str, str]) -> Any:
+    """The same with other words in its texts: reasons name the facts that they are about."""
+    if isinstance(value, str):
+        for text, instead in replacements.items():
+            value = value.replace(text, instead)
+    elif isinstance(value, dict) and replacements:
+        return {name: _replaced(one, replacements) for name, one in value.items()}
+    elif isinstance(value, list) and replacements:
+        return [_replaced(one, replacements) for one in value]
+    return value
 
 
 def _verdict(agrees: bool | None) -> str:

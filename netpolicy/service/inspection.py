@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from netpolicy.core.facts import Facts
+from netpolicy.core.model import Settings
 from netpolicy.dataplane.state import MAIN_TABLE, NetlinkError
 from netpolicy.flows import inside
 from netpolicy.flows.model import Flow, FlowEvent
@@ -46,9 +47,10 @@ class Inspection:
             self._is_clean = True
             self._remove_left_over()
         settings = self._engine.settings
+        is_wanted = settings.enabled and settings.inspector != OFF and self._engine.loaded is not None
         if self.inspector is not None:
-            self.inspector.configure(settings)
-        elif settings.inspector != OFF and self._engine.loaded is not None:
+            self.inspector.configure(settings if is_wanted else Settings(inspector=OFF))
+        elif is_wanted:
             from netpolicy.service.inspector import Inspector
 
             engine = self._engine
@@ -82,7 +84,7 @@ class Inspection:
         shown = {"table": {"tier": tier, "reason": reason}, "anonymize": list(self._engine.settings.anonymize)}
         if self.inspector is None:
             setting = self._engine.settings.inspector
-            why = ["option inspector is off" if setting == OFF else "not started", reason]
+            why = ["option inspector is off" if setting == OFF else "not started or not enabled", reason]
             told = {"tier": tier, "reason": "; ".join(filter(None, why)), "setting": setting}
             return {**told, "inspect": [], "devices": [], "not_watched": [], "counters": {}, "unknown": {}, **shown}
         from netpolicy.service import inspector_documents

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from netpolicy.core.facts import Facts
-from netpolicy.flows.learned import CERTAIN, DNS
 from netpolicy.flows.model import Flow
 from netpolicy.service.inspector import Inspector
 from netpolicy.service.inspector_feed import NOT_SEEN, Feed, packed
@@ -54,11 +53,9 @@ def quality(feed: Feed, outbound: str, now: float) -> dict[str, Any]:
 
 def complete(feed: Feed, facts: Facts, flow: Flow, now: float) -> None:
     """Adds to the facts of an open connection what was learned and measured since its first packet."""
-    name, source, confidence, _ = feed.name_of(flow, now)
-    if name:
-        facts.domain = name
-        facts.sni = name if source != DNS and confidence == CERTAIN else None
     seen = feed.of(flow)
+    facts.domain = feed.name_of(flow, now)[0] or None
+    facts.sni = seen.name or None if seen is not None else None  # what it said itself, not what its address is called
     if seen is not None and seen.rtt_us:
         facts.rtt_ms = seen.rtt_us / 1000
     remote = feed.remotes.of(packed(flow.destination), now)

@@ -36,6 +36,17 @@ def test_rows_carry_ports_and_mark_what_disagrees(tool: Tool, daemon: StandIn, m
     assert lines[4].startswith("1 of them (!)")
 
 
+def test_names_are_shown_where_they_are_known_and_the_terminal_is_wide(
+    tool: Tool, daemon: StandIn, monkeypatch: Any
+) -> None:
+    daemon.replies["connections"] = {**CONNECTIONS, "connections": [{**CONNECTION, "name": "www.example.net"}, STRAY]}
+    monkeypatch.setenv("COLUMNS", "200")
+    head, first, second, *_ = tool("connections").out.splitlines()
+    assert "NAME" in head and "www.example.net" in first and " - " in second
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "NAME" not in tool("connections").out
+
+
 def test_no_connections_is_a_line(tool: Tool, daemon: StandIn) -> None:
     assert daemon.replies
     daemon.replies["connections"] = {"total": 0, "disagreements": 0, "connections": []}

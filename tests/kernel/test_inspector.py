@@ -5,6 +5,7 @@ One lab and mostly one daemon for all tests, in their order: a start takes a sec
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from netpolicy.lab.bench import Lab
+from netpolicy.lab.bench import Lab, LabError
 from tests.flows.ebpf.conftest import refusal
 from tests.netns import needs_root
 
@@ -33,6 +34,10 @@ config outbound 'wan_b'
 	option type 'interface'
 	option interface 'wanb'
 	option masq '1'
+config rule 'other_client'
+	option priority '200'
+	list src_addr '192.168.1.77'
+	option route 'wan_b'
 config rule 'secure'
 	list dest_port '443'
 	option route 'wan_b'
@@ -132,7 +137,7 @@ def test_the_terminal_tool_names_it_too(lab: Lab) -> None:
 
 def test_explain_knows_the_name_and_judges_as_before(lab: Lab) -> None:
     port = asked(lab, TLS)
-    line_of(lab, "192.168.1.11", port, name=TLS[2])
+    line_of(lab, "192.168.1.11", port, name_confidence="certain")
     found = lab.call("explain", {"flow": f"192.168.1.11:{port} 192.0.2.10:443 tcp"})
     assert found["facts"]["domain"] == TLS[2] and found["facts"]["sni"] == TLS[2]
     assert found["agrees"] and found["kernel"]["rule"] == "secure"
@@ -144,6 +149,8 @@ def test_clients_and_names_are_shown_as_the_settings_say(lab: Lab) -> None:
     found = line_of(lab, "192.168.1.0/24", port, name="example.net")
     assert found["dest"] == "192.0.2.10"
     assert lab.call("connections", {"filter": "192.168.1.11"})["total"] == 0
+    told = json.dumps(lab.call("explain", {"flow": found["id"] and str(found["id"])}))
+    assert "192.168.1.0/24" in told and "192.168.1.11" not in told and "www.example.net" not in told
 
 
 def test_without_payload_there_are_connections_and_no_names(lab: Lab) -> None:
@@ -186,3 +193,17 @@ def test_killed_and_started_again_there_is_one_of_us_and_after_a_stop_none(lab: 
     assert lab.stop_daemon() == 0
     assert programs(lab) == 0
     assert "a fault in netpolicy" not in lab.daemon_log() and "Traceback" not in lab.daemon_log()
+
+
+def test_where_the_kernel_refuses_programs_sockets_serve_and_the_reason_is_told() -> None:
+    """The root of a user namespace may not use BPF, and may have packet sockets."""
+    lab = Lab(user_namespace=True)
+    try:
+        lab.open()
+    except LabError as why:
+        pytest.skip(str(why))
+    with contextlib.closing(lab):
+        lab.start_daemon(CONFIG.format(extra=""))
+        lab.wait_for(lambda: tiers(lab).get("br-lan") == "packet" and [1], what="br-lan is watched")
+        assert "not permitted" in inspector(lab)["reason"]
+        assert line_of(lab, "192.168.1.11", asked(lab, TLS), name=TLS[2])

@@ -39,7 +39,7 @@ def inspection(settings: Settings, netlink: Any = None) -> Inspection:
 def test_before_the_first_turn_it_says_that_nobody_looks() -> None:
     found = inspection(Settings())
     assert found.line(FLOW) == {} and found.name(FLOW) == "" and found.quality("wan") is None
-    assert found.status("ctnetlink", "")["reason"] == "not started"
+    assert found.status("ctnetlink", "")["reason"] == "not started or not enabled"
     found.network_changed()
     found.drain()
     found.close()
@@ -51,7 +51,7 @@ def test_switched_off_it_is_not_even_in_memory(monkeypatch: pytest.MonkeyPatch) 
     for name in [name for name in sys.modules if name.startswith("netpolicy.service.inspector")]:
         monkeypatch.delitem(sys.modules, name)
     with private_netns():
-        found = inspection(Settings(inspector="off"))
+        found = inspection(Settings(True, inspector="off"))
         found.turned()
     assert found.inspector is None
     assert not [name for name in sys.modules if name.startswith("netpolicy.service.inspector")]
@@ -61,10 +61,19 @@ def test_switched_off_it_is_not_even_in_memory(monkeypatch: pytest.MonkeyPatch) 
 
 @needs_root
 @pytest.mark.kernel
+def test_what_is_not_enabled_looks_at_nothing() -> None:
+    with private_netns():
+        found = inspection(Settings(False))
+        found.turned()
+    assert found.inspector is None
+
+
+@needs_root
+@pytest.mark.kernel
 def test_names_and_clients_are_shown_as_the_settings_say() -> None:
     async def whole() -> None:
         netlink = open_netlink("builtin")
-        found = inspection(Settings(inspector="conntrack", anonymize=("clients", "names")), netlink)
+        found = inspection(Settings(True, inspector="conntrack", anonymize=("clients", "names")), netlink)
         found.turned()
         assert found.inspector is not None
         found.inspector.feed.live_in([Subnet(4, 0xC0A80100, 0xC0A801FF, "192.168.1.1", "br-lan")])
@@ -81,6 +90,6 @@ def test_names_and_clients_are_shown_as_the_settings_say() -> None:
 
 
 def test_without_a_wish_everything_is_shown_as_it_is() -> None:
-    found = inspection(Settings(inspector="off"))
+    found = inspection(Settings(True, inspector="off"))
     found._choose_shade()
     assert found.shade is OPEN

@@ -204,3 +204,14 @@ def test_a_slow_cipher_is_given_only_some_packets_of_a_second() -> None:
     for number in range(30):
         feed.payload(Payload((CLIENT, WEB, number, 443, 17), "quic", 0, bytes(1200), 0.5, True))
     assert feed.counters["skipped"] == 10
+
+
+def test_quic_is_opened_by_a_cipher_that_is_chosen_when_the_first_packet_comes(feed: Feed) -> None:
+    pytest.importorskip("aioquic")
+    from tests.flows.quic_clients import real
+
+    assert feed._cipher.name == ""
+    for number, datagram in enumerate(real("www.example.com")):
+        feed.payload(Payload((CLIENT, WEB, 50000, 443, 17), "quic", 0, datagram, 0.0, number == 0))
+    assert feed._cipher.name in ("kernel", "libcrypto", "own")
+    assert [(one.name, one.source) for one in feed.seen.values()] == [("www.example.com", "quic")]
