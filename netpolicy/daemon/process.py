@@ -216,8 +216,7 @@ class Daemon:
         changes = self._watch.read()
         if any(change.kind in ("link", "address", "overrun") for change in changes):
             self._engine.drift.network_changed()
-        if any(change.kind != "nft" for change in changes):
-            self._inspection.network_changed()
+        self._inspection.network_changed(changes)
         causes = [change.text for change in changes if _matters(change)]
         if causes:
             self._keeper.look(causes[0])

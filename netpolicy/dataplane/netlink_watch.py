@@ -65,6 +65,7 @@ class Change:
     kind: str
     own: bool
     text: str
+    device: str = ""  # of tc: a shaper that adjusts itself tells of its device several times a second
 
 
 class Watch:
@@ -201,7 +202,8 @@ def _traffic_control(payload: bytes) -> Change | None:
     if len(payload) < TCMSG.size:
         return None
     index = TCMSG.unpack_from(payload)[1]
-    return Change("tc", False, f"traffic control of {_Names().get(index, f'index:{index}')} changed")
+    device = _Names().get(index, f"index:{index}")
+    return Change("tc", False, f"traffic control of {device} changed", device)
 
 
 def _owned(kind: str, protocol: int, text: str) -> Change:

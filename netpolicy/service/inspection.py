@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netpolicy.core.facts import Facts
 from netpolicy.core.model import Settings
+from netpolicy.dataplane.netlink_watch import Change
 from netpolicy.dataplane.state import MAIN_TABLE, NetlinkError
 from netpolicy.flows import inside
 from netpolicy.flows.model import Flow, FlowEvent
@@ -57,10 +58,14 @@ class Inspection:
             self.inspector = Inspector(engine.netlink, lambda: _outside(engine), self._outbound, self._say)
             self.inspector.start(asyncio.get_running_loop(), settings)
 
-    def network_changed(self) -> None:
-        """Devices, addresses, routes or qdiscs."""
-        if self.inspector is not None:
-            self.inspector.look_later()
+    def network_changed(self, changes: Iterable[Change]) -> None:
+        """Devices, addresses and routes; of qdiscs only those of devices that are watched."""
+        inspector = self.inspector
+        if inspector is not None and any(
+            change.device in inspector.tiers.devices if change.kind == "tc" else change.kind != "nft"
+            for change in changes
+        ):
+            inspector.look_later()
 
     def heard(self, events: Iterable[FlowEvent], table: FlowTable) -> None:
         """Events of the table of connections."""

@@ -27,6 +27,8 @@ from netpolicy.service.inspector_tiers import Open, Tiers
 
 # A line that comes up sends a dozen messages, and what is watched must not be late for the first connection.
 SETTLE_SECONDS = 0.05
+# A network that never comes to rest must not keep a small router busy with nothing else.
+PAUSE_SECONDS = 0.3
 # The kernel wakes us for what is urgent or much; the rest waits this long, or longer while nothing happens.
 BUSY_SECONDS, IDLE_SECONDS = 0.2, 1.0
 SWEEP_SECONDS = 3.0
@@ -60,6 +62,7 @@ class Inspector:
         self._readers: dict[str, int] = {}
         self._sweeps: dict[str, Iterator[int]] = {}
         self._busy_until = 0.0
+        self._looked = float("-inf")
         self.feed = Feed(outbound)
         self.devices: tuple[watched.Watched, ...] = ()
         self.tiers = Tiers(self.feed.payload, self._measured, say, openers, clock)
@@ -81,11 +84,13 @@ class Inspector:
     def look_later(self) -> None:
         """The network may have changed, or what is watched."""
         if self._loop is not None and "look" not in self._timers:
-            self._after(SETTLE_SECONDS, "look", self.look)
+            pause = self._looked + PAUSE_SECONDS - self._clock()
+            self._after(max(SETTLE_SECONDS, pause), "look", self.look)
 
     def look(self) -> None:
         """See that the right devices are watched, each by the best tier."""
         self._cancel("look")
+        self._looked = self._clock()
         try:
             links, addresses = self._netlink.links(), self._netlink.addresses()
             routes = [one for one in self._netlink.routes(MAIN_TABLE)]

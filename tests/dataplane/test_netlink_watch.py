@@ -60,7 +60,8 @@ def test_links_and_addresses_are_told(watch):
 def test_a_qdisc_that_comes_and_goes_is_told(watch):
     for word in ("add", "del"):
         run("tc", "qdisc", word, "dev", "wan", "ingress")
-        assert until(watch, "traffic control of wan changed").kind == "tc"
+        found = until(watch, "traffic control of wan changed")
+        assert (found.kind, found.device) == ("tc", "wan")
 
 
 @pytest.mark.parametrize("family", [4, 6])

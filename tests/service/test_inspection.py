@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,11 @@ import pytest
 
 from netpolicy.core.model import Settings
 from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
+from netpolicy.dataplane.netlink_watch import Change
 from netpolicy.dataplane.state import Address, Route
+from netpolicy.flows.ebpf.clsact import INGRESS, TrafficControl
+from netpolicy.flows.ebpf.loading import Loaded
 from netpolicy.flows.inside import Subnet
 from netpolicy.flows.model import TCP, Flow
 from netpolicy.flows.reader import Name
@@ -20,7 +26,8 @@ from netpolicy.outbounds.lines import View
 from netpolicy.service.anonymous import OPEN
 from netpolicy.service.inspection import Inspection
 from netpolicy.service.inspector_feed import packed
-from tests.netns import needs_root, private_netns
+from tests.flows.ebpf.conftest import refusal
+from tests.netns import needs_root, private_netns, run
 
 FLOW = Flow(1, 4, TCP, "192.168.1.11", 50000, "198.51.100.4", 443, "198.51.100.4", 443, "203.0.113.2", 50000, mark=7)
 KEY = (packed("192.168.1.11"), packed("198.51.100.4"), 50000, 443, TCP)
@@ -40,7 +47,7 @@ def test_before_the_first_turn_it_says_that_nobody_looks() -> None:
     found = inspection(Settings())
     assert found.line(FLOW) == {} and found.name(FLOW) == "" and found.quality("wan") is None
     assert found.status("ctnetlink", "")["reason"] == "not started or not enabled"
-    found.network_changed()
+    found.network_changed([Change("link", False, "link lan changed")])
     found.drain()
     found.close()
 
@@ -66,6 +73,35 @@ def test_what_is_not_enabled_looks_at_nothing() -> None:
         found = inspection(Settings(False))
         found.turned()
     assert found.inspector is None
+
+
+def test_what_others_do_to_devices_that_are_not_watched_is_not_looked_at() -> None:
+    looked: list[int] = []
+    found = inspection(Settings())
+    stub: Any = SimpleNamespace(tiers=SimpleNamespace(devices={"br-lan": None}), look_later=lambda: looked.append(1))
+    found.inspector = stub
+    found.network_changed([Change("tc", False, "", "wan"), Change("nft", False, "table added")])
+    assert not looked
+    found.network_changed([Change("tc", False, "", "wan"), Change("tc", False, "", "br-lan")])
+    found.network_changed([Change("route", False, "")])
+    assert len(looked) == 2
+
+
+@needs_root
+@pytest.mark.kernel
+def test_filters_of_one_that_was_killed_are_taken_off_even_by_one_that_is_off() -> None:
+    if why := refusal():
+        pytest.skip(why)
+    loaded = Loaded()
+    with private_netns():
+        run("ip", "link", "add", "lan", "type", "bridge")
+        with contextlib.closing(KernelSocket(ROUTE)) as kernel:
+            control, index = TrafficControl(kernel), socket.if_nametoindex("lan")
+            control.provide_clsact(index, "lan")
+            control.attach(index, INGRESS, loaded.program(True, False), "netpolicy_up")
+            inspection(Settings(True, inspector="off")).turned()
+            assert not [one for one in control.filters(index, INGRESS) if one.is_ours]
+    loaded.close()
 
 
 @needs_root
