@@ -84,15 +84,15 @@ class PacketInspector:
 
     def drain(self, limit: int = AT_ONCE) -> int:
         """Hand out what waits, block by block; how many packets it was. As many as `limit` or more: call again."""
-        count = 0
-        for ring, role in self._rings.values():
-            while count < limit:
+        count, more = 0, True
+        while more and count < limit:
+            more = False
+            for ring, role in list(self._rings.values()):  # one block of each, so that none waits for a busy one
                 packets = ring.read()
-                if packets is None:
-                    break
-                count += len(packets)
-                for packet in packets:
+                for packet in packets or ():
                     self._take(packet, ring.index, role)
+                count += len(packets or ())
+                more |= packets is not None
         return count
 
     def sweep(self) -> Iterator[int]:
@@ -130,7 +130,7 @@ class PacketInspector:
             return
         if not frame.flags & SYN:
             self._words(key, frame, packet)
-        if frame.flags & (SYN | FIN | RST):
+        if frame.flags & (SYN | FIN | RST) and self._switches.flows:
             measured = self._handshakes.take(key, frame, Origin(up, packet.when, ifindex, packet.mac))
             if measured is not None:
                 self._on_measured(measured)

@@ -16,6 +16,7 @@ import pytest
 from netpolicy.flows.handshakes import UNANSWERED_SECONDS
 from netpolicy.flows.packet import QUIC_LIMIT, FirstDatagrams, PacketInspector, Refused
 from netpolicy.flows.packet_filter import WAN
+from netpolicy.flows.packet_ring import Captured
 from netpolicy.flows.reader import Name, Reader
 from netpolicy.flows.seen import (
     CLOSED,
@@ -30,7 +31,7 @@ from netpolicy.flows.seen import (
     Payload,
     SeenKey,
 )
-from tests.flows.packets import CLIENT, HELLO, INITIAL, QUERY, REQUEST, TCP, UDP, mapped
+from tests.flows.packets import CLIENT, HELLO, INITIAL, QUERY, REQUEST, TCP, UDP, ipv4, mapped, tcp
 from tests.flows.street import FAMILY, SERVER, Street, street
 from tests.flows.test_packet_filter import ALL, NONE
 from tests.netns import needs_root
@@ -320,6 +321,18 @@ def test_a_drain_ends_when_its_share_is_done(place, watching):
         stop.set()
         thread.join()
     assert max(counts) < 100 and sum(counts) > 100
+
+
+def test_who_talks_to_whom_is_not_told_where_only_names_are_wanted():
+    """A SYN that carries a hello is taken for its name."""
+    for wanted, begun in ((ALL, 1), (ALL._replace(flows=False), 0)):
+        payloads: list[Payload] = []
+        measured: list[Measured] = []
+        tier = PacketInspector(payloads.append, measured.append, wanted)
+        tier._take(Captured(ipv4(tcp(HELLO, 0x02)), 0x0800, False, False, b"", 1.0), 1, "lan")
+        assert [one.data for one in payloads] == [HELLO]
+        assert tier.counters()["begun"] == begun and not measured
+        tier.close()
 
 
 def test_a_port_that_comes_back_begins_a_new_connection_and_memory_is_bounded():
