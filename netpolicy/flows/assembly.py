@@ -58,7 +58,17 @@ class Assembly:
         return self._held
 
     def add(self, key: SeenKey, offset: int, data: bytes, now: float) -> bytes:
-        """The stream from its first byte as far as it is whole; b"" while the first piece is missing.
+        """Put a piece where it belongs; what `beginning` then is. Raises as `put`."""
+        self.put(key, offset, data, now)
+        return self.beginning(key)
+
+    def beginning(self, key: SeenKey) -> bytes:
+        """The stream from its first byte as far as it is whole; b"" while the first piece is missing."""
+        flow = self.waiting.get(key)
+        return bytes(flow.joined) if flow is not None else b""
+
+    def put(self, key: SeenKey, offset: int, data: bytes, now: float) -> None:
+        """Put a piece where it belongs.
 
         Raises Refused (MALFORMED), and forgets the flow, where a piece contradicts an earlier one.
         """
@@ -69,7 +79,7 @@ class Assembly:
         flow = self.waiting.get(key)
         if flow is None:
             if not data:
-                return b""
+                return
             flow = self.waiting[key] = _Flow(now)
             self._held += PIECE_COST
         before = flow.held
@@ -80,7 +90,6 @@ class Assembly:
             self.drop(key)
             raise Refused(MALFORMED)
         self._make_room(key)
-        return bytes(flow.joined)
 
     def drop(self, key: SeenKey) -> None:
         """Forget a flow; one that is not there is fine."""

@@ -40,10 +40,9 @@ class QuicStream:
             raise Refused(NOT_DECRYPTED)
         if len(pieces) == 1 and pieces[0][0] == 0 and key not in self._assembly.waiting:
             return self._alone(key, pieces[0][1], now)
-        joined = b""
         for offset, data in pieces:
-            joined = self._assembly.add(key, offset, data, now)
-        return joined
+            self._assembly.put(key, offset, data, now)
+        return self._assembly.beginning(key)
 
     def _alone(self, key: SeenKey, data: bytes, now: float) -> bytes:
         """The only piece so far. Mostly it is the whole hello, and there is nothing to keep."""

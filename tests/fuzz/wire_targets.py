@@ -79,9 +79,8 @@ def quic_frames(data: bytes) -> None:
     """What is in a packet once it is open: frames, joined, to a hello."""
     joined = Assembly()
     for offset, piece in _read(quic_initial.crypto_pieces, data) or ():
-        whole = _read(lambda offset=offset, piece=piece: joined.add(("flow",), offset, piece, 0.0))
-        if whole:
-            _read(tls_hello.from_message, whole)
+        _read(joined.put, ("flow",), offset, piece, 0.0)
+    _read(tls_hello.from_message, joined.beginning(("flow",)))
     if joined.held > 256 << 10:
         raise Broken("more is held than may be")
 
