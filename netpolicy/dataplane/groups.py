@@ -75,14 +75,16 @@ class Groups:
 
     def of(self, labelled: "Iterable[tuple[tuple[Shape, ...], int]]") -> "list[Group]":
         """The groups for rules given as (shapes, label), in the order in which they are to be asked. O(n log n)."""
-        members: dict[Signature, _Members] = {}
+        gathered: dict[Signature, tuple[list[Shape], list[int]]] = {}
         for found, label in labelled:
             for shape in found:
                 signature = shape.signature
-                if signature not in members:
-                    members[signature] = _Members()
-                members[signature].shapes.append(shape)
-                members[signature].labels.append(label)
+                if signature not in gathered:
+                    gathered[signature] = ([], [])
+                shapes, numbers = gathered[signature]
+                shapes.append(shape)
+                numbers.append(label)
+        members = {signature: _Members(*gathered[signature]) for signature in gathered}
         leader = _leader(members)
         made = {}
         for signature in members:
@@ -120,9 +122,9 @@ class _Members:
 
     __slots__ = ("labels", "shapes")
 
-    def __init__(self) -> None:
-        self.shapes: list[Shape] = []
-        self.labels: list[int] = []
+    def __init__(self, shapes: "Sequence[Shape]", labels: "Sequence[int]") -> None:
+        self.shapes = tuple(shapes)
+        self.labels = column(labels)
 
 
 def _equal(before: _Members, now: _Members) -> bool:

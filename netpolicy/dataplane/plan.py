@@ -78,7 +78,7 @@ class Planner:
             table, difference = await self._compare(policy, loaded)
         except TooManyBoxes as error:
             raise NftError(str(error)) from None
-        gone = list(last[0].entries) if last is not None else []
+        gone = list(last[0].entries.rules) if last is not None else []
         self._last, last = (policy, loaded, table, difference), None
         while gone:  # ten thousand rules that are no more, freed at once, would hold the loop for 20 ms
             del gone[-FREED_AT_ONCE:]

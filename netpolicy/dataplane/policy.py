@@ -6,9 +6,12 @@ does I/O; built by the service from rules, network and health.
 
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.record import Record
+from netpolicy.dataplane.rows import column
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from netpolicy.core.model import Rule
 
 DIRECT_CLASS = 0
@@ -93,6 +96,55 @@ class Entry(Record):
         return (self.rule, self.number, self.log, self.blocks)
 
 
+class Entries:
+    """Entries in rank order, as columns: an object for each of ten thousand would be most of a megabyte.
+
+    Reads like a tuple of them; who asks all of them takes the columns. `log` and `blocks` have a byte for each.
+    """
+
+    __slots__ = ("blocks", "log", "numbers", "rules")
+
+    def __init__(self, rules: "Sequence[Rule]", numbers: "Sequence[int]", log: bytes, blocks: bytes) -> None:
+        self.rules = tuple(rules)
+        self.numbers = column(numbers)
+        self.log = log
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def __getitem__(self, place: int) -> Entry:
+        return Entry(self.rules[place], self.numbers[place], bool(self.log[place]), bool(self.blocks[place]))
+
+    def __iter__(self) -> "Iterator[Entry]":
+        for place in range(len(self.rules)):
+            yield self[place]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Entries) and self._columns() == other._columns())
+
+    def __hash__(self) -> int:
+        return hash(self.rules)
+
+    def pairs(self) -> "Iterator[tuple[Rule, int]]":
+        """Each rule with its class, without making entries."""
+        return zip(self.rules, self.numbers)  # noqa: B905 - MicroPython's zip knows no strict
+
+    def _columns(self) -> "tuple[object, ...]":
+        return (self.rules, self.numbers, self.log, self.blocks)
+
+
+def in_columns(entries: "Iterable[Entry]") -> Entries:
+    """The same entries, kept in little memory."""
+    every = tuple(entries)
+    return Entries(
+        [entry.rule for entry in every],
+        [entry.number for entry in every],
+        bytes([entry.log for entry in every]),
+        bytes([entry.blocks for entry in every]),
+    )
+
+
 class Policy(Record):
     """Everything the kernel should do for us."""
 
@@ -105,7 +157,7 @@ class Policy(Record):
         self,
         marks: Marks = USUAL_MARKS,
         lines: "tuple[Line, ...]" = (),
-        entries: "tuple[Entry, ...]" = (),
+        entries: "Entries | tuple[Entry, ...]" = (),
         ranked: "tuple[str, ...]" = (),
         ingress: "tuple[tuple[str, int], ...]" = (),
         default_forwarded: int = DIRECT_CLASS,
@@ -120,9 +172,9 @@ class Policy(Record):
     ) -> None:
         self.marks = marks
         self.lines = lines
-        self.entries = entries  # in rank order
+        self.entries = entries if isinstance(entries, Entries) else in_columns(entries)  # in rank order
         # The names of all rules in rank order: also those that do not stand now keep label and counter.
-        self.ranked = ranked or tuple([entry.rule.name for entry in entries])
+        self.ranked = ranked or tuple([rule.name for rule in self.entries.rules])
         self.ingress = ingress  # (device, class): what comes in here goes back here
         self.default_forwarded = default_forwarded
         self.default_own = default_own  # the router's own traffic
@@ -146,7 +198,7 @@ class Policy(Record):
         """Every class in use, direct and blocks included, ascending."""
         used = {DIRECT_CLASS, self.default_forwarded, self.default_own}
         used.update([line.number for line in self.lines])
-        used.update([entry.number for entry in self.entries])
+        used.update(self.entries.numbers)
         used.update([number for _, number in self.ingress])
         return tuple(sorted(used))
 

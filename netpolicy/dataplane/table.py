@@ -9,7 +9,7 @@ from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
 from netpolicy.dataplane import labels, names
 from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES, Groups
-from netpolicy.dataplane.policy import DIRECT_CLASS
+from netpolicy.dataplane.policy import DIRECT_CLASS, Policy
 from netpolicy.dataplane.record import Record
 from netpolicy.dataplane.rows import LabelRows, column
 from netpolicy.dataplane.sets import KernelSet, RangeElements
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from netpolicy.core.model import Rule
     from netpolicy.dataplane.groups import Group
-    from netpolicy.dataplane.policy import Entry, Policy
+    from netpolicy.dataplane.policy import Entries, Entry
     from netpolicy.dataplane.shape import LargeSet, Shape
 
 # First packets of rules with `log` go to this NFLOG group, rule name as prefix.
@@ -73,21 +73,29 @@ class Table:
     go one by one, the others are named after their content and never change.
     """
 
-    __slots__ = ("chains", "labels", "order", "ranked", "sets")
+    __slots__ = ("_labelled", "chains", "order", "sets")
 
     def __init__(
         self,
         sets: "tuple[KernelSet, ...]",
         chains: "list[tuple[str, Chain]]",
-        labels_: "Mapping[str, int]",
-        ranked: "tuple[str, ...]",
+        labelled: LabelRows,
     ) -> None:
         self.sets = sets
         self.chains = dict(chains)
         # The order of the text: a dict keeps it on CPython only.
         self.order = tuple([name for name, _ in chains])
-        self.labels = labels_  # by rule
-        self.ranked = ranked  # the names of all rules in rank order
+        self._labelled = labelled
+
+    @property
+    def ranked(self) -> "tuple[str, ...]":
+        """The names of all rules in rank order."""
+        return self._labelled.words
+
+    @property
+    def labels(self) -> "dict[str, int]":
+        """By the name of the rule. Made when it is asked for: kept it would take ten times as much."""
+        return dict(zip(self._labelled.words, self._labelled.labels))  # noqa: B905 - MicroPython has no strict
 
 
 # Ten thousand rules with ten boxes each. Each costs the kernel some hundred bytes, and us while they are arranged.
@@ -100,17 +108,14 @@ LONG_GUARD = 1024
 class Builder:
     """Makes tables one after the other; what did not change since the last one is not made again."""
 
-    __slots__ = ("_devices", "_groups", "_hits", "_large", "_made", "_shapes")
+    __slots__ = ("_groups", "_hits", "_large", "_made", "_shapes")
 
     def __init__(self) -> None:
         self._groups = Groups()
         self._large: dict[str, KernelSet] = {}
         self._made: tuple[Policy, Table] | None = None
-        self._hits: tuple[Mapping[str, int], KernelSet] | None = None
-        # By whether it blocks and by rule, which is compared by identity: one that did not change is the same object.
-        # Most rules have one shape, which stands there without a tuple around it.
-        self._shapes: "dict[bool, dict[Rule, Shape | tuple[Shape, ...]]]" = {False: {}, True: {}}
-        self._devices: "tuple[tuple[str, str], ...]" = ()
+        self._hits: KernelSet | None = None
+        self._shapes = _Shapes(Policy(), ())
 
     def build(
         self, policy: "Policy", labelled: "Mapping[str, int] | None" = None, slot: str = "a", room: int = 0
@@ -122,26 +127,27 @@ class Builder:
         O(n log n) in rules that changed their match, O(n) in all rules. Raises TooManyBoxes.
         """
         given = labels.assign(policy.ranked) if labelled is None else labelled
+        hits = self._hits_of(policy, given)
         groups = self._groups.of(self._labelled(policy, given))
-        self._forget(policy)
         chains = [(names.SCHEMA, Chain(()))]
         classes = policy.classes
         for number in classes:
             chains.extend(_class_chains(policy, number))
         for number in sorted({number for _, number in policy.ingress}):
             chains.append((names.arriving_chain(number), Chain((_save(policy, number), "accept"))))
-        for number in sorted({entry.number for entry in policy.entries}):
+        for number in sorted(set(policy.entries.numbers)):
             chains.append((names.verdict_chain(number), Chain((_settle(number),))))
-        for entry in policy.entries:
-            if entry.log:
+        for place, is_logged in enumerate(policy.entries.log):
+            if is_logged:
+                entry = policy.entries[place]
                 chains.append((names.rule_chain(entry.rule.name), _logging_chain(entry)))
         if classes != (DIRECT_CLASS,):
             chains.extend(_classification(policy, groups, slot))
             chains.extend(_hooks(policy))
         if policy.translations:
             chains.append(("srcnat_np", _source_translation(policy)))
-        sets = self._sets(policy, groups, given, slot, room or room_for(len(policy.ranked)))
-        made = Table(sets, chains, given, policy.ranked)
+        sets = self._sets(policy, groups, given, hits, slot, room or room_for(len(policy.ranked)))
+        made = Table(sets, chains, hits)
         self._made = (policy, made)
         return made
 
@@ -150,7 +156,13 @@ class Builder:
         return self._made is not None and self._made[1] is table and self._made[0] == policy
 
     def _sets(
-        self, policy: "Policy", groups: "list[Group]", given: "Mapping[str, int]", slot: str, size: int
+        self,
+        policy: "Policy",
+        groups: "list[Group]",
+        given: "Mapping[str, int]",
+        hits: LabelRows,
+        slot: str,
+        size: int,
     ) -> "tuple[KernelSet, ...]":
         marks = policy.marks
         restored = sorted([(marks.bits(number) | marks.done, _chain_of(number)) for number in policy.classes])
@@ -158,7 +170,7 @@ class Builder:
         result = [KernelSet("restore", ("mark",), restore, "verdict")]
         if policy.classes == (DIRECT_CLASS,):
             return tuple(result)
-        result.append(self._hits_of(policy, given, slot, size))
+        result.append(self._hit_set(hits, slot, size))
         result.append(_verdicts(policy, given, slot, size))
         large = {one.name: one for group in groups for one in group.large}
         self._large = {name: self._large.get(name) or _large_set(large[name]) for name in sorted(large)}
@@ -167,15 +179,20 @@ class Builder:
             result.extend(group.maps)
         return tuple(result)
 
-    def _hits_of(self, policy: "Policy", given: "Mapping[str, int]", slot: str, size: int) -> KernelSet:
+    def _hits_of(self, policy: "Policy", given: "Mapping[str, int]") -> LabelRows:
+        """The label of every rule: what counts. The rows of last time where they say the same."""
+        made = LabelRows(column([given[rule] for rule in policy.ranked]), policy.ranked, has_values=False)
+        known = self._hits.elements if self._hits is not None else None
+        return known if isinstance(known, LabelRows) and made.replaced(known) == [] else made
+
+    def _hit_set(self, hits: LabelRows, slot: str, size: int) -> KernelSet:
         name = f"{HITS}_{slot}"
         last = self._hits
-        if last is not None and last[0] is given and last[1].name == name and last[1].size == size:
-            return last[1]
-        elements = LabelRows(column([given[rule] for rule in policy.ranked]), policy.ranked, has_values=False)
+        if last is not None and last.elements is hits and last.name == name and last.size == size:
+            return last
         # With a size: of a hash that grows while it is read, entries are told twice or not at all (measured).
-        made = KernelSet(name, ("classid",), elements, counter=True, size=size)
-        self._hits = (given, made)
+        made = KernelSet(name, ("classid",), hits, counter=True, size=size)
+        self._hits = made
         return made
 
     def _labelled(self, policy: "Policy", given: "Mapping[str, int]") -> "Iterator[tuple[tuple[Shape, ...], int]]":
@@ -183,16 +200,18 @@ class Builder:
 
         Raises TooManyBoxes.
         """
-        if policy.device_names != self._devices:
-            self._devices = policy.device_names
-            self._shapes = {False: {}, True: {}}
+        known = self._shapes.known_to(policy)
+        kept: "list[Shape | tuple[Shape, ...]]" = []
         count = 0
         guards: set[str] = set()
-        for entry in policy.entries:
-            known = self._shapes[entry.blocks].get(entry.rule)
-            if known is None:
-                known = self._made_shapes(entry, policy)
-            made = known if isinstance(known, tuple) else (known,)
+        for place, rule in enumerate(policy.entries.rules):
+            found = known.get(rule)
+            if found is None:
+                made = shapes(policy.entries[place], policy)
+                found = made[0] if len(made) == 1 else made
+            else:
+                made = found if isinstance(found, tuple) else (found,)
+            kept.append(found)
             for shape in made:
                 count += shape.count
                 if len(shape.guard) > LONG_GUARD and shape.guard not in guards:
@@ -200,23 +219,39 @@ class Builder:
                     count += shape.guard.count(",")
             if count > MOST_BOXES_OF_ALL:
                 raise TooManyBoxes(
-                    f"the rules need more than {MOST_BOXES_OF_ALL} elements of maps, at rule {entry.rule.name!r}: "
+                    f"the rules need more than {MOST_BOXES_OF_ALL} elements of maps, at rule {rule.name!r}: "
                     "each address with each port is one; put addresses into a list, or ports into ranges"
                 )
-            yield made, given[entry.rule.name]
+            yield made, given[rule.name]
+        self._shapes = _Shapes(policy, tuple(kept))
 
-    def _made_shapes(self, entry: "Entry", policy: "Policy") -> "Shape | tuple[Shape, ...]":
-        """Its one shape, or several, or none; kept with the rule."""
-        made = shapes(entry, policy)
-        self._shapes[entry.blocks][entry.rule] = made[0] if len(made) == 1 else made
-        return self._shapes[entry.blocks][entry.rule]
 
-    def _forget(self, policy: "Policy") -> None:
-        if sum([len(known) for known in self._shapes.values()]) > 2 * len(policy.entries) + 100:
-            for blocks in (False, True):
-                known = self._shapes[blocks]
-                standing = [entry.rule for entry in policy.entries if entry.blocks == blocks]
-                self._shapes[blocks] = {rule: known[rule] for rule in standing}
+class _Shapes:
+    """The shapes of the rules that stand in a policy, in their order.
+
+    Most rules have one shape, which stands there without a tuple around it.
+    """
+
+    __slots__ = ("_policy", "_shapes")
+
+    def __init__(self, policy: "Policy", found: "tuple[Shape | tuple[Shape, ...], ...]") -> None:
+        self._policy = policy
+        self._shapes = found
+
+    def known_to(self, policy: "Policy") -> "dict[Rule, Shape | tuple[Shape, ...]]":
+        """Those of rules that have the same ones in that policy; by rule, which is compared by identity."""
+        before, now = self._policy.entries, policy.entries
+        if policy.device_names != self._policy.device_names:
+            return {}
+        known = dict(zip(before.rules, self._shapes))  # noqa: B905 - MicroPython's zip knows no strict
+        for rule in _blocking(before) ^ _blocking(now):
+            known.pop(rule, None)
+        return known
+
+
+def _blocking(entries: "Entries") -> "set[Rule]":
+    rules = zip(entries.rules, entries.blocks)  # noqa: B905 - MicroPython's zip knows no strict
+    return {rule for rule, blocks in rules if blocks} if 1 in entries.blocks else set()
 
 
 def build(policy: "Policy") -> Table:
@@ -267,9 +302,12 @@ def _came_by(policy: "Policy") -> str:
 
 
 def _verdicts(policy: "Policy", given: "Mapping[str, int]", slot: str, size: int) -> KernelSet:
-    to_class = {number: names.verdict_chain(number) for number in {entry.number for entry in policy.entries}}
-    leads_to = [names.rule_chain(one.rule.name) if one.log else to_class[one.number] for one in policy.entries]
-    given_now = column([given[entry.rule.name] for entry in policy.entries])
+    to_class = {number: names.verdict_chain(number) for number in set(policy.entries.numbers)}
+    leads_to = [to_class[number] for number in policy.entries.numbers]
+    for place, is_logged in enumerate(policy.entries.log):
+        if is_logged:
+            leads_to[place] = names.rule_chain(policy.entries.rules[place].name)
+    given_now = column([given[rule.name] for rule in policy.entries.rules])
     elements = LabelRows(given_now, tuple(leads_to), has_values=True)
     return KernelSet(f"{VERDICTS}_{slot}", ("classid",), elements, "verdict", size=size)
 

@@ -163,10 +163,10 @@ def can_affect(before: Policy | None, after: Policy) -> bool:
         return False
     blocked = (after.marks.drop, after.marks.reject)
     if after.default_forwarded in blocked or any(
-        entry.number in blocked or entry.rule.action.kind == SWITCH_ROUTE for entry in after.entries
+        number in blocked or rule.action.kind == SWITCH_ROUTE for rule, number in after.entries.pairs()
     ):
         return True
-    return before is not None and any(entry.rule.action.kind == SWITCH_ROUTE for entry in before.entries)
+    return before is not None and any(rule.action.kind == SWITCH_ROUTE for rule in before.entries.rules)
 
 
 def moved_classes(before: Policy, after: Policy) -> list[int]:

@@ -10,7 +10,7 @@ from netpolicy.core.evaluate import World, default_outbound
 from netpolicy.core.health import NORMAL
 from netpolicy.core.model import BLOCK, DIRECT, Ruleset
 from netpolicy.dataplane.marks import Marks
-from netpolicy.dataplane.policy import DIRECT_CLASS, Entry, Line, Policy, SourceTranslation
+from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, SourceTranslation
 from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
 from netpolicy.service.devices import by_device
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from netpolicy.core.model import Outbound, Rule
     from netpolicy.outbounds.lines import LineState, View
 
-    Kind = TypeVar("Kind")
+    Row = TypeVar("Row", bound="tuple[object, ...] | Entries")
     from netpolicy.service.standing import Way
 
 
@@ -119,18 +119,16 @@ def compile_policy(
     ways_out = _default_devices(view, MAIN_TABLE)
     ways = Ways(ruleset, state, world, active)
     earlier = before.policy if before is not None else Policy()
-    known = {entry.rule: entry for entry in earlier.entries}
     is_same_time = before is not None and before.state == state and before.active == active
-    entries, enforceable, standing, not_enforced = [], [], {}, {}
+    stood = set(earlier.entries.rules if is_same_time else ())
+    entries = _Standing()
+    enforceable, standing, not_enforced = [], {}, {}
     to_number: dict[Way, int] = {}  # rules of one way have one class
     sealed: set[str] = set()
     for rule in ruleset.ranked:
         way = ways.way(rule)
-        entry = known.get(rule)
-        if entry is not None and is_same_time and way.goes and not way.later:
-            why = ENFORCED  # it was, and nothing that could hold it back is another
-        else:
-            why = ways.standing(rule, way)
+        # One that did, goes on to where nothing that could hold it back is another.
+        why = ENFORCED if way.goes and not way.later and rule in stood else ways.standing(rule, way)
         standing[rule.name] = why
         if rule.enabled and way.sealed:
             sealed.update(way.sealed)
@@ -138,7 +136,7 @@ def compile_policy(
             number = to_number.get(way)
             if number is None:
                 number = to_number[way] = to_class(way.goes, rule)
-            entries.append(_entry(entry, rule, number, rule.action.log and log, way.blocks))
+            entries.add(rule, number, rule.action.log and log, way.blocks)
         is_enforceable = not why.startswith("not enforced")
         if is_enforceable:
             enforceable.append(rule)
@@ -147,7 +145,7 @@ def compile_policy(
     policy = Policy(
         marks=marks,
         lines=_lines(ruleset, states, numbers, view, sealed),
-        entries=_kept(tuple(entries), earlier.entries),
+        entries=_kept(entries.in_columns(), earlier.entries),
         ranked=_kept(
             tuple([rule.name for rule in ruleset.ranked]), before.policy.ranked if before is not None else None
         ),
@@ -196,16 +194,28 @@ def _asks_mac(rules: "tuple[Rule, ...]") -> bool:
     return any([field.name == "src_mac" for rule in rules for field in rule.fields])
 
 
-def _kept(now: "tuple[Kind, ...]", known: "tuple[Kind, ...]") -> "tuple[Kind, ...]":
+def _kept(now: "Row", known: "Row | None") -> "Row":
     """The known row where it has the same things: of ten thousand rules each row is 80 kB, and stays."""
-    return known if known == now else now
+    return known if known is not None and known == now else now
 
 
-def _entry(known: "Entry | None", rule: "Rule", number: int, log: bool, blocks: bool) -> Entry:
-    """The known entry of the rule where it says that, else one that does."""
-    if known is not None and known.number == number and known.log == log and known.blocks == blocks:
-        return known
-    return Entry(rule, number, log, blocks)
+class _Standing:
+    """The rules that stand, while they are gathered."""
+
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
+        self._numbers: list[int] = []
+        self._log = bytearray()
+        self._blocks = bytearray()
+
+    def add(self, rule: "Rule", number: int, log: bool, blocks: bool) -> None:
+        self._rules.append(rule)
+        self._numbers.append(number)
+        self._log.append(log)
+        self._blocks.append(blocks)
+
+    def in_columns(self) -> Entries:
+        return Entries(self._rules, self._numbers, bytes(self._log), bytes(self._blocks))
 
 
 def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":

@@ -53,10 +53,9 @@ def changed_rules(before: Compiled | None, after: Compiled) -> tuple[Rule, ...] 
     """The rules, of before and of now, that do not stand in both alike. None: any connection may be concerned."""
     if before is None or _general(before) != _general(after):
         return None
-    old = {(entry.rule, entry.number) for entry in before.policy.entries}
-    new = {(entry.rule, entry.number) for entry in after.policy.entries}
-    kept_before = [entry.rule for entry in before.policy.entries if (entry.rule, entry.number) in new]
-    kept_after = [entry.rule for entry in after.policy.entries if (entry.rule, entry.number) in old]
+    old, new = set(before.policy.entries.pairs()), set(after.policy.entries.pairs())
+    kept_before = [pair[0] for pair in before.policy.entries.pairs() if pair in new]
+    kept_after = [pair[0] for pair in after.policy.entries.pairs() if pair in old]
     if kept_before != kept_after:
         return None
     gone = {rule.name for rule, number in old - new}

@@ -76,7 +76,7 @@ class Doubt:
 
     def _prepare(self, hidden: Hidden) -> Generator[None, None, None]:
         compiled = self._judge.compiled
-        blocked = {entry.rule.name for entry in compiled.policy.entries if self._judge.blocks(entry.number)}
+        blocked = {rule.name for rule, number in compiled.policy.entries.pairs() if self._judge.blocks(number)}
         rules = list(self._without(hidden))
         yield
         everything = yield from self._view(rules)

@@ -43,7 +43,7 @@ class Judge:
         self.ingress = {number: device for device, number in reversed(policy.ingress)}  # class: device
         self.skips_marks = bool(policy.skip_marks)
         self.compiled = compiled
-        self._by_rule = {entry.rule.name: entry.number for entry in policy.entries}
+        self._by_rule = {rule.name: number for rule, number in policy.entries.pairs()}
         self._lines = {line.name: line.number for line in policy.lines}
         self._state = compiled.state
         asked = {field.name for rule in compiled.enforced.rules for field in rule.fields}

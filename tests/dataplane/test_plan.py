@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 
+from netpolicy.core.model import Rule
 from netpolicy.dataplane import plan as plan_module
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
@@ -97,7 +98,7 @@ async def test_the_digest_names_the_plan(kernel):
     assert first.digest != (await kernel.plan(policy(VIDEO, WORK))).digest
 
 
-class Mortal(Entry):
+class Mortal(Rule):
     """Notes at which turn of the loop it dies."""
 
     __slots__ = ()
@@ -119,7 +120,8 @@ async def test_rules_that_are_no_more_are_freed_little_by_little(kernel, monkeyp
 
     counting = asyncio.create_task(turns())
     for start in (1000, 2000, 3000):
-        wanted = policy(*[Mortal(rule(f"r{n}", dest_port=str(start + n), proto="tcp"), 1) for n in range(60)])
+        rules = [rule(f"r{n}", dest_port=str(start + n), proto="tcp") for n in range(60)]
+        wanted = policy(*[Entry(Mortal(one.name, one.priority, one.fields, one.action), 1) for one in rules])
         await kernel.apply(await kernel.plan(wanted))
         del wanted
     counting.cancel()

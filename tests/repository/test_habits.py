@@ -30,7 +30,6 @@ TESTED_ELSEWHERE = {
     "netpolicy/dataplane/netlink_codec.py": "tests/dataplane/test_netlink_wire.py",
     "netpolicy/dataplane/netlink_records.py": "tests/dataplane/test_netlink_wire.py",
     "netpolicy/dataplane/state.py": "tests/dataplane/test_netlink.py",  # records only
-    "netpolicy/dataplane/policy.py": "tests/kernel/test_agreement.py",  # records only
 }
 
 # Modules whose test file is still to be written. Nothing is ever added here: a new module
