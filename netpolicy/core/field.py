@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netpolicy.core.domain import DomainPattern
+    from netpolicy.core.facts import Facts
     from netpolicy.core.named_list import NamedList
     from netpolicy.core.ranges import Ranges
 
@@ -143,6 +144,22 @@ class Network(Addresses):
         self.family = family
         self.low = low
         self.beyond = high - low  # of most networks a small number, which takes no memory of its own
+
+    def has_source(self, facts: "Facts") -> bool:
+        """Whether the source address lies in it. The path of decisions: no call, no number made for nothing."""
+        fact = facts.src_addr
+        if fact is None:
+            return False
+        low = self.low
+        return low <= fact[1] <= low + self.beyond and fact[0] == self.family
+
+    def has_destination(self, facts: "Facts") -> bool:
+        """Whether the destination address lies in it."""
+        fact = facts.dest_addr
+        if fact is None:
+            return False
+        low = self.low
+        return low <= fact[1] <= low + self.beyond and fact[0] == self.family
 
     @property
     def high(self) -> int:

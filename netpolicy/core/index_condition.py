@@ -69,7 +69,7 @@ def check_of(field: Field) -> "Check":
     if isinstance(field, Numbers):
         return _in_ranges(field.name, field.ranges)
     if isinstance(field, Network):
-        return _in_network(field.name, field.family, field.low, field.high)
+        return _in_network(field)
     if isinstance(field, Addresses):
         return _in_networks(field)
     if isinstance(field, Words) and not isinstance(field, Schedules):
@@ -127,7 +127,7 @@ def _in_networks(field: Addresses) -> "Check":
     name = field.name
     held = [(family, ranges) for family, ranges in field.ranges.items() if ranges]
     if len(held) == 1 and len(held[0][1]) == 1:  # a kilobyte less, and faster
-        return _in_network(name, held[0][0], *held[0][1][0])
+        return _in_network(Network(name, held[0][0], *held[0][1][0]))
     starts: dict[int, Sequence[int]] = {}
     ends: dict[int, Sequence[int]] = {}
     for family in (4, 6):
@@ -148,21 +148,9 @@ def _in_networks(field: Addresses) -> "Check":
     return check
 
 
-def _in_network(name: str, family: int, low: int, high: int) -> "Check":
-    """Thousands of rules have one: defaults take half the memory of variables of the function around it."""
-    if name == "src_addr":
-
-        def source(facts: "Facts", family: int = family, low: int = low, high: int = high) -> bool:
-            fact = facts.src_addr
-            return fact is not None and fact[0] == family and low <= fact[1] <= high
-
-        return source
-
-    def destination(facts: "Facts", family: int = family, low: int = low, high: int = high) -> bool:
-        fact = facts.dest_addr
-        return fact is not None and fact[0] == family and low <= fact[1] <= high
-
-    return destination
+def _in_network(field: Network) -> "Check":
+    """Thousands of rules have one: a method of the field takes a fifth of the memory of a function that knows it."""
+    return field.has_source if field.name == "src_addr" else field.has_destination
 
 
 def _above(name: str, bound: float) -> "Check":

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     MeasuredSteps = Generator[None, None, tuple[list[float], list["Entry | None"]]]
 
 LARGEST = 1 << 32  # behind the last IPv4 address: what some ranges end at
+LARGEST_SHORT = 0xFFFF
 
 # The cell of numbers that no rule is asked about.
 EXEMPT: "Entry" = (0, NOBODY, None, (), None)
@@ -71,7 +72,7 @@ def page_steps(starts: "Sequence[int]", bits: int) -> "Generator[None, None, arr
             pages += [at] * (page - last)
             last = page
     pages += [len(starts)] * (count - last)
-    return array("I", pages)
+    return array("H" if len(starts) <= LARGEST_SHORT else "I", pages)
 
 
 def measured_steps(bounds_of: "list[tuple[str, float, int]]", groups: "Groups") -> "MeasuredSteps":
