@@ -17,7 +17,7 @@ from netpolicy.dataplane.shape import FAMILY_WORD, shapes
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from netpolicy.core.model import Rule
     from netpolicy.dataplane.groups import Group
@@ -128,7 +128,8 @@ class Builder:
         """
         given = labels.assign(policy.ranked) if labelled is None else labelled
         hits = self._hits_of(policy, given)
-        groups = self._groups.of(self._labelled(policy, given))
+        standing = column([given[rule.name] for rule in policy.entries.rules])
+        groups = self._groups.of(self._labelled(policy, standing))
         chains = [(names.SCHEMA, Chain(()))]
         classes = policy.classes
         for number in classes:
@@ -146,7 +147,7 @@ class Builder:
             chains.extend(_hooks(policy))
         if policy.translations:
             chains.append(("srcnat_np", _source_translation(policy)))
-        sets = self._sets(policy, groups, given, hits, slot, room or room_for(len(policy.ranked)))
+        sets = self._sets(policy, groups, standing, hits, slot, room or room_for(len(policy.ranked)))
         made = Table(sets, chains, hits)
         self._made = (policy, made)
         return made
@@ -159,7 +160,7 @@ class Builder:
         self,
         policy: "Policy",
         groups: "list[Group]",
-        given: "Mapping[str, int]",
+        standing: "Sequence[int]",
         hits: LabelRows,
         slot: str,
         size: int,
@@ -171,7 +172,7 @@ class Builder:
         if policy.classes == (DIRECT_CLASS,):
             return tuple(result)
         result.append(self._hit_set(hits, slot, size))
-        result.append(_verdicts(policy, given, slot, size))
+        result.append(_verdicts(policy, standing, slot, size))
         large = {one.name: one for group in groups for one in group.large}
         self._large = {name: self._large.get(name) or _large_set(large[name]) for name in sorted(large)}
         result.extend([self._large[name] for name in sorted(large)])
@@ -195,7 +196,7 @@ class Builder:
         self._hits = made
         return made
 
-    def _labelled(self, policy: "Policy", given: "Mapping[str, int]") -> "Iterator[tuple[tuple[Shape, ...], int]]":
+    def _labelled(self, policy: "Policy", standing: "Sequence[int]") -> "Iterator[tuple[tuple[Shape, ...], int]]":
         """The shapes of all rules that stand, one rule after the other: a row of them would be a megabyte.
 
         Raises TooManyBoxes.
@@ -222,7 +223,7 @@ class Builder:
                     f"the rules need more than {MOST_BOXES_OF_ALL} elements of maps, at rule {rule.name!r}: "
                     "each address with each port is one; put addresses into a list, or ports into ranges"
                 )
-            yield made, given[rule.name]
+            yield made, standing[place]
         self._shapes = _Shapes(policy, tuple(kept))
 
 
@@ -301,14 +302,13 @@ def _came_by(policy: "Policy") -> str:
     return f"iifname vmap {{ {came_by} }}"
 
 
-def _verdicts(policy: "Policy", given: "Mapping[str, int]", slot: str, size: int) -> KernelSet:
+def _verdicts(policy: "Policy", standing: "Sequence[int]", slot: str, size: int) -> KernelSet:
     to_class = {number: names.verdict_chain(number) for number in set(policy.entries.numbers)}
     leads_to = [to_class[number] for number in policy.entries.numbers]
     for place, is_logged in enumerate(policy.entries.log):
         if is_logged:
             leads_to[place] = names.rule_chain(policy.entries.rules[place].name)
-    given_now = column([given[rule.name] for rule in policy.entries.rules])
-    elements = LabelRows(given_now, tuple(leads_to), has_values=True)
+    elements = LabelRows(standing, tuple(leads_to), has_values=True)
     return KernelSet(f"{VERDICTS}_{slot}", ("classid",), elements, "verdict", size=size)
 
 
@@ -407,9 +407,11 @@ def _older(policy: "Policy") -> str:
     return f"ct mark & {policy.marks.done:#010x} == 0 ct state established,related goto m_00"
 
 
-def _own_entries(policy: "Policy") -> "list[Entry]":
+def _refuses_own(policy: "Policy") -> bool:
     """A block cuts the router's own connections only when it names the router as source."""
-    return [entry for entry in policy.entries if not entry.blocks or entry.rule.blocks_router_itself]
+    refused = (policy.marks.drop, policy.marks.reject)
+    found = [policy.entries[place] for place, number in enumerate(policy.entries.numbers) if number in refused]
+    return any([not entry.blocks or entry.rule.blocks_router_itself for entry in found])
 
 
 def _hooks(policy: "Policy") -> "list[tuple[str, Chain]]":
@@ -442,8 +444,7 @@ def _hooks(policy: "Policy") -> "list[tuple[str, Chain]]":
         hook = f"type filter hook forward priority {BLOCK_PRIORITY}; policy accept;"
         chains.append(("forward_np", Chain(refusals, hook)))
     # Also for a route that refuses while its line is down: a kill switch holds for the router too.
-    refused = (marks.drop, marks.reject)
-    if any(entry.number in refused for entry in _own_entries(policy)):
+    if _refuses_own(policy):
         hook = f"type filter hook output priority {BLOCK_PRIORITY}; policy accept;"
         # A reset or an error that refuses a client's connection is of its class, and of the other direction.
         own = ("ct direction reply accept",) + refusals
