@@ -61,20 +61,41 @@ class Action:
         return phrase + " throttle " + self.throttle if self.throttle and self.kind != THROTTLE else phrase
 
 
-# The file that was named last: rules come from one after the other.
-_last_file = [""]
+# Lines of a page: numbers below this are objects that Python has anyway.
+LINES = 256
+
+NO_LINE = -1  # a rule from no line of a file
 
 
-def _shared(file: str) -> str:
-    if file != _last_file[0]:
-        _last_file[0] = file
-    return _last_file[0]
+class Page:
+    """Some lines of a file, from `first` on, shared by rules: ten thousand numbers would be a third of a megabyte."""
+
+    __slots__ = ("file", "first")
+
+    def __init__(self, file: str, first: int) -> None:
+        self.file = file
+        self.first = first
+
+
+NOWHERE = Page("", -LINES)  # of rules from no file, and of those that are told later where they stand
+
+# The page that was named last: rules come from one after the other.
+_last_page = [NOWHERE]
+
+
+def _shared(file: str, first: int) -> Page:
+    if not file and first < 0:
+        return NOWHERE
+    last = _last_page[0]
+    if first != last.first or file != last.file:
+        last = _last_page[0] = Page(last.file if file == last.file else file, first)
+    return last
 
 
 class Rule:
     """One rule. An empty `fields` tuple means `any`."""
 
-    __slots__ = ("_file", "_line", "action", "disable", "enabled", "fields", "name", "priority", "title", "when")
+    __slots__ = ("_line", "_page", "action", "disable", "enabled", "fields", "name", "priority", "title", "when")
 
     def __init__(
         self,
@@ -98,22 +119,27 @@ class Rule:
         self.title = title or name
         # In two parts: ten thousand texts would be a megabyte, and say the same file.
         file, _, line = position.rpartition(":")
-        self._file = _shared(file if line.isdigit() else position)
-        self._line = int(line) if line.isdigit() else -1  # -1: from no line of a file
+        if line.isdigit():
+            self.move(file, int(line))
+        else:
+            self.move(position, NO_LINE)
 
     @property
     def position(self) -> str:
         """ "file:line", for messages; "" for a rule from no file."""
-        return "{}:{}".format(self._file, self._line) if self._line >= 0 else self._file
+        file, line = self.place
+        return file if line == NO_LINE else "{}:{}".format(file, line)
 
     @property
     def place(self) -> "tuple[str, int]":
         """File and line: the position as it is kept."""
-        return self._file, self._line
+        page = self._page
+        return page.file, page.first + self._line
 
     def move(self, file: str, line: int) -> None:
         """It stands there now, and says what it said. The one thing that changes: lines move."""
-        self._file, self._line = file, line
+        self._page = _shared(file, line - line % LINES)
+        self._line = line % LINES
 
     @property
     def specificity(self) -> int:
