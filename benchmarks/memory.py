@@ -1,13 +1,16 @@
 """What the daemon holds in memory once a configuration of N rules is in force.
 
 A real netpolicyd in the router of a course, with a configuration file, a bus of its own and
-the kernel's answer that all is in sync. Full profile: with every optional package that is
-installed; light: the standard library alone. Never measures a daemon that is still busy.
+the kernel's answer that all is in sync; compiled as a package is at its installation. Full
+profile: with every optional package that is installed; light: the standard library alone.
+Never measures a daemon that is still busy.
 """
 
 from __future__ import annotations
 
+import compileall
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +35,7 @@ REST = 3.0  # by then the daemon has given back what it needed for the change on
 # -S: without the site packages there is nothing but the standard library.
 PROFILES = {"full": (), "light": ("-S",)}
 SAID = "said"  # what the daemon writes
+INSTALLED = "lib"
 FIELDS = ("VmRSS", "VmHWM")
 
 
@@ -78,6 +82,7 @@ def measured(size: int, switches: tuple[str, ...]) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         place = Path(folder)
         (place / "netpolicy").write_text(configuration(ruleset(size)), encoding="utf-8")
+        _install(place / INSTALLED)
         process = _started(course, place, switches)
         try:
             _settled(process, place)
@@ -96,11 +101,20 @@ def _started(course: Course, folder: Path, switches: tuple[str, ...]) -> subproc
     with course.router.entered(), open(folder / SAID, "wb") as said:
         return subprocess.Popen(
             command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=folder / INSTALLED,
+            env={**os.environ, "PYTHONPATH": str(folder / INSTALLED)},
             stdout=said,
             stderr=said,
         )
+
+
+def _install(folder: Path) -> None:
+    """Compiled as sdk-build/scripts/netpolicy.postinst does: a process that compiles its sources itself holds more."""
+    shutil.copytree(ROOT / "netpolicy", folder / "netpolicy", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "files").symlink_to(ROOT / "files")
+    compileall.compile_dir(folder, quiet=1, optimize=2)
+    for made in folder.rglob("*.opt-2.pyc"):
+        made.rename(made.with_name(made.name.replace(".opt-2.", ".")))
 
 
 def _settled(process: subprocess.Popen[bytes], folder: Path) -> None:

@@ -191,3 +191,17 @@ def test_a_launcher_runs_the_installed_package_and_writes_no_bytecode(tmp_path: 
     assert done.stdout == f"{library}/netpolicy/{room}/main.py ['--flag']\n"
     assert done.returncode == 3
     assert not list(library.rglob("__pycache__"))
+
+
+def test_installing_compiles_without_docstrings_under_the_names_that_every_start_reads(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "probe.py").write_text('"""Much text."""\nassert False, "left out as well"\n')
+    script = (ROOT / "sdk-build/scripts/netpolicy.postinst").read_text().partition("# Explicit")[0]
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    subprocess.run(["sh", "-c", script.replace("/usr/lib/netpolicy", str(tmp_path))], env=environment, check=True)
+    assert len(list(tmp_path.rglob("*.pyc"))) == 1 and not list(tmp_path.rglob("*.opt-*"))
+    code = "import room.probe; print(room.probe.__doc__)"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert done.stdout == "None\n", done.stderr
