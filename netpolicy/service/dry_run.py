@@ -7,7 +7,6 @@ all of them answer alike. The keys of the document are a public contract.
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -81,6 +80,8 @@ def moment(given: Mapping[str, object], now: Moment) -> Moment:
     text = str(given.get(AT, "")).strip().lower()
     if not text:
         return now
+    import datetime  # not in memory until somebody writes a date
+
     try:
         date, _, clock = text.rpartition("t") if text[:1].isdecimal() else text.replace(" ", ",").rpartition(",")
         minute = parse_time(clock) % MIDNIGHT
