@@ -9,6 +9,7 @@ from binascii import crc32
 
 from netpolicy.config.diagnostic import ERROR, Findings, Place
 from netpolicy.config.lint import check_rule
+from netpolicy.config.loaded import Loaded
 from netpolicy.config.main import TABLES, read_settings
 from netpolicy.config.outbound import read_outbound
 from netpolicy.config.parts import read_list, read_schedule, read_throttle
@@ -26,7 +27,6 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from netpolicy.config.diagnostic import Diagnostic
     from netpolicy.core.list_content import ListContent
 
     # What a list's file holds; what is wrong goes to the findings, and None is too wrong to use any of it.
@@ -43,40 +43,6 @@ MAX_SHARED_FIELDS = 1024
 
 # Errors of form: nobody can say what else the file was to mean.
 FATAL_CODES = ("NP001", "NP002", "NP003", "NP004", "NP007")
-
-
-class Loaded:
-    """What a configuration says.
-
-    `fatal`: do not use it, keep what is running: a file could not be read or breaks the
-    syntax, the main section is missing or broken, or a rule or setting names a broken outbound.
-    `blocked_skip`: a rule that blocks (or has on_fail block) is among the skipped: what it
-    stopped would pass, so apply only when somebody insists. `sources`: the section that each
-    (type, name) was read from, where it was asked for. `paths`: the main file and what it names,
-    as far as files were looked for.
-    """
-
-    __slots__ = ("blocked_skip", "diagnostics", "fatal", "files", "paths", "ruleset", "skipped", "sources")
-
-    def __init__(
-        self,
-        ruleset: Ruleset,
-        diagnostics: "tuple[Diagnostic, ...]",
-        skipped: tuple[tuple[str, str], ...] = (),
-        fatal: bool = False,
-        blocked_skip: bool = False,
-        sources: "dict[tuple[str, str], tuple[str, Section]] | None" = None,
-        files: "tuple[SourceFile, ...]" = (),
-        paths: tuple[str, ...] = (),
-    ) -> None:
-        self.paths = paths
-        self.ruleset = ruleset
-        self.diagnostics = diagnostics
-        self.skipped = skipped  # (rule name, why)
-        self.fatal = fatal
-        self.blocked_skip = blocked_skip
-        self.sources = sources or {}
-        self.files = files
 
 
 class FieldMemory:

@@ -24,6 +24,7 @@ from netpolicy.service.connections import Connections
 from netpolicy.service.devices import by_device, facts_by_device
 from netpolicy.service.engine import Engine
 from netpolicy.service.inspection import Inspection
+from netpolicy.service.loading import IMPORTING
 from netpolicy.service.sampler import Sampler
 
 LINT_LIMIT = 1 << 20  # bytes of a text that a door hands in
@@ -178,7 +179,8 @@ class Service:
 
     def lint(self, text: str, format: str = UCI) -> dict[str, Any]:
         """The diagnostics of a configuration text. Raises Refused when it is too long or the format is unknown."""
-        from netpolicy.config.linter import lint_text  # not in memory until somebody asks
+        with IMPORTING:
+            from netpolicy.config.linter import lint_text  # not in memory until somebody asks
 
         _check_text(text, format)
         diagnostics = lint_text(text, "<text>", format)
@@ -189,7 +191,8 @@ class Service:
 
     def convert(self, text: str, source: str, target: str) -> dict[str, Any]:
         """A configuration text in another spelling, with what was wrong or lost. Raises Refused."""
-        from netpolicy.config.convert import convert_text  # not in memory until somebody asks
+        with IMPORTING:
+            from netpolicy.config.convert import convert_text  # not in memory until somebody asks
 
         for format in (source, target):
             _check_text(text, format)

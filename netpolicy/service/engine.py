@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from netpolicy.config.assemble import Loaded
+from netpolicy.config.loaded import Loaded
 from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.model import Ruleset, Settings

@@ -11,13 +11,14 @@ import contextlib
 import os
 import signal
 import struct
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any
 
-from netpolicy.config.assemble import Loaded
 from netpolicy.config.diagnostic import ERROR, Diagnostic
-from netpolicy.config.load import load
+from netpolicy.config.loaded import Loaded
 from netpolicy.core.model import Ruleset
 from netpolicy.service.collector import undisturbed
 from netpolicy.service.pieces import Unpacking, pack
@@ -31,13 +32,24 @@ FAULT = 0xFFFFFFFF  # in the place of a length: what follows says which mistake 
 
 STANDARD_ERROR = 2
 
+# Held by a thread that imports parts of `config`: in a child that was forked meanwhile nobody would end that import.
+IMPORTING = threading.Lock()
+IMPORT_STEP_SECONDS = 0.01
+
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _load(path: str, **given: Any) -> Loaded:
+    """As config.load.load, which is in the memory of the child alone."""
+    from netpolicy.config.load import load
+
+    return load(path, **given)
 
 
 class Loader:
     """Loads configurations, one child for each."""
 
-    def __init__(self, read: Callable[..., Loaded] = load, limit: float = LIMIT_SECONDS) -> None:
+    def __init__(self, read: Callable[..., Loaded] = _load, limit: float = LIMIT_SECONDS) -> None:
         self._read = read
         self._limit = limit
         self._children: set[int] = set()
@@ -52,10 +64,14 @@ class Loader:
         `instead` has the content of files that are not read from disk.
         """
         read = partial(self._read, path, instead=instead) if instead else partial(self._read, path)
+        while not IMPORTING.acquire(blocking=False):  # noqa: ASYNC110 - a thread holds it, and knows no loop
+            await asyncio.sleep(IMPORT_STEP_SECONDS)
         try:
             pid, pipe = self._fork(read, before)
         except OSError:  # no memory or no process left for it: it costs more memory here, and works
             return await asyncio.to_thread(read)
+        finally:
+            IMPORTING.release()
         self._children.add(pid)
         why = ""
         taking = _Taking(pipe, before)

@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from netpolicy.config.assemble import Loaded
+from netpolicy.config.loaded import Loaded
 from netpolicy.core.field import FIELD_ORDER, Field, Network
 from netpolicy.core.model import Rule, Ruleset
 from netpolicy.service.reuse import with_known_rules

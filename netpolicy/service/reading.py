@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from netpolicy.config.assemble import Loaded
+from netpolicy.config.loaded import Loaded
 from netpolicy.core.model import Ruleset
 from netpolicy.service.candidate import Files, gather
 from netpolicy.service.loading import Loader

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from netpolicy.config.assemble import Loaded
+from netpolicy.config.loaded import Loaded
 from netpolicy.dataplane import bundle, script
 from netpolicy.dataplane.guard import GuardError
 from netpolicy.dataplane.plan import Plan

@@ -24,6 +24,7 @@ DIALECT_FILES = (
     "netpolicy/config/dsl_word.py",
     "netpolicy/config/format_dsl.py",
     "netpolicy/config/lint.py",
+    "netpolicy/config/loaded.py",
     "netpolicy/config/main.py",
     "netpolicy/config/nearest.py",
     "netpolicy/config/outbound.py",

@@ -25,6 +25,7 @@ TESTED_ELSEWHERE = {
     "netpolicy/config/dsl_rule.py": "tests/config/test_dsl.py",
     "netpolicy/config/dsl_section.py": "tests/config/test_dsl.py",
     "netpolicy/config/uci_text.py": "tests/config/test_uci.py",  # one suite over the quick and the careful reader
+    "netpolicy/config/loaded.py": "tests/config/test_assemble.py",  # a record only
     "netpolicy/dataplane/netlink_builtin.py": "tests/dataplane/test_netlink.py",  # one suite over both adapters
     "netpolicy/dataplane/netlink_pyroute2.py": "tests/dataplane/test_netlink.py",
     "netpolicy/dataplane/netlink_codec.py": "tests/dataplane/test_netlink_wire.py",

@@ -72,6 +72,24 @@ async def test_where_there_can_be_no_child_it_is_read_here(config, monkeypatch):
     assert len((await Loader().load(str(config))).ruleset.rules) == 2
 
 
+async def test_no_child_is_made_while_a_thread_imports_what_it_would_import(config, monkeypatch):
+    """The import would belong to a thread that the child does not have, and never end."""
+    forked = []
+    fork = os.fork
+
+    def noted():
+        forked.append(True)
+        return fork()
+
+    monkeypatch.setattr(loading.os, "fork", noted)
+    with loading.IMPORTING:
+        reading = asyncio.create_task(Loader().load(str(config)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not forked and not reading.done()
+    assert len((await reading).ruleset.rules) == 2 and forked and not loading.IMPORTING.locked()
+
+
 async def test_a_child_that_is_killed_is_an_error_in_words(config):
     found = await Loader(lambda _: os.kill(os.getpid(), signal.SIGKILL)).load(str(config))
     assert found.fatal and not found.ruleset.rules
