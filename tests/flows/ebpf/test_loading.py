@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from pathlib import Path
 
@@ -40,8 +41,8 @@ def test_a_broken_object_is_told_with_what_is_wrong(tmp_path: Path) -> None:
 def test_an_object_with_other_layouts_is_not_used(tmp_path: Path) -> None:
     """As after half an upgrade: the program would write what the reader takes for something else."""
     data = bytearray(OBJECT.read_bytes())
-    at = data.index((152).to_bytes(4, sys.byteorder), data.index((40).to_bytes(4, sys.byteorder) + b"\x98"))
-    data[at : at + 4] = (160).to_bytes(4, sys.byteorder)
+    at = data.index(struct.pack("=II", 40, 152))  # key and value of the flows
+    struct.pack_into("=II", data, at, 40, 160)
     (tmp_path / "other.o").write_bytes(data)
     with pytest.raises(Unloadable, match="not of this version"):
         read(tmp_path / "other.o")
