@@ -113,9 +113,10 @@ class _Events:
         conversations = Conversations(self._course, count, (Stage(True, 0x02, 0, 0),))
         with self._course.router.entered():
             events, ends = ctnetlink.Events(), open_socket(NETFILTER)
+        deletions = [b"".join(map(_deletion, range(first, first + STEP))) for first in range(0, count, STEP)]
         child = os.fork()
         if child == 0:
-            _live(conversations, ends, count)
+            _live(conversations, ends, deletions)
         table, heard, worked, began = FlowTable(LIMIT), 0, time.process_time(), time.perf_counter()
         while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             heard += _hear(events, table, 0.1)
@@ -138,13 +139,11 @@ def _hear(events: ctnetlink.Events, table: FlowTable, seconds: float) -> int:
     return sum(event.kind in ("new", "destroy") for event in found)
 
 
-def _live(conversations: Conversations, ends: socket.socket, count: int) -> None:
+def _live(conversations: Conversations, ends: socket.socket, deletions: list[bytes]) -> None:
     """The life of the child: connections begin, and end a little later."""
     code = 1
     try:
         os.sched_setaffinity(0, set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0) or {0})
-        deletions = [b"".join(_deletion(number) for number in range(first, first + STEP))
-                     for first in range(0, count, STEP)]  # fmt: skip
         began, step = time.perf_counter(), 0
         while step < len(deletions) + OPEN // STEP:
             conversations.send(STEP)
