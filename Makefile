@@ -10,8 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
-# Two processes, a file each: a router in namespaces waits more than it works.
-PARALLEL := -n 2 --dist loadfile
+# Three processes, a file each, for two processors: a router in namespaces waits more than it works.
+PARALLEL := -n 3 --dist loadfile
 # As root directly; as anybody else inside a user namespace that may own network namespaces.
 PRIVILEGED := scripts/privileged
 

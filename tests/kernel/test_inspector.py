@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from netpolicy.lab import keeper
 from netpolicy.lab.bench import Lab, LabError
 from tests.flows.ebpf.conftest import refusal
 from tests.netns import needs_root
@@ -128,9 +129,7 @@ def test_connections_are_named_in_every_tier_that_sees_payload(lab: Lab, tier: s
 
 
 def test_the_terminal_tool_names_it_too(lab: Lab) -> None:
-    command = [sys.executable, "-m", "netpolicy.cli.main", "connections", "--json", "--socket", "/run/lab/bus.sock"]
-    if not lab.file("/run/lab/bus.sock").exists():
-        command[-1] = "/" + str(lab.bus_socket).split("/root/", 1)[1]
+    command = [sys.executable, "-m", "netpolicy.cli.main", "connections", "--json", "--socket", str(keeper.BUS_SOCKET)]
     done = lab.run("router", command, check=True)
     assert TLS[2] in {one["name"] for one in json.loads(done.stdout)["connections"]}
 
