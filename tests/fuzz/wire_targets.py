@@ -16,6 +16,7 @@ from netpolicy.flows.reader import Name, Reader
 from netpolicy.flows.seen import DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM, Payload
 
 KINDS = (STREAM, INBOUND, QUIC, DNS_ANSWER, DNS_QUERY)
+MOST_PIECES = 60  # of an input; more would only take longer
 TEXT = bytes((number * number >> 3) & 0xFF for number in range(2048))
 
 
@@ -110,7 +111,7 @@ def services(data: bytes) -> None:
 def assembly(data: bytes) -> None:
     """Four bytes each: flow, offset, length. Pieces of one text, in any order, give its beginning."""
     joined = Assembly(flows=4, flow_bytes=1024, total_bytes=8192, pieces=8)
-    for at in range(0, len(data) - 3, 4):
+    for at in range(0, min(len(data), MOST_PIECES * 4) - 3, 4):
         flow, offset = (data[at] & 7,), (data[at + 1] << 3 | data[at] >> 5) & 2047
         size = data[at + 2] << (data[at + 3] & 3)
         found = joined.add(flow, offset, TEXT[offset : offset + size], float(at))
