@@ -34,14 +34,14 @@ def _ask(
 
 
 def status(options: argparse.Namespace, terminal: Terminal) -> int:
-    """1 when the configuration on disk or the kernel is not as it should be."""
+    """1 when the configuration on disk or the kernel is not as it should be, or a rule is left out."""
     found = _ask(options, "status")
     if terminal.as_json:
         terminal.document(found)
     else:
         picture.status(terminal, found)
     broken = any(_table(found, part).get("error") for part in ("config", "kernel"))
-    return FINDINGS if broken else FINE
+    return FINDINGS if broken or picture.rows(_table(found, "rules"), "skipped") else FINE
 
 
 def rules(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -83,16 +83,19 @@ def outbounds(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def reload(options: argparse.Namespace, terminal: Terminal) -> int:
-    """1 when the daemon keeps the old configuration."""
+    """1 when the daemon keeps the old configuration, or leaves out rules of the new one."""
     found = _ask(options, "reload", seconds=SLOW_SECONDS)
     is_fine = found.get("ok") is True
     if terminal.as_json:
         terminal.document(found)
     elif is_fine:
         terminal.line("reloaded")
+    left_out = picture.left_out(found) if is_fine else ""
+    if left_out:
+        terminal.complain(left_out, "the others are in force; netpolicy lint says everything that is wrong")
     if not is_fine:
         terminal.complain(f"reload failed: {found.get('error') or 'no reason given'}", "see netpolicy status")
-    return FINE if is_fine else FINDINGS
+    return FINE if is_fine and not left_out else FINDINGS
 
 
 def call(options: argparse.Namespace, terminal: Terminal) -> int:

@@ -16,6 +16,7 @@ Document = Mapping[str, Any]
 
 ENFORCED = "kernel"
 LABEL_CELLS = 11
+MOST_LEFT_OUT = 5
 
 OUTBOUND_COLUMNS = (
     Column("OUTBOUND", least=8),
@@ -60,6 +61,8 @@ def status(terminal: Terminal, found: Document) -> None:
     _labelled(terminal, "kernel", _kernel(_part(found, "kernel")))
     _labelled(terminal, "rules", _rules(counted, len(skipped)))
     _labelled(terminal, "inspector", _inspector(_part(found, "inspector")))
+    if found.get("confirmed"):
+        _labelled(terminal, "confirmed", f"generation {found['confirmed']} (netpolicy history)")
     if found.get("pending"):
         _labelled(terminal, "pending", _pending(_part(found, "pending")))
     if rows(found, "outbounds"):
@@ -68,7 +71,8 @@ def status(terminal: Terminal, found: Document) -> None:
     if skipped or rows(found, "warnings"):
         terminal.line()
     for rule in skipped:
-        terminal.paragraph(f"skipped rule {shown(rule.get('name'))}: {shown(rule.get('error'))}", 2)
+        place = f" ({rule['place']})" if rule.get("place") else ""
+        terminal.paragraph(f"skipped rule {shown(rule.get('name'))}{place}: {shown(rule.get('error'))}", 2)
     for warning in rows(found, "warnings"):
         _warning(terminal, warning)
 
@@ -98,13 +102,30 @@ def _kernel(part: Document) -> str:
     if part.get("waiting"):
         text += f", {part['waiting']} changes not made (netpolicy plan)"
     if part.get("generation") is not None:
-        text += f", generation {part['generation']}"
+        count = part["generation"]
+        text += f", changed {count} time{'' if count == 1 else 's'} since the daemon started"
     return text + (f", last error: {part['error']}" if part.get("error") else "")
 
 
 def _rules(part: Document, skipped: int) -> str:
     text = f"{shown(part.get('active'))} in force of {shown(part.get('total'))}"
     return text + (f", {skipped} skipped because of errors" if skipped else "")
+
+
+def left_out(found: Document) -> str:
+    """What a reload left out: how many rules, the first of them with place and reason; "" when all are used."""
+    skipped = rows(found, "skipped")
+    if not skipped:
+        return ""
+    told, count = found.get("left_out"), len(skipped)
+    count = told if isinstance(told, int) and told > count else count
+    named = "; ".join([_left_out(rule) for rule in skipped[:MOST_LEFT_OUT]])
+    return f"{count} rule{'' if count == 1 else 's'} left out: {named}" + ("; …" if count > MOST_LEFT_OUT else "")
+
+
+def _left_out(rule: Document) -> str:
+    told = [str(rule[key]) for key in ("place", "error") if rule.get(key)]
+    return shown(rule.get("name")) + (f" ({', '.join(told)})" if told else "")
 
 
 def _inspector(part: Document) -> str:

@@ -23,13 +23,17 @@ from netpolicy.service import documents, dry_run, explain, flow_text
 from netpolicy.service.connections import Connections
 from netpolicy.service.devices import by_device, facts_by_device
 from netpolicy.service.engine import Engine
+from netpolicy.service.generations import Store
 from netpolicy.service.inspection import Inspection
+from netpolicy.service.left_out import left_out
 from netpolicy.service.loading import IMPORTING
 from netpolicy.service.sampler import Sampler
 
 LINT_LIMIT = 1 << 20  # bytes of a text that a door hands in
 
 MOST_DAYS = 3650
+
+MOST_LEFT_OUT = 200  # rules that a reload names: a bus message has room for no more than 1 MiB
 
 # A counter listing is at most this old: many readers cost one nft run.
 COUNTERS_SECONDS = 0.5
@@ -84,7 +88,9 @@ class Service:
             "flows": len(self._flows.table),
             "disagreements": self._connections.disagreements,
         }
-        return {**documents.status(self._engine, told, self._quality), "pending": self._pending()}
+        confirmed = Store(self._engine.places.store).current() or None
+        found = documents.status(self._engine, told, self._quality)
+        return {**found, "pending": self._pending(), "confirmed": confirmed}
 
     def _inspected(self) -> dict[str, Any]:
         """What sees connections."""
@@ -175,7 +181,13 @@ class Service:
         error = await self._engine.reload()
         if error and not self._engine.config_error:  # a refused file waits for its owner
             self._try_later()
-        return {"ok": not error, "error": error or None}
+        skipped = [] if error else left_out(self._engine.loaded)
+        return {
+            "ok": not error,
+            "error": error or None,
+            "left_out": len(skipped),
+            "skipped": [one.as_dict() for one in skipped[:MOST_LEFT_OUT]],
+        }
 
     def lint(self, text: str, format: str = UCI) -> dict[str, Any]:
         """The diagnostics of a configuration text. Raises Refused when it is too long or the format is unknown."""

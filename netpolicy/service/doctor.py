@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from netpolicy.service.doctor_finding import WARNING, Finding, document, fine, found
 from netpolicy.service.doctor_given import Given, guard_program
 from netpolicy.service.doctor_system import System
+from netpolicy.service.left_out import left_out, refusal
 
 if TYPE_CHECKING:
     from netpolicy.service.engine import Engine
@@ -67,6 +68,7 @@ def given_by(engine: Engine, inspector: Mapping[str, Any] | None = None) -> Give
     return Given(
         engine.ruleset, engine.places.config, engine.places.state, engine.places.store, guard_program(),
         config_error=engine.config_error, kernel_error=engine.in_force.error, warnings=tuple(engine.warnings),
+        skipped=tuple([one.text for one in left_out(engine.loaded)]),
         logical=engine.view.logical, inspector=inspector,
     )  # fmt: skip
 
@@ -78,6 +80,8 @@ def given_by_files(why_not: str, config: str, state: str, store: str) -> Given:
 
     loaded = load(config)
     errors = [one for one in loaded.diagnostics if one.severity == "error"]
-    error = errors[0].text().splitlines()[0] if errors else ""
+    is_refused = loaded.fatal or loaded.blocked_skip or (errors and not loaded.skipped)
+    error = refusal(loaded) if is_refused else ""
     ruleset = Ruleset() if loaded.fatal else loaded.ruleset
-    return Given(ruleset, config, state, store, guard_program(), why_not, config_error=error)
+    skipped = tuple([one.text for one in left_out(loaded)])
+    return Given(ruleset, config, state, store, guard_program(), why_not, config_error=error, skipped=skipped)

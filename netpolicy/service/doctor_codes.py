@@ -34,6 +34,8 @@ _ROWS = (
      "run the command as root"),
     ("ND106", "daemon", "every area could be looked at", "an area could not be looked at",
      "run the command again; if it stays so, please report it with the bundle"),
+    ("ND107", "daemon", "every rule of the configuration is used", "rules are left out because of mistakes in them",
+     "mend them and reload; `netpolicy lint` shows every mistake with its place"),
     ("ND201", "kernel", "nf_tables answers", "the kernel's nf_tables cannot be used",
      "install nftables and its kernel part (OpenWrt: nftables-json, kmod-nft-core)"),
     ("ND202", "kernel", "nft is new enough", "nft is missing, too old, or has no JSON",

@@ -18,7 +18,7 @@ CHECKED_ELSEWHERE = ("NP901", "NP902", "NP903", "NP904", "NP907")
 
 def examine(system: System, given: Given) -> list[Finding]:
     """Everything of this area."""
-    checks = [runs(given, system.exists(INIT)), configuration(given)]
+    checks = [runs(given, system.exists(INIT)), configuration(given), left_out(given)]
     if not given.why_not:
         checks += [kernel(given), warnings(given)]
     return [*checks, fine("ND105") if system.is_root else found("ND105", WARNING)]
@@ -37,6 +37,16 @@ def configuration(given: Given) -> Finding:
     if given.config_error:
         return found("ND102", ERROR, given.config_error, f"netpolicy lint {given.config}")
     return fine("ND102", f"{given.config}: {len(given.ruleset.rules)} rules")
+
+
+def left_out(given: Given) -> Finding:
+    """ND107. A configuration that is not in force has its own finding: what it would leave out is no matter then."""
+    if not given.skipped or given.config_error:
+        return fine("ND107")
+    count = len(given.skipped)
+    shown = "; ".join(given.skipped[:MOST_SHOWN]) + (f"; and {count - MOST_SHOWN} more" if count > MOST_SHOWN else "")
+    details = f"{count} rule{'' if count == 1 else 's'}: {shown}"
+    return found("ND107", WARNING, details, f"netpolicy lint {given.config}")
 
 
 def kernel(given: Given) -> Finding:

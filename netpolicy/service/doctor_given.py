@@ -40,6 +40,7 @@ class Given:
     why_not: str = ""
     config_error: str = ""
     kernel_error: str = ""
+    skipped: tuple[str, ...] = ()  # rules that are left out, each with place and reason
     warnings: tuple[Warning_, ...] = ()
     logical: Mapping[str, LogicalInterface] | None = None
     inspector: Mapping[str, Any] | None = None  # that part of `status`; None: nobody was asked

@@ -16,6 +16,7 @@ from netpolicy.core.model import Outbound, Rule
 from netpolicy.dataplane.state import IPV4, IPV6
 from netpolicy.outbounds.lines import LineState
 from netpolicy.service.engine import Engine
+from netpolicy.service.left_out import left_out
 from netpolicy.service.standing import ENFORCED
 from netpolicy.service.usage import NOTHING_KNOWN, Usage
 from netpolicy.service.warnings import Warning_
@@ -69,8 +70,7 @@ def status(engine: Engine, inspector: Mapping[str, Any], quality: QualityOf = _u
 
 
 def _skipped(engine: Engine) -> list[Document]:
-    skipped = engine.loaded.skipped if engine.loaded else ()
-    return [{"name": name, "error": text} for name, text in skipped]
+    return [dict(one.as_dict()) for one in left_out(engine.loaded)]
 
 
 def _warnings(engine: Engine) -> list[Warning_]:

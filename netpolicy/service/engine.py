@@ -34,6 +34,7 @@ from netpolicy.service.drift import ALERT, HEAL, LEAVE, Drift, Found
 from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.indexes import Indexes
+from netpolicy.service.left_out import refusal
 from netpolicy.service.loading import Loader
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
@@ -194,7 +195,7 @@ class Engine:
             self.log.add(level, "config", diagnostic.text().splitlines()[0])
         # Without its broken block rule the new file would let pass what the running one stops.
         if fresh.fatal or (fresh.blocked_skip and self.loaded is not None):
-            self.config_error = _first_error(fresh)
+            self.config_error = refusal(fresh)
             self.log.add("error", "config", f"the configuration is not taken over: {self.config_error}")
             self.publish("netpolicy.config", {"ok": False, "error": self.config_error})
             return self.config_error
@@ -495,7 +496,7 @@ class Engine:
             # Somebody took the table away: what began without it passed a kill switch unseen.
             await self._release.undecided(Marks(self.settings.fwmark_mask))
         self.in_force.generation += 1
-        self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, generation {self.in_force.generation}")
+        self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, kernel change {self.in_force.generation}")
         self.publish("netpolicy.apply", {"generation": self.in_force.generation, "changes": len(plan.changes)})
 
     async def _stand_down(self) -> None:
@@ -552,13 +553,6 @@ class Engine:
 def _state_of_primary(settings: Settings, states: tuple[LineState, ...]) -> str:
     """Until lines are probed: whether the primary outbound has a way out."""
     return FAILOVER if any(not state.up for state in states if state.name == settings.primary) else NORMAL
-
-
-def _first_error(loaded: Loaded) -> str:
-    for diagnostic in loaded.diagnostics:
-        if diagnostic.severity == "error":
-            return diagnostic.text().splitlines()[0]
-    return "the configuration cannot be used"
 
 
 def _in_words(error: Exception) -> str:

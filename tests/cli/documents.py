@@ -18,7 +18,7 @@ STATUS: dict[str, Any] = {
     "version": "0.1.0", "mode": "enforce", "enabled": True, "state": "NORMAL",
     "outbounds": [WAN, TUNNEL],
     "rules": {"total": 3, "active": 2, "skipped": [{"name": "typo", "error": "unknown protocol 'tpc'"}]},
-    "pending": None,
+    "pending": None, "confirmed": 2,
     "inspector": {"tier": "conntrack", "reason": "no eBPF on this kernel"},
     "warnings": [{"code": "NP206", "message": "the rule can never match: src_addr leaves nothing, " * 2,
                   "hint": "remove it"}],

@@ -13,6 +13,7 @@ from .conftest import Tool
 from .documents import REPLIES, RULE, STATUS, UNUSED_RULE
 from .stand_in import StandIn
 
+LEFT_OUT = {"name": "video", "error": "route 'wam' is not an outbound", "place": "netpolicy:16:15"}
 LISTS = ["status", "rules", "outbounds", "connections"]
 
 
@@ -20,7 +21,7 @@ LISTS = ["status", "rules", "outbounds", "connections"]
 def test_json_is_the_document_of_the_daemon_and_nothing_else(command: str, tool: Tool, daemon: StandIn) -> None:
     result = tool(command, "--json")
     assert result.json == REPLIES[command]
-    assert (result.code, result.err) == (0, "")
+    assert (result.code, result.err) == (1 if command == "status" else 0, "")  # a rule is left out
 
 
 @pytest.mark.parametrize("command", LISTS)
@@ -37,7 +38,8 @@ def test_no_line_is_wider_than_the_terminal(
 def test_status_tells_the_whole_picture(tool: Tool, daemon: StandIn) -> None:
     text = tool("status").out
     for part in ("NetPolicy 0.1.0, enabled, mode enforce, state NORMAL", "/etc/config/netpolicy", "2 in force of 3",
-                 "conntrack (no eBPF", "generation 4", "skipped rule typo: unknown protocol 'tpc'", "NP206",
+                 "conntrack (no eBPF", "changed 4 times", "generation 2",
+                 "skipped rule typo: unknown protocol 'tpc'", "NP206",
                  "hint: remove it", "192.0.2.1"):  # fmt: skip
         assert part in text
 
@@ -49,6 +51,16 @@ def test_status_ends_with_1_when_something_is_not_in_force(part: str, tool: Tool
     result = tool("status")
     assert result.code == 1
     assert "broken" in result.out
+
+
+def test_status_ends_with_1_when_a_rule_is_left_out_and_says_where_it_stands(tool: Tool, daemon: StandIn) -> None:
+    assert daemon.replies
+    rules = {"total": 1, "active": 1, "skipped": []}
+    daemon.replies["status"] = {**STATUS, "rules": rules}
+    assert tool("status").code == 0
+    daemon.replies["status"] = {**STATUS, "rules": {**rules, "skipped": [LEFT_OUT]}}
+    result = tool("status")
+    assert result.code == 1 and "skipped rule video (netpolicy:16:15): route 'wam'" in " ".join(result.out.split())
 
 
 def test_a_status_with_nothing_in_it_still_shows(tool: Tool, daemon: StandIn) -> None:
@@ -132,6 +144,25 @@ def test_a_refused_reload_ends_with_1_and_says_why(tool: Tool, daemon: StandIn) 
     result = tool("reload")
     assert result.code == 1
     assert "unknown option 'prioritty'" in result.err
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        ({"skipped": [LEFT_OUT]}, "1 rule left out: video (netpolicy:16:15, route 'wam' is not an outbound)"),
+        ({"skipped": [{"name": "odd"}, 7], "left_out": "x"}, "1 rule left out: odd"),
+        ({"skipped": [{**LEFT_OUT, "name": f"r{n}"} for n in range(9)], "left_out": 300}, "300 rules left out: r0 ("),
+    ],
+)
+def test_a_reload_that_leaves_rules_out_names_them_and_ends_with_1(
+    reply: dict[str, Any], says: str, tool: Tool, daemon: StandIn
+) -> None:
+    assert daemon.replies
+    daemon.replies["reload"] = {"ok": True, "error": None, **reply}
+    result = tool("reload")
+    assert result.code == 1 and result.out == "reloaded\n"
+    assert says in " ".join(result.err.split()) and "netpolicy lint" in result.err
+    assert tool("reload", "--json").code == 1
 
 
 def test_call_passes_json_both_ways(tool: Tool, daemon: StandIn) -> None:

@@ -10,6 +10,8 @@ import pytest
 from netpolicy.flows.watch import FlowWatch
 from netpolicy.service.api import LINT_LIMIT, Refused, Service
 from netpolicy.service.connections import Connections
+from netpolicy.service.engine import Places
+from netpolicy.service.generations import Store
 from tests.netns import needs_root, run
 from tests.router import router
 from tests.service.parts import CONFIG, House, leads_to
@@ -97,7 +99,20 @@ async def test_a_decision_on_paper_knows_the_hour(service, house):
 
 
 async def test_a_reload_says_how_it_went(service, house):
-    assert await service.reload() == {"ok": True, "error": None}
+    assert await service.reload() == {"ok": True, "error": None, "left_out": 0, "skipped": []}
+    house.write(CONFIG.replace("route 'wan_b'", "route 'wan_c'"))
+    answer = await service.reload()
+    assert answer["ok"] and answer["left_out"] == 1
+    assert answer["skipped"] == service.status()["rules"]["skipped"]
+    assert answer["skipped"][0]["name"] == "video" and f"{house.config}:16:" in answer["skipped"][0]["place"]
     house.write("config rule 'x")
     answer = await service.reload()
-    assert not answer["ok"] and "NP003" in answer["error"]
+    assert not answer["ok"] and "NP003" in answer["error"] and answer["skipped"] == []
+
+
+async def test_the_status_names_the_generation_that_is_confirmed(service, house, tmp_path):
+    house.engine.places = Places(str(house.config), str(house.state), str(tmp_path / "store"))
+    assert service.status()["confirmed"] is None
+    store = Store(str(tmp_path / "store"))
+    store.commit(store.prepare({str(house.config): b"x"}, {}))
+    assert service.status()["confirmed"] == 1

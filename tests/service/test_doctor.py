@@ -65,6 +65,16 @@ def test_a_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
     assert "none" in given.config_error and given.ruleset.rules == ()
 
 
+def test_a_file_with_a_broken_rule_is_in_force_without_it_unless_it_blocks(tmp_path: Path) -> None:
+    file = tmp_path / "netpolicy"
+    file.write_text(CONFIG.replace("route 'wan_b'", "route 'wan_c'"))
+    given = doctor.given_by_files("x", str(file), "/run", "/store")
+    assert given.config_error == "" and given.skipped[0].startswith(f"video ({file}:16:")
+    file.write_text(CONFIG.replace("option block 'reject'", "option block 'rejekt'"))
+    given = doctor.given_by_files("x", str(file), "/run", "/store")
+    assert "would pass" in given.config_error
+
+
 @pytest.mark.kernel
 @needs_root
 async def test_a_daemon_is_told_of_itself_and_keeps_nothing_of_it_in_memory(tmp_path: Path) -> None:
