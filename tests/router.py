@@ -8,6 +8,7 @@ carrier. Beside them things of other people: a table, sets, rules and routes tha
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -62,7 +63,16 @@ def router(foreign: bool = True) -> Iterator[Namespace]:
             run("nft", "-f", "-", text=FOREIGN_TABLE)
             run("ip", "-batch", "-", text=FOREIGN_ROUTING)
         here.sysctl("net/ipv4/ip_forward", 1)
+        _await_own_addresses()
         yield here
+
+
+def _await_own_addresses() -> None:
+    """IPv6 addresses get their route from a worker of the kernel: on a busy machine in the middle of a comparison."""
+    deadline = time.monotonic() + 20
+    wanted = [line.split()[2].partition("/")[0] for line in _NETWORK.splitlines() if "nodad" in line]
+    while not all(f"local {address} " in run("ip", "-6", "route", "show", "table", "local") for address in wanted):
+        assert time.monotonic() < deadline, "the kernel does not bring up the addresses"
 
 
 def everything() -> str:

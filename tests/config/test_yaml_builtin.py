@@ -88,9 +88,9 @@ JUNK = {
 
 
 def seconds(text: str) -> float:
-    start = time.perf_counter()
+    start = time.thread_time()  # that of the processor: what others do meanwhile is no matter
     read_builtin(text, "f", Findings())
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 @pytest.mark.parametrize("name", JUNK)
