@@ -23,6 +23,9 @@ GROUPS = {
 TEXT_TYPES = ("string", "number", "boolean")
 SECTION_NAME = {"description": "the name of the section", "type": ["string", "null"]}
 
+# A rule that says one of them and no value would match more than it says.
+NEVER_NULL = ("state", "disable")
+
 # What YAML writes where UCI has 1 and 0.
 BLOCK_VALUES = (True, False, "drop", "reject")
 
@@ -109,15 +112,17 @@ def _default(option: OptionSpec) -> Any:
 
 
 def _values(option: OptionSpec) -> dict[str, Any]:
-    """One value; where the option is a list, one or several."""
+    """One value; where the option is a list, one or several. Null is as good as leaving out what may be left out."""
     one = _value(option)
+    none = [] if option.is_match or option.name in NEVER_NULL else [None]
+    null = ["null"] if none else []
     if not option.is_list:
-        return {"enum": [*one["enum"], None]} if "enum" in one else {"type": [*one["type"], "null"]}
+        return {"enum": [*one["enum"], *none]} if "enum" in one else {"type": [*one["type"], *null]}
     if "enum" in one:
-        return {"anyOf": [{"enum": [*one["enum"], None]}, {"type": "array", "items": one}]}
+        return {"anyOf": [{"enum": [*one["enum"], *none]}, {"type": "array", "items": one}]}
     # `items` says nothing about a value that is no array.
     item = {**one, "examples": list(option.examples)} if option.examples else one
-    return {"type": [*one["type"], "null", "array"], "items": item}
+    return {"type": [*one["type"], *null, "array"], "items": item}
 
 
 def _value(option: OptionSpec) -> dict[str, Any]:

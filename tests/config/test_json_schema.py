@@ -63,6 +63,8 @@ MISTAKES: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "a point in a whole number": (("outbounds", 1, "table"), 100.5),
     "several values of one": (("rules", 0, "action", "route"), ["wan", "vpn"]),
     "a mapping for a value": (("rules", 0, "match", "sni"), {"a": "b"}),
+    "no state in a condition": (("rules", 0, "when", "state"), None),
+    "no value of a match": (("rules", 0, "match", "port"), None),
     "nothing in a list": (("schedules", 0, "days"), ["mon", None]),
     "a list in a list": (("schedules", 0, "days"), [["mon"]]),
     "a word that is no choice": (("netpolicy", "mode"), "dry"),
