@@ -20,6 +20,8 @@ EXAMPLE = "for example: netpolicy decide src_addr=192.168.1.7 proto=tcp dest_por
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """0 also where no rule matches: that is an answer."""
     given = facts(options.facts)
+    if not given:
+        raise Failure("which connection? name what is known of it, as FACT=VALUE", EXAMPLE, USAGE)
     found = _by_file(options.rules, given, terminal) if options.rules else _by_daemon(options.socket, given)
     if terminal.as_json:
         terminal.document(found)

@@ -22,6 +22,7 @@ from netpolicy.core.value import ValueProblem
 
 CERTAIN = "certain"
 AFTER_FIRST_CONNECTION = "after first connection"
+FACTS_MISSING = "depends on facts that were not given"
 
 STATE = "state"  # stands among the facts, but is not one of the connection
 AT = "at"  # so does the time at which the connection begins, for schedules
@@ -132,16 +133,45 @@ def document(
     if facts.schedule is None and at is not None:
         facts.schedule = active(ruleset.schedules, *at)
     made = decide(ruleset, facts, state, world)
+    missing = _missing(ruleset, made, facts, state)
     return {
         "rule": made.rule.name if made.rule else None,
         "action": made.action or None,
         "log": made.log,
         "outbound": made.outbound,
         "state": made.state,
-        "confidence": confidence(made),
-        "why": _why(made) + _not_done(ruleset, made),
+        "confidence": FACTS_MISSING if missing else confidence(made),
+        "why": _why(made) + _not_done(ruleset, made) + missing,
         "runners_up": _runners_up(ruleset, made, facts, state),
     }
+
+
+def _missing(ruleset: Ruleset, made: Decision, facts: Facts, state: str) -> list[str]:
+    """A sentence with the facts that nobody gave and by which a rule of higher rank could win; none: nothing.
+
+    What the first packet does not show is no such fact: the kernel does not know it then either.
+    """
+    if made.is_exempt:
+        return []
+    found: list[str] = []
+    for rule in ruleset.ranked:
+        if rule is made.rule:
+            break
+        if not gate(rule, state):
+            found += [name for name in _wanting(rule, facts) if name not in found]
+    return ["not given, and could make another rule win: " + ", ".join(found)] if found else []
+
+
+def _wanting(rule: Rule, facts: Facts) -> list[str]:
+    """The facts of the first packet by which alone the rule could match; none where one that is known forbids it."""
+    wanting: list[str] = []
+    for field in rule.fields:
+        fact = getattr(facts, field.name)
+        if not field.matches(fact):
+            if fact is not None or field.name in LATE_FIELDS:
+                return []
+            wanting.append(field.name)
+    return wanting
 
 
 def _not_done(ruleset: Ruleset, made: Decision) -> list[str]:

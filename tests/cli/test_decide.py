@@ -75,7 +75,6 @@ def test_the_text_names_rule_action_and_reasons(tool: Tool, daemon: StandIn) -> 
         (["src_addr=192.168.1.7", "proto=tcp", "dest_port=443"], "office", "route wan_b", True, "wan_b"),
         (["src=192.168.1.7", "protocol=tcp", "port=25"], "no_mail", "block reject", False, "block"),
         (["src_addr=192.168.2.7", "proto=tcp", "dest_port=443"], None, None, False, "direct"),
-        ([], None, None, False, "direct"),
     ],
 )
 def test_a_file_decides_without_a_daemon(
@@ -87,6 +86,22 @@ def test_a_file_decides_without_a_daemon(
     assert set(found) == KEYS
     assert (found["rule"], found["action"], found["log"], found["outbound"]) == (rule, action, log, outbound)
     assert (found["state"], found["confidence"]) == ("NORMAL", "certain")
+
+
+@pytest.mark.parametrize("words", [[], ["--rules", "x"]])
+def test_without_any_fact_there_is_nothing_to_decide(words: list[str], tool: Tool) -> None:
+    result = tool("decide", *words)
+    assert result.code == 64
+    assert "which connection?" in result.err and "for example: netpolicy decide src_addr=" in result.err
+
+
+def test_an_answer_that_a_missing_fact_could_change_is_not_certain(tool: Tool, rules: str) -> None:
+    shown = tool("decide", "--rules", rules, "proto=tcp", "dest_port=443").out
+    assert "confidence: depends on facts that were not given" in shown
+    assert shown.endswith("not given, and could make another rule win: src_addr\n")
+    # The port of the better rule is another one, whoever sends.
+    found = tool("decide", "--rules", rules, "proto=tcp", "dest_port=25", "--json").json
+    assert (found["rule"], found["confidence"]) == ("no_mail", "certain")
 
 
 def test_a_rule_by_name_is_not_certain_at_the_first_packet(tool: Tool, rules: str) -> None:
@@ -200,7 +215,7 @@ def test_every_other_rule_says_what_failed_or_why_it_lost(tool: Tool, tmp_path: 
 def test_a_line_can_be_supposed_to_be_down(tool: Tool, tmp_path: Path) -> None:
     path = tmp_path / "rules.np"
     path.write_text("outbound vpn interface wg0\nrule work:\n  match any\n  action route=vpn on_fail=block\n")
-    asked = ["decide", "--rules", str(path)]
+    asked = ["decide", "--rules", str(path), "proto=tcp"]
     assert tool(*asked, "--json").json["outbound"] == "vpn"
     assert tool(*asked, "down=vpn", "--json").json["outbound"] == "block"
     found = tool(*asked, "down=vnp")

@@ -49,6 +49,16 @@ def test_a_line_that_is_down_is_not_used() -> None:
     assert decided(FAST, {"port": 443}, down=("fast",))["rule"] is None
 
 
+def test_a_fact_that_nobody_gave_and_that_could_change_the_answer_takes_its_certainty() -> None:
+    better = rule("office", 7, Action("route", "slow"), dest_port="443", src_addr="192.0.2.0/24")
+    ruleset = Ruleset((better, *FAST.rules), FAST.outbounds)
+    found = decided(ruleset, {"port": 443})
+    assert (found["rule"], found["confidence"]) == ("web", "depends on facts that were not given")
+    assert found["why"][-1] == "not given, and could make another rule win: src_addr"  # type: ignore[index]
+    assert decided(ruleset, {"port": 443, "src": "198.51.100.7"})["confidence"] == "certain"
+    assert decided(ruleset, {"port": 443, "src": "192.0.2.7"})["confidence"] == "certain"
+
+
 def test_what_the_first_packet_does_not_show_is_said() -> None:
     found = decided(FAST, {"sni": "a.zoom.us"})
     assert found["confidence"] == "after first connection"
