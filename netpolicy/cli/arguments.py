@@ -89,7 +89,35 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         # SUPPRESS: what stands before the command must survive when it is not repeated after it.
         _add_common(command, argparse.SUPPRESS, argparse.SUPPRESS)
         OPTIONS.get(name, _nothing)(command)
-    return parser.parse_args(list(argv))
+    words = _help_asked(argv)
+    _check_command(parser, words)
+    return parser.parse_args(words)
+
+
+def _help_asked(argv: Sequence[str]) -> list[str]:
+    """`help` and `help apply` say the same as `--help` and `apply --help`."""
+    words = list(argv)
+    return [*words[1:2], "--help"] if words[:1] == ["help"] else words
+
+
+def _first_word(words: Sequence[str]) -> str:
+    """The word behind the options that every command has; "-" where there is none."""
+    rest = list(words)
+    while rest and rest[0].partition("=")[0] in ("--json", "--socket"):
+        del rest[: 2 if rest[0] == "--socket" else 1]
+    return rest[0] if rest else "-"
+
+
+def _check_command(parser: Parser, words: Sequence[str]) -> None:
+    """Ends with what was probably meant; what is right, or no word, is argparse's to judge."""
+    command = _first_word(words)
+    if command.startswith("-") or command in COMMANDS:
+        return
+    from netpolicy.config.nearest import closest
+
+    meant = closest(command, (*COMMANDS, "help"))
+    hint = f"did you mean {meant!r}?" if meant else "netpolicy help lists all of them"
+    parser.error(f"there is no command {command!a}: {hint}")
 
 
 def _sentence(text: str) -> str:
@@ -104,7 +132,7 @@ def _add_common(parser: argparse.ArgumentParser, no_socket: str | None, no_json:
 def _add_lab(commands: argparse._SubParsersAction[Parser], meaning: str) -> None:
     # Everything after `lab` is the lab's: with a prefix that nobody can type, nothing is an option here.
     lab = commands.add_parser("lab", help=meaning, prefix_chars="\x00", add_help=False)
-    lab.add_argument("words", nargs="*")
+    lab.add_argument("words", nargs=argparse.REMAINDER)  # keeps a --, which is the lab's too
 
 
 def _nothing(command: argparse.ArgumentParser) -> None:

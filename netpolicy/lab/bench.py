@@ -117,8 +117,7 @@ class Lab:
     def inside(self, argv: Sequence[str]) -> list[str]:
         """The full command that runs `argv` in the lab but in no node. Its working directory is /."""
         assert self._started is not None
-        user = ["--user", "--preserve-credentials"] if self._started.user_namespace else []
-        return ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--net", *user, "--", *argv]
+        return [*starter.enter_command(self.pid, self._started.user_namespace), *argv]
 
     def command(self, node: str, argv: Sequence[str]) -> list[str]:
         """The full command that runs `argv` in a node."""

@@ -14,9 +14,9 @@ import sys
 import termios
 from typing import Any
 
-from netpolicy.lab import starter
+from netpolicy.lab import running, shell, starter
 from netpolicy.lab.keeper import REFUSED
-from netpolicy.lab.scenario import SCENARIOS
+from netpolicy.lab.scenario import SCENARIOS, TOUR_SECONDS
 
 EXAMPLE = starter.ROOT_OF_PACKAGE / "examples" / "lab" / "netpolicy"
 # Second page off, cursor on, colours off (xterm control sequences).
@@ -26,10 +26,17 @@ PLAIN_TERMINAL = "\x1b[?1049l\x1b[?25h\x1b[0m"
 def parser() -> argparse.ArgumentParser:
     """The arguments of `netpolicy lab`."""
     found = argparse.ArgumentParser(
-        prog="netpolicy lab", description="A router, its providers, clients and internet on this machine."
+        prog="netpolicy lab",
+        description="A router, its providers, clients and internet on this machine.",
+        epilog="While it runs, `netpolicy lab shell` in another terminal opens a shell in its router.",
     )
     found.add_argument("--seconds", type=float, default=0.0, help="end by itself after so many seconds")
-    found.add_argument("--scenario", default="none", choices=sorted(SCENARIOS), help="what happens by itself")
+    found.add_argument(
+        "--scenario",
+        default="none",
+        choices=sorted(SCENARIOS),
+        help=f"what happens by itself; tour: {TOUR_SECONDS:.0f} seconds",
+    )
     found.add_argument("--config", default=str(EXAMPLE), help="the router's configuration (a copy is used)")
     found.add_argument("--ui", type=int, metavar="PORT", help="not available yet")
     return found
@@ -37,6 +44,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the lab to its end; 0, or the reason on standard error and another code."""
+    if argv[:1] == ["shell"]:
+        try:
+            return shell.main(argv[1:])
+        except starter.LabError as problem:
+            return _refuse(str(problem))
     options = parser().parse_args(argv)
     if options.ui is not None:
         return _refuse("--ui is not available yet: the lab shows its picture in this terminal; start it without --ui")
@@ -67,7 +79,8 @@ def _watch_over(arguments: list[str]) -> int:
     inside = starter.Inside(started)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: inside.end())
-    code = inside.wait()
+    with running.told(started.process.pid):
+        code = inside.wait()
     if code in (0, REFUSED):
         return code
     # Killed: unshare says so with a code of its own, and nobody tidied the screen.

@@ -19,3 +19,5 @@ SCENARIOS: dict[str, tuple[tuple[float, str], ...]] = {
         (66, "kill"),
     ),
 }
+# With the time that it takes to see the last step.
+TOUR_SECONDS = SCENARIOS["tour"][-1][0] + 4

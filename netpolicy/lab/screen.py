@@ -45,7 +45,7 @@ class PlainScreen:
 
     def show(self, answers: Answers, tries: list[story.Try], lines: Lines, now: float) -> None:
         """Print what changed since the last time."""
-        self._on_change("head", "netpolicy", story.headline(answers))
+        self._on_change("head", "netpolicy", story.headline(answers, now))
         for name, device, up, _, remark in story.outbound_rows(answers, lines):
             self._on_change(("outbound", name), "outbound", f"{name} {device} {up} {remark}".rstrip())
         for item in tries:
@@ -101,7 +101,7 @@ class LiveScreen:
         """Draw the picture."""
         self._last = (answers, tries, lines, now)
         middle = help_table() if self._helping else connection_table(tries)
-        self._live.update(picture(answers, lines, middle, self._said, self._console.height), refresh=True)
+        self._live.update(picture(answers, lines, middle, self._said, self._console.height, now), refresh=True)
 
     def say(self, text: str) -> None:
         """Keep it among the events at the bottom."""
@@ -118,14 +118,16 @@ class LiveScreen:
         self._live.stop()
 
 
-def picture(answers: Answers, lines: Lines, middle: Any, said: str, height: int) -> Any:
+def picture(
+    answers: Answers, lines: Lines, middle: Any, said: str, height: int, now: float = story.STARTING_SECONDS
+) -> Any:
     """The whole picture as a rich renderable, not higher than `height` where that is possible."""
     from rich.console import Group
     from rich.text import Text
 
     outbounds, rules = story.outbound_rows(answers, lines), story.rule_rows(answers)
     parts: list[Any] = [
-        Text("NetPolicy lab  " + story.headline(answers), style="bold", no_wrap=True, overflow="ellipsis"),
+        Text("NetPolicy lab  " + story.headline(answers, now), style="bold", no_wrap=True, overflow="ellipsis"),
         _table((("way out", 8), ("device", 7), ("", 5), ("rtt", 7), ("", 46)), [_paint_outbound(r) for r in outbounds]),
         _table(
             (("rule", 14), ("matches", 30), ("does", 13), ("hits", 6), ("bytes", 7), ("", 3)),

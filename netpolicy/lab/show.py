@@ -52,6 +52,7 @@ class Show:
         self._children: dict[int, tuple[subprocess.Popen[bytes], bytearray]] = {}
         self._daemon: subprocess.Popen[bytes] | None = None
         self._daemon_ended_at = 0.0
+        self._clients_run = False
         self.control = control.Control(CONFIG, relay_socket if keeper.tun else None, self._reload, self._kill)
         self.screen = _screen()
         self._tun = keeper.tun
@@ -62,8 +63,6 @@ class Show:
             signal.signal(number, self._on_signal)
         shutil.copyfile(self._options.config, CONFIG)
         self._start_daemon()
-        for client in PLANS:
-            self._start_client(client)
         if not self._tun:
             self.screen.say(f"no access to {TUN_DEVICE}: the lines have no latency")
         self._loop()
@@ -96,6 +95,11 @@ class Show:
         self._keep_daemon(now)
         bury_orphans()
         self._answers = watch.look(self._call, self._answers, story.unexplained(self._reports))
+        # Before, nobody translates the clients' addresses: all they would show is timeouts.
+        if not self._clients_run and not story.is_starting(self._answers, now):
+            self._clients_run = True
+            for client in PLANS:
+                self._start_client(client)
         self.screen.show(self._answers, story.tries(self._reports, self._answers), self.control.lines, now)
 
     def _hear(self, seconds: float) -> None:

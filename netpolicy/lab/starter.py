@@ -112,6 +112,12 @@ def unshare_command(user_namespace: bool) -> list[str]:
     return ["unshare", "--fork", "--pid", "--kill-child", "--mount", "--mount-proc", "--net", *user]
 
 
+def enter_command(pid: int, user_namespace: bool) -> list[str]:
+    """The command that runs what follows in the namespaces of a keeper; its working directory is /."""
+    user = ["--user", "--preserve-credentials"] if user_namespace else []
+    return ["nsenter", "--target", str(pid), "--mount", "--pid", "--net", *user, "--"]
+
+
 def first_child(pid: int) -> int:
     """The process id, as seen from here, of the only child of `pid`; 0 when there is none."""
     try:

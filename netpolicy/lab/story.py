@@ -15,6 +15,8 @@ from netpolicy.lab.traffic import PLANS, Step
 from netpolicy.lab.watch import Answers
 
 NOTHING = "-"
+# A daemon that has not answered by then has a problem, and the reason is shown.
+STARTING_SECONDS = 10.0
 Row = tuple[str, ...]
 
 
@@ -123,8 +125,22 @@ def rule_rows(answers: Answers) -> list[Row]:
     ]
 
 
-def headline(answers: Answers) -> str:
+def is_starting(answers: Answers, now: float) -> bool:
+    """Whether the daemon did not do its first work yet and nobody has to wonder; `now` counts from the lab's start."""
+    if now >= STARTING_SECONDS:
+        return False
+    status = answers.status
+    kernel, error = status.get("kernel") or {}, (status.get("config") or {}).get("error")
+    is_first = (
+        status.get("mode") == "enforce" and not error and not kernel.get("in_sync") and not kernel.get("generation")
+    )
+    return not status or is_first
+
+
+def headline(answers: Answers, now: float = STARTING_SECONDS) -> str:
     """State, mode, and the first thing that is wrong, if any."""
+    if is_starting(answers, now):
+        return "starting …"
     status = answers.status
     words = [f"state {status.get('state', '?')}", f"mode {status.get('mode', '?')}"]
     kernel = status.get("kernel") or {}

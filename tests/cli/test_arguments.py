@@ -37,6 +37,23 @@ def test_a_wrong_command_line_ends_with_64(words: list[str], tool: Tool) -> None
     assert result.out == "" and "usage: netpolicy" in result.err
 
 
+@pytest.mark.parametrize("words", [["aply"], ["--json", "aply"], ["--socket", "/x", "aply"], ["--socket=/x", "Aply"]])
+def test_a_mistyped_command_is_told_what_was_probably_meant(words: list[str], tool: Tool) -> None:
+    result = tool(*words)
+    assert result.code == 64
+    assert "did you mean 'apply'?" in result.err and "choose from" not in result.err
+
+
+def test_a_word_that_is_like_no_command_leads_to_the_list(tool: Tool) -> None:
+    assert "netpolicy help lists" in tool("xyzzy").err
+
+
+def test_help_is_also_a_word(tool: Tool) -> None:
+    assert tool("help").out == tool("--help").out != ""
+    assert tool("help", "apply").out == tool("apply", "--help").out != ""
+    assert "did you mean 'apply'?" in tool("help", "aply").err
+
+
 @pytest.mark.parametrize("words", [["--json", "status"], ["status", "--json"]])
 def test_common_options_stand_before_or_after_the_command(words: list[str]) -> None:
     assert parse(words).json is True

@@ -22,6 +22,10 @@ def test_the_lab_gets_its_words_and_its_code_comes_back(tool: Tool, monkeypatch:
     monkeypatch.setitem(sys.modules, "netpolicy.lab.main", lab)
     assert tool("lab", "--ui", "8080").code == 4
     assert seen == [["--ui", "8080"]]
+    tool("lab", "shell", "desk", "--", "ip", "--json", "address")
+    assert seen[1] == ["shell", "desk", "--", "ip", "--json", "address"]
+    tool("help", "lab")
+    assert seen[2] == ["--help"]
 
 
 @pytest.mark.parametrize("missing", ["netpolicy.lab", "netpolicy.lab.main"])

@@ -34,8 +34,11 @@ def test_a_configuration_that_cannot_be_read_is_refused_by_name(capsys: pytest.C
 
 @pytest.mark.kernel
 def test_it_ends_by_itself_after_the_seconds_given_and_prints_plain_lines() -> None:
-    done = run("--seconds", "3")
+    done = run("--seconds", "5")
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
+    # Nothing that looks broken while the daemon starts.
+    assert done.stdout.startswith("netpolicy  starting …\nnetpolicy  state NORMAL")
+    assert "silent" not in done.stdout and "timeout" not in done.stdout
     assert "connection desk http www v4: rule -, outbound direct, from A" in done.stdout
     assert "connection guest mail mail v4: rule guest_no_mail, outbound block, refused" in done.stdout

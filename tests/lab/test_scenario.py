@@ -6,7 +6,8 @@ import pytest
 
 from netpolicy.lab.control import command_for
 from netpolicy.lab.edit import STAGES
-from netpolicy.lab.scenario import SCENARIOS
+from netpolicy.lab.scenario import SCENARIOS, TOUR_SECONDS
+from netpolicy.lab.starter import ROOT_OF_PACKAGE
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -21,3 +22,8 @@ def test_a_scenario_repairs_what_it_breaks(name: str) -> None:
     words = [word for _, word in SCENARIOS[name]]
     assert words.count("edit") % len(STAGES) == 0
     assert all(words.count(word) % 2 == 0 for word in ("line-a", "line-b", "silent"))
+
+
+def test_the_readme_says_how_long_the_tour_takes() -> None:
+    readme = (ROOT_OF_PACKAGE / "README.md").read_text()
+    assert f'make run ARGS="--scenario tour --seconds {TOUR_SECONDS}"' in readme

@@ -27,6 +27,18 @@ def test_without_a_daemon_the_clients_own_findings_stay() -> None:
     assert "daemon silent" in story.headline(Answers())
 
 
+def test_until_the_daemon_has_answered_once_it_is_starting_but_not_for_ever() -> None:
+    silent = Answers(silence="cannot connect")
+    assert story.headline(silent, 0.5) == "starting …"
+    assert "cannot connect" in story.headline(silent, story.STARTING_SECONDS)
+    first = {**fake_daemon.DOCUMENTS["status"], "kernel": {"in_sync": False, "generation": 0}}
+    assert story.headline(Answers(status=first, silence=""), 0.5) == "starting …"
+    assert "line 3" in story.headline(Answers(status={**first, "config": {"error": "line 3"}}, silence=""), 0.5)
+    assert "OUT OF STEP" in story.headline(Answers(status={**first, "mode": "observe"}, silence=""), 0.5)
+    later = Answers(status=fake_daemon.DOCUMENTS["status"], silence="cannot connect")
+    assert "cannot connect" in story.headline(later, 0.5)
+
+
 def test_what_the_lab_did_to_a_line_stands_beside_its_outbound() -> None:
     rows = story.outbound_rows(fake_daemon.answers(), Lines(unplugged={"wan_a"}, silent={"wan_b"}))
     assert [row[4] for row in rows] == ["cable out", "silent"]
