@@ -30,6 +30,8 @@ def config(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing_behind():
+    gc.unfreeze()
+    gc.collect()  # descriptors that earlier tests left open are closed now
     before = sorted(os.listdir("/proc/self/fd"))
     yield
     assert sorted(os.listdir("/proc/self/fd")) == before
