@@ -22,6 +22,8 @@ SLOW_SECONDS = 120.0
 # Bytes of a text that the daemon takes over: a bus message is at most 1 MiB, and has other parts.
 MOST_TEXT = 1_000_000
 
+TEXT = "<text>"  # what the daemon calls it
+
 
 def plan(options: argparse.Namespace, terminal: Terminal) -> int:
     """2 when an apply would change something, else 1 when something stands in its way."""
@@ -29,14 +31,15 @@ def plan(options: argparse.Namespace, terminal: Terminal) -> int:
     if terminal.as_json:
         terminal.document(found)
     elif not found.get("error"):
+        _name_the_file(options, found.get("refused"))
         again = f"netpolicy apply --rules {clean(options.rules)}" if options.rules else "netpolicy apply"
         change_picture.plan(terminal, found, options.verbose, again)
     if found.get("error"):
-        terminal.complain(f"plan: {found['error']}")
+        terminal.complain(f"plan: {_by_name(options, found['error'])}")
         return FINDINGS
     if change_picture.is_something(found):
         return CHANGES_PENDING
-    return FINDINGS if found.get("conflicts") else FINE
+    return FINDINGS if found.get("conflicts") or change_picture.is_refused(found) else FINE
 
 
 def apply(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -83,6 +86,7 @@ def abort(options: argparse.Namespace, terminal: Terminal) -> int:
         found = _refusable(daemon, "abort", {"id": options.id, "from": login.told()})
     if found.get("state") == "reverted" and not terminal.as_json:
         terminal.line(f"change {text(found.get('id'))} is taken back: what was confirmed before is in force again")
+        change_picture.notes(terminal, found)
         return ENDS["reverted"]
     return _told(terminal, found, "")
 
@@ -151,12 +155,27 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 def _carry_out(options: argparse.Namespace, terminal: Terminal, method: str, asked: Mapping[str, Any]) -> int:
     with Daemon(options.socket) as daemon:
-        begun = _refusable(daemon, method, asked)
+        try:
+            begun = _refusable(daemon, method, asked)
+        except Failure as failure:
+            raise Failure(_by_name(options, failure.text), failure.hint, failure.code) from None
         for path in begun.get("not_kept") or []:
             terminal.note(f"{clean(path)} stays as it is now: that generation kept no more than its digest")
         follower = Follower(terminal, str(begun.get("job") or ""), not options.wait, options.console)
         found = follower.follow(daemon, options.socket)
+    _name_the_file(options, found)
     return _told(terminal, found, follower.token, options.console)
+
+
+def _name_the_file(options: argparse.Namespace, found: object) -> None:
+    if isinstance(found, dict) and found.get("error"):
+        found["error"] = _by_name(options, found["error"])
+
+
+def _by_name(options: argparse.Namespace, told: object) -> str:
+    """The daemon has the text alone: what is called so there is the file that it was read from."""
+    name = getattr(options, "rules", None)
+    return str(told).replace(TEXT, clean(name)) if name else str(told)
 
 
 def _told(terminal: Terminal, found: Mapping[str, Any], token: str, is_console: bool = False) -> int:
@@ -185,6 +204,8 @@ def _complain(terminal: Terminal, found: Mapping[str, Any], state: str) -> None:
         "rescue": "not even the way back worked, only minimal rules are in force",
     }.get(state, f"change {text(found.get('id'))} is {state}")
     terminal.complain(f"{now}: {why}", hint or ("see docs/guarded-apply.md, first aid" if state == "rescue" else ""))
+    for note in change_picture.noted(found):
+        terminal.note(note)
 
 
 def _refuse_without_login(daemon: Daemon) -> None:

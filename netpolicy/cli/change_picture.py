@@ -29,14 +29,38 @@ YES, BROKEN, UNKNOWN = "ok", "BROKEN", "not known"
 
 def plan(terminal: Terminal, found: Document, is_verbose: bool = False, again: str = "netpolicy apply") -> None:
     """What an apply would do: the rules first, then what the rehearsal shows, then how much that is in the kernel."""
+    _waiting(terminal, _part(found, "pending"))
     change(terminal, {"plan": found, "rehearsal": found.get("rehearsal")}, is_verbose)
     _kernel(terminal, found, is_verbose)
     picture.obstacles(terminal, found)
     lines(terminal, found.get("skipped"))
-    if found.get("window") and is_something(found):
+    if is_refused(found):
+        refused = _part(found, "refused")
+        terminal.paragraph(f"apply refuses this: {refused['error']}", 2)
+        if refused.get("hint"):
+            terminal.paragraph(f"  hint: {refused['hint']}", 4)
+        return
+    if not is_something(found):
+        return
+    if found.get("window"):
         terminal.line(f"once applied it is taken back after {clean(found['window'])} s unless somebody confirms it")
-    if found.get("hash") and is_something(found):
+    if found.get("hash"):
         terminal.line(f"make exactly this change: {again} --plan {clean(found['hash'])[:HASH_SHOWN]}")
+
+
+def is_refused(found: Document) -> bool:
+    """Whether an apply of this plan would be refused as it stands."""
+    return bool(_part(found, "refused").get("error"))
+
+
+def _waiting(terminal: Terminal, pending: Document) -> None:
+    if not pending:
+        return
+    left = pending.get("seconds_left")
+    by = f", taken back in {text(left)} s unless it is confirmed" if left is not None else ""
+    terminal.paragraph(f"change {text(pending.get('id'))} ({text(pending.get('cause'))}) is under way: "
+                       f"{text(pending.get('state'))}{by}. What follows would come on top of it, and cannot be applied "
+                       "before it is over: netpolicy confirm, netpolicy abort", 2)  # fmt: skip
 
 
 def is_something(found: Document) -> bool:
@@ -131,8 +155,18 @@ def ended(terminal: Terminal, found: Document) -> None:
         terminal.line("nothing to do: this is what is in force, and confirmed")
         return
     terminal.line(terminal.paint(f"confirmed: generation {text(found.get('generation'))} is in force", "green"))
-    for note in _listed(found, "notes"):
-        terminal.paragraph(str(note), 2)
+    notes(terminal, found)
+
+
+def notes(terminal: Terminal, found: Document) -> None:
+    """What else belongs to a change, such as where a text is kept."""
+    for note in noted(found):
+        terminal.paragraph(note, 2)
+
+
+def noted(found: Document) -> list[str]:
+    """The same as lines."""
+    return [clean(note) for note in _listed(found, "notes")]
 
 
 def drift(terminal: Terminal, found: Document) -> None:
@@ -171,6 +205,8 @@ def history(terminal: Terminal, found: Document) -> None:
         because = row.get("reason") or row.get("detail") or row.get("problem")
         if because:
             terminal.paragraph(f"  {because}", 2)
+        for note in noted(row) if row.get("outcome") == "reverted" else ():
+            terminal.paragraph(f"  {note}", 2)
     kept = ", ".join([text(number) for number in _listed(found, "generations")])
     terminal.paragraph(f"kept: {kept or 'none'}; confirmed: {text(found.get('current'))}", 2)
 

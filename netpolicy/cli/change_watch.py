@@ -37,6 +37,7 @@ MARKS = (3000, 1800, 900, 600, 300, 120, 60, 30, 10, 5)
 
 # The guard leads back at once, in three attempts at most; then netpolicyd starts again and tells.
 LOST_SECONDS = 60
+KEPT_BY_GUARD = "an edited text that the guard replaced is kept in the store: /etc/netpolicy/rejected"
 LOOKED_THROUGH = 50  # lines of the journal
 
 # How the guard's outcome (docs/guard.md) ends a change.
@@ -148,8 +149,13 @@ class Follower:
         for row in picture.rows(daemon.call("history", {"limit": LOOKED_THROUGH}), "entries"):
             state, why = _end_in(row, self._id)
             if state:
-                return {**self.last, "state": state, "error": why or None, "seconds_left": None, "token": None}
+                kept = {"notes": row.get("notes") or [], "hint": KEPT_BY_GUARD if _is_led_back(row) else None}
+                return {**self.last, "state": state, "error": why or None, "seconds_left": None, "token": None, **kept}
         return None
+
+
+def _is_led_back(row: Mapping[str, Any]) -> bool:
+    return row.get("event") == "recovered" and OUTCOMES.get(str(row.get("outcome"))) == "reverted"
 
 
 def _end_in(row: Mapping[str, Any], id: str) -> tuple[str, str]:

@@ -38,6 +38,7 @@ class Request:
     plan: str = ""
     force: bool = False
     given: dict[str, bytes] = field(default_factory=dict)
+    named: str = ""  # what a place in the given text is called, in place of the file that it would be written to
     cause: str = "apply"
     by_web: bool = False
     by_console: bool = False  # somebody says to sit at the router itself
@@ -70,6 +71,11 @@ class Change:
     def is_pending(self) -> bool:
         """Whether the kernel may differ from what is confirmed."""
         return self.state in PENDING
+
+    def refused(self, why: Exception | None) -> None:
+        """An apply of this would be refused; the first reason counts."""
+        if why is not None and not self.error:
+            self.error, self.hint = str(why), str(getattr(why, "hint", ""))
 
     def shown(self, now: int) -> dict[str, Any]:
         """For every door: no token. `now` in seconds since boot."""

@@ -27,9 +27,9 @@ from netpolicy.service.change import (
 )
 from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
 from netpolicy.service.engine import SYSTEM_ERRORS
-from netpolicy.service.eyes import CannotSee, Rehearsal
+from netpolicy.service.eyes import CannotSee
 from netpolicy.service.generation import Damaged
-from netpolicy.service.planning import Planned, Planning
+from netpolicy.service.planning import Planned, Planning, collision, lock_out
 from netpolicy.service.way_back import Undo
 
 # Between two looks at the guard while a change is pending.
@@ -84,9 +84,11 @@ class Run:
         tools.move(change, change.state)
         if change.state == UNCHANGED:
             return
-        if planned.after.plan is not None and planned.after.plan.conflicts:
-            raise ApplyRefused(planned.after.plan.conflicts[0].message, planned.after.plan.conflicts[0].hint)
-        self._refuse_lock_out(await self._planning.rehearse(change, planned))
+        if found := collision(planned):
+            raise found
+        found = lock_out(await self._planning.rehearse(change, planned))
+        if found and not change.request.force:
+            raise found
         tools.move(change, REHEARSED)
         lines = await tools.eyes.probe(tools.engine)
         others = await tools.engine.kernel.of_others()
@@ -105,23 +107,13 @@ class Run:
         await self._decide()
         await self._commit()
 
-    def _refuse_lock_out(self, rehearsal: Rehearsal) -> None:
-        if not rehearsal.broken or self.change.request.force:
-            return
-        first = rehearsal.broken[0]
-        more = f" and {len(rehearsal.broken) - 1} more" if len(rehearsal.broken) > 1 else ""
-        raise ApplyRefused(
-            f"the rehearsal shows: {first.get('what')}: {first.get('because') or first.get('after')}{more}",
-            "change the rules; --force applies them all the same, and takes them back unless somebody confirms",
-        )
-
     async def _switch(self, planned: Planned) -> None:
         tools, change = self._tools, self.change
         if self._stopped:
             raise ApplyRefused(self._stopped)
         await tools.guard.advance("applying")
         tools.move(change, APPLYING)
-        await asyncio.to_thread(way_back.write_files, tools, change.request.given)
+        change.notes += await asyncio.to_thread(way_back.write_files, tools, change.request.given)
         tools.engine.frozen = f"change {change.id} waits for a confirmation: confirm it or abort it first"
         cause = f"{change.request.cause} {change.id}"
         error = tools.engine.take(planned.found.loaded) or await tools.engine.reconcile(cause)

@@ -30,6 +30,8 @@ HISTORY_LIMIT = 200
 # A generation may hold a megabyte of files; a bus message may not.
 SHOWN_BYTES = 512 << 10
 
+TEXT = "<text>"  # stands for the file of whoever handed a text in: only the tool knows what it is called
+
 
 class Changes:
     """The use cases. Every method may raise Refused; NotThere for a generation that does not exist."""
@@ -43,7 +45,10 @@ class Changes:
     async def plan(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What an apply would change, what the rehearsal shows, and the hash that an apply may be bound to."""
         change = await _refused(self._guarded.plan(replace(self._request(given, "plan"), cause=PLAN)))
-        return {**change.plan, "rehearsal": change.rehearsal, "unchanged": change.state == "unchanged"}
+        refused = {"error": change.error, "hint": change.hint or None} if change.error else None
+        is_same = change.state == "unchanged"
+        told = {"rehearsal": change.rehearsal, "unchanged": is_same, "refused": refused, "pending": self.pending()}
+        return {**change.plan, **told}
 
     def apply(self, given: Mapping[str, Any], who: str) -> dict[str, Any]:
         """Begins; `job` tells what becomes of it."""
@@ -152,7 +157,13 @@ class Changes:
             who=who, why=str(given.get("message", ""))[:LONGEST_WORDS], window=window,
             plan=str(given.get("plan", ""))[:LONGEST_WORDS], force=bool(given.get("force")), given=contents,
             by_web=bool(given.get("ubus_rpc_session")), by_console=bool(given.get("console")),
+            named="" if text is None else self._name_of(given.get("format", "")),
         )  # fmt: skip
+
+    def _name_of(self, spelling: str) -> str:
+        """What a place in a text that was handed in is called."""
+        wanted = format_of(self._engine.places.config)
+        return TEXT if spelling in ("", wanted) else f"{TEXT} as {wanted}"
 
     def _spelled(self, text: str, spelling: str) -> bytes:
         """The text in the spelling of the configuration file."""
@@ -165,7 +176,7 @@ class Changes:
             return text.encode()
         if spelling not in FORMATS:
             raise Refused(f"format: {spelling[:20]!r} is none of {', '.join(FORMATS)}")
-        converted = convert_text(text, "<text>", spelling, wanted)
+        converted = convert_text(text, TEXT, spelling, wanted)
         if converted.text is None:
             wrong = next((one.text() for one in converted.diagnostics if one.severity == "error"), "it cannot be read")
             raise Refused(wrong.splitlines()[0])

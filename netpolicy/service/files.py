@@ -39,18 +39,23 @@ def mode_of(path: str, usual: int = 0o600) -> int:
         return usual
 
 
-def put(path: str, content: bytes, aside: str, known: bytes | None = None) -> None:
-    """The file holds that content; what it held is kept as `aside`, unless it is that or `known`. Raises OSError."""
+def put(path: str, content: bytes, aside: str, known: bytes | None = None) -> bool:
+    """The file holds that content; what it held is kept as `aside`, unless it is that or `known`. Raises OSError.
+
+    Returns whether something was kept.
+    """
     try:
         with open(path, "rb") as file:
             now = file.read()
     except FileNotFoundError:
         now = None
     if now == content:
-        return
-    if now is not None and now != known:
+        return False
+    is_kept = now is not None and now != known
+    if now is not None and is_kept:
         keep(now, aside)
     replace(path, content, mode_of(path))
+    return is_kept
 
 
 def aside(store: str, path: str, config: str) -> str:

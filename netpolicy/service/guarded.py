@@ -21,7 +21,7 @@ from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
 from netpolicy.service.engine import SYSTEM_ERRORS
 from netpolicy.service.eyes import CannotSee
 from netpolicy.service.generation import Damaged
-from netpolicy.service.planning import Planning
+from netpolicy.service.planning import Planning, collision, lock_out
 
 # Two boots that do not come so far, and the guard takes the generation before it (docs/guard.md).
 HEALTHY_SECONDS = 180.0
@@ -186,7 +186,8 @@ class Guarded:
         try:
             planned = await self._planning.plan(change)
             if change.state != UNCHANGED:
-                await self._planning.rehearse(change, planned)
+                change.refused(collision(planned))
+                change.refused(lock_out(await self._planning.rehearse(change, planned)))
         except (*SYSTEM_ERRORS, CannotSee) as error:
             raise ApplyRefused(in_words(error)) from None
         return change

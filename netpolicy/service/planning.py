@@ -17,6 +17,7 @@ from netpolicy.service.change_tools import ApplyRefused, Tools
 from netpolicy.service.classes import TooManyOutbounds
 from netpolicy.service.engine import Preview
 from netpolicy.service.eyes import Rehearsal
+from netpolicy.service.left_out import left_out, refusal
 from netpolicy.service.reading import Reading, Unsettled
 
 # Of each list in a plan: the whole document has to fit into a bus message of 1 MiB several times over.
@@ -54,7 +55,10 @@ class Planning:
         except TooManyOutbounds as error:
             raise ApplyRefused(str(error)) from None
         change.plan = await self._described(change.request, found, before, after)
-        self._refuse_new_gaps(change.request, found)
+        gap = self._new_gap(change.request, found)
+        if gap is not None and change.request.cause != PLAN:
+            raise gap
+        change.refused(gap)
         if change.request.plan and not candidate.is_that_plan(change.request.plan, change.plan["hash"]):
             raise ApplyRefused(
                 "something changed since that plan was made: the configuration, the kernel or what is confirmed",
@@ -65,16 +69,25 @@ class Planning:
         change.state = UNCHANGED if is_same and not change.plan["changes"] else CHECKED
         return Planned(found, before, after)
 
-    def _refuse_new_gaps(self, request: Request, found: Reading) -> None:
+    def _new_gap(self, request: Request, found: Reading) -> ApplyRefused | None:
         """A rule that cannot be read is left out by a reload; who applies by hand wants to know before."""
         loaded = self._tools.engine.loaded
         known = {name for name, _ in loaded.skipped} if loaded is not None else set()
-        new = [(name, why) for name, why in found.loaded.skipped if name not in known]
-        if new and not request.force and request.cause != PLAN:
-            raise ApplyRefused(
-                f"rule {new[0][0]} cannot be used and would be left out: {new[0][1]}",
-                "mend it (netpolicy lint says where), or --force applies the rest",
-            )
+        new = [one for one in left_out(found.loaded) if one.name not in known]
+        if not new or request.force:
+            return None
+        place = f"{self._named(request, new[0].place)}: " if new[0].place else ""
+        return ApplyRefused(
+            f"rule {new[0].name} cannot be used and would be left out: {place}{new[0].why}",
+            "mend it (netpolicy lint shows it), or --force applies the rest",
+        )
+
+    def _named(self, request: Request, text: str) -> str:
+        """A place in what somebody handed in is none in the configuration file."""
+        path = self._tools.engine.places.config
+        if request.named and text.startswith(path + ":"):
+            return request.named + text[len(path) :]
+        return text
 
     async def rehearse(self, change: Change, planned: Planned) -> Rehearsal:
         """Fills in what the rehearsal shows."""
@@ -94,9 +107,7 @@ class Planning:
             raise ApplyRefused(str(error)) from None
         loaded = found.loaded
         if loaded.fatal or loaded.blocked_skip:
-            wrong = [one for one in loaded.diagnostics if one.severity == "error"]
-            text = wrong[0].text().splitlines()[0] if wrong else "the configuration cannot be used"
-            raise ApplyRefused(text, "netpolicy lint says everything that is wrong")
+            raise ApplyRefused(self._named(request, refusal(loaded)), "netpolicy lint says everything that is wrong")
         return found
 
     async def _described(self, request: Request, found: Reading, before: Preview, after: Preview) -> dict[str, Any]:
@@ -131,6 +142,24 @@ class Planning:
         if not usual or (not has_changes and risk in (None, NONE, LOW)):
             return 0  # nobody can be locked out by a title or a comment
         return max(usual, asked)
+
+
+def collision(planned: Planned) -> ApplyRefused | None:
+    """Somebody else has what this plan needs."""
+    conflicts = planned.after.plan.conflicts if planned.after.plan is not None else ()
+    return ApplyRefused(conflicts[0].message, conflicts[0].hint) if conflicts else None
+
+
+def lock_out(rehearsal: Rehearsal) -> ApplyRefused | None:
+    """Somebody who may do something now could not do it any more."""
+    if not rehearsal.broken:
+        return None
+    first = rehearsal.broken[0]
+    more = f" and {len(rehearsal.broken) - 1} more" if len(rehearsal.broken) > 1 else ""
+    return ApplyRefused(
+        f"the rehearsal shows: {first.get('what')}: {first.get('because') or first.get('after')}{more}",
+        "change the rules; --force applies them all the same, and takes them back unless somebody confirms",
+    )
 
 
 def _not_enforced(preview: Preview) -> Iterable[tuple[str, str]]:

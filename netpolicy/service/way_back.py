@@ -82,7 +82,7 @@ async def lead_back(tools: Tools, change: Change, undo: Undo) -> str:
         engine.kernel.remember_counters({})
     if fault:
         return fault
-    await asyncio.to_thread(_put_back, tools, undo.files)
+    change.notes += await asyncio.to_thread(_put_back, tools, undo.files)
     await tools.guard.write_outcome(f"reverted {change.id} by-daemon")
     await asyncio.to_thread(tools.store.discard, undo.number)
     await tools.conclude(change, REVERTED)
@@ -135,17 +135,26 @@ def _confirmed_files(tools: Tools) -> dict[str, bytes]:
     return {path: content for path, content in confirmed.files.items() if isinstance(content, bytes)}
 
 
-def write_files(tools: Tools, given: Mapping[str, bytes]) -> None:
-    """The files hold that; what stands there and is neither that nor confirmed is kept aside: nothing is lost."""
-    confirmed = _confirmed_files(tools)
-    for path, content in given.items():
-        files.put(path, content, _aside(tools, path), confirmed.get(path))
+def write_files(tools: Tools, given: Mapping[str, bytes]) -> list[str]:
+    """The files hold that; what stands there and is neither that nor confirmed is kept aside: nothing is lost.
+
+    Returns what was kept where, in words.
+    """
+    return _put(tools, given, _confirmed_files(tools))
 
 
-def _put_back(tools: Tools, old: Mapping[str, bytes]) -> None:
-    """The files of before; what stands there is kept aside: nothing is lost."""
-    for path, content in old.items():
-        files.put(path, content, _aside(tools, path))
+def _put_back(tools: Tools, old: Mapping[str, bytes]) -> list[str]:
+    """The files of before; what stands there is kept aside: nothing is lost. Returns what was kept where, in words."""
+    return _put(tools, old, {})
+
+
+def _put(tools: Tools, wanted: Mapping[str, bytes], known: Mapping[str, bytes]) -> list[str]:
+    kept = []
+    for path, content in wanted.items():
+        aside = _aside(tools, path)
+        if files.put(path, content, aside, known.get(path)):
+            kept.append(f"what stood in {path} is kept as {aside}")
+    return kept
 
 
 def _aside(tools: Tools, path: str) -> str:

@@ -338,3 +338,32 @@ def test_drift_that_stays_says_why(tool: Tool, router: StandIn) -> None:
         result = tool(*words)
         assert result.code == 1 and "Operation not permitted" in result.err
     assert result.json == {"ok": False, "error": "nft: Operation not permitted"}
+
+
+def test_a_plan_that_is_nothing_but_refused_ends_with_1(tool: Tool, router: StandIn) -> None:
+    answer(router, plan={"changes": [], "rules": [], "unchanged": False, "refused": {"error": "rule video is broken"}})
+    result = tool("plan")
+    assert result.code == 1 and "apply refuses this: rule video is broken" in result.out
+    answer(router, plan={**PLAN, "refused": {"error": "rule video is broken"}})
+    assert tool("plan").code == 2
+
+
+def test_what_is_wrong_with_a_file_is_told_by_its_name(tool: Tool, router: StandIn, tmp_path: Path) -> None:
+    file = tmp_path / "new.uci"
+    file.write_text("x")
+    wrong = "<text>:0:0: error[NP210] there is no main section"
+    answer(router, plan={"changes": [], "hash": "", "error": wrong})
+    assert f"plan: {file}:0:0: error[NP210]" in tool("plan", "--rules", str(file)).err.replace("\n", "")
+    answer(router, plan={**PLAN, "refused": {"error": wrong}}, job={**REFUSED, "error": wrong})
+    assert f"{file}:0:0:" in tool("plan", "--rules", str(file)).out.replace("\n  ", "")
+    assert f"{file}:0:0:" in tool("apply", "--rules", str(file)).err
+    answer(router, apply=refuse(wrong))
+    result = tool("apply", "--rules", str(file))
+    assert result.code == 4 and f"{file}:0:0:" in result.err
+
+
+def test_a_change_that_was_taken_back_says_where_its_text_is_kept(tool: Tool, router: StandIn) -> None:
+    note = "what stood in /etc/config/netpolicy is kept as /etc/netpolicy/rejected"
+    answer(router, job={**REVERTED, "notes": [note]}, abort={**REVERTED, "notes": [note]})
+    assert note in tool("apply", "--wait").err
+    assert note in tool("abort").out.replace("\n", " ")

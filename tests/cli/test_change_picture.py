@@ -63,6 +63,23 @@ def test_the_risk_has_its_reasons() -> None:
     assert drawn(change_picture.change, {"plan": {"risk": {"level": "none"}}}) == []
 
 
+def test_a_plan_that_apply_refuses_says_why_and_invites_to_nothing() -> None:
+    found = {**PLAN, "refused": {"error": "rule video cannot be used", "hint": "mend it"}}
+    lines = drawn(change_picture.plan, found)
+    assert lines[-2:] == ["apply refuses this: rule video cannot be used", "  hint: mend it"]
+    assert not any("make exactly" in line for line in lines)
+    assert "make exactly" in drawn(change_picture.plan, {**PLAN, "refused": None})[-1]
+    nothing = {"changes": [], "unchanged": True, "refused": {"error": "rule video cannot be used"}}
+    assert drawn(change_picture.plan, nothing)[-1] == "apply refuses this: rule video cannot be used"
+
+
+def test_a_change_that_waits_is_told_before_the_plan() -> None:
+    pending = {"id": "r1", "cause": "apply", "state": "await", "seconds_left": 90}
+    text = " ".join(" ".join(drawn(change_picture.plan, {**PLAN, "pending": pending})).split())
+    assert text.startswith("change r1 (apply) is under way: await, taken back in 90 s unless it is confirmed.")
+    assert drawn(change_picture.plan, {**PLAN, "pending": None}) == drawn(change_picture.plan, PLAN)
+
+
 # -- rehearsals ------------------------------------------------------------------------------
 
 
@@ -183,4 +200,12 @@ def test_long_differences_are_wrapped() -> None:
 def test_a_plan_may_be_for_a_file() -> None:
     assert drawn(change_picture.plan, PLAN, False, "netpolicy apply --rules a.np")[-1].startswith(
         "make exactly this change: netpolicy apply --rules a.np --plan 0123"
+    )
+
+
+def test_the_journal_says_where_a_text_that_was_taken_back_is_kept() -> None:
+    note = "what stood in /c is kept as /s/rejected"
+    assert f"  {note}" in drawn(change_picture.history, {"entries": [{**END, "notes": [note]}]})
+    assert f"  {note}" not in drawn(
+        change_picture.history, {"entries": [{**END, "outcome": "committed", "notes": [note]}]}
     )

@@ -139,6 +139,8 @@ ENDS = [
     ([{**RECOVERED, "outcome": "rescue"}], 5, "only minimal rules"),
     ([{**RECOVERED, "outcome": "confirmed", "detail": f"{ID} rolled-forward 8"}], 0, "generation 8 is in force"),
     ([END, BEGIN], 3, "nobody confirmed it in time"),
+    ([RECOVERED, BEGIN], 3, "is kept in the store: /etc/netpolicy/rejected"),
+    ([{**END, "notes": ["what stood in /c is kept as /s"]}, BEGIN], 3, "what stood in /c is kept as /s"),
 ]
 
 

@@ -101,3 +101,11 @@ def test_what_is_known_elsewhere_is_not_kept_and_permissions_stay(tmp_path):
 def test_every_file_has_its_own_name_aside():
     assert files.aside("/store", "/etc/config/netpolicy", "/etc/config/netpolicy") == "/store/rejected"
     assert files.aside("/store", "/etc/netpolicy/more.dsl", "/etc/config/netpolicy") == "/store/rejected-more.dsl"
+
+
+def test_it_is_told_whether_something_was_kept(tmp_path):
+    path, aside = tmp_path / "config", str(tmp_path / "rejected")
+    assert not files.put(str(path), b"a", aside)  # there was none
+    assert not files.put(str(path), b"a", aside)  # the same
+    assert not files.put(str(path), b"b", aside, b"a")  # known
+    assert files.put(str(path), b"c", aside) and (tmp_path / "rejected").read_bytes() == b"b"

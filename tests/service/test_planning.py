@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from netpolicy.service.api import Refused
 from netpolicy.service.change import AWAITING, REFUSED
 from tests.netns import needs_root, run
 from tests.router import router
@@ -88,12 +89,47 @@ async def test_a_plan_of_thousands_of_rules_fits_into_a_message_and_says_how_man
 async def test_a_rule_that_would_be_left_out_refuses_the_change_and_a_plan_names_it(house):
     broken = CONFIG.replace("list dest_port '443'", "list dest_port '443'\n\toption prioritty '3'")
     house.write(broken)
-    assert "video" in (await house.changes.plan({}))["skipped"][0]
+    planned = await house.changes.plan({})
+    assert "video" in planned["skipped"][0] and "--force" in planned["refused"]["hint"]
+    assert f"rule video cannot be used and would be left out: {house.config}:16:" in planned["refused"]["error"]
     change = house.begin()
     await house.guarded.ended()
     assert change.state == REFUSED and "video" in change.error
     change = await house.until(house.begin(force=True), AWAITING)
     assert change.state == AWAITING
+
+
+async def test_a_plan_that_an_apply_would_refuse_says_so(watched):
+    watched.write(OTHER)
+    assert (await watched.changes.plan({}))["refused"] is None
+    watched.eyes.rows = ({"what": "assert lan can wan tcp/443", "ok": False, "because": "refused"},)
+    refused = (await watched.changes.plan({}))["refused"]
+    change = watched.begin()
+    await watched.guarded.ended()
+    assert change.state == REFUSED and refused == {"error": change.error, "hint": change.hint}
+    assert "assert lan can wan tcp/443: refused" in refused["error"]
+
+
+async def test_a_plan_names_the_change_that_waits(house):
+    change = await house.until(house.begin(OTHER), AWAITING)
+    pending = (await house.changes.plan({}))["pending"]
+    assert (pending["id"], pending["state"]) == (change.id, AWAITING) and pending["seconds_left"] > 0
+    await house.guarded.abort(change.id, "a test")
+    assert (await house.changes.plan({}))["pending"] is None
+
+
+async def test_what_is_wrong_with_a_text_that_was_handed_in_is_not_told_of_the_configuration_file(house):
+    rules = CONFIG[CONFIG.index("config outbound") :]
+    with pytest.raises(Refused, match=r"^<text>:0:0: error\[NP210\]"):
+        await house.changes.plan({"text": rules})
+    with pytest.raises(Refused, match=r"^<text> as uci:0:0: error\[NP210\]"):
+        await house.changes.plan({"text": "rule a:\n  match port=25\n  action block\n", "format": "dsl"})
+    house.changes.apply({"text": rules}, "a test")
+    await house.guarded.ended()
+    assert house.guarded.find().error.startswith("<text>:0:0:")
+    house.write(rules)
+    with pytest.raises(Refused, match=f"^{house.config}:0:0:"):
+        await house.changes.plan({})
 
 
 async def test_a_plan_says_how_long_the_change_would_wait(house):

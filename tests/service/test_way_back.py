@@ -140,3 +140,18 @@ async def test_when_the_way_back_fails_the_daemon_leaves_it_to_the_guard(watched
     await watched.guard.write_outcome("reverted by the test")
     await watched.guard.finish()
     change.state = REVERTED
+
+
+async def test_it_is_said_where_the_text_of_a_change_that_was_taken_back_is_kept(house):
+    change = await house.until(house.begin(OTHER), AWAITING)
+    await house.guarded.abort(change.id, "a test")
+    told = f"what stood in {house.config} is kept as {house.folder / 'rejected'}"
+    assert change.notes == [told] == house.entries()[-1]["notes"]
+    assert (house.folder / "rejected").read_text() == OTHER
+
+
+async def test_a_draft_that_another_text_replaces_is_kept_and_said_to_be(house):
+    house.write(OTHER)
+    change = await house.until(house.begin(given={str(house.config): OFF.encode()}), AWAITING)
+    assert change.notes == [f"what stood in {house.config} is kept as {house.folder / 'rejected'}"]
+    assert (house.folder / "rejected").read_text() == OTHER
