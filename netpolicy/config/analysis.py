@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from netpolicy.config.analysis_assertion import check_assertions
 from netpolicy.config.analysis_contradiction import check_contradictions
 from netpolicy.config.analysis_family import check_families
 from netpolicy.config.analysis_linear import check_linear
@@ -39,5 +40,6 @@ def analyse(loaded: Loaded, findings: Findings, dnsmasq: Callable[[], Dnsmasq | 
     check_outbounds(ruleset, places, findings)
     check_titles(ruleset, places, findings)
     check_linear(ruleset, places, findings)
+    check_assertions(ruleset, places, findings)
     if not loaded.skipped:  # a rule that was left out may be the one that uses it
         check_unused(ruleset, places, findings)

@@ -69,6 +69,7 @@ CODES = {
     "NP463": "a definition is used by nothing",
     "NP464": "two rules are called alike",
     "NP465": "many rules are looked at one by one",
+    "NP466": "a name in an assertion is almost one that is defined",
 }
 
 

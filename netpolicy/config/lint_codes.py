@@ -210,6 +210,10 @@ They differ in capitals or blanks only. In logs and in the interface people will
 NP465 info
 Rules are found by what they want: an address, a port, a name. One that says only what it does not want is looked at for
 every connection; with more than 32 of them decisions take longer with each.
+
+NP466 info
+The networks and devices of the router are not known here, so the name may be right. If it is not, the assertion cannot
+be tried.
 """
 
 

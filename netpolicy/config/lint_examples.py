@@ -166,4 +166,6 @@ EXAMPLES: dict[str, Pair] = {
         Example("rule no_mail:\n  match src_iface=guest,home\n  action block\n\n"
                 "rule no_news:\n  match proto=icmp,gre\n  action block\n", few=1),
     ),
+    "NP466": _dsl("assert br-gest cannot lan\n\nrule guests:\n  match src_iface=br-guest port=25\n  action block\n",
+                  "assert br-guest cannot lan\n\nrule guests:\n  match src_iface=br-guest port=25\n  action block\n"),
 }  # fmt: skip
