@@ -181,13 +181,11 @@ class Service:
         error = await self._engine.reload()
         if error and not self._engine.config_error:  # a refused file waits for its owner
             self._try_later()
+        answer = {"ok": not error, "error": error or None}
         skipped = [] if error else left_out(self._engine.loaded)
-        return {
-            "ok": not error,
-            "error": error or None,
-            "left_out": len(skipped),
-            "skipped": [one.as_dict() for one in skipped[:MOST_LEFT_OUT]],
-        }
+        if not skipped:
+            return answer
+        return {**answer, "left_out": len(skipped), "skipped": [one.as_dict() for one in skipped[:MOST_LEFT_OUT]]}
 
     def lint(self, text: str, format: str = UCI) -> dict[str, Any]:
         """The diagnostics of a configuration text. Raises Refused when it is too long or the format is unknown."""

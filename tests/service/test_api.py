@@ -99,7 +99,7 @@ async def test_a_decision_on_paper_knows_the_hour(service, house):
 
 
 async def test_a_reload_says_how_it_went(service, house):
-    assert await service.reload() == {"ok": True, "error": None, "left_out": 0, "skipped": []}
+    assert await service.reload() == {"ok": True, "error": None}
     house.write(CONFIG.replace("route 'wan_b'", "route 'wan_c'"))
     answer = await service.reload()
     assert answer["ok"] and answer["left_out"] == 1
@@ -107,7 +107,7 @@ async def test_a_reload_says_how_it_went(service, house):
     assert answer["skipped"][0]["name"] == "video" and f"{house.config}:16:" in answer["skipped"][0]["place"]
     house.write("config rule 'x")
     answer = await service.reload()
-    assert not answer["ok"] and "NP003" in answer["error"] and answer["skipped"] == []
+    assert not answer["ok"] and "NP003" in answer["error"] and "skipped" not in answer
 
 
 async def test_the_status_names_the_generation_that_is_confirmed(service, house, tmp_path):
