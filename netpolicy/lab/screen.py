@@ -46,6 +46,8 @@ class PlainScreen:
     def show(self, answers: Answers, tries: list[story.Try], lines: Lines, now: float) -> None:
         """Print what changed since the last time."""
         self._on_change("head", "netpolicy", story.headline(answers, now))
+        if story.is_starting(answers, now):
+            return  # lines that nobody looked at yet would be called down
         for name, device, up, _, remark in story.outbound_rows(answers, lines):
             self._on_change(("outbound", name), "outbound", f"{name} {device} {up} {remark}".rstrip())
         for item in tries:
@@ -125,7 +127,8 @@ def picture(
     from rich.console import Group
     from rich.text import Text
 
-    outbounds, rules = story.outbound_rows(answers, lines), story.rule_rows(answers)
+    outbounds = [] if story.is_starting(answers, now) else story.outbound_rows(answers, lines)
+    rules = story.rule_rows(answers)
     parts: list[Any] = [
         Text("NetPolicy lab  " + story.headline(answers, now), style="bold", no_wrap=True, overflow="ellipsis"),
         _table((("way out", 8), ("device", 7), ("", 5), ("rtt", 7), ("", 46)), [_paint_outbound(r) for r in outbounds]),

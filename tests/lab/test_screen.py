@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -55,3 +56,14 @@ def test_counters_are_printed_now_and_then() -> None:
     out = io.StringIO()
     screen.PlainScreen(out).show(fake_daemon.answers(), [], Lines(), screen.COUNTERS_EVERY_SECONDS)
     assert "rule       video route wan_b hits=12 1.2 MB\n" in out.getvalue()
+
+
+def test_while_the_daemon_starts_no_line_is_called_down() -> None:
+    out = io.StringIO()
+    plain = screen.PlainScreen(out)
+    first = {**fake_daemon.DOCUMENTS["status"], "kernel": {"in_sync": False, "generation": 0}}
+    starting = replace(fake_daemon.answers(), status=first)
+    plain.show(starting, [], Lines(), 0.5)
+    assert out.getvalue() == "netpolicy  starting …\n"
+    plain.show(fake_daemon.answers(), [], Lines(), 1.0)
+    assert "outbound   wan_a wana up" in out.getvalue()
