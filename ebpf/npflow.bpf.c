@@ -316,15 +316,9 @@ static INLINE enum found transport(struct __sk_buff *skb, struct packet *p, stru
 	return USABLE;
 }
 
-/* Do the packets of this device begin with an Ethernet header? The loader puts the answer here, as if it was the address
- * of a symbol; the kernel then leaves out what does not apply. */
-static INLINE u64 has_ethernet(void)
-{
-	u64 answer;
-
-	asm("%0 = ethernet ll" : "=r"(answer));
-	return answer;
-}
+/* What the loader is asked: it puts the answers in these places, as if they were addresses of symbols, and the kernel
+ * leaves out what then does not apply. */
+#define asked(what) ({ u64 answer; asm("%0 = " #what " ll" : "=r"(answer)); answer; })
 
 /* Reads the headers. `down` is a constant: each program is compiled for its own direction. */
 static INLINE enum found parse(struct __sk_buff *skb, struct packet *p, const int down)
@@ -335,7 +329,7 @@ static INLINE enum found parse(struct __sk_buff *skb, struct packet *p, const in
 	u8 version;
 
 	__builtin_memset(p->mac, 0, 6);
-	if (has_ethernet()) {
+	if (asked(ethernet)) {
 		at = ETHERNET;
 		/* nearly every packet is answered by this one call */
 		whole = !skb_load(skb, 0, head.destination, ETHERNET + sizeof(struct ipv6));
@@ -414,9 +408,18 @@ struct context {
 	struct __sk_buff *skb;
 	struct packet *packet;
 	struct stats *stats;
-	u64 now;
-	u32 ticks; /* now >> 10 */
 };
+
+/* A clock that stands still between two ticks, of 1 to 10 ms: a tenth of the price. */
+static INLINE u32 roughly_now(void)
+{
+	return (asked(coarse) ? ktime_coarse_ns() : ktime_ns()) >> 20;
+}
+
+static INLINE u32 ticks(void)
+{
+	return ktime_ns() >> 10;
+}
 
 static INLINE struct settings *settings(void)
 {
@@ -432,7 +435,7 @@ static INLINE struct record *record(struct context *c, u16 kind)
 
 	if (!r)
 		return 0;
-	r->event.when = c->now;
+	r->event.when = ktime_ns();
 	r->event.kind = kind;
 	r->event.ifindex = c->skb->ifindex;
 	r->event.key = c->packet->key;
@@ -621,9 +624,9 @@ done:
 
 /* ---- TCP ---- */
 
-static INLINE u32 elapsed(u32 then, u32 now)
+static INLINE u32 elapsed(u32 then)
 {
-	u32 took = now - then;
+	u32 took = ticks() - then;
 
 	return took ? took : 1;
 }
@@ -638,10 +641,10 @@ static INLINE void acknowledge(struct context *c, struct side *own, struct side 
 		own->flags |= SIDE_ANSWERED;
 		/* Data may have waited for the program; and which of two SYNs this answers, nobody knows. */
 		if (peer->syns == 1 && (p->flags & TCP_SYN || !p->payload))
-			own->handshake = elapsed(peer->syn_at, c->ticks);
+			own->handshake = elapsed(peer->syn_at);
 	}
 	if (at && sample != own->sample_done && (s32)(ack - sample) >= 0) {
-		u32 took = elapsed(at, c->ticks);
+		u32 took = elapsed(at);
 		own->sample_done = sample;
 		if (took < SAMPLE_MOST)
 			own->srtt8 = own->srtt8 ? own->srtt8 - (own->srtt8 >> 3) + took : took << 3;
@@ -670,7 +673,7 @@ static INLINE void advance(struct context *c, struct side *own, struct side *pee
 		if (!own->sample_at || peer->sample_done == own->sample) {
 			*(volatile u32 *)&own->sample_at = 0; /* no other CPU takes the new end with the old time */
 			*(volatile u32 *)&own->sample = end;
-			*(volatile u32 *)&own->sample_at = c->ticks | 1;
+			*(volatile u32 *)&own->sample_at = ticks() | 1;
 		}
 	}
 	if (!known || (s32)(end - own->next) > 0)
@@ -689,7 +692,7 @@ static INLINE void synchronize(struct context *c, struct side *own)
 		own->flags |= p->flags & TCP_ACK ? SIDE_SYN : SIDE_SYN | SIDE_OPENER;
 		own->isn = p->sequence;
 		own->next = p->sequence + 1;
-		own->syn_at = c->ticks;
+		own->syn_at = ticks();
 		own->ttl = p->ttl;
 	}
 	if (own->syns < 255)
@@ -805,7 +808,7 @@ static INLINE struct flow *begin(struct context *c)
 	struct flow fresh, *flow;
 
 	__builtin_memset(&fresh, 0, sizeof(fresh));
-	fresh.first = c->now;
+	fresh.first = ktime_ns();
 	fresh.ifindex = c->skb->ifindex;
 	__builtin_memcpy(fresh.mac, p->mac, 6);
 	if (p->key.protocol == TCP && (p->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
@@ -847,7 +850,7 @@ static INLINE void follow(struct context *c, const int down)
 	peer = down ? &flow->up : &flow->down;
 	own->bytes += p->total + (p->pieces - 1) * (p->at - p->network);
 	own->packets += p->pieces;
-	own->last = c->now >> 20;
+	own->last = roughly_now();
 	if (p->key.protocol == TCP)
 		follow_tcp(c, flow, own, peer, down);
 	else
@@ -866,8 +869,7 @@ static INLINE int inspect(struct __sk_buff *skb, const int down)
 	stats->packets++;
 	found = parse(skb, &packet, down);
 	if (found == USABLE) {
-		u64 now = ktime_ns();
-		struct context context = {skb, &packet, stats, now, now >> 10};
+		struct context context = {skb, &packet, stats};
 		follow(&context, down);
 	} else if (found == OTHER) {
 		stats->other++;

@@ -53,6 +53,7 @@ static s64 (*map_update)(void *map, const void *key, const void *value, u64 flag
 static s64 (*map_delete)(void *map, const void *key) = (void *)3;
 static u64 (*ktime_ns)(void) = (void *)5;
 static s64 (*skb_load)(const void *skb, u32 offset, void *to, u32 length) = (void *)26;
+static u64 (*ktime_coarse_ns)(void) = (void *)160; /* Linux 5.11 */
 static s64 (*ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
 static u64 (*ringbuf_query)(void *ring, u64 what) = (void *)134;
 

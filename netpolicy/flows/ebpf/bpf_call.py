@@ -27,6 +27,8 @@ ATTR_LINK = struct.Struct("=IIIIIIQ")  # program, device, attach type
 SCHED_CLS = 3  # BPF_PROG_TYPE_SCHED_CLS
 TCX_INGRESS, TCX_EGRESS = 46, 47
 
+OP_CALL, OP_MOVE, OP_EXIT = 0x85, 0xB7, 0x95
+
 LOG_SIZE = 1 << 20
 LOG_LINES = 12  # of the verifier, in an error
 ENOTSUPP = 524  # the kernel's own, which C libraries do not know
@@ -137,6 +139,18 @@ def load_program(name: str, code: bytearray, terms: bytes) -> int:
     if again >= 0:
         return again
     raise BpfError(f"load program {name}", -result, last_lines(bytes(log)))
+
+
+@cache
+def has_helper(function: int) -> bool:
+    """Does the kernel let tc programs call this function, which must take nothing? Asked by loading one that does."""
+    program = (OP_CALL, 0, 0, function), (OP_MOVE, 0, 0, 0), (OP_EXIT, 0, 0, 0)
+    code = bytearray(b"".join(struct.pack("=BBhi", *instruction) for instruction in program))
+    try:
+        os.close(load_program("np_probe", code, b"Dual MIT/GPL\0"))
+    except BpfError:
+        return False
+    return True
 
 
 def last_lines(log: bytes) -> str:

@@ -26,7 +26,7 @@ MAP_SIZE = 20
 PROGRAM_PREFIX = "tc/"
 
 # What programs may ask the loader for: symbols that are defined nowhere.
-NUMBERS = ("ethernet",)
+NUMBERS = ("ethernet", "coarse")
 UNDEFINED = 0
 
 

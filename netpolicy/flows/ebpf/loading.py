@@ -19,6 +19,7 @@ FOLDER = Path(__file__).resolve().parents[3] / "ebpf"
 FILES = {"little": "npflow.bpfel.o", "big": "npflow.bpfeb.o"}
 
 UP, DOWN = "tc/up", "tc/down"
+COARSE_CLOCK = 160  # BPF_FUNC_ktime_get_coarse_ns, Linux 5.11
 
 FLOWS, RING_BYTES = 8192, 1 << 18
 
@@ -56,7 +57,8 @@ class Loaded:
         found = self._programs.get((ethernet, down))
         if found is None:
             descriptors = {name: one.descriptor for name, one in self.maps.items()}
-            code = self._object.programs[DOWN if down else UP].linked(descriptors, {"ethernet": int(ethernet)})
+            numbers = {"ethernet": int(ethernet), "coarse": int(bpf_call.has_helper(COARSE_CLOCK))}
+            code = self._object.programs[DOWN if down else UP].linked(descriptors, numbers)
             name = ("np_down" if down else "np_up") + ("" if ethernet else "_l3")
             found = self._programs[ethernet, down] = bpf_call.load_program(name, code, self._object.terms)
         return found

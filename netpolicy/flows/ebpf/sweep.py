@@ -17,6 +17,9 @@ KEEP, CHANGED, OVER, FORGET = "keep", "changed", "over", "forget"
 PORT_DNS = 53
 SECOND = 10**9 / (1 << layout.COARSE)  # in the unit of `last`
 
+# The program's clock may be a tick behind, which is 10 ms at most, and both ends are rounded.
+BEHIND = 11
+
 # Where a verdict looks: when each side was last seen, and its flags.
 UP = struct.Struct(f"={layout.LAST_UP}xIH")
 DOWN = struct.Struct(f"={layout.LAST_DOWN}xIH")
@@ -54,8 +57,8 @@ def judge(key: bytes | memoryview, flow: bytes | memoryview, now: int, since: in
     told = bool(both & SIDE_TOLD)
     if silent > limit(key, flags_up, flags_down, patience) * SECOND:
         return Verdict(FORGET if told else OVER, told)
-    # both ends are rounded: rather told twice than not at all
-    return Verdict(CHANGED if not told and silent <= (since >> layout.COARSE) + 1 else KEEP, told)
+    # rather told twice than not at all
+    return Verdict(CHANGED if not told and silent <= (since >> layout.COARSE) + BEHIND else KEEP, told)
 
 
 def limit(key: bytes | memoryview, up: int, down: int, patience: Patience) -> float:

@@ -70,6 +70,12 @@ def test_a_program_that_does_nothing_is_taken(bpf: None) -> None:
 
 
 @pytest.mark.kernel
+def test_a_function_that_no_kernel_has_is_not_there(bpf: None) -> None:
+    assert bpf_call.has_helper(5)  # the clock
+    assert not bpf_call.has_helper(9999)
+
+
+@pytest.mark.kernel
 def test_a_command_that_no_kernel_knows_is_an_error(bpf: None) -> None:
     with pytest.raises(BpfError, match="do the impossible: this kernel does not know it"):
         bpf_call.call("do the impossible", 9999, bytearray(8))

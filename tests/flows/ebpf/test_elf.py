@@ -71,7 +71,7 @@ def test_both_objects_say_the_same(order: str) -> None:
     assert found.terms == b"Dual MIT/GPL\0"
     for program in found.programs.values():
         assert {wanted for _, wanted in program.uses} == set(found.maps)
-        assert {wanted for _, wanted in program.asks} == {"ethernet"}
+        assert {wanted for _, wanted in program.asks} == {"ethernet", "coarse"}
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -86,7 +86,7 @@ def test_descriptors_are_put_into_the_instructions_that_want_them(order: str) ->
     found = parse(bytes(read(order)), order)
     program = found.programs["tc/up"]
     descriptors = {name: 1000 + number for number, name in enumerate(found.maps)}
-    code = program.linked(descriptors, {"ethernet": 1}, order)
+    code = program.linked(descriptors, {"ethernet": 1, "coarse": 7}, order)
     changed = {at // 8 * 8 for at in range(len(code)) if code[at] != program.code[at]}
     assert changed == {offset for offset, _ in (*program.uses, *program.asks)}
     mark = "<" if order == "little" else ">"
@@ -95,8 +95,8 @@ def test_descriptors_are_put_into_the_instructions_that_want_them(order: str) ->
         source = code[offset + 1] >> 4 if order == "little" else code[offset + 1] & 15
         target = code[offset + 1] & 15 if order == "little" else code[offset + 1] >> 4
         assert source == 1 and target <= 9  # a map's descriptor, into a register that may be written
-    for offset, _ in program.asks:
-        assert struct.unpack_from(mark + "i", code, offset + 4)[0] == 1
+    for offset, name in program.asks:
+        assert struct.unpack_from(mark + "i", code, offset + 4)[0] == (1 if name == "ethernet" else 7)
         assert code[offset + 1] == program.code[offset + 1]
 
 

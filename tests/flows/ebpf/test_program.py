@@ -245,7 +245,7 @@ def test_the_times_of_the_handshake_are_those_of_each_side(shown: Trial) -> None
     flow = shown.flow()
     assert 20_000 <= flow.rtt_remote_us <= (middle - begun) * 1e6
     assert 5_000 <= flow.rtt_client_us <= (time.monotonic() - middle) * 1e6 + 1000
-    assert begun - 0.001 <= flow.first <= middle <= flow.last + 0.002
+    assert begun - 0.001 <= flow.first <= middle <= flow.last + 0.02  # that clock may be a tick behind
 
 
 def test_times_change_their_side_where_the_remote_opens(shown: Trial) -> None:

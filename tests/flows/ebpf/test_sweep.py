@@ -74,6 +74,7 @@ def test_what_had_a_packet_since_the_last_time_is_told_as_changed() -> None:
     assert verdict(2, *TALKING, since=5 * SECOND) == CHANGED
     assert verdict(6, *TALKING, since=5 * SECOND) == KEEP
     assert verdict(-1, *TALKING) == CHANGED  # a packet that came after the walk began
+    assert verdict(0.011, *TALKING, since=SECOND // 500) == CHANGED  # the program's clock is not as sharp as ours
 
 
 def test_a_side_that_never_said_anything_does_not_count() -> None:
