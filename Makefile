@@ -80,6 +80,7 @@ test-ow: ## the LuCI page in a browser against OpenWrt's own programs (NETPOLICY
 
 prove: ## reference, index and kernel agree on a million cases (SEEDS="0 100": the kernel alone, these seeds)
 	@scripts/setup test
+	@$(if $(SEEDS),,CASES=10000 $(PYTEST) -q tests/config/test_round_trip.py)
 	@$(PRIVILEGED) $(PYTHON) -m tests.prove $(if $(SEEDS),kernel $(SEEDS))
 
 fuzz: ## a million inputs per parser (FUZZ_COUNT=1000 FUZZ_PARSER=dsl FUZZ_SEED=2 FUZZ_ENGINE=own)

@@ -21,12 +21,16 @@ from .lab_terminal import MARK, Terminal, command_of, descendants, marked, names
 pytestmark = pytest.mark.kernel
 
 PICTURE = "a/b cable"
+CLIENTS = 3
 
 
 @pytest.fixture
 def shown() -> Iterator[Terminal]:
     terminal = Terminal()
     terminal.read_until(PICTURE)
+    # The clients start once the daemon has done its first work; the picture is drawn before.
+    while sum("lab.traffic" in command_of(pid) for pid in descendants(terminal.inside)) < CLIENTS:
+        terminal.read_until("\x1b")
     yield terminal
     terminal.close()
 

@@ -30,7 +30,7 @@ def mutant(number: int, name: str, file: str, words: str, *edits: tuple[str, str
 
 MUTANTS = (
     mutant(1, "a lock-out is no reason to refuse", CONFIRMATION, "test_01",
-           (SERVICE + "change_run.py", "if not rehearsal.broken or self.change", "if True or self.change")),
+           (SERVICE + "change_run.py", "if found and not change.request.force", "if False")),
     mutant(1, "who came in by a line is rehearsed on another", CONFIRMATION, "test_01",
            (SERVICE + "witness.py", "who = [_where_it_came_in(peer, engine, sight) for peer in found]", "who = found")),
     mutant(2, "the deadline is an hour later", CONFIRMATION, "test_02",
