@@ -156,7 +156,7 @@ INSIDE = {
 
 @pytest.mark.slow  # a second each
 @SPELLINGS
-@pytest.mark.parametrize("row", ["a,", "é"])
+@pytest.mark.parametrize("row", ["'a'", "a,", "é"])
 def test_a_value_as_long_as_a_file_is_refused(tmp_path, format, row):
     text = INSIDE[format].format(row * ((LIMIT - 200) // len(row.encode())))
     Done(tmp_path, format, text.encode(), ("lint",)).must_be_refused(f"{FILES[format]}:", peak=KIBIBYTES)

@@ -24,7 +24,7 @@ from netpolicy.core.model import Ruleset
 from .rulesets import EVERY_OPTION, random_ruleset, random_sections, rulesets, same, written_options
 
 PAIRS = tuple(permutations(FORMATS, 2))
-CASES = int(os.environ.get("CASES", "1200"))  # over all pairs together; `make prove` takes 10 000
+CASES = int(os.environ.get("CASES", "2000"))  # over all pairs together; `make prove` takes 10 000
 SEED = 20_000_000
 
 

@@ -7,7 +7,7 @@ import pytest
 from .__main__ import main
 from .targets import HAS_LIBRARY, TARGETS
 
-COUNT = 600
+COUNT = 2000
 COSTLY = {"convert": 700, "lint": 700, "list-file": 700}  # each input is read several times, or written to a file
 
 
