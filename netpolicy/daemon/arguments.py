@@ -7,13 +7,16 @@ predecessor ignored that in silence.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NoReturn
 
 from netpolicy.core.value import ValueProblem
 from netpolicy.service.dry_run import moment, question
+
+if TYPE_CHECKING:
+    import argparse
 
 STATE_DIRECTORY = "/var/run/netpolicy"
 STORE_DIRECTORY = "/etc/netpolicy"
@@ -32,13 +35,14 @@ FACT_OPTIONS = (
 )
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None = None) -> SimpleNamespace:
     """The options, plus for --dry-run `facts` (parsed), `state` and `given` (the facts as texts).
 
-    `argv` is without the program's name. Raises SystemExit, with the reason on standard error.
+    `argv` is without the program's name. Nothing of argparse is in what is returned, so that a daemon can
+    forget it. Raises SystemExit, with the reason on standard error.
     """
     parser = _parser()
-    options = parser.parse_args(sys.argv[1:] if argv is None else list(argv))
+    options = parser.parse_args(sys.argv[1:] if argv is None else list(argv), SimpleNamespace())
     options.given = _given(options, parser)
     if options.given and not options.dry_run:
         parser.error("facts and --state are for --dry-run")
@@ -60,7 +64,7 @@ def _refuse_without_config(parser: argparse.ArgumentParser) -> NoReturn:
     raise AssertionError  # `exit` does not return
 
 
-def _given(options: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, str]:
+def _given(options: SimpleNamespace, parser: argparse.ArgumentParser) -> dict[str, str]:
     """The facts as texts, in the order of FACT_OPTIONS; a fact given twice ends the process."""
     given: dict[str, str] = {}
     for name, value in _named(options, parser):
@@ -70,7 +74,7 @@ def _given(options: argparse.Namespace, parser: argparse.ArgumentParser) -> dict
     return given
 
 
-def _named(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+def _named(options: SimpleNamespace, parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     for _, name, _, _ in FACT_OPTIONS:
         value = getattr(options, "fact_" + name)
         if value is not None:
@@ -83,6 +87,8 @@ def _named(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Iter
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="netpolicyd",
         description="The NetPolicy daemon; with --dry-run it prints one decision and ends.",

@@ -5,16 +5,16 @@ Reads the configuration, touches nothing else. What is printed: service/dry_run.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
+from types import SimpleNamespace
 
 from netpolicy.config.load import load
 from netpolicy.service import dry_run
 
 
-def main(given: argparse.Namespace) -> int:
+def main(given: SimpleNamespace) -> int:
     """Prints the decision for the given facts; 1 when the configuration cannot be used."""
     loaded = load(given.config, needs_main=False)
     for found in loaded.diagnostics:

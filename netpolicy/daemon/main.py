@@ -6,11 +6,11 @@ docs/cli.md and `netpolicyd --help`.
 
 from __future__ import annotations
 
-import argparse
 import sys
+from types import SimpleNamespace
 
 from netpolicy.daemon import arguments
-from netpolicy.daemon.lean import kept_out, one_heap
+from netpolicy.daemon.lean import forget, kept_out, one_heap
 
 # sysexits.h: the predecessor used 1 for everything that stopped it.
 FAILED = 1
@@ -18,7 +18,8 @@ FAILED = 1
 
 def main(argv: list[str] | None = None) -> int:
     """Runs netpolicyd; returns the exit status."""
-    given = arguments.parse(sys.argv[1:] if argv is None else argv)
+    with kept_out():  # argparse asks shutil how wide the terminal is
+        given = arguments.parse(sys.argv[1:] if argv is None else argv)
     if given.dry_run:
         from netpolicy.daemon.dry_run import main as dry_run
 
@@ -26,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     return _serve(given)
 
 
-def _serve(given: argparse.Namespace) -> int:
+def _serve(given: SimpleNamespace) -> int:
+    forget(("argparse", "gettext"))
     one_heap()
     with kept_out():
         import asyncio

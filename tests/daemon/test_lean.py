@@ -41,6 +41,15 @@ def test_a_module_that_is_loaded_stays_so():
     assert sys.modules["sys"] is sys
 
 
+def test_a_module_that_is_forgotten_goes_and_comes_again():
+    import weakref
+
+    gone = weakref.ref(__import__(NAME).open)
+    lean.forget((NAME, "no_such_module"))
+    assert gone() is None and NAME not in sys.modules
+    assert __import__(NAME).open
+
+
 def test_where_only_openssl_can_hash_it_is_not_kept_out(monkeypatch):
     monkeypatch.delitem(sys.modules, "_hashlib", raising=False)
     monkeypatch.setattr(lean, "OWN_HASHES", ("no_such_module",))
