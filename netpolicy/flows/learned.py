@@ -1,15 +1,23 @@
 """Which names stand behind an address, as DNS answers and handshakes told, and how much that is worth.
 
-Pure: time is an argument. Bounded in addresses and in names of each; what was heard longest ago gives way, counted.
-Never guesses: an address that nobody named is Unnamed, with the reason.
+Pure: time is an argument. Bounded in addresses and in names of each; what was heard longest ago gives way, counted,
+and first of whoever told the most: clients can lie. Never guesses: an address that nobody named is Unnamed, with the
+reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from netpolicy.flows import giving_way
+
 ADDRESSES, NAMES_EACH, PUBLIC_NAMES = 4096, 8, 256
+PUBLIC_NAMES_EACH = 32  # of one client
+
+# What most encrypted hellos show, and nothing else uses. Clients that encrypt their hello mostly encrypt their
+# questions too, so no answer that says this passes us.
+KNOWN_PUBLIC = frozenset(("cloudflare-ech.com",))
 
 # Clients use an answer for longer than it says (browsers a minute and more), and records that live for days move.
 SHORTEST_SECONDS, LONGEST_SECONDS = 300.0, 86400.0
@@ -57,7 +65,7 @@ class Learned:
         self._limit = addresses
         self._names_each = names_each
         self._told: dict[bytes, list[Told]] = {}  # in the order of the last word about each
-        self._public: dict[str, None] = {}
+        self._public: dict[str, dict[bytes, None]] = {}  # by name: the clients who were told it
         self.dropped = 0  # addresses and names that made place for newer ones
 
     def __len__(self) -> int:
@@ -71,10 +79,7 @@ class Learned:
         `public`: the names that encrypted hellos to this server show instead of its own.
         """
         for one in public:
-            self._public.pop(one, None)
-            self._public[one] = None
-            if len(self._public) > PUBLIC_NAMES:
-                del self._public[next(iter(self._public))]
+            self._note_public(client, one)
         for address, seconds in addresses:
             lifetime = min(max(float(seconds), SHORTEST_SECONDS), LONGEST_SECONDS)
             self._note(address, Told(name, client, DNS, now + lifetime), now)
@@ -83,9 +88,18 @@ class Learned:
         """The client named the server at this address in its own handshake or request."""
         self._note(address, Told(name, client, source, now + SEEN_SECONDS), now)
 
-    def is_public(self, name: str) -> bool:
-        """Whether encrypted hellos are known to show this name for others."""
-        return name in self._public
+    def hides_another(self, client: bytes, address: bytes, name: str, now: float) -> bool:
+        """Whether a hello of the client that may be encrypted, and shows this name, is known to hide another.
+
+        What an answer to somebody else says does not count against a client who asked for the name itself: nobody
+        asks for the name in front, and a liar's answer would hide everybody's.
+        """
+        told = self._public.get(name, ())
+        if name in KNOWN_PUBLIC or client in told:
+            return True
+        asked = (one.name == name and one.client == client and one.source == DNS and one.until > now
+                 for one in self._told.get(address, ()))  # fmt: skip
+        return bool(told) and not any(asked)
 
     def look_up(self, client: bytes, address: bytes, now: float) -> Named | Unnamed:
         """The best name that is known for a connection of the client to the address, without its own handshake."""
@@ -117,14 +131,36 @@ class Learned:
     def _note(self, address: bytes, told: Told, now: float) -> None:
         known = self._told.pop(address, [])
         kept = [one for one in known if one.until > now and (one.name, one.client) != (told.name, told.client)]
-        if len(kept) >= self._names_each:
-            del kept[0]
-            self.dropped += 1
         kept.append(told)
+        if len(kept) > self._names_each:
+            (gone,) = giving_way.chosen(((place, one.client) for place, one in enumerate(kept)), 1)
+            del kept[gone]
+            self.dropped += 1
         self._told[address] = kept
         if len(self._told) > self._limit:
-            del self._told[next(iter(self._told))]
-            self.dropped += 1
+            for one in giving_way.chosen(self._owned(), giving_way.number(self._limit)):
+                del self._told[one]
+                self.dropped += 1
+
+    def _owned(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Every address with the one client who names it; None for several."""
+        for address, told in self._told.items():
+            client = told[0].client
+            yield address, client if len(told) == 1 or all(one.client == client for one in told) else None
+
+    def _note_public(self, client: bytes, name: str) -> None:
+        clients = self._public.pop(name, {})
+        clients[client] = None
+        if len(clients) > self._names_each:
+            del clients[next(iter(clients))]
+        self._public[name] = clients
+        own = [one for one, others in self._public.items() if client in others]
+        if len(own) > PUBLIC_NAMES_EACH:
+            self._public[own[0]].pop(client)
+            if not self._public[own[0]]:
+                del self._public[own[0]]
+        if len(self._public) > PUBLIC_NAMES:
+            del self._public[next(iter(self._public))]
 
 
 __all__ = ["CERTAIN", "LIKELY", "POSSIBLE", "Learned", "Named", "Unnamed"]

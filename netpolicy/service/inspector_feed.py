@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from netpolicy.core.address import V4
+from netpolicy.flows import giving_way
 from netpolicy.flows.inside import Subnet
 from netpolicy.flows.learned import CERTAIN, LIKELY, Learned, Named
 from netpolicy.flows.model import TCP, UDP, Flow
@@ -183,14 +184,16 @@ class Feed:
         if not found.of_remote:
             self._unknown(Unknown(found.key, found.source, PROXIED))
             return
-        if found.ech and self.learned.is_public(found.name):
+        client, remote = found.key[0], found.key[1]
+        may_hide = found.ech or not found.whole  # what did not come may say that it is encrypted
+        if may_hide and self.learned.hides_another(client, remote, found.name, now):
             self._unknown(Unknown(found.key, found.source, ECH))
             return
         seen = self._entry(found.key)
         seen.name, seen.source, seen.reason = found.name, found.source, ""
-        seen.confidence = LIKELY if found.ech else CERTAIN  # most hellos with that extension hide nothing
+        seen.confidence = LIKELY if may_hide else CERTAIN  # most hellos with that extension hide nothing
         self.counters["names"] += 1
-        self.learned.note_hello(found.key[0], found.key[1], found.name, found.source, now)
+        self.learned.note_hello(client, remote, found.name, found.source, now)
 
     def _unknown(self, found: Unknown) -> None:
         seen = self._entry(found.key)
@@ -230,9 +233,20 @@ class Feed:
             self.seen.pop(key, None)
             seen = self.seen[key] = Seen(self._marks.pop(key, UNKNOWN_MARK))
             if len(self.seen) > self._limit:
-                del self.seen[next(iter(self.seen))]
-                self.counters["forgotten"] += 1
+                self._make_room(key)
         return seen
+
+    def _make_room(self, newest: SeenKey) -> None:
+        """What is over goes first: who has a connection open for hours is in here longest."""
+        count = giving_way.number(self._limit)
+        gone = [key for key, seen in self.seen.items() if seen.over][:count]
+        if len(gone) < count:
+            still_open = ((key, key[0]) for key, seen in self.seen.items() if not seen.over)
+            gone += giving_way.chosen(still_open, count - len(gone))
+        for key in gone:
+            if key != newest:
+                del self.seen[key]
+                self.counters["forgotten"] += 1
 
     def _key(self, flow: Flow) -> SeenKey | None:
         """The key under which a device of clients shows it; None for what no client has to do with."""

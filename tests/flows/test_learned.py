@@ -88,7 +88,36 @@ def test_what_is_too_old_is_forgotten() -> None:
 def test_names_that_encrypted_hellos_show_are_known_and_bounded() -> None:
     learned = Learned()
     learned.note_answer(DESK, "www.example", [], 0.0, ["front.example"])
-    assert learned.is_public("front.example")
-    assert not learned.is_public("www.example")
+    for client in (DESK, LAPTOP):
+        assert learned.hides_another(client, WEB, "front.example", 1.0)
+        assert not learned.hides_another(client, WEB, "www.example", 1.0)
     learned.note_answer(DESK, "www.example", [], 0.0, [f"f{number}.example" for number in range(256)])
-    assert not learned.is_public("front.example")
+    assert not learned.hides_another(DESK, WEB, "front.example", 1.0)
+    assert learned.hides_another(DESK, WEB, "f255.example", 1.0)
+
+
+def test_the_name_in_front_of_the_largest_provider_is_known_without_any_answer() -> None:
+    assert Learned().hides_another(DESK, WEB, "cloudflare-ech.com", 0.0)
+
+
+def test_a_liars_answer_hides_no_name_that_a_client_asked_for_itself() -> None:
+    learned = Learned()
+    learned.note_answer(LAPTOP, "liar.example", [], 0.0, ["bank.example"])
+    learned.note_answer(DESK, "bank.example", [(WEB, 600)], 0.0)
+    assert not learned.hides_another(DESK, WEB, "bank.example", 1.0)
+    assert learned.hides_another(DESK, OTHER, "bank.example", 1.0)  # that address it was not told
+    assert learned.hides_another(DESK, WEB, "bank.example", 601.0)
+    assert learned.hides_another(LAPTOP, WEB, "bank.example", 1.0)
+
+
+def test_a_client_who_tells_much_has_his_own_words_thrown_out() -> None:
+    learned = Learned(addresses=64)
+    learned.note_hello(DESK, WEB, "www.example", "tls", 0.0)
+    learned.note_answer(DESK, "front.user", [], 0.0, ["front.example"])
+    for number in range(500):
+        learned.note_hello(LAPTOP, packed(f"203.0.113.{number % 256}"), f"n{number}.example", "tls", 1.0)
+        learned.note_hello(LAPTOP, WEB, f"n{number}.example", "tls", 1.0)
+        learned.note_answer(LAPTOP, "liar.example", [], 1.0, [f"n{number}.example"])
+    assert len(learned) <= 64 and len(learned.names(WEB, 2.0)) == 8
+    assert learned.look_up(DESK, WEB, 2.0) == Named("www.example", "tls", LIKELY, 7)
+    assert learned.hides_another(DESK, WEB, "front.example", 2.0)

@@ -22,6 +22,7 @@ from netpolicy.flows.seen import (
     Side,
 )
 from netpolicy.service.inspector_feed import OVER_SECONDS, Feed, packed
+from tests.flows import hellos
 
 CLIENT, WEB = packed("192.168.1.11"), packed("198.51.100.4")
 KEY: SeenKey = (CLIENT, WEB, 50000, 443, TCP)
@@ -86,6 +87,20 @@ def test_a_hello_that_hides_its_name_is_unknown_and_never_what_the_address_is_kn
 def test_a_hello_with_that_extension_and_an_ordinary_name_is_likely_meant_so(feed: Feed) -> None:
     feed._take(Name(KEY, "www.example.net", "tls", ech=True), 0.0)
     assert feed.name_of(FLOW, 1.0) == ("www.example.net", "tls", LIKELY, "")
+
+
+def test_a_hello_whose_rest_never_came_may_hide_its_name_too(feed: Feed) -> None:
+    hello = hellos.records(
+        hellos.message(hellos.server_name(b"front.example"), hellos.key_share(1216), hellos.encrypted())
+    )
+    feed.learned.note_answer(CLIENT, "secret.example", [(WEB, 60)], 0.0, ["front.example"])
+    other: SeenKey = (CLIENT, WEB, 50001, 443, TCP)
+    feed.payload(Payload(KEY, STREAM, 0, hello[:1400], 0.0, True))
+    plain = hellos.records(hellos.message(hellos.server_name(b"www.example.net"), hellos.key_share(1216)))
+    feed.payload(Payload(other, STREAM, 0, plain[:1200], 0.0, True))
+    feed.expire(20.0)
+    assert feed.name_of(FLOW, 20.0) == ("", "", "", "ech")
+    assert (feed.seen[other].name, feed.seen[other].confidence) == ("www.example.net", LIKELY)
 
 
 def test_what_is_said_to_a_proxy_names_somebody_else(feed: Feed) -> None:
@@ -188,6 +203,28 @@ def test_it_stays_bounded_and_what_is_over_goes(feed: Feed) -> None:
     assert len(small.seen) == 2
     small.expire(2.1 + OVER_SECONDS)
     assert [key[2] for key in small.seen] == [3]
+
+
+def test_one_client_does_not_have_the_connections_of_others_forgotten(feed: Feed) -> None:
+    small = Feed(lambda mark: "", limit=32)
+    small.live_in([HOME])
+    small._take(Name(KEY, "www.example.net", "tls"), 0.0)
+    loud = packed("192.168.1.66")
+    for number in range(300):
+        small.measured(measured(OPEN)._replace(key=(loud, WEB, number, 443, TCP)), 1.0)
+    assert small.name_of(FLOW, 2.0)[0] == "www.example.net"
+    assert len(small.seen) <= 32 and small.counters["forgotten"] >= 269
+
+
+def test_what_is_over_is_forgotten_before_what_is_open(feed: Feed) -> None:
+    small = Feed(lambda mark: "", limit=4)
+    small.live_in([HOME])
+    for number in range(4):
+        state, final = (CLOSED, True) if number == 2 else (OPEN, False)
+        small._entry((CLIENT, WEB, number, 443, TCP))
+        small.measured(measured(state, final=final)._replace(key=(CLIENT, WEB, number, 443, TCP)), 1.0)
+    small.measured(measured(OPEN)._replace(key=(CLIENT, WEB, 9, 443, TCP)), 1.0)
+    assert [key[2] for key in small.seen] == [0, 1, 3, 9]
 
 
 def test_a_slow_cipher_is_given_only_some_packets_of_a_second() -> None:
