@@ -129,7 +129,7 @@ class Service:
         except ValueProblem as problem:
             raise Refused(problem.text + (f" ({problem.hint})" if problem.hint else "")) from None
         self._refresh_flows()
-        flow, count = explain.find(self._flows.table, wanted)
+        flow, count = explain.find(self._flows.table, wanted, self._connections.shade)
         if flow is None:
             raise NotThere(f"there is no open connection {text!r} (netpolicy connections lists them)")
         counters = await self._fresh_counters()

@@ -30,11 +30,11 @@ DIFFERS = "the kernel did something else than the rules say now"
 CANNOT_TELL = "whether the kernel did what the rules say cannot be told"
 
 
-def find(table: FlowTable, wanted: Wanted) -> tuple[Flow | None, int]:
-    """The newest open connection that is meant, and how many are. O(connections)."""
+def find(table: FlowTable, wanted: Wanted, shade: Shade = OPEN) -> tuple[Flow | None, int]:
+    """The newest open connection that is meant, by what is shown of it, and how many are. O(connections)."""
     first, count = None, 0
     for flow in table:
-        if wanted.matches(flow):
+        if wanted.matches(flow, shade.address):
             first = first or flow
             count += 1
     return first, count

@@ -6,10 +6,12 @@ Pure. Understands what it prints itself and no more: no names, no networks, noth
     192.168.1.7:50000 198.51.100.4:443 tcp                   in any order of protocol and ends
     192.168.1.7 → 198.51.100.4                               what is left out may be anything
     tcp [2001:db8::7]:50000 [2001:db8:f::5]:443
+    tcp 192.168.1.0/24:50000 198.51.100.4:443                where clients are shown as their network
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from netpolicy.core.address import format_address, parse_address
@@ -20,6 +22,7 @@ from netpolicy.flows.model import Flow
 LONGEST = 200
 EXAMPLE = "for example: 192.168.1.7:50000 198.51.100.4:443 tcp, or an id of `netpolicy connections --json`"
 ARROWS = ("→", "->", ">")
+NETWORKS = ("24", "48")  # behind the address of a client that is not shown in full
 
 
 class Wanted(NamedTuple):
@@ -32,16 +35,19 @@ class Wanted(NamedTuple):
     destination: str = ""
     destination_port: int = 0
 
-    def matches(self, flow: Flow) -> bool:
-        """Whether the flow is one of those."""
+    def matches(self, flow: Flow, show: Callable[[str], str] = str) -> bool:
+        """Whether the flow is one of those. `show`: addresses are compared as they are shown.
+
+        So nobody learns by asking for one address after the other which of them is meant.
+        """
         if self.id:
             return flow.id == self.id
         return (
             self.protocol in (None, flow.protocol)
-            and self.source in ("", flow.source)
-            and self.destination in ("", flow.destination)
             and self.source_port in (0, flow.source_port)
             and self.destination_port in (0, flow.destination_port)
+            and (self.source in ("", flow.source) or show(self.source) == show(flow.source))
+            and (self.destination in ("", flow.destination) or show(self.destination) == show(flow.destination))
         )
 
 
@@ -76,6 +82,9 @@ def _has_address(word: str) -> bool:
 
 def _end(word: str) -> tuple[str, int]:
     address, port = _taken_apart(word)
+    whole, slash, network = address.partition("/")
+    if slash and network in NETWORKS:
+        address = whole
     return format_address(*parse_address(address)), parse_port(port) if port else 0
 
 

@@ -150,6 +150,8 @@ def test_clients_and_names_are_shown_as_the_settings_say(lab: Lab) -> None:
     assert lab.call("connections", {"filter": "192.168.1.11"})["total"] == 0
     told = json.dumps(lab.call("explain", {"flow": found["id"] and str(found["id"])}))
     assert "192.168.1.0/24" in told and "192.168.1.11" not in told and "www.example.net" not in told
+    for client in ("192.168.1.11", "192.168.1.99", "192.168.1.0/24"):  # nor is it found by asking for each address
+        assert lab.call("explain", {"flow": f"{client}:{port} 192.0.2.10:443 tcp"})["matches"] == 1
 
 
 def test_without_payload_there_are_connections_and_no_names(lab: Lab) -> None:
