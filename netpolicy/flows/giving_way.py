@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from operator import itemgetter
 from typing import TypeVar
 
 SHARE = 4  # more than this part of a table is too much for one, while others are in it
@@ -21,13 +22,17 @@ def number(limit: int) -> int:
     return max(limit // PART, 1)
 
 
-def chosen(owned: Iterable[tuple[Key, Hashable]], count: int) -> list[Key]:
-    """So many keys that go, of all with their owners, the oldest first. None owns what belongs to several. O(table)."""
+def crowd(owners: Iterable[Hashable | None]) -> Hashable | None:
+    """Who has more than his share; None for nobody. None among the owners stands for several. O(table)."""
+    counts = Counter(owners)
+    total = sum(counts.values())
+    counts.pop(None, None)
+    owner, most = max(counts.items(), key=itemgetter(1), default=(None, 0))
+    return owner if most * SHARE > total else None
+
+
+def chosen(owned: Iterable[tuple[Key, Hashable | None]], count: int) -> list[Key]:
+    """So many keys that go, or a few less, of all with their owners, the oldest first. O(table)."""
     entries = list(owned)
-    most = Counter(owner for _, owner in entries if owner is not None).most_common(1)
-    if most and most[0][1] * SHARE > len(entries):
-        crowd = most[0][0]
-        found = [key for key, owner in entries if owner == crowd][:count]
-        if len(found) == count:
-            return found
-    return [key for key, _ in entries[:count]]
+    whose = crowd(owner for _, owner in entries)
+    return [key for key, owner in entries if whose is None or owner == whose][:count]

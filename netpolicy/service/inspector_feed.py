@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
+from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
 from netpolicy.core.address import V4
@@ -29,6 +31,7 @@ COSTLY_EACH_SECOND = 20
 NOT_SEEN, PROXIED, ECH = "not_seen", "proxied", "ech"
 DNS_PORT = 53
 UNKNOWN_MARK = -1
+CLIENT_OF = itemgetter(0)  # of a key
 
 
 class Seen:
@@ -237,13 +240,12 @@ class Feed:
         return seen
 
     def _make_room(self, newest: SeenKey) -> None:
-        """What is over goes first: who has a connection open for hours is in here longest."""
-        count = giving_way.number(self._limit)
-        gone = [key for key, seen in self.seen.items() if seen.over][:count]
-        if len(gone) < count:
-            still_open = ((key, key[0]) for key, seen in self.seen.items() if not seen.over)
-            gone += giving_way.chosen(still_open, count - len(gone))
-        for key in gone:
+        """Of one client's what is over goes first: who has a connection open for hours is in here longest."""
+        whose = giving_way.crowd(map(CLIENT_OF, self.seen))
+        theirs = [(key, seen) for key, seen in self.seen.items() if whose is None or key[0] == whose]
+        over = (key for key, seen in theirs if seen.over)
+        still_open = (key for key, seen in theirs if not seen.over)
+        for key in [*islice(chain(over, still_open), giving_way.number(self._limit))]:
             if key != newest:
                 del self.seen[key]
                 self.counters["forgotten"] += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netpolicy.flows.giving_way import chosen, number
+from netpolicy.flows.giving_way import chosen, crowd, number
 
 
 def test_whoever_has_more_than_his_share_gives_his_oldest() -> None:
@@ -15,8 +15,10 @@ def test_where_nobody_has_the_oldest_go_whoever_they_are() -> None:
     assert chosen([(place, None) for place in range(10)], 2) == [0, 1]
 
 
-def test_who_has_not_enough_to_give_does_not_give_alone() -> None:
-    assert chosen([(0, "a"), (1, "b"), (2, "b"), (3, "c")], 3) == [0, 1, 2]
+def test_of_what_belongs_to_several_nobody_has_too_much() -> None:
+    assert crowd([None] * 9 + ["a"]) is None
+    assert crowd(["a", "a", "b", "c", "d", None]) == "a"
+    assert crowd([]) is None
 
 
 def test_a_part_of_the_table_goes_at_once_and_one_at_least() -> None:

@@ -209,6 +209,7 @@ def test_one_client_does_not_have_the_connections_of_others_forgotten(feed: Feed
     small = Feed(lambda mark: "", limit=32)
     small.live_in([HOME])
     small._take(Name(KEY, "www.example.net", "tls"), 0.0)
+    small.measured(measured(CLOSED, final=True), 0.5)
     loud = packed("192.168.1.66")
     for number in range(300):
         small.measured(measured(OPEN)._replace(key=(loud, WEB, number, 443, TCP)), 1.0)
