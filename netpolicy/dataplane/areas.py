@@ -10,9 +10,7 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from netpolicy.dataplane.shape import Box
-
-    Labelled = tuple[Box, int]
+    from netpolicy.dataplane.boxes import Boxes
 
 # More boxes than this are split. An element of a new map takes the kernel 16 microseconds, a change as many
 # elements as its areas have; a first packet asks in front of each area's map whether it is the right one.
@@ -30,14 +28,14 @@ class Area:
 
     __slots__ = ("around", "boxes", "high", "low")
 
-    def __init__(self, low: int, high: int, boxes: "list[Labelled]", around: bool = False) -> None:
+    def __init__(self, low: int, high: int, boxes: "Boxes", around: bool = False) -> None:
         self.low = low
         self.high = high
         self.boxes = boxes
         self.around = around
 
 
-def split(boxes: "list[Labelled]", parts: "Sequence[int]", most: int = MOST) -> "tuple[int, list[Area]]":
+def split(boxes: "Boxes", parts: "Sequence[int]", most: int = MOST) -> "tuple[int, list[Area]]":
     """Which of `parts` was split, as the place in a box, or -1; and the areas, those that hold nothing left out.
 
     Areas are aligned blocks of numbers, halved until few boxes are in one. A box that reaches into both halves stays
@@ -48,33 +46,32 @@ def split(boxes: "list[Labelled]", parts: "Sequence[int]", most: int = MOST) -> 
         return -1, [Area(0, -1, boxes)]
     while len(boxes) > AREAS * most:
         most *= 2
-    best = max([(len({box[part] for box, _ in boxes}), -part) for part in parts])
-    part = -best[1]
-    lows = [box[part][0] for box, _ in boxes]
+    part = -max([(boxes.various(part), -part) for part in parts])[1]
+    lows, highs = boxes.lows(part), boxes.highs(part)
+    found: list[tuple[bool, int, int, Sequence[int]]] = []
     order = sorted(range(len(boxes)), key=lambda place: lows[place])
-    found = []
-    waiting = [(0, -1, [lows[place] for place in order], [boxes[place] for place in order])]
+    waiting = [(0, -1, [lows[place] for place in order], order)]
     while waiting:
         low, high, begins, inside = waiting.pop()
         if len(inside) <= most:
-            found.append(Area(low, high, inside))
+            found.append((False, low, high, inside))
             continue
         # The smallest aligned block around them: what is left out of the block that is known is empty.
-        size = 1 << _bits(begins[0] ^ max([box[part][1] for box, _ in inside]))
+        size = 1 << _bits(begins[0] ^ max([highs[place] for place in inside]))
         if size == 1:  # all of them are about one number
-            found.append(Area(low, high, inside))
+            found.append((False, low, high, inside))
             continue
         first = begins[0] & -size
         middle = first + size // 2
         at = bisect_left(begins, middle)
-        both = [place for place in range(at) if inside[place][0][part][1] >= middle]
+        both = [place for place in range(at) if highs[inside[place]] >= middle]
         if both:
-            found.append(Area(low, high, [inside[place] for place in both], around=True))
+            found.append((True, low, high, [inside[place] for place in both]))
         waiting.append((middle, first + size - 1, begins[at:], inside[at:]))
         below = _without(both, at)
         waiting.append((first, middle - 1, [begins[place] for place in below], [inside[place] for place in below]))
-    found.sort(key=lambda area: (area.around, area.low, area.high))
-    return part, [area for area in found if area.boxes]
+    found.sort(key=lambda area: area[:3])
+    return part, [Area(low, high, boxes.chosen(inside), around) for around, low, high, inside in found if inside]
 
 
 def _without(places: "list[int]", end: int) -> "Sequence[int]":

@@ -7,7 +7,8 @@ rules or on how their ranks interleave. Values in, values out; built from shapes
 from netpolicy.dataplane import names
 from netpolicy.dataplane.areas import split
 from netpolicy.dataplane.arrange import arrange
-from netpolicy.dataplane.rows import BoxRows, column
+from netpolicy.dataplane.boxes import Gathering
+from netpolicy.dataplane.rows import BoxRows
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.shape import (
     ARRIVING,
@@ -18,18 +19,20 @@ from netpolicy.dataplane.shape import (
     SPLIT_BY,
     key,
     key_types,
-    packed,
+    number_size,
     within_text,
 )
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from netpolicy.dataplane.areas import Area
-    from netpolicy.dataplane.shape import Box, LargeSet, Packed, Shape
+    from netpolicy.dataplane.boxes import Boxes
+    from netpolicy.dataplane.shape import LargeSet, Shape
 
     Signature = tuple[str, int, str, tuple[int, ...]]
+    _Members = tuple[Boxes, tuple[LargeSet, ...]]
 
 # Which scopes each classifying chain asks.
 FORWARDED_SCOPES = (EVERY, FORWARDED, ARRIVING)
@@ -71,33 +74,38 @@ class Groups:
     __slots__ = ("_made",)
 
     def __init__(self) -> None:
-        self._made: "dict[Signature, tuple[_Members, Group]]" = {}  # noqa: UP037
+        self._made: "dict[Signature, tuple[bytes, Group]]" = {}  # noqa: UP037
 
     def of(self, labelled: "Iterable[tuple[tuple[Shape, ...], int]]") -> "list[Group]":
         """The groups for rules given as (shapes, label), in the order in which they are to be asked. O(n log n)."""
-        gathered: dict[Signature, tuple[list[Shape], list[int]]] = {}
-        for found, label in labelled:
-            for shape in found:
-                signature = shape.signature
-                if signature not in gathered:
-                    gathered[signature] = ([], [])
-                shapes, numbers = gathered[signature]
-                shapes.append(shape)
-                numbers.append(label)
-        members = {signature: _Members(*gathered[signature]) for signature in gathered}
+        members = _members(labelled)
         leader = _leader(members)
         made = {}
         for signature in members:
             leads = signature == leader
+            boxes, large = members[signature]
+            digest = boxes.digest()
             before = self._made.get(signature)
             if before is not None and before[1].leads != leads:
                 before = None
-            if before is None or not _equal(before[0], members[signature]):
+            if before is None or before[0] != digest:
                 known = {} if before is None else before[1].areas
-                before = (members[signature], _group(signature, members[signature], known, leads))
+                before = (digest, _group(signature, boxes, large, known, leads))
             made[signature] = before
         self._made = made
         return [made[signature][1] for signature in sorted(made, key=lambda one: (one != leader, one))]
+
+
+def _members(labelled: "Iterable[tuple[tuple[Shape, ...], int]]") -> "dict[Signature, _Members]":
+    """The boxes of all rules of one signature with their labels, and the long lists that its guard names."""
+    gathered: "dict[Signature, tuple[Gathering, tuple[LargeSet, ...]]]" = {}  # noqa: UP037
+    for found, label in labelled:
+        for shape in found:
+            signature = shape.signature
+            if signature not in gathered:
+                gathered[signature] = (Gathering(len(signature[3]), number_size(signature)), shape.large)
+            gathered[signature][0].add(shape.held, shape.count, label)
+    return {signature: (gathered[signature][0].boxes(), gathered[signature][1]) for signature in gathered}
 
 
 def _leader(members: "dict[Signature, _Members]") -> "Signature | None":
@@ -109,7 +117,7 @@ def _leader(members: "dict[Signature, _Members]") -> "Signature | None":
     for signature in sorted(members):
         if len(signature[3]) < 2:
             continue
-        count = sum([shape.count for shape in members[signature].shapes])
+        count = len(members[signature][0])
         if count > most:
             best, most = signature, LEAST_TO_LEAD - 1
             while most < count:
@@ -117,62 +125,39 @@ def _leader(members: "dict[Signature, _Members]") -> "Signature | None":
     return best
 
 
-class _Members:
-    """Shapes of one signature and their labels, side by side: a pair for each would take five times as much."""
-
-    __slots__ = ("labels", "shapes")
-
-    def __init__(self, shapes: "Sequence[Shape]", labels: "Sequence[int]") -> None:
-        self.shapes = tuple(shapes)
-        self.labels = column(labels)
-
-
-def _equal(before: _Members, now: _Members) -> bool:
-    """Whether rules of one signature are the same boxes with the same labels."""
-    if before.labels != now.labels:
-        return False
-    for place, shape in enumerate(now.shapes):
-        known = before.shapes[place]
-        if shape is not known and not shape.has_boxes_of(known):
-            return False
-    return True
-
-
 class _Filled:
-    """An area with its maps, and what they were made from, side by side; `alone`: no label is known before them.
+    """An area with its maps, and what they were made from, as a digest; `alone`: no label is known before them.
 
     The boxes of an area may stay while it becomes one around others, and with them comes a label.
     """
 
-    __slots__ = ("alone", "boxes", "labels", "maps")
+    __slots__ = ("alone", "digest", "maps")
 
-    def __init__(self, boxes: "Packed", labels: "Sequence[int]", maps: "list[KernelSet]", alone: bool) -> None:
-        self.boxes = boxes
-        self.labels = labels
+    def __init__(self, digest: bytes, maps: "list[KernelSet]", alone: bool) -> None:
+        self.digest = digest
         self.maps = maps
         self.alone = alone
 
 
-def _group(signature: "Signature", members: _Members, known: "dict[tuple[int, int], _Filled]", leads: bool) -> Group:
+def _group(
+    signature: "Signature",
+    boxes: "Boxes",
+    large: "tuple[LargeSet, ...]",
+    known: "dict[tuple[int, int], _Filled]",
+    leads: bool,
+) -> Group:
     scope, family, guard, parts = signature
-    large = {found.name: found for shape in members.shapes for found in shape.large}
-    sets = tuple([large[name] for name in sorted(large)])
     guard = guard + " " if guard else ""
     if not parts:
         # They ask the same: the best of them decides, the others never do.
-        best = min(members.labels)
-        return Group(scope, (f"meta priority > {best:#x} {guard}meta priority set {best:#x}",), (), sets)
-    both = zip(members.shapes, members.labels)  # noqa: B905 - MicroPython's zip knows no strict
-    boxes: list[tuple[Box, int]] = [(box, label) for shape, label in both for box in shape.boxes]
+        best = min([label for _, label in boxes])
+        return Group(scope, (f"meta priority > {best:#x} {guard}meta priority set {best:#x}",), (), large)
     split_by, areas = split(boxes, [place for place, part in enumerate(parts) if part in SPLIT_BY])
     asked = f"{guard}meta priority set {key(parts, family)}"
     filled = {}
     rules: list[str] = []
     maps: list[KernelSet] = []
-    del boxes  # with each area go those that it had
-    areas.reverse()
-    while areas:
-        area = areas.pop()
+    for area in areas:
         within = "" if split_by < 0 else within_text(parts[split_by], family, area.low, area.high)
         # No map that is asked before holds a packet of such an area, so no label is known yet.
         alone = leads and not area.around
@@ -181,16 +166,15 @@ def _group(signature: "Signature", members: _Members, known: "dict[tuple[int, in
             better = "" if alone and number == 0 else " . meta priority"
             rules.append(f"{within}{asked}{better} map @{one.name}")
         maps.extend(made.maps)
-    return Group(scope, tuple(rules), tuple(maps), sets, filled if split_by >= 0 else None, leads)
+    return Group(scope, tuple(rules), tuple(maps), large, filled if split_by >= 0 else None, leads)
 
 
 def _filled(signature: "Signature", area: "Area", known: "_Filled | None", alone: bool) -> _Filled:
-    boxes = packed(tuple([box for box, _ in area.boxes]))
-    labels = column([label for _, label in area.boxes])
-    if known is not None and known.alone == alone and known.labels == labels and known.boxes == boxes:
+    digest = area.boxes.digest()
+    if known is not None and known.alone == alone and known.digest == digest:
         return known
     layers = [BoxRows(found, first=alone and number == 0) for number, found in enumerate(arrange(area.boxes))]
-    return _Filled(boxes, labels, [_named(signature, layer) for layer in layers], alone)
+    return _Filled(digest, [_named(signature, layer) for layer in layers], alone)
 
 
 def _named(signature: "Signature", elements: BoxRows) -> KernelSet:

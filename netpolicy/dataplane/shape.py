@@ -6,7 +6,6 @@ where the engine and nft could differ. Syntax of guards and keys: nft(8), 1.0.6 
 
 import binascii
 import hashlib
-import struct
 
 from netpolicy.core.address import BITS, V4, V6, format_range
 from netpolicy.core.field import Addresses, Numbers, Words
@@ -15,6 +14,7 @@ from netpolicy.core.packet import PORT_PROTOCOLS
 from netpolicy.core.range_table import compact
 from netpolicy.core.ranges import intersect, merge, subtract
 from netpolicy.dataplane import names
+from netpolicy.dataplane.boxes import LONG, SHORT, packed, unpacked
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     Ranges = Sequence[tuple[int, int]]
     Box = tuple[tuple[int, int], ...]
-    Packed = bytes | tuple[Box, ...]
     Signature = tuple[str, int, str, tuple[int, ...]]
 
 FAMILY_WORD = {V4: "ip", V6: "ip6"}
@@ -51,9 +50,6 @@ SPLIT_BY = (DEST, SOURCE, DEST_PORT, SOURCE_PORT)
 MOST_RANGES = 256
 MOST_BOXES = 1024
 
-NUMBER_BYTES = 4
-LARGEST = (1 << 8 * NUMBER_BYTES) - 1  # IPv6 and MAC addresses are larger
-
 EVERY_PROTOCOL = ((0, 255),)
 # What most rules with ports say. In the key it would double the elements of their map.
 TCP_AND_UDP = ((6, 6), (17, 17))
@@ -63,48 +59,34 @@ EVERY_PORT = ((0, 65535),)
 class Shape:
     """What one rule asks of one kind of packets.
 
-    Rules with the same `scope`, `family`, `guard` and `parts` share a map. `boxes` has for each part
-    (low, high); with no parts there is one box, which is empty. There is a shape for every rule, so the
-    boxes are kept as bytes: as tuples they would take twice the memory of all else that is known of a rule.
+    Rules with the same `signature` (scope, family, guard and parts) share a map. `held` are its boxes, packed; with
+    no parts there is one box, which is empty. `large` are the sets that the guard names.
     """
 
-    __slots__ = ("_held", "large", "signature")
+    __slots__ = ("held", "large", "signature")
 
-    def __init__(
-        self,
-        scope: str,
-        family: int,
-        guard: str,
-        parts: "tuple[int, ...]",
-        boxes: "tuple[Box, ...]",
-        large: "tuple[LargeSet, ...]" = (),
-    ) -> None:
-        self.signature = _shared((scope, family, guard, parts))  # what rules must have in common to share a map
-        self._held = packed(boxes)
-        self.large = large  # the sets that the guard names
+    def __init__(self, signature: "Signature", held: bytes, large: "tuple[LargeSet, ...]" = ()) -> None:
+        self.signature = signature
+        self.held = held
+        self.large = large
 
     @property
     def boxes(self) -> "tuple[Box, ...]":
-        """Made when they are asked for."""
-        held = self._held
-        if isinstance(held, tuple):
-            return held
+        """For each part (low, high). Made when they are asked for."""
         width = len(self.signature[3])
-        numbers = struct.unpack(f"<{len(held) // NUMBER_BYTES}I", held)
-        pairs = tuple([(numbers[at], numbers[at + 1]) for at in range(0, len(numbers), 2)])
-        if len(pairs) == width:
-            return (pairs,)
-        return tuple([pairs[at : at + width] for at in range(0, len(pairs), width)])
+        pairs = unpacked(self.held, self.number_size)
+        return tuple([pairs[at : at + width] for at in range(0, len(pairs), width)]) if width else ((),)
+
+    @property
+    def number_size(self) -> int:
+        """Bytes of each number of a box."""
+        return number_size(self.signature)
 
     @property
     def count(self) -> int:
         """How many boxes."""
-        held = self._held
-        return len(held) if isinstance(held, tuple) else len(held) // (2 * NUMBER_BYTES * len(self.signature[3]))
-
-    def has_boxes_of(self, other: "Shape") -> bool:
-        """Whether both have the same boxes; they have the same signature."""
-        return self._held == other._held
+        width = 2 * len(self.signature[3]) * self.number_size
+        return len(self.held) // width if width else 1
 
     @property
     def scope(self) -> str:
@@ -127,12 +109,22 @@ class Shape:
         return self.signature[3]
 
 
-def packed(boxes: "tuple[Box, ...]") -> "Packed":
-    """The numbers of all boxes one after the other; the boxes themselves where they have none or larger ones."""
-    numbers = [number for box in boxes for pair in box for number in pair]
-    if not numbers or max(numbers) > LARGEST:
-        return boxes
-    return struct.pack(f"<{len(numbers)}I", *numbers)
+def number_size(signature: "Signature") -> int:
+    """Bytes of each number in the boxes of that signature."""
+    return LONG if signature[1] == V6 or MAC in signature[3] else SHORT
+
+
+def made_of(
+    scope: str,
+    family: int,
+    guard: str,
+    parts: "tuple[int, ...]",
+    boxes: "Sequence[Box]",
+    large: "tuple[LargeSet, ...]" = (),
+) -> Shape:
+    """The shape that has these boxes."""
+    signature = _shared((scope, family, guard, parts))
+    return Shape(signature, packed(boxes, number_size(signature)), large)
 
 
 # Thousands of rules have a few signatures between them. When so many different ones came it starts anew.
@@ -316,7 +308,7 @@ def _shape(body: _Body, scope: str, head: str) -> Shape:
     boxes = [()]  # type: list[Box]
     for part in inside:
         boxes = [box + (one,) for box in boxes for one in body.ranges[part]]  # noqa: RUF005 - not in MicroPython
-    return Shape(scope, body.family, " ".join(guard), tuple(inside), tuple(boxes), tuple(large))
+    return made_of(scope, body.family, " ".join(guard), tuple(inside), boxes, tuple(large))
 
 
 def _product(body: _Body, parts: "list[int]") -> int:

@@ -9,6 +9,7 @@ from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
 from netpolicy.dataplane import labels, names
 from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES, Groups
+from netpolicy.dataplane.kept import Kept
 from netpolicy.dataplane.policy import DIRECT_CLASS, Policy
 from netpolicy.dataplane.record import Record
 from netpolicy.dataplane.rows import LabelRows, column
@@ -19,9 +20,8 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from netpolicy.core.model import Rule
     from netpolicy.dataplane.groups import Group
-    from netpolicy.dataplane.policy import Entries, Entry
+    from netpolicy.dataplane.policy import Entry
     from netpolicy.dataplane.shape import LargeSet, Shape
 
 # First packets of rules with `log` go to this NFLOG group, rule name as prefix.
@@ -115,7 +115,7 @@ class Builder:
         self._large: dict[str, KernelSet] = {}
         self._made: tuple[Policy, Table] | None = None
         self._hits: KernelSet | None = None
-        self._shapes = _Shapes(Policy(), ())
+        self._shapes = Kept(Policy())
 
     def build(
         self, policy: "Policy", labelled: "Mapping[str, int] | None" = None, slot: str = "a", room: int = 0
@@ -201,18 +201,14 @@ class Builder:
 
         Raises TooManyBoxes.
         """
-        known = self._shapes.known_to(policy)
-        kept: "list[Shape | tuple[Shape, ...]]" = []
+        before, known = self._shapes, self._shapes.known_to(policy)
+        kept = Kept(policy)
         count = 0
         guards: set[str] = set()
         for place, rule in enumerate(policy.entries.rules):
-            found = known.get(rule)
-            if found is None:
-                made = shapes(policy.entries[place], policy)
-                found = made[0] if len(made) == 1 else made
-            else:
-                made = found if isinstance(found, tuple) else (found,)
-            kept.append(found)
+            there = known.get(rule)
+            made = shapes(policy.entries[place], policy) if there is None else before.shapes(there)
+            kept.add(made)
             for shape in made:
                 count += shape.count
                 if len(shape.guard) > LONG_GUARD and shape.guard not in guards:
@@ -224,35 +220,8 @@ class Builder:
                     "each address with each port is one; put addresses into a list, or ports into ranges"
                 )
             yield made, standing[place]
-        self._shapes = _Shapes(policy, tuple(kept))
-
-
-class _Shapes:
-    """The shapes of the rules that stand in a policy, in their order.
-
-    Most rules have one shape, which stands there without a tuple around it.
-    """
-
-    __slots__ = ("_policy", "_shapes")
-
-    def __init__(self, policy: "Policy", found: "tuple[Shape | tuple[Shape, ...], ...]") -> None:
-        self._policy = policy
-        self._shapes = found
-
-    def known_to(self, policy: "Policy") -> "dict[Rule, Shape | tuple[Shape, ...]]":
-        """Those of rules that have the same ones in that policy; by rule, which is compared by identity."""
-        before, now = self._policy.entries, policy.entries
-        if policy.device_names != self._policy.device_names:
-            return {}
-        known = dict(zip(before.rules, self._shapes))  # noqa: B905 - MicroPython's zip knows no strict
-        for rule in _blocking(before) ^ _blocking(now):
-            known.pop(rule, None)
-        return known
-
-
-def _blocking(entries: "Entries") -> "set[Rule]":
-    rules = zip(entries.rules, entries.blocks)  # noqa: B905 - MicroPython's zip knows no strict
-    return {rule for rule, blocks in rules if blocks} if 1 in entries.blocks else set()
+        kept.close()
+        self._shapes = kept
 
 
 def build(policy: "Policy") -> Table:

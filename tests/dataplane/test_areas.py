@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netpolicy.dataplane import groups
-from netpolicy.dataplane.areas import AREAS, MOST, split
+from netpolicy.dataplane.areas import AREAS, MOST, Area
+from netpolicy.dataplane.areas import split as split_boxes
+from netpolicy.dataplane.boxes import LONG, SHORT, Boxes, Gathering, packed
 from tests.netns import needs_root
 from tests.prove.chain import journey
 from tests.prove.compare import travel
@@ -26,9 +28,21 @@ def networks(count: int, start: int = 0x0A000000) -> list[Labelled]:
     return found
 
 
+def packed_boxes(boxes: list[Labelled]) -> Boxes:
+    size = SHORT if max(high for box, _ in boxes for _, high in box) < 1 << 32 else LONG
+    found = Gathering(len(boxes[0][0]), size)
+    for box, label in boxes:
+        found.add(packed([box], size), 1, label)
+    return found.boxes()
+
+
+def split(boxes: list[Labelled], parts: tuple[int, ...], most: int = MOST) -> tuple[int, list[Area]]:
+    return split_boxes(packed_boxes(boxes), parts, most)
+
+
 def held(boxes: list[Labelled], parts: tuple[int, ...] = (0, 1), most: int = MOST) -> dict[tuple[int, int], list]:
     part, areas = split(boxes, parts, most)
-    found = {(area.low, area.high): area.boxes for area in areas}
+    found = {(area.low, area.high): list(area.boxes) for area in areas}
     assert len(found) == len(areas) and all(found.values())
     assert sorted(box for inside in found.values() for box in inside) == sorted(boxes)
     for (low, high), inside in found.items():
@@ -119,7 +133,7 @@ def test_reference_and_kernel_agree_where_three_boxes_are_many(monkeypatch, leas
     split_sets = []
 
     def fine(boxes, parts):
-        part, areas = split(boxes, parts, 3)
+        part, areas = split_boxes(boxes, parts, 3)
         split_sets.append(len(areas))
         return part, areas
 
