@@ -83,6 +83,8 @@ class Building:
         tables.rest = linked(unkeyed) if unkeyed else None
         yield
         ranked = tuple(rules)
+        if ranked == self._ruleset.rules:  # the rules in force are: compared by identity
+            ranked = self._ruleset.rules
         yield
         yield from groups.release_steps()
         self.index = Index(self._ruleset, ranked, tables)

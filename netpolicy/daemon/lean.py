@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 # asyncio imports ssl where it can, hashlib the OpenSSL of _hashlib: 4.5 MB, nearly all of it libcrypto.
@@ -43,6 +44,16 @@ def forget(names: tuple[str, ...]) -> None:
     for name in names:
         sys.modules.pop(name, None)
     gc.collect()
+
+
+def forget_annotations() -> None:
+    """Of our functions that are loaded: nobody asks for them at run time, and what loads next takes their place.
+
+    Those of classes stay, from which dataclasses and named tuples are made.
+    """
+    for found in gc.get_objects():
+        if isinstance(found, FunctionType) and (found.__module__ or "").startswith("netpolicy."):
+            found.__annotations__ = None  # type: ignore[assignment]  # gives back what would be an empty dict
 
 
 def _can_miss(name: str) -> bool:

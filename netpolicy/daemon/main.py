@@ -10,7 +10,7 @@ import sys
 from types import SimpleNamespace
 
 from netpolicy.daemon import arguments
-from netpolicy.daemon.lean import forget, kept_out, one_heap
+from netpolicy.daemon.lean import forget, forget_annotations, kept_out, one_heap
 
 # sysexits.h: the predecessor used 1 for everything that stopped it.
 FAILED = 1
@@ -36,6 +36,7 @@ def _serve(given: SimpleNamespace) -> int:
         from netpolicy.bus.paths import default_socket
         from netpolicy.daemon.process import CannotStart, Daemon
         from netpolicy.service.engine import Places
+    forget_annotations()
 
     places = Places(given.config, given.state_dir, given.store_dir)
     daemon = Daemon(places, given.socket or default_socket(), given.mode or "", given.log_level)

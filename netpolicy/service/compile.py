@@ -145,7 +145,7 @@ def compile_policy(
     policy = Policy(
         marks=marks,
         lines=_lines(ruleset, states, numbers, view, sealed),
-        entries=_kept(entries.in_columns(), earlier.entries),
+        entries=_kept(entries.in_columns(ruleset.ranked), earlier.entries),
         ranked=_kept(
             tuple([rule.name for rule in ruleset.ranked]), before.policy.ranked if before is not None else None
         ),
@@ -214,8 +214,8 @@ class _Standing:
         self._log.append(log)
         self._blocks.append(blocks)
 
-    def in_columns(self) -> Entries:
-        return Entries(self._rules, self._numbers, bytes(self._log), bytes(self._blocks))
+    def in_columns(self, ranked: "tuple[Rule, ...]") -> Entries:
+        return Entries(_kept(tuple(self._rules), ranked), self._numbers, bytes(self._log), bytes(self._blocks))
 
 
 def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":

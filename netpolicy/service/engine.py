@@ -124,7 +124,7 @@ class Engine:
     loader: Loader = field(default_factory=Loader)
     drift: Drift = field(default_factory=Drift)
     adopt: Callable[[Files, str], Awaitable[None]] | None = None  # is told the files that are in force without a guard
-    turned: Callable[[], object] | None = None  # is told that the network was looked at
+    turned: Callable[[], object] | None = None  # is told that the network was looked at, or the rules indexed
     _unadopted: Files | None = None
     _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
@@ -400,7 +400,13 @@ class Engine:
         loop.call_later(OVERLAP_SECONDS, self._forget_before, self.enforced_before)
         if self.enforced is not None:
             self._indexing = loop.create_task(self.indexes.prepare(self.enforced.enforced))
+            self._indexing.add_done_callback(lambda _: self.turned() if self.turned is not None else None)
         return True
+
+    @property
+    def is_indexing(self) -> bool:
+        """Whether the index of the rules in force is being made; `turned` is called once it is there."""
+        return self._indexing is not None and not self._indexing.done()
 
     async def _indexed(self) -> None:
         if self._indexing is not None:

@@ -51,7 +51,9 @@ class Inspection:
         is_wanted = settings.enabled and settings.inspector != OFF and self._engine.loaded is not None
         if self.inspector is not None:
             self.inspector.configure(settings if is_wanted else Settings(inspector=OFF))
-        elif is_wanted:
+        elif (
+            is_wanted and not self._engine.is_indexing
+        ):  # its modules take the place that the making of an index leaves
             from netpolicy.service.inspector import Inspector
 
             engine = self._engine

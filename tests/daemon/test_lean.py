@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -48,6 +49,20 @@ def test_a_module_that_is_forgotten_goes_and_comes_again():
     lean.forget((NAME, "no_such_module"))
     assert gone() is None and NAME not in sys.modules
     assert __import__(NAME).open
+
+
+def test_our_functions_lose_their_annotations_and_nobody_elses(monkeypatch):
+    def annotated(number: int) -> int:
+        return number
+
+    ours = FunctionType(annotated.__code__, {"__name__": "netpolicy.some.room"})
+    nameless = FunctionType(annotated.__code__, {})
+    for one in (ours, nameless):
+        one.__annotations__ = dict(annotated.__annotations__)
+    monkeypatch.setattr(lean.gc, "get_objects", lambda: [ours, nameless, annotated, lean, []])
+    lean.forget_annotations()
+    assert ours.__annotations__ == {} and ours(3) == 3
+    assert annotated.__annotations__ == nameless.__annotations__ != {}
 
 
 def test_where_only_openssl_can_hash_it_is_not_kept_out(monkeypatch):

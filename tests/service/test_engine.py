@@ -340,6 +340,15 @@ async def test_more_outbounds_than_the_mask_can_number_are_refused_in_words(hous
 # -- asking --------------------------------------------------------------------------------------
 
 
+async def test_whoever_waits_for_the_index_is_told_once_it_is_there(house):
+    seen = []
+    house.engine.turned = lambda: seen.append(house.engine.is_indexing)
+    await house.load()
+    await house.engine._indexed()
+    await asyncio.sleep(0)
+    assert seen == [True, False] and house.engine.indexes.of(house.engine.enforced.enforced) is not None
+
+
 async def test_asking_for_the_plan_changes_nothing_that_is_shown(house):
     await house.load(CONFIG.replace("'wanb'", "'usb9'"))
     before, shown = everything(), status(house)

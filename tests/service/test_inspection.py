@@ -38,7 +38,7 @@ VIEW = View({}, (Address(6, "br-lan", "2001:db8:1:2::1", 64), Address(4, "br-lan
 def inspection(settings: Settings, netlink: Any = None) -> Inspection:
     engine: Any = SimpleNamespace(
         settings=settings, view=VIEW, states=(), loaded=object(), netlink=netlink,
-        log=Ring(lambda: 0.0, lambda entry: None),
+        log=Ring(lambda: 0.0, lambda entry: None), is_indexing=False,
     )  # fmt: skip
     return Inspection(engine, lambda mark: "wan", lambda: 1.0)
 
@@ -64,6 +64,24 @@ def test_switched_off_it_is_not_even_in_memory(monkeypatch: pytest.MonkeyPatch) 
     assert not [name for name in sys.modules if name.startswith("netpolicy.service.inspector")]
     told = found.status("proc", "polling")
     assert (told["tier"], told["reason"], told["setting"]) == ("proc", "option inspector is off; polling", "off")
+
+
+@needs_root
+@pytest.mark.kernel
+def test_while_the_rules_are_indexed_it_is_not_loaded_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its modules would lie between what the index needs for a moment only, and keep all of that in memory."""
+    loop = SimpleNamespace(call_later=lambda *_: SimpleNamespace(cancel=lambda: None), add_reader=lambda *_: None)
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    started = []
+    monkeypatch.setattr("netpolicy.service.inspector.Inspector.start", lambda *_: started.append(1))
+    with private_netns():
+        found = inspection(Settings(True))
+        found._engine.is_indexing = True
+        found.turned()
+        assert found.inspector is None
+        found._engine.is_indexing = False
+        found.turned()
+    assert found.inspector is not None and started == [1]
 
 
 @needs_root
