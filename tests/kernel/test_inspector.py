@@ -196,6 +196,21 @@ def test_killed_and_started_again_there_is_one_of_us_and_after_a_stop_none(lab: 
     assert "a fault in netpolicy" not in lab.daemon_log() and "Traceback" not in lab.daemon_log()
 
 
+def test_without_events_of_conntrack_its_text_is_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last tier, through the whole daemon. The kernel refuses the subscription, as one without ctnetlink does."""
+    command = keeper.daemon_command()
+    broken = "from netpolicy.flows import ctnetlink; ctnetlink.EVENT_GROUPS = (9999,); "
+    command[command.index("-c") + 1] = broken + command[command.index("-c") + 1]
+    monkeypatch.setattr(keeper, "daemon_command", lambda *_: command)
+    lab.start_daemon(CONFIG.format(extra="\toption inspector 'conntrack'"))
+    lab.wait_for(lambda: inspector(lab)["tier"] == "proc" and [1], what="the text is read")
+    told = inspector(lab)
+    assert told["table"]["tier"] == "proc" and "/proc/net/nf_conntrack" in told["reason"], told
+    found = line_of(lab, "192.168.1.11", asked(lab, TLS), outbound="wan_b")
+    assert found["rule"] == "secure" and found["agrees"] and found["unknown"]["name"] == "not_seen"
+    assert lab.stop_daemon() == 0
+
+
 def test_where_the_kernel_refuses_programs_sockets_serve_and_the_reason_is_told() -> None:
     """The root of a user namespace may not use BPF, and may have packet sockets."""
     lab = Lab(user_namespace=True)

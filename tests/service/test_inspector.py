@@ -20,12 +20,14 @@ from netpolicy.dataplane.netlink import Netlink, open_netlink
 from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
 from netpolicy.flows.ebpf import clsact, layout
 from netpolicy.flows.ebpf.loading import Loaded
+from netpolicy.flows.quic_crypto import V1, V2
 from netpolicy.flows.seen import Payload
 from netpolicy.service.inspector import Inspector
 from netpolicy.service.inspector_options import Wanted
 from netpolicy.service.inspector_tiers import OPENERS, OnMeasured, OnPayload, Open, Tier, open_ebpf, open_packet
 from tests.flows.ebpf.conftest import refusal
 from tests.flows.ebpf.hosts import Street
+from tests.flows.quic_clients import real
 from tests.netns import needs_root
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -125,6 +127,19 @@ def test_a_tier_names_a_connection_by_its_hello(street: Street, tier: str) -> No
         assert await watcher.names() == [NAME]
         (seen,) = watcher.inspector.feed.seen.values()
         assert 0 < seen.rtt_us < 1_000_000
+
+    watched(street, body, tier)
+
+
+@pytest.mark.parametrize("tier", ["ebpf", "packet"])
+@pytest.mark.parametrize("version", [V1, V2])
+def test_a_tier_names_a_connection_by_the_quic_of_a_real_client(street: Street, tier: str, version: int) -> None:
+    async def body(watcher: Watcher) -> None:
+        for datagram in real(NAME, version):
+            await asyncio.to_thread(street.send, datagram, 443)
+        assert await watcher.names() == [NAME]
+        (seen,) = (one for one in watcher.inspector.feed.seen.values() if one.name)
+        assert (seen.source, seen.confidence) == ("quic", "certain")
 
     watched(street, body, tier)
 
