@@ -139,8 +139,8 @@ _ROWS = (
      "switch the compiler on, where the machine has one"),
     ("ND974", "inspector", "conntrack counts bytes", "conntrack counts no bytes: connections show none",
      "switch its accounting on; it counts connections that begin afterwards"),
-    ("ND975", "inspector", "next to nothing was lost", "more than one event in a hundred was lost",
-     "the machine is too busy for it: read fewer names (list inspect), or none"),
+    ("ND975", "inspector", "next to nothing was lost", "more than one event or connection in a hundred was lost",
+     "the machine is too busy, or somebody opens thousands of connections: read fewer names (list inspect)"),
 )  # fmt: skip
 
 CODES = {row[0]: Code(*row) for row in _ROWS}

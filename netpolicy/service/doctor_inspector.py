@@ -50,8 +50,10 @@ def lost(inspector: Mapping[str, Any]) -> Finding:
     """ND975."""
     counters = inspector.get("counters", {})
     events, gone = counters.get("events", 0), counters.get("lost", 0) + counters.get("full", 0)
-    told = f"{gone} lost, {events} taken"
-    return found("ND975", WARNING, told) if gone * 100 > events else fine("ND975", told)
+    begun, evicted = counters.get("begun", 0), counters.get("evicted", 0)
+    told = f"{gone} lost, {events} taken; {evicted} of {begun} connections made place for newer ones"
+    is_much = gone * 100 > events or evicted * 100 > begun
+    return found("ND975", WARNING, told) if is_much else fine("ND975", told)
 
 
 def jit(enabled: int | None) -> Finding:

@@ -66,7 +66,7 @@ class Feed:
         self.remotes: Qualities[bytes] = Qualities()
         self.outbounds: Qualities[str] = Qualities()
         self.seen: dict[SeenKey, Seen] = {}
-        self.counters = {"events": 0, "names": 0, "unknown": 0, "answers": 0, "skipped": 0, "forgotten": 0}
+        self.counters = {"events": 0, "names": 0, "unknown": 0, "answers": 0, "skipped": 0, "faults": 0, "forgotten": 0}
         self.reasons: dict[str, int] = {}
         self._inside: list[tuple[bytes, bytes]] = []  # the networks of clients: first and last address
         self._marks: dict[SeenKey, int] = {}  # of connections that conntrack told and no device showed yet
@@ -85,7 +85,11 @@ class Feed:
         if piece.kind == QUIC and self._is_too_much(piece.when):
             self.counters["skipped"] += 1
             return
-        found = self.reader.read(piece)
+        try:
+            found = self.reader.read(piece)
+        except Exception:  # noqa: BLE001 - a stranger's bytes must not cost everybody the tier; nor may an error show them
+            self.counters["faults"] += 1
+            return
         if found is not None:
             self._take(found, piece.when)
 

@@ -42,6 +42,8 @@ def test_a_qdisc_of_others_is_named() -> None:
 def test_more_than_one_in_a_hundred_lost_is_a_warning() -> None:
     assert levels(told(events=1000, lost=9, full=1))["ND975"] == "ok"
     assert levels(told(events=1000, lost=10, full=1))["ND975"] == "warning"
+    assert levels(told(events=1000, begun=500, evicted=5))["ND975"] == "ok"
+    assert levels(told(events=1000, begun=500, evicted=6))["ND975"] == "warning"  # a scan, perhaps
 
 
 def test_the_two_switches_of_the_kernel_are_told() -> None:

@@ -103,6 +103,14 @@ def test_a_hello_whose_rest_never_came_may_hide_its_name_too(feed: Feed) -> None
     assert (feed.seen[other].name, feed.seen[other].confidence) == ("www.example.net", LIKELY)
 
 
+def test_a_fault_of_a_parser_costs_one_name_and_not_the_tier(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(feed.reader, "read", lambda piece: piece.data[9999])
+        feed.payload(Payload(KEY, STREAM, 0, REQUEST, 0.0, True))
+    feed.payload(Payload((CLIENT, WEB, 50001, 443, TCP), STREAM, 0, REQUEST, 0.0, True))
+    assert (feed.counters["faults"], feed.counters["names"]) == (1, 1)
+
+
 def test_what_is_said_to_a_proxy_names_somebody_else(feed: Feed) -> None:
     feed._take(Name(KEY, "www.example.net", "http", of_remote=False), 0.0)
     assert feed.name_of(FLOW, 1.0) == ("", "", "", "proxied")
