@@ -82,6 +82,8 @@ class Feed:
     def payload(self, piece: Payload) -> None:
         """The first bytes of a connection, or a message of DNS."""
         self.counters["events"] += 1
+        if self.by_ports and self._stays_inside(piece.key):
+            return  # conntrack never tells of its end, so it would stay
         if piece.kind == QUIC and self._is_too_much(piece.when):
             self.counters["skipped"] += 1
             return

@@ -193,8 +193,10 @@ def test_what_no_client_has_to_do_with_is_not_kept(feed: Feed) -> None:
 
 def test_what_passes_from_port_to_port_is_not_counted(feed: Feed) -> None:
     feed.by_ports = True
-    feed.measured(measured(OPEN)._replace(key=(CLIENT, packed("192.168.1.12"), 1, 445, TCP)), 1.0)
-    assert not feed.seen
+    near: SeenKey = (CLIENT, packed("192.168.1.12"), 1, 445, TCP)
+    feed.measured(measured(OPEN)._replace(key=near), 1.0)
+    feed.payload(Payload(near, STREAM, 0, REQUEST, 1.0, True))
+    assert not feed.seen and not len(feed.learned)
     feed.measured(measured(OPEN), 1.0)
     assert list(feed.seen) == [KEY]
 
