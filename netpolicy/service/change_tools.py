@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +20,10 @@ from netpolicy.service.eyes import Eyes
 from netpolicy.service.generations import Store
 
 EX_SOFTWARE = 70  # sysexits.h
+
+# Of a journal on a full disk: rows that are kept in memory, and how often they are tried again.
+MOST_UNWRITTEN = 32
+RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 1.0, 60.0
 
 
 class ApplyRefused(Exception):
@@ -43,6 +49,11 @@ class Tools:
     journal: Journal
     eyes: Eyes = field(default_factory=Eyes)
     die: Callable[[], None] = _die_at_once
+    _unwritten: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=MOST_UNWRITTEN))
+    _one_writer: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _retry: asyncio.TimerHandle | None = None
+    _writing: asyncio.Task[None] | None = None
+    _pause: float = 0.0  # seconds; 0: everything is written
 
     def move(self, change: Change, state: str) -> None:
         """The change is in that state now."""
@@ -80,11 +91,33 @@ class Tools:
             await self.write({"event": "change", **change.kept()})
 
     async def write(self, entry: Mapping[str, object]) -> None:
-        """Into the journal. One that cannot be written stops nothing."""
-        try:
-            await asyncio.to_thread(self.journal.append, entry)
-        except OSError as error:
-            self.say("error", f"the journal was not written: {in_words(error)}")
+        """Into the journal. One that cannot be written stops nothing, and is written when there is room again."""
+        self._unwritten.append({"time": round(time.time(), 3), **entry})
+        await self._write_all()
+
+    async def _write_all(self) -> None:
+        async with self._one_writer:
+            while self._unwritten:
+                try:
+                    await asyncio.to_thread(self.journal.append, self._unwritten[0])
+                except OSError as error:
+                    self._write_later(error)
+                    return
+                self._unwritten.popleft()
+            if self._pause:
+                self.say("info", "the journal is written again")
+            self._pause = 0.0
+
+    def _write_later(self, error: OSError) -> None:
+        if not self._pause:
+            self.say("error", f"the journal was not written, it is tried again: {in_words(error)}")
+        self._pause = min(self._pause * 2 or RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS)
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = asyncio.get_running_loop().call_later(self._pause, self._write_again)
+
+    def _write_again(self) -> None:
+        self._writing = asyncio.get_running_loop().create_task(self._write_all())
 
 
 def in_words(error: BaseException) -> str:

@@ -85,6 +85,7 @@ async def _recover(guard: Guard, log: Ring) -> Left:
 async def note(left: Left, guard: Guard, journal: Journal, store: Store, log: Ring) -> None:
     """Into journal and log; then nothing is pending any more."""
     if not left.outcome:
+        await asyncio.to_thread(_close, journal, store, log)
         return
     word, _, rest = left.outcome.partition(" ")
     level = {"confirmed": "info", "reverted": "warning", "fallback": "warning"}.get(word, "error")
@@ -96,3 +97,14 @@ async def note(left: Left, guard: Guard, journal: Journal, store: Store, log: Ri
         await guard.finish()
     except OSError as error:
         log.add("error", "apply", f"it could not be written down: {error.filename}: {error.strerror}")
+
+
+def _close(journal: Journal, store: Store, log: Ring) -> None:
+    """A change whose end was never written, because the disk was full then: what counts now says how it ended."""
+    try:
+        last = next(iter(journal.read(1)), {})
+        if last.get("event") == "begin" and last.get("id"):
+            word = "confirmed" if last.get("generation") == store.current() else REVERTED
+            journal.append({"event": "recovered", "outcome": word, "detail": f"{last['id']} at-start"})
+    except OSError as error:
+        log.add("error", "apply", f"the journal cannot be closed: {error.filename}: {error.strerror}")

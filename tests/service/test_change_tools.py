@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from dataclasses import replace
 
 import pytest
 
+from netpolicy.service import change_tools
 from netpolicy.service.change import COMMITTED, REFUSED, UNCHANGED, Change, Request
 from netpolicy.service.change_tools import in_words
 from tests.netns import needs_root
@@ -48,6 +50,28 @@ async def test_a_journal_that_cannot_be_written_is_told_and_stops_nothing(house)
     assert [text for text in house.said("error") if "/store/history.jsonl: No space left" in text]
     await tools.note(Change("r00000001", Request(), UNCHANGED))
     assert len(house.said("error")) == 1
+
+
+async def test_what_a_full_disk_did_not_take_is_written_when_there_is_room_again(house, monkeypatch) -> None:
+    monkeypatch.setattr(change_tools, "RETRY_FIRST_SECONDS", 0.01)
+    tools = house.guarded._tools
+    written = tools.journal.append
+    room = [False, False, True]
+    done = asyncio.Event()
+
+    def append(entry: dict) -> None:
+        if not room.pop(0):
+            raise OSError(errno.ENOSPC, "No space left on device", "/store/history.jsonl")
+        room.insert(0, True)
+        written(entry)
+        done.set()
+
+    tools.journal.append = append
+    await tools.note(Change("r00000001", Request(), REFUSED))
+    assert house.entries() == []
+    await asyncio.wait_for(done.wait(), 5)
+    assert [row["id"] for row in house.entries()] == ["r00000001"]
+    assert len(house.said("error")) == 1  # once, not at every try
 
 
 def test_errors_are_one_sentence() -> None:

@@ -40,6 +40,16 @@ async def test_where_nothing_was_left_nothing_is_done(house):
     assert house.entries() == before
 
 
+@pytest.mark.parametrize(("generation", "word"), [(1, "confirmed"), (2, "reverted")])
+async def test_a_change_whose_end_was_never_written_is_closed_by_what_counts_now(house, generation, word):
+    journal = Journal(str(house.folder))
+    journal.append({"event": "begin", "id": "r00000007", "generation": generation})
+    assert await recovered(house) == ""
+    last = house.entries()[-1]
+    assert (last["event"], last["outcome"], last["detail"]) == ("recovered", word, "r00000007 at-start")
+    assert await recovered(house) == "" and house.entries()[-1] == last
+
+
 async def test_a_reboot_in_the_middle_puts_the_old_configuration_back(house):
     await house.until(house.begin(OTHER), AWAITING)
     await _reboot(house)
@@ -65,7 +75,7 @@ async def test_a_reboot_after_the_verdict_leads_forward(house):
 async def test_a_record_that_cannot_be_read_is_told_and_the_old_configuration_stands(house):
     await house.until(house.begin(OTHER), AWAITING)
     await _reboot(house)
-    (house.places.pending / "record").write_text("ID=$(reboot)\n")
+    (house.folder / "pending" / "record").write_text("ID=$(reboot)\n")
     await recovered(house)
     assert house.config.read_text() == CONFIG
     assert [text for text in house.said("error") if "cannot be read" in text]
@@ -113,7 +123,7 @@ async def _reboot(house: ChangingHouse) -> None:
     """Processes are gone without a word, the machine has another boot id, the kernel is empty."""
     house.guarded._task.cancel()
     house.guarded._run.change.state = "reverted"  # nobody ends it here any more
-    record = house.places.pending / "record"
+    record = house.folder / "pending" / "record"
     lines = record.read_text().splitlines()
     changed = [
         "BOOT_ID=00000000-0000-4000-8000-000000000000" if line.startswith("BOOT_ID=") else
