@@ -18,14 +18,16 @@ from netpolicy.flows.inside import Subnet
 from netpolicy.flows.learned import CERTAIN, LIKELY, Learned, Named
 from netpolicy.flows.model import TCP, UDP, Flow
 from netpolicy.flows.quality import Progress, Qualities
+from netpolicy.flows.ration import Ration
 from netpolicy.flows.reader import Answer, Name, Reader, Result, Unknown
 from netpolicy.flows.seen import CLOSED, MAPPED, OPEN, QUIC, RESET, SYN, Measured, Payload, SeenKey
 
 LIMIT = 4096
 # A connection that is over is still shown as long as conntrack keeps it: two minutes after its last packet.
 OVER_SECONDS = 180.0
-# QUIC packets that a slow cipher opens in one second.
-COSTLY_EACH_SECOND = 20
+# QUIC packets that are opened in one second, by a slow cipher and by a fast one: a tenth of a processor. Of a fast one
+# half is for one client at most; a slow one is so little that it is for whoever comes.
+COSTLY_EACH_SECOND, EACH_SECOND = 20, 2000
 
 # Why there is no name, beside the words of `flows.names`.
 NOT_SEEN, PROXIED, ECH = "not_seen", "proxied", "ech"
@@ -71,7 +73,8 @@ class Feed:
         self._inside: list[tuple[bytes, bytes]] = []  # the networks of clients: first and last address
         self._marks: dict[SeenKey, int] = {}  # of connections that conntrack told and no device showed yet
         self.by_ports = False  # ports of bridges are watched, which show what never reaches the router
-        self._second, self._opened = 0, 0
+        self._costly = Ration(COSTLY_EACH_SECOND, COSTLY_EACH_SECOND)
+        self._ration = Ration(EACH_SECOND, EACH_SECOND // 2)
 
     def live_in(self, inside: Iterable[Subnet]) -> None:
         """These are the networks of clients."""
@@ -84,7 +87,7 @@ class Feed:
         self.counters["events"] += 1
         if self.by_ports and self._stays_inside(piece.key):
             return  # conntrack never tells of its end, so it would stay
-        if piece.kind == QUIC and self._is_too_much(piece.when):
+        if piece.kind == QUIC and not self._may_open(piece):
             self.counters["skipped"] += 1
             return
         try:
@@ -280,13 +283,9 @@ class Feed:
         is_near = any(low <= client <= high and low <= remote <= high for low, high in self._inside)
         return is_near and key[3] != DNS_PORT
 
-    def _is_too_much(self, now: float) -> bool:
-        if not self._cipher.is_costly:
-            return False
-        if int(now) != self._second:
-            self._second, self._opened = int(now), 0
-        self._opened += 1
-        return self._opened > COSTLY_EACH_SECOND
+    def _may_open(self, piece: Payload) -> bool:
+        ration = self._costly if self._cipher.is_costly else self._ration
+        return ration.is_granted(piece.key[0], piece.when)
 
 
 class LazyCipher:

@@ -21,7 +21,7 @@ from netpolicy.flows.seen import (
     SeenKey,
     Side,
 )
-from netpolicy.service.inspector_feed import OVER_SECONDS, Feed, packed
+from netpolicy.service.inspector_feed import EACH_SECOND, OVER_SECONDS, Feed, packed
 from tests.flows import hellos
 
 CLIENT, WEB = packed("192.168.1.11"), packed("198.51.100.4")
@@ -252,6 +252,24 @@ def test_a_slow_cipher_is_given_only_some_packets_of_a_second() -> None:
     for number in range(30):
         feed.payload(Payload((CLIENT, WEB, number, 443, 17), "quic", 0, bytes(1200), 0.5, True))
     assert feed.counters["skipped"] == 10
+
+
+def test_one_client_gets_half_of_what_a_fast_cipher_opens() -> None:
+    class Fast:
+        name, is_costly = "fast", False
+
+        def block(self, key: bytes, data: bytes) -> bytes:
+            return bytes(16)
+
+        def open(self, *_: bytes) -> bytes | None:
+            return None
+
+    feed = Feed(lambda mark: "", cipher=Fast())
+    for number in range(EACH_SECOND):
+        feed.payload(Payload((CLIENT, WEB, number, 443, 17), "quic", 0, bytes(1200), 0.5, True))
+    assert feed.counters["skipped"] == EACH_SECOND // 2
+    feed.payload(Payload((packed("192.168.1.12"), WEB, 1, 443, 17), "quic", 0, bytes(1200), 0.6, True))
+    assert feed.counters["skipped"] == EACH_SECOND // 2
 
 
 def test_quic_is_opened_by_a_cipher_that_is_chosen_when_the_first_packet_comes(feed: Feed) -> None:
