@@ -6,8 +6,8 @@ more than the limit.
 
 from __future__ import annotations
 
+import os
 import stat
-from pathlib import Path
 
 from netpolicy.config.diagnostic import Findings, Place
 
@@ -18,10 +18,10 @@ def read_bytes(path: str, findings: Findings) -> bytes | None:
     """The content of a plain file of bounded size; None after reporting why not."""
     place = Place(path)
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a FIFO would wait for ever
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait for ever
             findings.error("NP001", place, "not a plain file")
             return None
-        with Path(path).open("rb") as stream:
+        with open(path, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the path
         reason = getattr(problem, "strerror", None) or str(problem)

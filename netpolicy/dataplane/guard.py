@@ -22,7 +22,6 @@ import hmac
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from netpolicy.dataplane import bundle, guard_files, guard_trial
 from netpolicy.dataplane.guard_trial import BundleRefused
@@ -38,7 +37,7 @@ RECOVER_SECONDS = 300.0
 # Constant: the second fork of a process that is to outlive this one.
 DETACH = '"$@" </dev/null >/dev/null 2>&1 &'
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class GuardError(Exception):
@@ -55,14 +54,29 @@ class GuardPlaces:
     program: str = "/usr/lib/netpolicy/guard"
 
     @property
-    def pending(self) -> Path:
-        """What a reboot must find."""
-        return Path(self.store, "pending")
+    def pending(self) -> str:
+        """The folder with what a reboot must find."""
+        return os.path.join(self.store, "pending")
 
     @property
-    def guard(self) -> Path:
-        """What it need not find: RAM."""
-        return Path(self.state, "guard")
+    def guard(self) -> str:
+        """The folder with what it need not find: RAM."""
+        return os.path.join(self.state, "guard")
+
+    @property
+    def record(self) -> str:
+        """The file of the change that is pending."""
+        return os.path.join(self.pending, "record")
+
+    @property
+    def verdict(self) -> str:
+        """The file that says how it was decided."""
+        return os.path.join(self.pending, "verdict")
+
+    @property
+    def outcome(self) -> str:
+        """The file that says how it ended."""
+        return os.path.join(self.pending, "outcome")
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -158,25 +172,24 @@ class Guard:
 
     async def _claim(self, verdict: str) -> bool:
         """Who links the file first decides, for ever. Raises OSError: undecided."""
-        path = self.places.pending / "verdict"
-        won = await asyncio.to_thread(guard_files.link_once, path, f"{verdict}\n".encode())
+        won = await asyncio.to_thread(guard_files.link_once, self.places.verdict, f"{verdict}\n".encode())
         return won or self.verdict() == verdict
 
     def verdict(self) -> str:
         """ "", "confirmed NONCE" or "revert REASON"."""
-        return guard_files.read_line(self.places.pending / "verdict")
+        return guard_files.read_line(self.places.verdict)
 
     def outcome(self) -> str:
         """ "" while nobody finished; "reverted ID REASON …", "rescue …", "confirmed …", "fallback FROM TO …"."""
-        return guard_files.read_line(self.places.pending / "outcome")
+        return guard_files.read_line(self.places.outcome)
 
     def has_record(self) -> bool:
         """Whether there is the record of a change, readable or not."""
-        return (self.places.pending / "record").exists()
+        return os.path.exists(self.places.record)
 
     async def write_outcome(self, text: str) -> None:
         """What the daemon did itself: with that the guard's task is over. Raises OSError."""
-        await asyncio.to_thread(guard_files.write, self.places.pending / "outcome", f"{text}\n".encode())
+        await asyncio.to_thread(guard_files.write, self.places.outcome, f"{text}\n".encode())
 
     async def finish(self) -> None:
         """The change is over and written down elsewhere: its record goes. May be repeated. Raises OSError."""
@@ -232,7 +245,7 @@ class Guard:
 
     def _wake(self) -> bool:
         try:
-            handle = os.open(self.places.guard / "wake", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = os.open(os.path.join(self.places.guard, "wake"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:  # nobody reads it
             return False
         try:
@@ -260,7 +273,7 @@ class Guard:
         return False
 
     def _see_answer(self) -> bool:
-        id_, _, number = guard_files.read_line(self.places.guard / "ack").partition(" ")
+        id_, _, number = guard_files.read_line(os.path.join(self.places.guard, "ack")).partition(" ")
         if self.pending is None or id_ != self.pending.id or not number.isdecimal():
             return False
         start = start_of(int(number))
@@ -273,40 +286,41 @@ class Guard:
 
     async def _try(self, made: Pending, old: bundle.InForce | None, candidate_text: str) -> Pending:
         texts = await asyncio.to_thread(bundle.render, old)
-        state = Path(self.places.state)
-        kept = (state / "fw4" / "netpolicy.nft", state / "classes.json")
-        tried = await guard_trial.prepare(Path(self.places.program), state, texts, candidate_text, kept)
+        state = self.places.state
+        kept = (os.path.join(state, "fw4", "netpolicy.nft"), os.path.join(state, "classes.json"))
+        tried = await guard_trial.prepare(self.places.program, state, texts, candidate_text, kept)
         self.tried = tried.how
         return replace(made, bundle_sha256=tried.sum)
 
     def _save(self, made: Pending, candidate: bytes, before: bytes | None) -> None:
         """Everything but the record: without that it means nothing to anybody."""
         folder = self.places.pending
-        if (folder / "record").exists():
+        if os.path.exists(self.places.record):
             raise GuardError("a change is pending already: confirm or abort it first")
-        if (folder / "outcome").exists():
+        if os.path.exists(self.places.outcome):
             raise GuardError(f"{folder}/outcome is not written into the journal yet: restart the service, then apply")
         print_record(made)  # ValueError before anything is written
         guard_files.remove_pending(folder)
-        guard_files.make_folder(folder / "old")
-        folder.chmod(0o700)
+        guard_files.make_folder(os.path.join(folder, "old"))
+        os.chmod(folder, 0o700)
         try:
             if before is not None:
-                guard_files.write(folder / "old" / "config", before)
-            guard_files.write(folder / "candidate", candidate)
+                guard_files.write(os.path.join(folder, "old", "config"), before)
+            guard_files.write(os.path.join(folder, "candidate"), candidate)
             # For a guard that finds the disk full when it has to decide, and when it is done.
-            guard_files.write(folder / ".revert", b"revert by-guard\n")
+            guard_files.write(os.path.join(folder, ".revert"), b"revert by-guard\n")
             for end in ("reverted", "rescue"):
-                guard_files.write(folder / f".{end}", f"{end} {made.id} disk-full by-guard\n".encode())
-            os.link(folder / ".revert", folder / ".links")  # a file system without links decides nothing
-            (folder / ".links").unlink()
+                guard_files.write(os.path.join(folder, f".{end}"), f"{end} {made.id} disk-full by-guard\n".encode())
+            links = os.path.join(folder, ".links")
+            os.link(os.path.join(folder, ".revert"), links)  # a file system without links decides nothing
+            os.unlink(links)
         except OSError:
             with contextlib.suppress(OSError):
                 guard_files.remove_pending(folder)
             raise
 
     def _write_record(self, pending: Pending) -> None:
-        guard_files.write(self.places.pending / "record", print_record(pending).encode())
+        guard_files.write(self.places.record, print_record(pending).encode())
 
     async def _rewrite(self, changed: Callable[[Pending], Pending]) -> None:
         async with self._one_writer:
@@ -322,14 +336,14 @@ class Guard:
 
 def find_pending(places: GuardPlaces) -> Pending | None:
     """The change that a former life left, with verdict and outcome. None: none. Raises Unreadable; blocks."""
-    text = guard_files.read(places.pending / "record")
+    text = guard_files.read(places.record)
     if text is None:
         return None
     found = parse_record(text.decode("utf-8", "replace"))
     if (found.store, found.run) != (places.store, places.state):
         raise Unreadable(f"it is of another place: {found.store}, {found.run}")
-    verdict = guard_files.read_line(places.pending / "verdict")
-    return replace(found, verdict=verdict, outcome=guard_files.read_line(places.pending / "outcome"))
+    verdict = guard_files.read_line(places.verdict)
+    return replace(found, verdict=verdict, outcome=guard_files.read_line(places.outcome))
 
 
 def new_id() -> str:
@@ -339,13 +353,13 @@ def new_id() -> str:
 
 def uptime() -> int:
     """Whole seconds since boot, sleep included: the clock of deadlines."""
-    return int(float(Path("/proc/uptime").read_text(encoding="ascii").split()[0]))
+    return int(float(guard_files.read_text("/proc/uptime").split()[0]))
 
 
 def start_of(process: int) -> int | None:
     """When the process began, in ticks since boot; None when it is gone or a zombie. Source: proc(5), stat."""
     try:
-        words = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        words = guard_files.read_text(f"/proc/{process}/stat").rpartition(")")[2].split()
     except OSError:
         return None
     return int(words[19]) if words[0] not in ("Z", "X") else None
@@ -358,7 +372,7 @@ def reason_word(reason: str) -> str:
 
 
 def _boot_id() -> str:
-    return BOOT_ID.read_text(encoding="ascii").strip()
+    return guard_files.read_text(BOOT_ID).strip()
 
 
 def _digest(content: bytes) -> str:

@@ -8,27 +8,29 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from pathlib import Path
+
+# pathlib would be half a megabyte of the resting daemon.
+Path = str | os.PathLike[str]
 
 LIMIT = 64 << 10  # records, verdicts and the like are far smaller
 
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """The file holds this afterwards, also after a power cut; after an OSError what it held before."""
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = _beside(path, "new")
     try:
         _write_new(temporary, content, mode)
         os.rename(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)
         raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say where
-    sync_folder(path.parent)
+    sync_folder(os.path.dirname(path))
 
 
 def link_once(path: Path, content: bytes) -> bool:
     """Whether this call made the file: of many who try at once one does, and it holds all of its content. OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(content):x}")
+    temporary = _beside(path, f"{os.getpid()}.{id(content):x}")
     try:
         _write_new(temporary, content, 0o600)
         os.link(temporary, path)
@@ -36,8 +38,8 @@ def link_once(path: Path, content: bytes) -> bool:
         return False
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
-    sync_folder(path.parent)
+            os.unlink(temporary)
+    sync_folder(os.path.dirname(path))
     return True
 
 
@@ -45,6 +47,12 @@ def read_line(path: Path) -> str:
     """The first line, "" where there is none."""
     text = read(path)
     return (text or b"").decode("utf-8", "replace").partition("\n")[0]
+
+
+def read_text(path: Path) -> str:
+    """All of a file of the system or of ours. Raises OSError."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
 
 
 def read(path: Path, limit: int = LIMIT) -> bytes | None:
@@ -59,32 +67,37 @@ def read(path: Path, limit: int = LIMIT) -> bytes | None:
 
 def make_folder(path: Path) -> None:
     """A folder for us alone, and everything above it. Raises OSError."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    os.chmod(path, 0o700)
 
 
 def remove_pending(folder: Path) -> None:
     """First the record, by which others know that a change is pending; then what it spoke of. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
-        (folder / "record").unlink()
+        os.unlink(os.path.join(folder, "record"))
         sync_folder(folder)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
-        sync_folder(folder.parent)
+        sync_folder(os.path.dirname(folder))
 
 
 def sync_folder(folder: Path) -> None:
     """What was renamed, linked or removed there stays so."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
+def _beside(path: Path, end: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{end}")
+
+
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()  # left by a process that was killed
+        os.unlink(path)  # left by a process that was killed
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with os.fdopen(handle, "wb") as file:
         os.fchmod(handle, mode)  # whatever the umask is

@@ -14,7 +14,6 @@ import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from netpolicy.dataplane import guard_files, script
 
@@ -48,52 +47,52 @@ class Tried:
     `how`: "namespace", or "checked" where there are no network namespaces and nft alone was asked.
     """
 
-    folder: Path
+    folder: str
     sum: str
     how: str
 
 
 async def prepare(
-    program: Path, run: Path, texts: Mapping[str, str], candidate: str, keep: tuple[Path, ...] = ()
+    program: str, run: str, texts: Mapping[str, str], candidate: str, keep: tuple[str, ...] = ()
 ) -> Tried:
     """Writes the bundle below `run`/guard and tries it, beginning at `candidate` (a text for nft).
 
     `keep`: files in RAM that belong to what is in force; they are put back with it. Raises BundleRefused, OSError.
     """
-    guard = run / "guard"
-    fresh = guard / "bundle.new"
+    guard = os.path.join(run, "guard")
+    fresh, place = os.path.join(guard, "bundle.new"), os.path.join(guard, "bundle")
     try:
         await asyncio.to_thread(_write, fresh, texts, keep)
-        await _run(str(program), "--run", str(run), "take", str(fresh))
+        await _run(program, "--run", run, "take", fresh)
         await asyncio.to_thread(_compare_counts, fresh, texts)
         total = await asyncio.to_thread(_write_sums, fresh)
         how = await _try(program, guard, fresh, candidate)
-        await asyncio.to_thread(_take_place, fresh, guard / "bundle")
+        await asyncio.to_thread(_take_place, fresh, place)
     finally:
         await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
-    return Tried(guard / "bundle", total, how)
+    return Tried(place, total, how)
 
 
-def _write(folder: Path, texts: Mapping[str, str], keep: tuple[Path, ...]) -> None:
+def _write(folder: str, texts: Mapping[str, str], keep: tuple[str, ...]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    guard_files.make_folder(folder.parent)
-    folder.mkdir(mode=0o700)
+    guard_files.make_folder(os.path.dirname(folder))
+    os.mkdir(folder, mode=0o700)
     for name in {path.partition("/")[0] for path in texts if "/" in path} | {"run"}:
-        (folder / name).mkdir(mode=0o700)
+        os.mkdir(os.path.join(folder, name), mode=0o700)
     # In RAM: it is gone after a power cut in any case.
     for path, text in texts.items():
-        (folder / path).write_text(text, encoding="utf-8")
+        _put(os.path.join(folder, path), text.encode())
     for file in keep:
         with contextlib.suppress(FileNotFoundError):
-            (folder / "run" / file.name).write_bytes(file.read_bytes())
+            _put(os.path.join(folder, "run", os.path.basename(file)), _content(file))
 
 
-def _compare_counts(folder: Path, texts: Mapping[str, str]) -> None:
+def _compare_counts(folder: str, texts: Mapping[str, str]) -> None:
     """What stands in the kernel now is what the bundle was made of, or there is no point to return to."""
     for kind in ("rule", "route"):
         for family in (4, 6):
             name = f"{kind}{family}"
-            found = (folder / f"expect.{name}").read_text(encoding="utf-8").count("\n")
+            found = _content(os.path.join(folder, f"expect.{name}")).count(b"\n")
             wanted = texts[name].count("\n")
             # Routes of devices that are down are gone by themselves.
             if found > wanted or (kind == "rule" and found < wanted):
@@ -103,27 +102,39 @@ def _compare_counts(folder: Path, texts: Mapping[str, str]) -> None:
                 )
 
 
-def _write_sums(folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{_sum(path.read_bytes())}  {path.relative_to(folder)}\n" for path in files]
+def _write_sums(folder: str) -> str:
+    files = [os.path.join(place, name) for place, _, names in os.walk(folder) for name in names]
+    named = sorted((os.path.relpath(path, folder).split(os.sep), path) for path in files)
+    lines = [f"{_sum(_content(path))}  {'/'.join(words)}\n" for words, path in named]
     text = "".join(lines).encode()
-    (folder / "sums").write_bytes(text)
+    _put(os.path.join(folder, "sums"), text)
     return _sum(text)
+
+
+def _put(path: str, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _sum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-async def _try(program: Path, guard: Path, bundle: Path, candidate: str) -> str:
-    scratch = guard / "trial"
-    await asyncio.to_thread(_write_candidate, scratch, candidate)
+async def _try(program: str, guard: str, bundle: str, candidate: str) -> str:
+    scratch = os.path.join(guard, "trial")
+    start = os.path.join(scratch, "candidate.nft")
+    await asyncio.to_thread(_write_candidate, start, candidate)
     try:
         unshare = shutil.which("unshare")
         if unshare is not None:
-            command = (unshare, "--net", "sh", "-c", TRIAL, "sh", str(program), str(scratch), str(bundle))
+            command = (unshare, "--net", "sh", "-c", TRIAL, "sh", program, scratch, bundle)
             try:
-                await _run(*command, str(scratch / "candidate.nft"))
+                await _run(*command, start)
                 return "namespace"
             except BundleRefused as error:
                 if not str(error).startswith("unshare:"):
@@ -134,23 +145,24 @@ async def _try(program: Path, guard: Path, bundle: Path, candidate: str) -> str:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
 
-def _write_candidate(scratch: Path, candidate: str) -> None:
+def _write_candidate(path: str, candidate: str) -> None:
+    scratch = os.path.dirname(path)
     shutil.rmtree(scratch, ignore_errors=True)
     guard_files.make_folder(scratch)
-    (scratch / "candidate.nft").write_text(candidate, encoding="utf-8")
+    _put(path, candidate.encode())
 
 
-async def _check(bundle: Path) -> None:
-    table = await asyncio.to_thread((bundle / "table.nft").read_text, encoding="utf-8")
-    await _run("nft", "-c", "-f", "-", text=script.removal_text() + table)
-    for name in ("gate.nft", "rescue.nft"):
-        if (bundle / name).stat().st_size:
-            await _run("nft", "-c", "-f", str(bundle / name))
+async def _check(bundle: str) -> None:
+    table = await asyncio.to_thread(_content, os.path.join(bundle, "table.nft"))
+    await _run("nft", "-c", "-f", "-", text=script.removal_text() + table.decode())
+    for path in [os.path.join(bundle, name) for name in ("gate.nft", "rescue.nft")]:
+        if await asyncio.to_thread(os.path.getsize, path):
+            await _run("nft", "-c", "-f", path)
 
 
-def _take_place(fresh: Path, place: Path) -> None:
+def _take_place(fresh: str, place: str) -> None:
     shutil.rmtree(place, ignore_errors=True)
-    fresh.rename(place)
+    os.rename(fresh, place)
 
 
 async def _run(*command: str, text: str = "") -> None:

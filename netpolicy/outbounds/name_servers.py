@@ -6,8 +6,6 @@ Opens files only in `known`; never asks a server. Formats: resolv.conf(5); netif
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from netpolicy.core.address import parse_address
 from netpolicy.core.value import ValueProblem
 
@@ -22,7 +20,7 @@ def known(interface: str = ANY_INTERFACE, files: tuple[str, ...] = FILES) -> tup
     """Servers of that netifd interface, else those of any; of the first file that has some. () for none."""
     for path in files:
         try:
-            with Path(path).open(encoding="utf-8", errors="replace") as text:
+            with open(path, encoding="utf-8", errors="replace") as text:
                 servers = by_interface(text.read(SIZE_LIMIT))
         except OSError:
             continue

@@ -38,7 +38,7 @@ async def test_after_arming_everything_is_in_place_and_nothing_in_the_kernel_cha
     before = everything()
     await router.arm(CANDIDATE, seconds=60)
     assert everything() == before
-    pending = router.places.pending
+    pending = router.pending_folder
     assert (pending / "old/config").read_bytes() == OLD_CONFIG
     assert (pending / "candidate").read_bytes() == NEW_CONFIG
     found = find_pending(router.places)
@@ -87,8 +87,8 @@ def another(router: GuardedRouter) -> GuardedRouter:
 
 
 async def test_an_outcome_that_nobody_wrote_down_is_not_lost(router):
-    router.places.pending.mkdir()
-    (router.places.pending / "outcome").write_text("fallback 7 6 unhealthy-boots\n")
+    router.pending_folder.mkdir()
+    (router.pending_folder / "outcome").write_text("fallback 7 6 unhealthy-boots\n")
     with pytest.raises(GuardError, match="journal"):
         await router.arm(CANDIDATE)
     assert router.guard.outcome() == "fallback 7 6 unhealthy-boots"
@@ -101,7 +101,7 @@ async def test_without_a_guard_there_is_no_change(router, monkeypatch):
     with pytest.raises(GuardError, match="did not answer"):
         await router.arm(CANDIDATE)
     assert everything() == before
-    assert not router.places.pending.exists() and find_pending(router.places) is None
+    assert not router.pending_folder.exists() and find_pending(router.places) is None
     assert router.config == OLD_CONFIG
 
 
@@ -112,7 +112,7 @@ async def test_a_bundle_that_does_not_lead_back_means_no_change(router):
     with pytest.raises(GuardError, match="nothing was changed"):
         await router.arm(CANDIDATE)
     assert everything() == before
-    assert not router.places.pending.exists()
+    assert not router.pending_folder.exists()
 
 
 @pytest.mark.parametrize("size", ["16k", "24k", "32k", "40k"])
@@ -154,7 +154,7 @@ async def test_a_confirmation_counts_once_and_with_its_nonce_only(router):
 async def test_after_a_verdict_against_it_no_confirmation_counts(router):
     await router.arm(CANDIDATE)
     # Or the guard would end this process.
-    os.kill(int((router.places.guard / "ack").read_text().split()[1]), signal.SIGKILL)
+    os.kill(int((router.guard_folder / "ack").read_text().split()[1]), signal.SIGKILL)
     assert await router.guard.claim_revert("a probe failed: $(id)")
     assert router.guard.verdict() == "revert a-probe-failed:---id-"
     assert not await router.guard.confirm(router.guard.pending.nonce)
@@ -162,7 +162,7 @@ async def test_after_a_verdict_against_it_no_confirmation_counts(router):
 
 async def test_of_many_who_decide_at_once_exactly_one_does(router):
     await router.arm(CANDIDATE)
-    os.kill(int((router.places.guard / "ack").read_text().split()[1]), signal.SIGKILL)
+    os.kill(int((router.guard_folder / "ack").read_text().split()[1]), signal.SIGKILL)
     pending = router.guard.pending
     ready = threading.Barrier(12)
     confirmed, reverted = [], []
@@ -188,7 +188,7 @@ async def test_of_many_who_decide_at_once_exactly_one_does(router):
 
 async def test_a_guard_that_died_is_replaced_while_the_change_is_pending(router):
     await router.arm(CANDIDATE)
-    first = int((router.places.guard / "ack").read_text().split()[1])
+    first = int((router.guard_folder / "ack").read_text().split()[1])
     os.kill(first, signal.SIGKILL)
     for _ in range(100):
         if start_of(first) is None:
@@ -197,18 +197,18 @@ async def test_a_guard_that_died_is_replaced_while_the_change_is_pending(router)
     assert not router.guard.is_alive()
     await router.guard.ensure_alive()
     assert router.guard.is_alive()
-    assert int((router.places.guard / "ack").read_text().split()[1]) != first
+    assert int((router.guard_folder / "ack").read_text().split()[1]) != first
 
 
 async def test_the_resident_guard_is_woken_and_no_other_is_started(router):
     resident = router.start("serve")
     try:
         for _ in range(200):
-            if (router.places.guard / "guard.pid").exists():
+            if (router.guard_folder / "guard.pid").exists():
                 break
             await asyncio.sleep(0.01)
         await router.arm(CANDIDATE)
-        assert (router.places.guard / "ack").read_text().split()[1] == str(resident.pid)
+        assert (router.guard_folder / "ack").read_text().split()[1] == str(resident.pid)
         await router.guard.finish()
     finally:
         # At rest it ends when it is told to.
@@ -220,14 +220,14 @@ async def test_the_resident_guard_is_woken_and_no_other_is_started(router):
             except subprocess.TimeoutExpired:
                 continue
         assert resident.returncode == 0
-    assert not (router.places.guard / "guard.pid").exists()
+    assert not (router.guard_folder / "guard.pid").exists()
 
 
 async def test_nothing_pending_is_nothing_to_find_and_an_odd_record_is_told(router):
     assert find_pending(router.places) is None
     assert await router.guard.recover() == ""
     await router.arm(CANDIDATE)
-    record = router.places.pending / "record"
+    record = router.pending_folder / "record"
     record.write_text(record.read_text().replace("STORE=/", "STORE=/elsewhere/"))
     with pytest.raises(Unreadable, match="another place"):
         find_pending(router.places)

@@ -23,8 +23,8 @@ CANDIDATE = policy(OTHER, VIDEO)
 async def prepared(router: GuardedRouter, texts: dict[str, str], keep: tuple[Path, ...] = ()) -> str:
     candidate = script.full_text((await router.kernel.plan(CANDIDATE)).table)
     where = router.places
-    tried = await prepare(Path(where.program), Path(where.state), texts, candidate, keep)
-    assert tried.folder == where.guard / "bundle"
+    tried = await prepare(where.program, where.state, texts, candidate, keep)
+    assert Path(tried.folder) == Path(where.guard) / "bundle"
     return tried.how
 
 
@@ -39,15 +39,15 @@ async def test_a_good_bundle_is_tried_without_touching_the_kernel_that_it_is_for
     before = everything()
     assert await prepared(router, render(await router.in_force())) == "namespace"
     assert everything() == before
-    assert not (router.places.guard / "trial").exists() and not (router.places.guard / "bundle.new").exists()
-    assert (router.places.guard / "bundle").stat().st_mode & 0o777 == 0o700
+    assert not (router.guard_folder / "trial").exists() and not (router.guard_folder / "bundle.new").exists()
+    assert (router.guard_folder / "bundle").stat().st_mode & 0o777 == 0o700
 
 
 async def test_its_sums_name_every_file_and_what_belongs_to_it_in_ram_is_kept_with_it(router, tmp_path):
     classes = tmp_path / "classes.json"
     classes.write_text("{}")
     await prepared(router, render(await router.in_force()), (classes, tmp_path / "none"))
-    bundle = router.places.guard / "bundle"
+    bundle = router.guard_folder / "bundle"
     listed = run("sh", "-c", 'cd "$1" && sha256sum -c sums', "sh", str(bundle))
     files = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
     assert {line.split(":")[0] for line in listed.splitlines()} == files - {"sums"}
@@ -74,7 +74,7 @@ async def test_a_bundle_that_leads_elsewhere_is_refused_and_nothing_is_left_of_i
     with pytest.raises(BundleRefused):
         await prepared(router, {**texts, name: change(texts[name])})
     assert state() == before
-    assert not (router.places.guard / "bundle").exists() and not (router.places.guard / "bundle.new").exists()
+    assert not (router.guard_folder / "bundle").exists() and not (router.guard_folder / "bundle.new").exists()
 
 
 async def test_what_stands_in_the_kernel_must_be_what_it_was_made_of(router):

@@ -76,6 +76,16 @@ class GuardedRouter:
         self.plan: Plan | None = None
         self.watcher: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pending_folder(self) -> Path:
+        """What a reboot must find."""
+        return Path(self.places.pending)
+
+    @property
+    def guard_folder(self) -> Path:
+        """What it need not find."""
+        return Path(self.places.guard)
+
     async def follow(self, policy: Policy) -> None:
         """The policy is in force."""
         for _ in range(3):
@@ -118,7 +128,7 @@ class GuardedRouter:
         assert self.guard.pending is not None
         begun = start_of(process) or 1
         self.guard.pending = replace(self.guard.pending, applier_pid=process, applier_start=begun)
-        guard_files.write(self.places.pending / "record", print_record(self.guard.pending).encode())
+        guard_files.write(self.pending_folder / "record", print_record(self.guard.pending).encode())
 
     def put_in_front_of_nft(self, text: str) -> None:
         """From now on the guard's nft runs these lines of shell first; a guard that watches is started anew."""
@@ -133,8 +143,8 @@ class GuardedRouter:
 
     def close_gate(self) -> None:
         """As a guard does that is killed right after."""
-        run("nft", "-f", str(self.places.guard / "bundle/gate.nft"))
-        (self.places.guard / "gate").touch()
+        run("nft", "-f", str(self.guard_folder / "bundle/gate.nft"))
+        (self.guard_folder / "gate").touch()
 
     def daemon_dies(self) -> None:
         """As after kill -9 of the daemon."""
@@ -152,7 +162,7 @@ class GuardedRouter:
     @property
     def guard_process(self) -> int:
         """Who acknowledged the change."""
-        return int((self.places.guard / "ack").read_text().split()[1])
+        return int((self.guard_folder / "ack").read_text().split()[1])
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """The guard, going on."""
@@ -176,7 +186,7 @@ class GuardedRouter:
     @property
     def log(self) -> str:
         """What the guard said."""
-        path = self.places.guard / "log"
+        path = self.guard_folder / "log"
         return path.read_text() if path.exists() else ""
 
 

@@ -108,7 +108,7 @@ async def test_a_candidate_from_elsewhere_that_was_confirmed_becomes_the_configu
 
 async def test_where_there_was_no_file_there_is_none_again(pending):
     pending.guard.pending = replace(pending.guard.pending, old_sha256="absent")
-    guard_files.write(pending.places.pending / "record", print_record(pending.guard.pending).encode())
+    guard_files.write(pending.pending_folder / "record", print_record(pending.guard.pending).encode())
     assert pending.boot(1) == 0
     assert not pending.has_config
     assert (Path(pending.places.store) / "rejected").read_bytes() == NEW_CONFIG
@@ -121,13 +121,13 @@ async def test_a_process_of_the_same_number_after_a_reboot_is_not_the_daemon(pen
 
 
 async def test_what_stood_in_the_configuration_is_kept_three_times_more(pending):
-    record = pending.places.pending / "record"
+    record = pending.pending_folder / "record"
     text = record.read_bytes()
     for number in range(5):
         pending.write_config(b"edit %d\n" % number)
         guard_files.write(record, text)
-        (pending.places.pending / "verdict").unlink(missing_ok=True)
-        (pending.places.pending / "outcome").unlink(missing_ok=True)
+        (pending.pending_folder / "verdict").unlink(missing_ok=True)
+        (pending.pending_folder / "outcome").unlink(missing_ok=True)
         assert pending.boot(1) == 0
         assert pending.config == OLD_CONFIG
     store = Path(pending.places.store)
@@ -136,7 +136,7 @@ async def test_what_stood_in_the_configuration_is_kept_three_times_more(pending)
 
 
 async def test_without_a_record_nothing_happens_whatever_is_left_of_an_arming(pending):
-    (pending.places.pending / "record").unlink()
+    (pending.pending_folder / "record").unlink()
     assert pending.boot(1) == 0
     assert pending.config == NEW_CONFIG and pending.guard.outcome() == ""
 

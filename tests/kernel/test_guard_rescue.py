@@ -120,7 +120,7 @@ async def sealed(scene: Scene) -> None:
 async def test_a_bundle_that_was_damaged_later_means_rescue_and_the_lan_administers_the_router(scene):
     await sealed(scene)
     others = of_others()
-    with open(scene.guarded.places.guard / "bundle/table.nft", "a") as file:  # noqa: ASYNC230
+    with open(scene.guarded.guard_folder / "bundle/table.nft", "a") as file:  # noqa: ASYNC230
         file.write("delete table inet other\n")
     scene.guarded.daemon_dies()
     id_ = scene.guarded.guard.pending.id
@@ -143,7 +143,7 @@ async def test_a_bundle_that_was_damaged_later_means_rescue_and_the_lan_administ
 async def test_where_nothing_can_be_trusted_nothing_is_forwarded_and_the_router_is_reached(scene):
     await sealed(scene)
     for name in ("table.nft", "rescue.nft", "gate.nft"):
-        (scene.guarded.places.guard / "bundle" / name).write_text("flush ruleset\n")
+        (scene.guarded.guard_folder / "bundle" / name).write_text("flush ruleset\n")
     others = of_others()
     scene.guarded.daemon_dies()
     assert scene.guarded.wait_for_outcome().startswith("rescue")
@@ -156,7 +156,7 @@ async def test_where_nothing_can_be_trusted_nothing_is_forwarded_and_the_router_
 
 async def test_a_bundle_that_is_gone_means_rescue_too(scene):
     await sealed(scene)
-    run("rm", "-r", str(scene.guarded.places.guard / "bundle"))
+    run("rm", "-r", str(scene.guarded.guard_folder / "bundle"))
     scene.guarded.daemon_dies()
     assert scene.guarded.wait_for_outcome().startswith("rescue")
     assert scene.reaches_the_router()
@@ -171,7 +171,7 @@ async def test_not_one_packet_of_a_sealed_line_leaves_by_another_while_it_is_led
     await guarded.follow(old)
     await guarded.arm(CANDIDATE)
     os.kill(guarded.guard_process, signal.SIGKILL)
-    folder = str(guarded.places.guard / "bundle")
+    folder = str(guarded.guard_folder / "bundle")
     over = threading.Event()
 
     def flood() -> None:
@@ -245,7 +245,7 @@ def odd_records(text: str, folder: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("shell", SHELLS)
 async def test_an_odd_record_is_refused_and_nothing_of_it_is_run(armed, tmp_path, shell):
-    record = armed.places.pending / "record"
+    record = armed.pending_folder / "record"
     text = record.read_text()
     before = state()
     folder = tmp_path / "records"
@@ -281,7 +281,7 @@ async def test_a_record_that_becomes_unreadable_while_it_is_watched_still_counts
 
 
 async def test_with_a_record_that_says_nothing_the_saved_configuration_is_put_back_at_boot(armed):
-    record = armed.places.pending / "record"
+    record = armed.pending_folder / "record"
     record.write_bytes(record.read_bytes()[:100])
     assert armed.config == NEW_CONFIG
     assert armed.ask("recover").returncode == 4
@@ -293,7 +293,7 @@ async def test_with_a_record_that_says_nothing_the_saved_configuration_is_put_ba
 @pytest.mark.parametrize("nonce", ["0" * 32, "", "$(id)"])
 async def test_a_confirmation_with_another_nonce_is_none(armed, nonce):
     await armed.follow(CANDIDATE)
-    (armed.places.pending / "verdict").write_text(f"confirmed {nonce}\n")
+    (armed.pending_folder / "verdict").write_text(f"confirmed {nonce}\n")
     armed.daemon_dies()
     assert armed.ask("recover").returncode == 0
     assert armed.guard.outcome().startswith("reverted") and armed.config == OLD_CONFIG

@@ -117,7 +117,7 @@ async def test_from_any_state_it_is_exactly_the_old_one(guarded, seed, monkeypat
     old, others = state(), of_others()
     await guarded.arm(CANDIDATE)
     os.kill(guarded.guard_process, signal.SIGKILL)
-    folder = str(guarded.places.guard / "bundle")
+    folder = str(guarded.guard_folder / "bundle")
     for _ in range(3):
         await GuardedRouter(guarded.places).follow(any_policy(rng))
         for _ in range(rng.randrange(4)):
@@ -164,7 +164,7 @@ async def test_long_lists_stay_where_they_are_and_are_brought_back_where_they_ar
         before = state()
         await guarded.arm(CANDIDATE)
         os.kill(guarded.guard_process, signal.SIGKILL)
-        folder = guarded.places.guard / "bundle"
+        folder = guarded.guard_folder / "bundle"
         (kept,) = (folder / "kept").read_text().split()
         # Another table with the same list, then none.
         for other in (policy(Entry(rule("long", dest_addr=values), 1)), CANDIDATE):
@@ -295,7 +295,7 @@ async def test_what_cannot_be_changed_in_place_is_made_anew(guarded, monkeypatch
     monkeypatch.setattr(bundle, "MOST_AT_ONCE", 2)
     old = state()
     await guarded.arm(CANDIDATE)
-    assert (guarded.places.guard / "bundle/kept").read_text() != ""
+    assert (guarded.guard_folder / "bundle/kept").read_text() != ""
     await guarded.follow(CANDIDATE)
     run("nft", "add counter inet netpolicy more")
     guarded.daemon_dies()
@@ -362,7 +362,7 @@ async def test_a_guard_that_was_killed_is_followed_by_one_that_goes_on(guarded):
 
 async def _served(guarded: GuardedRouter) -> None:
     for _ in range(100):
-        if (guarded.places.guard / "guard.pid").exists():
+        if (guarded.guard_folder / "guard.pid").exists():
             return
         guarded.wait_for_outcome(0.05)
 

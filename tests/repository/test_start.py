@@ -21,8 +21,8 @@ LEAN_ASKS = ("ctypes",)
 # A daemon at rest never asks for any of these; a name stands for what is below it too.
 NOT_IN_THE_DAEMON = (
     *[name for name in HEAVY if name not in LEAN_ASKS],
-    "_ssl", "_hashlib", "argparse", "bz2", "datetime", "email", "gettext", "lzma", "multiprocessing", "random",
-    "unittest", "xml",
+    "_ssl", "_hashlib", "argparse", "bz2", "datetime", "email", "gettext", "ipaddress", "lzma", "multiprocessing",
+    "pathlib", "random", "unittest", "xml",
     "netpolicy.cli", "netpolicy.web", "netpolicy.lab", "netpolicy.xray", "netpolicy.config.convert",
     "netpolicy.config.assemble", "netpolicy.config.dsl", "netpolicy.config.json_schema", "netpolicy.config.lint_codes",
     "netpolicy.config.linter", "netpolicy.config.load", "netpolicy.config.print_dsl", "netpolicy.config.print_uci",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
@@ -61,7 +60,7 @@ class Inspector:
         switches: Switches,
         capacity: Capacity | None = None,
         patience: Patience | None = None,
-        path: Path | None = None,
+        path: str | None = None,
     ) -> None:
         self._on_payload = on_payload
         self._on_measured = on_measured

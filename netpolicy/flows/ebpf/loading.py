@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from netpolicy.flows.ebpf import bpf_call, elf, layout
 from netpolicy.flows.ebpf.bpf_call import BpfError
 from netpolicy.flows.ebpf.maps import RINGBUF, Map
 
-FOLDER = Path(__file__).resolve().parents[3] / "ebpf"
+FOLDER = os.path.normpath(os.path.join(os.path.realpath(__file__), "../../../../ebpf"))
 FILES = {"little": "npflow.bpfel.o", "big": "npflow.bpfeb.o"}
 
 UP, DOWN = "tc/up", "tc/down"
@@ -38,8 +37,8 @@ class Capacity(NamedTuple):
 class Loaded:
     """The maps, and the programs as they are asked for. Raises Unloadable or BpfError."""
 
-    def __init__(self, capacity: Capacity | None = None, path: Path | None = None) -> None:
-        self._object = read(path or FOLDER / FILES[sys.byteorder])
+    def __init__(self, capacity: Capacity | None = None, path: str | None = None) -> None:
+        self._object = read(path or os.path.join(FOLDER, FILES[sys.byteorder]))
         self._programs: dict[tuple[bool, bool], int] = {}
         self.maps: dict[str, Map] = {}
         capacity = capacity or Capacity()
@@ -72,10 +71,10 @@ class Loaded:
             one.close()
 
 
-def read(path: Path) -> elf.Object:
+def read(path: str) -> elf.Object:
     """The object of a file, with the maps and programs that this loader knows. Raises Unloadable."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             found = elf.parse(file.read(elf.LARGEST_FILE + 1))
     except OSError as error:
         raise Unloadable(f"{path}: {error.strerror}; reinstall the package") from None

@@ -13,7 +13,7 @@ from netpolicy.flows.ebpf import bpf_call, loading
 from netpolicy.flows.ebpf.bpf_call import BpfError
 from netpolicy.flows.ebpf.loading import FILES, FOLDER, Capacity, Loaded, Unloadable, read
 
-OBJECT = FOLDER / FILES[sys.byteorder]
+OBJECT = Path(FOLDER) / FILES[sys.byteorder]
 
 
 def descriptors() -> set[str]:
@@ -50,7 +50,7 @@ def test_an_object_with_other_layouts_is_not_used(tmp_path: Path) -> None:
 
 def test_the_objects_are_small() -> None:
     for name in FILES.values():
-        assert (FOLDER / name).stat().st_size <= 64_000
+        assert (Path(FOLDER) / name).stat().st_size <= 64_000
 
 
 @pytest.mark.kernel
