@@ -33,19 +33,20 @@ class Compiled:
 
     `enforced` has the rules that the kernel can follow, for judging what it did in `state`, where some of
     them may not stand; `enforceable` are the same as they were written. `wants_mac`
-    says whether one of them asks for the sender's MAC address; `not_enforced` is (rule, what of
+    says whether one of them asks for the sender's MAC address; `waiting` is why a rule is not in the kernel, by
+    name: of ten thousand few are; `not_enforced` is (rule, what of
     it the kernel does not do yet); `active` are the schedules that were open.
     """
 
     __slots__ = (
-        "active", "enforceable", "enforced", "not_enforced", "policy", "standing", "state", "wants_mac", "world",
+        "active", "enforceable", "enforced", "not_enforced", "policy", "state", "waiting", "wants_mac", "world",
     )  # fmt: skip
 
     def __init__(
         self,
         policy: Policy,
         world: World,
-        standing: "Mapping[str, str]",
+        waiting: "Mapping[str, str]",
         enforced: Ruleset,
         wants_mac: bool,
         not_enforced: "tuple[tuple[str, str], ...]" = (),
@@ -55,13 +56,20 @@ class Compiled:
     ) -> None:
         self.policy = policy
         self.world = world
-        self.standing = standing
+        self.waiting = waiting
         self.enforced = enforced
         self.wants_mac = wants_mac
         self.not_enforced = not_enforced
         self.active = active
         self.state = state
         self.enforceable = enforceable
+
+    @property
+    def standing(self) -> "dict[str, str]":
+        """By the name of every rule. Made when it is asked for."""
+        found = {name: ENFORCED for name in self.policy.ranked}
+        found.update(self.waiting)
+        return found
 
 
 def needs_class(outbounds: "Iterable[Outbound]") -> tuple[str, ...]:
@@ -122,14 +130,13 @@ def compile_policy(
     is_same_time = before is not None and before.state == state and before.active == active
     stood = set(earlier.entries.rules if is_same_time else ())
     entries = _Standing()
-    enforceable, standing, not_enforced = [], {}, {}
+    enforceable, waiting, not_enforced = [], {}, {}
     to_number: dict[Way, int] = {}  # rules of one way have one class
     sealed: set[str] = set()
     for rule in ruleset.ranked:
         way = ways.way(rule)
         # One that did, goes on to where nothing that could hold it back is another.
         why = ENFORCED if way.goes and not way.later and rule in stood else ways.standing(rule, way)
-        standing[rule.name] = why
         if rule.enabled and way.sealed:
             sealed.update(way.sealed)
         if why == ENFORCED:
@@ -137,6 +144,8 @@ def compile_policy(
             if number is None:
                 number = to_number[way] = to_class(way.goes, rule)
             entries.add(rule, number, rule.action.log and log, way.blocks)
+        else:
+            waiting[rule.name] = why
         is_enforceable = not why.startswith("not enforced")
         if is_enforceable:
             enforceable.append(rule)
@@ -162,12 +171,10 @@ def compile_policy(
     )
     rules = _kept(tuple(enforceable), ruleset.ranked)
     enforced = _enforced(ruleset, rules, policy, before)
-    if before is not None and before.standing == standing:
-        standing = before.standing
     wants_mac = before.wants_mac if before is not None and enforced is before.enforced else _asks_mac(enforced.rules)
     unmet = [(rule.name, not_enforced[rule.name]) for rule in ruleset.rules if rule.name in not_enforced]
     unmet.extend(_parts_without_effect(ruleset))
-    return Compiled(policy, world, standing, enforced, wants_mac, tuple(unmet), active, state, rules)
+    return Compiled(policy, world, waiting, enforced, wants_mac, tuple(unmet), active, state, rules)
 
 
 def _enforced(ruleset: Ruleset, rules: "tuple[Rule, ...]", policy: Policy, before: "Compiled | None") -> Ruleset:

@@ -43,7 +43,6 @@ def _unknown(_: str) -> None:
 
 def status(engine: Engine, inspector: Mapping[str, Any], quality: QualityOf = _unknown) -> Document:
     """The whole picture in one look."""
-    standing = engine.enforced.standing if engine.enforced else {}
     return {
         "version": __version__,
         "mode": engine.effective_mode,
@@ -52,7 +51,7 @@ def status(engine: Engine, inspector: Mapping[str, Any], quality: QualityOf = _u
         "outbounds": outbounds(engine, quality)["outbounds"],
         "rules": {
             "total": len(engine.ruleset.rules),
-            "active": sum(1 for why in standing.values() if why == ENFORCED),
+            "active": len(engine.enforced.policy.entries) if engine.enforced else 0,
             "skipped": _skipped(engine),
         },
         "pending": None,
@@ -127,10 +126,12 @@ def rules(
     """A page of the rules, in file order, with what each did. It may be shorter than `limit`: `total` says how many."""
     now = time.time()
     found: list[Document] = []
+    standing = engine.compiled.standing if engine.compiled else None
     room = RULE_BYTES
     start = max(offset, 0)
     for position, rule in enumerate(engine.ruleset.rules[start : start + min(max(limit, 0), RULE_LIMIT)], start):
-        one = _rule(engine, rule, counters)
+        why = "not enforced: the service is switched off" if standing is None else standing.get(rule.name, "")
+        one = _rule(engine, rule, why, counters)
         use = usage.of(position, rule) if usage is not None else NOTHING_KNOWN
         one["last_hit"] = _seconds(use.last_hit)
         one["in_force_since"] = _seconds(use.in_force_since)
@@ -151,9 +152,8 @@ def _cut(text: str) -> str:
     return text if len(text) <= MATCH_CHARACTERS else text[: MATCH_CHARACTERS - 1] + "…"
 
 
-def _rule(engine: Engine, rule: Rule, counters: Mapping[str, tuple[int, int]]) -> Document:
+def _rule(engine: Engine, rule: Rule, standing: str, counters: Mapping[str, tuple[int, int]]) -> Document:
     compiled = engine.compiled
-    standing = compiled.standing.get(rule.name, "") if compiled else "not enforced: the service is switched off"
     packets, size = counters.get(rule.name, (0, 0))
     return {
         "name": rule.name,
