@@ -32,5 +32,7 @@ def test_the_objects_are_built_of_the_source(tmp_path: Path) -> None:
         shutil.copy(Path(FOLDER) / name, tmp_path / name)
     done = subprocess.run(["make", "-C", tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    different = [name for name in FILES.values() if (tmp_path / name).read_bytes() != (Path(FOLDER) / name).read_bytes()]
+    different = [
+        name for name in FILES.values() if (tmp_path / name).read_bytes() != (Path(FOLDER) / name).read_bytes()
+    ]
     assert not different, f"{different}: run `make -C ebpf` and commit what it makes"
