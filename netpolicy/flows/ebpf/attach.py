@@ -6,6 +6,7 @@ tcx links end with this process, whatever happens to it; filters stay, and the n
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -26,6 +27,11 @@ FDINFO = "/proc/self/fdinfo"
 
 # ARPHRD_ETHER and ARPHRD_LOOPBACK: their packets begin with an Ethernet header
 WITH_ETHERNET = (1, 772)
+
+
+# SQM's name for the device that it leads another's incoming packets through; what is too long is cut in front. It
+# makes it first of all and the `ingress` a dozen programs later, which a clsact of ours would make fail: there is time.
+SHAPER, LONGEST_NAME = "ifb4", 15
 
 
 class NotAttached(Exception):
@@ -65,6 +71,18 @@ def find_device(kernel: KernelSocket, name: str) -> Device:
     raise NotAttached(f"{name}: the kernel does not describe the device")
 
 
+def shaper_of(kernel: KernelSocket, name: str) -> str:
+    """The device that a shaper made for this one; "" where there is none."""
+    shaper = SHAPER + name[len(SHAPER) - LONGEST_NAME :]
+    try:
+        find_device(kernel, shaper)
+    except NetlinkError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        return ""
+    return shaper
+
+
 def attach(
     kernel: KernelSocket, device: Device, role: str, up: int, down: int, ways: Sequence[str] = WAYS
 ) -> Attachment:
@@ -99,20 +117,24 @@ def by_tcx(kernel: KernelSocket, device: Device, role: str, ingress: int, egress
 
 
 def by_clsact(kernel: KernelSocket, device: Device, role: str, ingress: int, egress: int) -> Attachment:
-    """Two filters."""
+    """Two filters; never where a shaper is, or is about to be."""
+    if shaper := shaper_of(kernel, device.name):
+        reason = f"{shaper} says that a shaper (SQM) needs its 'ingress' queueing discipline"
+        raise NetlinkError(f"attach to {device.name} by clsact", errno.EBUSY, reason)
     control = clsact.TrafficControl(kernel)
     sides = ((clsact.INGRESS, ingress), (clsact.EGRESS, egress))
-    control.provide_clsact(device.ifindex, device.name)
+    is_ours = control.provide_clsact(device.ifindex, device.name)
+    name = clsact.NAME_WITH_CLSACT if is_ours else clsact.NAME
     try:
         for parent, program in sides:
             direction = "up" if (parent == clsact.INGRESS) == (role == LAN) else "down"
-            control.attach(device.ifindex, parent, program, f"{clsact.NAME}_{direction}")
+            control.attach(device.ifindex, parent, program, f"{name}_{direction}")
     except NetlinkError:
-        control.remove(device.ifindex)
+        control.remove(device.ifindex, is_ours)
         raise
 
     def alive() -> bool:
-        return control.has_ours(device.ifindex)
+        return control.has_ours(device.ifindex) and not shaper_of(kernel, device.name)
 
     def end() -> None:
         control.remove(device.ifindex)

@@ -17,7 +17,7 @@ from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane.netlink_socket import KernelSocket, refusal
 from netpolicy.dataplane.state import NetlinkError
 
-NEW_QDISC, GET_QDISC = 36, 38
+NEW_QDISC, DELETE_QDISC, GET_QDISC = 36, 37, 38
 NEW_FILTER, DELETE_FILTER, GET_FILTER = 44, 45, 46
 
 TCMSG = struct.Struct("=BxxxiIII")  # family, device, handle, parent, info
@@ -33,6 +33,8 @@ ALL_PROTOCOLS = socket.htons(3)  # ETH_P_ALL
 HANDLE = 0x6E70
 PRIORITIES = range(1, 17)  # early: who ends the chain before us hides its packets from us
 NAME = "netpolicy"
+# In the name of our filters where the clsact is ours too, so that whoever comes after a killed process knows it.
+NAME_WITH_CLSACT = NAME + "_clsact"
 
 GONE = (errno.ENOENT, errno.EINVAL, errno.ENODEV)
 
@@ -52,6 +54,11 @@ class Filter(NamedTuple):
     def is_ours(self) -> bool:
         """Made by this program, now or before it was killed."""
         return self.kind == "bpf" and self.handle == HANDLE and self.name.startswith(NAME)
+
+    @property
+    def has_our_clsact(self) -> bool:
+        """It is ours, and says that the clsact it is in is too."""
+        return self.is_ours and self.name.startswith(NAME_WITH_CLSACT)
 
 
 def qdisc_body(device: int) -> bytes:
@@ -126,8 +133,8 @@ class TrafficControl:
         body = TCMSG.pack(0, device, 0, parent, 0)
         return [one for one in filters(self._kernel.dump("list filters", GET_FILTER, body)) if one.device == device]
 
-    def provide_clsact(self, device: int, name: str) -> None:
-        """See that the device has a clsact; refuse one that has something else in its place."""
+    def provide_clsact(self, device: int, name: str) -> bool:
+        """See that the device has a clsact; whether it is ours. Refuses a device with something else in its place."""
         kind = self.kinds().get(device, "")
         if kind not in ("", "clsact"):
             reason = f"it has an {kind!r} queueing discipline, which another program needs (SQM, perhaps)"
@@ -135,6 +142,8 @@ class TrafficControl:
         if not kind:
             flags = wire.F_CREATE | wire.F_EXCL
             self._kernel.request(f"add a clsact to {name}", NEW_QDISC, flags, qdisc_body(device))
+            return True
+        return any(one.has_our_clsact for parent in (INGRESS, EGRESS) for one in self.filters(device, parent))
 
     def attach(self, device: int, parent: int, program: int, name: str) -> None:
         """Put our filter there; one of a killed process is replaced, without a packet that sees neither."""
@@ -150,12 +159,20 @@ class TrafficControl:
             return False
         return all(any(one.is_ours for one in self.filters(device, parent)) for parent in (INGRESS, EGRESS))
 
-    def remove(self, device: int) -> int:
-        """Take our filters off one device; how many there were. The clsact stays: others may use it by now."""
+    def remove(self, device: int, with_clsact: bool = False) -> int:
+        """Take our filters off one device; how many there were.
+
+        With them goes the clsact, where it is ours (they say so, or the caller does) and nobody else's filter is in
+        it by now: as long as there is one no shaper can put an ingress there. One that others made stays.
+        """
         if self.kinds().get(device) != "clsact":
             return 0
         sides = [(parent, one) for parent in (INGRESS, EGRESS) for one in self.filters(device, parent)]
-        return sum([self._remove(one, parent) for parent, one in sides if one.is_ours])
+        count = sum([self._remove(one, parent) for parent, one in sides if one.is_ours])
+        is_ours = with_clsact or any(one.has_our_clsact for _, one in sides)
+        if is_ours and not any(self.filters(device, parent) for parent in (INGRESS, EGRESS)):
+            self._request_removal(f"remove the clsact of device {device}", DELETE_QDISC, qdisc_body(device))
+        return count
 
     def remove_all(self) -> int:
         """The same on every device of this namespace: what killed processes left."""
@@ -163,8 +180,12 @@ class TrafficControl:
 
     def _remove(self, one: Filter, parent: int) -> int:
         body = place_body(one.device, parent, one.priority)
+        return self._request_removal(f"remove the filter {one.name}", DELETE_FILTER, body)
+
+    def _request_removal(self, operation: str, kind: int, body: bytes) -> int:
+        """How many went: none where it is gone already."""
         try:
-            self._kernel.request(f"remove the filter {one.name}", DELETE_FILTER, 0, body)
+            self._kernel.request(operation, kind, 0, body)
         except NetlinkError as error:
             if error.errno not in GONE:
                 raise

@@ -80,13 +80,23 @@ def test_a_link_says_when_its_device_is_gone(kernel: KernelSocket, loaded: Trial
     assert not is_attached(10**6)
 
 
-@pytest.mark.parametrize(("role", "ingress"), [(LAN, "netpolicy_up"), (WAN, "netpolicy_down")])
+@pytest.mark.parametrize(("role", "ingress"), [(LAN, "_up "), (WAN, "_down ")])
 def test_which_side_is_up_depends_on_the_role(role: str, ingress: str, kernel: KernelSocket, loaded: Trial) -> None:
     attachment = attach(kernel, find_device(kernel, "lan"), role, *programs(loaded), (CLSACT,))
     assert attachment.way == CLSACT and attachment.is_alive()
     assert ingress in filters("ingress") and ingress not in filters("egress")
     attachment.close()
+    assert run("tc", "qdisc", "show", "dev", "lan", "clsact") == ""
+
+
+def test_a_clsact_of_others_stays_as_it_was(kernel: KernelSocket, loaded: Trial) -> None:
+    run("tc", "qdisc", "add", "dev", "lan", "clsact")
+    before = run("tc", "qdisc", "show", "dev", "lan")
+    attachment = attach(kernel, find_device(kernel, "lan"), LAN, *programs(loaded), (CLSACT,))
+    assert "netpolicy_up" in filters("ingress")
+    attachment.close()
     assert filters("ingress") == filters("egress") == ""
+    assert run("tc", "qdisc", "show", "dev", "lan") == before
 
 
 def test_filters_that_somebody_took_off_are_missed(kernel: KernelSocket, loaded: Trial) -> None:
@@ -115,6 +125,28 @@ def test_beside_an_ingress_qdisc_there_is_tcx_or_nothing(kernel: KernelSocket, l
     assert (run("tc", "qdisc", "show", "dev", "lan"), filters("ingress")) == before
 
 
+def test_a_shaper_that_is_about_to_come_is_given_way_to(kernel: KernelSocket, loaded: Trial) -> None:
+    """SQM makes its ifb first."""
+    attachment = attach(kernel, find_device(kernel, "lan"), LAN, *programs(loaded), (CLSACT,))
+    run("ip", "link", "add", "ifb4lan", "type", "veth", "peer", "name", "any")
+    assert not attachment.is_alive()
+    attachment.close()
+    run("tc", "qdisc", "add", "dev", "lan", "handle", "ffff:", "ingress")
+    run("tc", "qdisc", "del", "dev", "lan", "ingress")
+    with pytest.raises(NotAttached, match="ifb4lan says that a shaper"):
+        attach(kernel, find_device(kernel, "lan"), LAN, *programs(loaded), (CLSACT,))
+    assert run("tc", "qdisc", "show", "dev", "lan", "clsact") == ""
+    run("ip", "link", "del", "ifb4lan")
+    attach(kernel, find_device(kernel, "lan"), LAN, *programs(loaded), (CLSACT,)).close()
+
+
+def test_the_shapers_device_of_a_long_name_is_known_too(kernel: KernelSocket) -> None:
+    run("ip", "link", "add", "ifb4cdefghijklm", "type", "veth", "peer", "name", "any")
+    assert attaching.shaper_of(kernel, "abcdefghijklm") == "ifb4cdefghijklm"
+    assert attaching.shaper_of(kernel, "cdefghijklm") == "ifb4cdefghijklm"
+    assert attaching.shaper_of(kernel, "lan") == ""
+
+
 def test_tcx_does_not_hinder_a_shaper_that_comes_later(kernel: KernelSocket, loaded: Trial, has_tcx: None) -> None:
     attachment = attach(kernel, find_device(kernel, "lan"), LAN, *programs(loaded))
     run("tc", "qdisc", "add", "dev", "lan", "ingress")
@@ -140,6 +172,6 @@ def test_half_an_attachment_is_taken_back(kernel: KernelSocket, loaded: Trial) -
     up, _ = programs(loaded)
     with pytest.raises(NotAttached):
         attach(kernel, find_device(kernel, "lan"), LAN, up, 10**6, (CLSACT,))
-    assert filters("ingress") == filters("egress") == ""
+    assert run("tc", "qdisc", "show", "dev", "lan", "clsact") == ""
     with pytest.raises(NotAttached):
         attach(kernel, find_device(kernel, "lan"), LAN, up, 10**6, (TCX,))

@@ -78,13 +78,37 @@ def control() -> Iterator[TrafficControl]:
 
 @needs_root
 @pytest.mark.kernel
-def test_a_clsact_is_made_once_and_stays(control: TrafficControl) -> None:
+def test_a_clsact_is_made_once_and_one_of_others_stays(control: TrafficControl) -> None:
     assert control.kinds() == {}
-    control.provide_clsact(20, "lan")
-    control.provide_clsact(20, "lan")
+    assert control.provide_clsact(20, "lan")
+    assert not control.provide_clsact(20, "lan")  # nothing says that it is ours
     assert control.kinds() == {20: "clsact"}
     assert control.remove(20) == 0
     assert control.kinds() == {20: "clsact"}
+    assert control.remove(20, with_clsact=True) == 0
+    assert control.kinds() == {}
+
+
+@needs_root
+@pytest.mark.kernel
+def test_our_clsact_goes_with_our_filters_also_those_of_a_killed_process(control: TrafficControl, shown: Trial) -> None:
+    program = shown.loaded.program(True, False)
+    assert control.provide_clsact(20, "lan")
+    control.attach(20, INGRESS, program, f"{clsact.NAME_WITH_CLSACT}_up")
+    assert control.provide_clsact(20, "lan")  # the filter says that it is ours
+    assert control.remove_all() == 1 and control.kinds() == {}
+    run("tc", "qdisc", "add", "dev", "lan", "ingress")
+
+
+@needs_root
+@pytest.mark.kernel
+def test_our_clsact_stays_where_others_have_filters_in_it_by_now(control: TrafficControl, shown: Trial) -> None:
+    control.provide_clsact(20, "lan")
+    control.attach(20, INGRESS, shown.loaded.program(True, False), f"{clsact.NAME_WITH_CLSACT}_up")
+    run("tc", "filter", "add", "dev", "lan", "egress", "protocol", "ip", "u32", "match", "u32", "0", "0")
+    before = run("tc", "filter", "show", "dev", "lan", "egress")
+    assert control.remove(20) == 1 and control.kinds() == {20: "clsact"}
+    assert run("tc", "filter", "show", "dev", "lan", "egress") == before
 
 
 @needs_root

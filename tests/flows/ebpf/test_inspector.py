@@ -392,9 +392,9 @@ def test_a_killed_process_leaves_nothing_that_lasts(street: Street, seen: Seen, 
         assert links_on(street) == 0
         return
     left = filters(street, "ingress")
-    assert "netpolicy_up" in left
+    assert "netpolicy_clsact_up" in left
     assert seen.attach(ways=(CLSACT,)) == CLSACT
-    assert filters(street, "ingress").count("netpolicy_up") == 1 and filters(street, "ingress") != left
+    assert filters(street, "ingress").count("netpolicy_clsact_up") == 1 and filters(street, "ingress") != left
     street.talk(client_hello())
     seen.read()
     assert len(seen.payloads) == 1
