@@ -7,9 +7,13 @@ takes longer than some milliseconds to make or to take, and objects that are sha
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+try:
+    from _pickle import Unpickler  # without pickle's other half in Python, which the child alone needs
+except ImportError:
+    from pickle import Unpickler
 
 from netpolicy.config.loaded import Loaded
 from netpolicy.core.field import FIELD_ORDER, Field, Network
@@ -32,7 +36,7 @@ def pack(loaded: Loaded, before: Ruleset | None = None) -> Iterator[bytes]:
     Rules that say the same as in `before`, which the other process has too, are told by their place there.
     """
     out = io.BytesIO()
-    pickler = _Pickler(out, pickle.HIGHEST_PROTOCOL)
+    pickler = _pickler(out)
     writing = _Writing(before)
     if before is not None and before.rules:
         loaded.ruleset = with_known_rules(loaded.ruleset, before)
@@ -51,7 +55,7 @@ class Unpacking:
         self._reading = _Reading(before)
         self._piece = io.BytesIO()
         # One for all: it remembers what was in earlier pieces. They come from our own child.
-        self._unpickler = pickle.Unpickler(self._piece)  # noqa: S301 - from nowhere else
+        self._unpickler = Unpickler(self._piece)  # noqa: S301 - from nowhere else
 
     def take(self, piece: bytes) -> None:
         """The next piece."""
@@ -132,14 +136,19 @@ def _slots(kind: type) -> tuple[str, ...]:
     return found
 
 
-class _Pickler(pickle.Pickler):
-    """Slotted objects as the values of their slots: half the bytes and half the time of pickle's own way."""
+def _pickler(out: io.BytesIO) -> Any:
+    import pickle
 
-    def reducer_override(self, one: object) -> Any:
-        kind = type(one)
-        if kind.__module__.startswith("netpolicy.") and _slots(kind):
-            return _made, (kind, *[getattr(one, name) for name in _slots(kind)])
-        return NotImplemented
+    class Slotted(pickle.Pickler):
+        """Slotted objects as the values of their slots: half the bytes and half the time of pickle's own way."""
+
+        def reducer_override(self, one: object) -> Any:
+            kind = type(one)
+            if kind.__module__.startswith("netpolicy.") and _slots(kind):
+                return _made, (kind, *[getattr(one, name) for name in _slots(kind)])
+            return NotImplemented
+
+    return Slotted(out, pickle.HIGHEST_PROTOCOL)
 
 
 # In the place of a rule's place among those of before.

@@ -22,7 +22,7 @@ LEAN_ASKS = ("ctypes",)
 NOT_IN_THE_DAEMON = (
     *[name for name in HEAVY if name not in LEAN_ASKS],
     "_ssl", "_hashlib", "argparse", "bz2", "datetime", "email", "gettext", "ipaddress", "lzma", "multiprocessing",
-    "pathlib", "random", "unittest", "xml",
+    "pathlib", "pickle", "random", "unittest", "xml",
     "netpolicy.cli", "netpolicy.web", "netpolicy.lab", "netpolicy.xray", "netpolicy.config.convert",
     "netpolicy.config.assemble", "netpolicy.config.dsl", "netpolicy.config.json_schema", "netpolicy.config.lint_codes",
     "netpolicy.config.linter", "netpolicy.config.load", "netpolicy.config.print_dsl", "netpolicy.config.print_uci",
