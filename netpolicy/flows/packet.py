@@ -16,7 +16,7 @@ from netpolicy.flows.handshakes import SEQUENCES, Handshakes, Origin
 from netpolicy.flows.packet_filter import DNS_PORT, LAN, TCP, Wanted
 from netpolicy.flows.packet_frame import FIN, RST, SYN, Frame, parse
 from netpolicy.flows.packet_ring import BLOCKS, Captured, Refused, Ring
-from netpolicy.flows.seen import DNS_ANSWER, DNS_QUERY, QUIC, STREAM, Measured, Payload, SeenKey
+from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_QUERY, QUIC, Measured, Payload, SeenKey
 
 WAY = "packet"
 AT_ONCE = 500  # packets of one `drain`: some milliseconds
@@ -147,7 +147,7 @@ class PacketInspector:
             if talk.inbound or talk.heard or (frame.sequence - first) % SEQUENCES:
                 return
             talk.heard = True
-        self._on_payload(Payload(key, STREAM, 0, packet.data[frame.start : frame.end], packet.when, True))
+        self._on_payload(Payload(key, BEGINNING, 0, packet.data[frame.start : frame.end], packet.when, True))
 
     def _datagram(self, key: SeenKey, frame: Frame, packet: Captured, up: bool) -> None:
         first = True

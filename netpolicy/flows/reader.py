@@ -16,7 +16,7 @@ from netpolicy.flows.names import INCOMPLETE, NO_NAME, NOT_DECRYPTED, OTHER, Ref
 from netpolicy.flows.quic_crypto import Cipher
 from netpolicy.flows.quic_stream import QuicStream
 from netpolicy.flows.recent import Recent
-from netpolicy.flows.seen import DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM, Payload, SeenKey
+from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM, Payload, SeenKey
 
 TLS, HTTP, DNS = "tls", "http", "dns"
 
@@ -84,6 +84,7 @@ class Reader:
         self._done = Recent(DONE_LIMIT, DONE_SECONDS)
         self._by_kind: dict[str, Callable[[Payload], Result | None]] = {
             STREAM: self._stream,
+            BEGINNING: self._beginning,
             INBOUND: self._stream,
             QUIC: self._quic_hello,
             DNS_QUERY: self._question,
@@ -138,6 +139,16 @@ class Reader:
             streams.drop(key)
         self._done.add(key, now)
         return _inbound(found) if kind == INBOUND else found
+
+    def _beginning(self, payload: Payload) -> Result:
+        """All that there will be of a stream: what is in it is said now, and not when waiting was in vain."""
+        key, data = payload.key, payload.data
+        source = _source(data)
+        try:
+            found, missing = _read_stream(key, source, data)
+        except Refused as refused:
+            return Unknown(key, source if refused.reason != OTHER else "", refused.reason)
+        return found if isinstance(found, Name) or not missing else Unknown(key, source, INCOMPLETE)
 
     def _quic_hello(self, payload: Payload) -> Result | None:
         key = payload.key

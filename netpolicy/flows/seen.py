@@ -16,7 +16,8 @@ MAPPED = bytes(10) + b"\xff\xff"  # what stands before the four bytes of an IPv4
 
 # Kinds of payload
 STREAM = "stream"  # TCP: the first bytes of the client, which opened the connection
-INBOUND = "inbound"  # the same where the remote side opened it: a name in there is not the remote's
+BEGINNING = "beginning"  # the same by a tier that tells the first segment alone: nothing follows
+INBOUND = "inbound"  # as STREAM, where the remote side opened it: a name in there is not the remote's
 DNS_QUERY, DNS_ANSWER = "dns_query", "dns"  # one UDP datagram to or from port 53 of the remote
 QUIC = "quic"  # one UDP datagram with an Initial packet of the client
 

@@ -19,13 +19,13 @@ from netpolicy.flows.packet_filter import WAN
 from netpolicy.flows.packet_ring import Captured
 from netpolicy.flows.reader import Name, Reader
 from netpolicy.flows.seen import (
+    BEGINNING,
     CLOSED,
     DNS_ANSWER,
     DNS_QUERY,
     OPEN,
     QUIC,
     RESET,
-    STREAM,
     SYN,
     Measured,
     Payload,
@@ -95,7 +95,7 @@ def test_a_connection_is_told_from_its_first_words_to_its_end(place, watching, f
     watching.until(lambda: watching.payloads and watching.measured)
     begun, talk = watching.payloads[0], watching.measured[0]
     assert (begun.key, begun.kind, begun.offset, begun.data, begun.first) == (
-        key(family, near, 443), STREAM, 0, HELLO, True,
+        key(family, near, 443), BEGINNING, 0, HELLO, True,
     )  # fmt: skip
     assert abs(begun.when - time.monotonic()) < 5
     assert (talk.key, talk.state, talk.final, talk.up.syns, talk.down.syns) == (begun.key, OPEN, False, 1, 1)

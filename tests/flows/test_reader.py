@@ -15,7 +15,7 @@ from netpolicy.flows import names
 from netpolicy.flows.assembly import Assembly
 from netpolicy.flows.quic_crypto import choose
 from netpolicy.flows.reader import DONE_LIMIT, DONE_SECONDS, Answer, Name, Reader, Unknown
-from netpolicy.flows.seen import DNS_ANSWER, DNS_QUERY, INBOUND, QUIC
+from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_QUERY, INBOUND, QUIC
 from tests.xray.real_xray import isolated, needs_xray
 
 from .dns_build import HTTPS, a, answer, cname, parameter, question, record, service
@@ -100,6 +100,22 @@ def test_what_stays_incomplete_says_what_it_can():
         Unknown(flow(4), "http", names.INCOMPLETE),
     ]
     assert reader.expire(100) == []
+
+
+def test_a_beginning_that_nothing_follows_says_at_once_what_it_can():
+    late = records(message(key_share(POST_QUANTUM), server_name(b"late.example")))
+    given = [records(message()), STREAM[:800], late[:800], b"GET / HTTP/1.1\r\nHost: cut", b"\0\1", late[:3]]
+    reader = Reader()
+    found = [reader.read(payload(data, BEGINNING, number)) for number, data in enumerate(given)]
+    assert found == [
+        Name(flow(0), "www.example.com", "tls", alpn=("h2", "http/1.1")),
+        Name(flow(1), "big.example.com", "tls", whole=False),
+        Unknown(flow(2), "tls", names.INCOMPLETE),
+        Unknown(flow(3), "http", names.INCOMPLETE),
+        Unknown(flow(4), "", names.OTHER),
+        Unknown(flow(5), "tls", names.INCOMPLETE),
+    ]
+    assert reader.expire(100.0) == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 from netpolicy.flows.ebpf import elf, entries, layout, sweep
 from netpolicy.flows.ebpf.loading import FILES, FOLDER
@@ -14,7 +15,7 @@ from netpolicy.flows.ebpf.sweep import Patience
 
 CHANGE = struct.Struct(">BHB")  # which place, how far behind it, what to put there
 NOW = 10**15
-OBJECTS = {order: (FOLDER / name).read_bytes() for order, name in FILES.items()}
+OBJECTS = {order: Path(FOLDER, name).read_bytes() for order, name in FILES.items()}
 
 
 class Broken(Exception):

@@ -13,7 +13,7 @@ from netpolicy.flows.packet import PacketInspector
 from netpolicy.flows.packet_filter import LAN, OUTGOING
 from netpolicy.flows.packet_frame import parse
 from netpolicy.flows.packet_ring import Captured
-from netpolicy.flows.seen import STREAM, Measured, Payload
+from netpolicy.flows.seen import BEGINNING, Measured, Payload
 from tests.flows.bpf_machine import Packet, run
 from tests.flows.test_packet_filter import ALL, NONE
 from tests.flows.test_proc import TCP_LINE
@@ -52,7 +52,12 @@ def _take(captured: Captured) -> None:
     del _told[:]
     _TIER._take(captured, 1, LAN)
     for one in _told:
-        if isinstance(one, Payload) and one.kind == STREAM and one.data[:2] != b"\x16\3" and one.data[:1] not in _FIRST:
+        if (
+            isinstance(one, Payload)
+            and one.kind == BEGINNING
+            and one.data[:2] != b"\x16\3"
+            and one.data[:1] not in _FIRST
+        ):
             raise Broken("words that the filter does not know")
     if len(_TIER._handshakes) > 4096:
         raise Broken("it grows")

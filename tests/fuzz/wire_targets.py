@@ -13,9 +13,9 @@ from netpolicy.flows import dns_message, dns_service, dns_wire, http_host, names
 from netpolicy.flows.assembly import Assembly
 from netpolicy.flows.quic_crypto import Cipher, choose, keys_of
 from netpolicy.flows.reader import Name, Reader
-from netpolicy.flows.seen import DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM, Payload
+from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM, Payload
 
-KINDS = (STREAM, INBOUND, QUIC, DNS_ANSWER, DNS_QUERY)
+KINDS = (STREAM, INBOUND, QUIC, DNS_ANSWER, DNS_QUERY, BEGINNING)
 MOST_PIECES = 60  # of an input; more would only take longer
 TEXT = bytes((number * number >> 3) & 0xFF for number in range(2048))
 
@@ -136,7 +136,9 @@ def payloads(data: bytes) -> None:
     offset = head[2] * 8 if head[0] & 0x80 else 0
     cut = len(rest) * head[3] // 255
     for at, piece in ((offset, rest[:cut]), (offset + cut, rest[cut:])):
-        given = Payload(key, KINDS[head[0] % 5], at, piece, float(head[3]), first=not at and bool(head[0] & 0x40))
+        given = Payload(
+            key, KINDS[head[0] % len(KINDS)], at, piece, float(head[3]), first=not at and bool(head[0] & 0x40)
+        )
         found = reader.read(given)
         if isinstance(found, Name) and not found.name:
             raise Broken("a name without a name")
