@@ -13,6 +13,7 @@ from typing import NamedTuple
 from netpolicy.flows import giving_way
 
 ADDRESSES, NAMES_EACH, PUBLIC_NAMES = 4096, 8, 256
+NAMES = 2  # as many names as addresses, times this: with eight for each, liars had 15 MB filled
 PUBLIC_NAMES_EACH = 32  # of one client
 
 # What most encrypted hellos show, and nothing else uses. Clients that encrypt their hello mostly encrypt their
@@ -65,6 +66,7 @@ class Learned:
         self._limit = addresses
         self._names_each = names_each
         self._told: dict[bytes, list[Told]] = {}  # in the order of the last word about each
+        self._count = 0  # of names
         self._public: dict[str, dict[bytes, None]] = {}  # by name: the clients who were told it
         self.dropped = 0  # addresses and names that made place for newer ones
 
@@ -122,7 +124,9 @@ class Learned:
     def expire(self, now: float) -> None:
         """Forget what is too old. O(addresses): to be called every minute or so."""
         for address in list(self._told):
-            alive = [one for one in self._told[address] if one.until > now]
+            present = self._told[address]
+            alive = [one for one in present if one.until > now]
+            self._count -= len(present) - len(alive)
             if alive:
                 self._told[address] = alive
             else:
@@ -137,9 +141,10 @@ class Learned:
             del kept[gone]
             self.dropped += 1
         self._told[address] = kept
-        if len(self._told) > self._limit:
+        self._count += len(kept) - len(known)
+        if len(self._told) > self._limit or self._count > self._limit * NAMES:
             for one in giving_way.chosen(self._owned(), giving_way.number(self._limit)):
-                del self._told[one]
+                self._count -= len(self._told.pop(one))
                 self.dropped += 1
 
     def _owned(self) -> Iterator[tuple[bytes, bytes | None]]:

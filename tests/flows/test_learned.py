@@ -76,6 +76,21 @@ def test_it_stays_bounded_and_what_was_named_longest_ago_goes_first() -> None:
     assert learned.dropped == 4
 
 
+def test_names_are_bounded_however_few_addresses_they_are_of() -> None:
+    learned = Learned(addresses=16)
+    for number in range(16 * 8):
+        learned.note_hello(DESK, packed(f"203.0.113.{number // 8}"), f"n{number}.example", "tls", float(number // 64))
+        held = sum(len(learned.names(packed(f"203.0.113.{place}"), 1.0)) for place in range(16))
+        assert held == learned._count <= 32
+    assert learned.names(packed("203.0.113.15"), 1.0)
+    learned.note_answer(DESK, "dns.example", [(packed("203.0.113.15"), 60)], 1.0)
+    before = learned._count
+    learned.expire(302.0)
+    assert learned._count == before - 1
+    learned.expire(3602.0)
+    assert (len(learned), learned._count) == (0, 0)
+
+
 def test_what_is_too_old_is_forgotten() -> None:
     learned = Learned()
     learned.note_answer(DESK, "www.example", [(WEB, 60)], 0.0)
