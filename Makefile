@@ -69,7 +69,7 @@ test-contract: ## one suite over each adapter and its standard-library twin
 	@scripts/setup test
 	@$(PRIVILEGED) $(PYTEST) $(sort $(CONTRACTS)) $(T)
 
-test-vm: ## real power cuts in a virtual machine: QEMU, Debian's kernel; 10 to 20 minutes (ALL=1: at every point)
+test-vm: ## real power cuts, and the inspector on other kernels and machines, in QEMU; 15 to 25 minutes (ALL=1: all cuts)
 	@scripts/setup vm
 	@scripts/vm-parts || echo "going on without: the tests skip with the reason" >&2
 	@$(PYTEST) -m "$(if $(ALL),vm,vm and not slow)" tests/vm $(T)

@@ -56,13 +56,13 @@ def parts() -> Parts:
     version = (BUILD / "kernel" / "complete").read_text(encoding="ascii").strip()
     return Parts(
         tool("qemu-system-x86_64") or "",
-        _unpacked(BUILD / "kernel" / "boot" / f"vmlinuz-{version}"),
+        unpacked(BUILD / "kernel" / "boot" / f"vmlinuz-{version}"),
         BUILD / "kernel" / "lib" / "modules" / version,
         {name: tool(name) or "" for name in TOOLS},
     )
 
 
-def _unpacked(kernel: Path) -> Path:
+def unpacked(kernel: Path) -> Path:
     """The kernel as an ELF, which QEMU starts at once: unpacking itself costs an emulated processor five seconds.
 
     Source: "payload_offset" in Documentation/x86/boot.rst. As it is where it is packed in another way than Debian's.

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from tests.vm.parts import BUILD, ROOT, Parts
@@ -99,7 +99,7 @@ def build(parts: Parts) -> Path:
 
 
 def _base(parts: Parts) -> bytes:
-    sources = [*_tools(parts), *_modules(parts), *_library()]
+    sources = [*_tools(parts), *modules(parts.modules, MODULES), *library()]
     told = "\n".join(f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in sources)
     stamp = hashlib.sha256((told + Path(__file__).read_text(encoding="utf-8")).encode()).hexdigest()
     kept = BUILD / f"base-{stamp[:16]}.cpio"
@@ -120,21 +120,21 @@ def _base_archive(parts: Parts) -> bytes:
     for name in ("nft", "ip", "conntrack"):
         archive.copy(parts.tools[name], f"/usr/sbin/{name}")
     archive.copy(parts.tools["busybox"], "/bin/busybox")
-    for name in _applets(parts.tools["busybox"]):
+    for name in applets(parts.tools["busybox"]):
         archive.link(f"/bin/{name}", "/bin/busybox")
     interpreter = os.path.realpath(sys.executable)
     archive.copy(interpreter)
     archive.link("/usr/bin/python3", interpreter)
-    for path in _libraries([*_programs(parts), *(str(path) for path in _library() if path.suffix == ".so")]):
+    for path in libraries([*_programs(parts), *(str(path) for path in library() if path.suffix == ".so")]):
         archive.copy(path)
-    for path in _library():
+    for path in library():
         if path.suffix == ".so":
             archive.copy(path)
         else:  # the source would only take room
-            archive.add(f"{path}c", _compiled(path.read_bytes(), str(path)))
-    order = _modules(parts)
+            archive.add(f"{path}c", compiled(path.read_bytes(), str(path)))
+    order = modules(parts.modules, MODULES)
     for path in order:
-        archive.add(f"/modules/{path.name}", _unsigned(path.read_bytes()))
+        archive.add(f"/modules/{path.name}", unsigned(path.read_bytes()))
     archive.add("/modules/order", "".join(f"/modules/{path.name}\n" for path in order).encode())
     return archive.data()
 
@@ -147,22 +147,22 @@ def _tools(parts: Parts) -> list[Path]:
     return [Path(path) for path in _programs(parts)]
 
 
-def _applets(busybox: str) -> list[str]:
+def applets(busybox: str) -> list[str]:
     said = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout
     # The real one is there, and two of a name on the path are one too many.
     return [name for name in said.split() if name not in ("busybox", "ip")]
 
 
-def _libraries(programs: Iterable[str]) -> list[str]:
+def libraries(programs: Iterable[str]) -> list[str]:
     """The shared libraries that the programs load, and their loader."""
     said = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout
     return sorted(set(re.findall(r"(?:=> |^\t)(/\S+) \(", said, re.MULTILINE)))
 
 
-def _modules(parts: Parts) -> list[Path]:
-    """Each after what it needs. Source: modules.dep(5)."""
+def modules(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Those of a kernel's folder, each after what it needs; what is built in is left out. Source: modules.dep(5)."""
     needs: dict[str, list[str]] = {}
-    for line in (parts.modules / "modules.dep").read_text(encoding="ascii").splitlines():
+    for line in (folder / "modules.dep").read_text(encoding="ascii").splitlines():
         path, _, rest = line.partition(":")
         needs[path] = rest.split()
     by_name = {path.rpartition("/")[2].partition(".")[0].replace("-", "_"): path for path in needs}
@@ -175,13 +175,13 @@ def _modules(parts: Parts) -> list[Path]:
         if path not in order:
             order.append(path)
 
-    for name in MODULES:
-        if name in by_name:  # else it is built in
+    for name in names:
+        if name in by_name:
             take(by_name[name])
-    return [parts.modules / path for path in order]
+    return [folder / path for path in order]
 
 
-def _unsigned(module: bytes) -> bytes:
+def unsigned(module: bytes) -> bytes:
     """The module without its signature. Source: include/linux/module_signature.h: the last word is its length."""
     if not module.endswith(SIGNATURE):
         return module
@@ -189,14 +189,15 @@ def _unsigned(module: bytes) -> bytes:
     return module[: end - 12 - int.from_bytes(module[end - 4 : end], "big")]
 
 
-def _library() -> list[Path]:
+def library(left_out: Collection[str] = LEFT_OUT, extensions: Collection[str] = EXTENSIONS) -> list[Path]:
+    """The files of the standard library that go along."""
     top = Path(sysconfig.get_path("stdlib"))
     found = []
     for place, folders, names in os.walk(top):
-        folders[:] = sorted(name for name in folders if name not in LEFT_OUT and not name.startswith("config-"))
+        folders[:] = sorted(name for name in folders if name not in left_out and not name.startswith("config-"))
         is_extensions = Path(place).name == "lib-dynload"
         for name in sorted(names):
-            if (name.partition(".")[0] in EXTENSIONS) if is_extensions else name.endswith(".py"):
+            if (name.partition(".")[0] in extensions) if is_extensions else name.endswith(".py"):
                 found.append(Path(place, name))
     return found
 
@@ -207,7 +208,7 @@ def _library() -> list[Path]:
 def _checkout() -> bytes:
     archive = Archive()
     for path in sorted((ROOT / "netpolicy").rglob("*.py")):
-        _add_python(archive, path, f"/usr/lib/netpolicy/{path.relative_to(ROOT)}")
+        add_python(archive, path, f"/usr/lib/netpolicy/{path.relative_to(ROOT)}")
     for path in _files(ROOT / "files"):
         place = "/" + str(path.relative_to(ROOT / "files"))
         if not place.startswith("/etc/"):  # that is the flash
@@ -222,13 +223,13 @@ def _files(folder: Path) -> Iterator[Path]:
     yield from sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
-def _add_python(archive: Archive, path: Path, place: str) -> None:
+def add_python(archive: Archive, path: Path, place: str) -> None:
     """The source, and its compiled form: an emulated processor compiles for minutes."""
     archive.copy(path, place)
-    archive.add(importlib.util.cache_from_source(place), _compiled(path.read_bytes(), place))
+    archive.add(importlib.util.cache_from_source(place), compiled(path.read_bytes(), place))
 
 
-def _compiled(source: bytes, place: str) -> bytes:
+def compiled(source: bytes, place: str) -> bytes:
     import marshal
 
     try:

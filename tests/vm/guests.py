@@ -1,0 +1,89 @@
+"""The machines that the inspector is tried on: which kernel, which processor, and why one cannot be had.
+
+Fetches nothing (scripts/vm-parts does) and starts nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.vm import parts
+from tests.vm.machine import PROCESSOR
+from tests.vm.parts import BUILD, unpacked
+
+# What emulates the big-endian machine lies there where it is not installed.
+BIG_MACHINE = "qemu-system-s390x"
+FIRMWARE = "/usr/share/qemu"  # of the QEMU that is installed
+BIG_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True)
+class Guest:
+    """`part`: its folder in build/vm/; `root`: unpacked programs of its processor, None for those of this machine."""
+
+    name: str
+    part: str
+    root: Path | None
+    qemu: str
+    words: tuple[str, ...]  # the machine, and its console
+    console: str
+
+    @property
+    def folder(self) -> Path:
+        return BUILD / self.part
+
+    @property
+    def version(self) -> str:
+        """Of its kernel."""
+        return (self.folder / "complete").read_text(encoding="ascii").strip()
+
+    @property
+    def modules(self) -> Path:
+        return self.folder / "lib" / "modules" / self.version
+
+    @property
+    def kernel(self) -> Path:
+        packed = self.folder / "boot" / f"vmlinuz-{self.version}"
+        return packed if self.root else unpacked(packed)
+
+
+PC = ("-M", "pc", "-cpu", PROCESSOR, "-serial", "chardev:console")
+MAINFRAME = ("-M", "s390-ccw-virtio", "-device", "sclpconsole,chardev=console")
+
+
+def stable() -> Guest:
+    """Debian's kernel of this release, on the processor of this machine."""
+    return Guest("stable", "kernel", None, parts.tool("qemu-system-x86_64") or "", PC, "ttyS0")
+
+
+def old() -> Guest:
+    """Debian 11's: 5.10, which has no tcx, and a verifier that learned much since."""
+    return Guest("old", "old", None, parts.tool("qemu-system-x86_64") or "", PC, "ttyS0")
+
+
+def big() -> Guest:
+    """Debian 12's for s390x: big-endian, and its programs are interpreted."""
+    here = BUILD / "big" / BIG_MACHINE
+    return Guest(
+        "big", "big", BUILD / "big" / "root", str(here) if here.exists() else parts.tool(BIG_MACHINE) or "",
+        ("-L", FIRMWARE, *MAINFRAME), "ttysclp0",
+    )  # fmt: skip
+
+
+@functools.cache
+def missing(guest: Guest) -> str:
+    """Why there can be no such machine; "" when there can."""
+    if reason := parts.missing():
+        return reason
+    if not (guest.folder / "complete").exists():
+        why = guest.folder.with_suffix(".why")
+        told = why.read_text(encoding="utf-8").strip() if why.exists() else "make test-vm fetches it"
+        return f"there is no build/vm/{guest.part}: {told}"
+    if gone := [name for name in ("tc", "openssl") if parts.tool(name) is None]:
+        return f"not installed: {', '.join(gone)}"
+    if guest.root is not None and sys.version_info[:2] != BIG_PYTHON:
+        return "its Python is 3.11: what another one compiles it does not read, and compiling there takes minutes"
+    return "" if guest.qemu else f"there is no {BIG_MACHINE}"
