@@ -7,6 +7,7 @@ where nothing does. Memory and time are O(n log n) whatever overlaps whatever.
 
 from array import array
 
+from netpolicy.core.bisection import bisect_right
 from netpolicy.core.index_column import NOBODY, beside
 from netpolicy.core.index_order import SLICE, sorted_steps
 
@@ -42,14 +43,11 @@ def number_steps(
         borders.add(low)
         borders.add(high + 1)
     starts = yield from sorted_steps(list(borders))
-    slots: dict[int, int] = {}
-    for at in range(0, len(starts), SLICE):
-        yield
-        slots.update(zip(starts[at : at + SLICE], range(at, at + SLICE)))  # noqa: B905 - the last part is shorter
-    spans = ((slots[low] + 1, slots[high + 1], group) for low, high, group in ranges)
+    del borders
+    spans = ((bisect_right(starts, low), bisect_right(starts, high), group) for low, high, group in ranges)
     cells = yield from _cell_steps(len(starts) + 1, spans, groups)
     for low, high in exempt:
-        for slot in range(slots[low] + 1, slots[high + 1] + 1):
+        for slot in range(bisect_right(starts, low), bisect_right(starts, high) + 1):
             cells[slot] = EXEMPT
     return compact(starts), cells
 
@@ -100,7 +98,7 @@ def _cell_steps(
     count: int, spans: "Iterable[tuple[int, int, int]]", groups: "Groups"
 ) -> "Generator[None, None, list[Entry | None]]":
     """The cell of each slot; `spans` are (first slot, last slot, group)."""
-    nodes: dict[int, int | list[int]] = {}  # mostly one
+    nodes: "list[int | list[int] | None]" = [None] * (2 * count)  # mostly one
     for number, (first, last, group) in enumerate(spans):
         if number % (SLICE // 4) == 0:
             yield
@@ -124,7 +122,7 @@ def _cell_steps(
             done = 0
             yield
         done += 1
-        hung = nodes.pop(node, None)
+        hung = nodes[node]
         outer = around[node >> 1]
         if hung is None:
             around[node] = outer
@@ -136,8 +134,8 @@ def _cell_steps(
     return around[count:]
 
 
-def _hang(nodes: "dict[int, int | list[int]]", node: int, group: int) -> None:
-    held = nodes.get(node)
+def _hang(nodes: "list[int | list[int] | None]", node: int, group: int) -> None:
+    held = nodes[node]
     if held is None:
         nodes[node] = group
     elif isinstance(held, list):
