@@ -111,7 +111,8 @@ def _started(course: Course, folder: Path, switches: tuple[str, ...]) -> subproc
 def _install(folder: Path) -> None:
     """Compiled as sdk-build/scripts/netpolicy.postinst does: a process that compiles its sources itself holds more."""
     shutil.copytree(ROOT / "netpolicy", folder / "netpolicy", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "files").symlink_to(ROOT / "files")
+    for beside in ("files", "ebpf"):
+        (folder / beside).symlink_to(ROOT / beside)
     compileall.compile_dir(folder, quiet=1, optimize=2)
     for made in folder.rglob("*.opt-2.pyc"):
         made.rename(made.with_name(made.name.replace(".opt-2.", ".")))
