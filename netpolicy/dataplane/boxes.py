@@ -23,14 +23,14 @@ def packed(boxes: "Iterable[Box]", size: int) -> bytes:
     """The numbers of all boxes one after the other, of so many bytes each."""
     numbers = [number for box in boxes for pair in box for number in pair]
     if size == SHORT:
-        return struct.pack(f"={len(numbers)}I", *numbers)
+        return struct.pack(f"<{len(numbers)}I", *numbers)
     return b"".join([number.to_bytes(size, "big") for number in numbers])
 
 
 def unpacked(held: bytes, size: int) -> "Box":
     """The pairs of numbers in these bytes."""
     if size == SHORT:
-        numbers = struct.unpack(f"={len(held) // size}I", held)
+        numbers = struct.unpack(f"<{len(held) // size}I", held)
     else:
         numbers = tuple([int.from_bytes(held[at : at + size], "big") for at in range(0, len(held), size)])
     return tuple([(numbers[at], numbers[at + 1]) for at in range(0, len(numbers), 2)])
@@ -80,7 +80,7 @@ class Boxes:
     def _numbers(self, first: int) -> "list[int]":
         held, size, starts = self._held, self.size, range(first, len(self._held), self._width)
         if size == SHORT:
-            return [struct.unpack_from("=I", held, at)[0] for at in starts]
+            return [struct.unpack_from("<I", held, at)[0] for at in starts]
         return [int.from_bytes(held[at : at + size], "big") for at in starts]
 
     def chosen(self, places: "Iterable[int]") -> "Boxes":
