@@ -138,7 +138,9 @@ class Scene:
             starting = f"import sys; from netpolicy.{module}.main import main; sys.exit(main())"
             path = self.path(str(self.folder / "bin" / name))
             path.parent.mkdir(exist_ok=True)
-            python = f"PYTHONPATH='{starter.ROOT_OF_PACKAGE}' PYTHONDONTWRITEBYTECODE=1 exec '{sys.executable}'"
+            # Who logs in by SSH has another environment: where bytecode lies is said too.
+            places = f"PYTHONPATH='{starter.ROOT_OF_PACKAGE}' PYTHONPYCACHEPREFIX='{sys.pycache_prefix or ''}'"
+            python = f"{places} PYTHONDONTWRITEBYTECODE=1 exec '{sys.executable}'"
             path.write_text(f'#!/bin/sh\n{python} -c "{starting}" "$@"\n')
             path.chmod(0o755)
         self.path(str(self.folder / "boot_id")).write_text(Path(BOOT_ID).read_text())
