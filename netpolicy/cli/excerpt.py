@@ -69,11 +69,11 @@ def marked(line: str, column: int, length: int, width: int) -> tuple[str, str]:
 def _expanded(text: str, at: int = 0) -> str:
     """Without tabs and without characters that a terminal would act upon; `at` cells are before it."""
     found = []
-    for character in text:
-        if character == "\t":
+    for piece in text.split("\t"):  # not for every character: a line can be as long as a file
+        if found:
             found.append(" " * (TAB - at % TAB))
-        else:
-            found.append(clean(character))
+            at += len(found[-1])
+        found.append(clean(piece))
         at += cells(found[-1])
     return "".join(found)
 

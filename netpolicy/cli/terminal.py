@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -108,7 +109,9 @@ def cells(text: str) -> int:
         return len(text)
     from unicodedata import combining, east_asian_width  # 1 MB, and almost never needed
 
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+    # Each character once, however long the text is.
+    each = Counter(text).items()
+    return sum(0 if combining(c) else 2 * times if east_asian_width(c) in "WF" else times for c, times in each)
 
 
 def prefix(text: str, width: int) -> str:

@@ -6,12 +6,16 @@ Looks at one line; reads no file. Columns count from 1.
 
 from __future__ import annotations
 
+import re
+
 from netpolicy.config.diagnostic import Diagnostic
 
 # How many words stand before the name that a line of UCI is about.
 KEYWORDS = {"option": 1, "list": 1, "config": 2}
 BLANKS = " \t"
 QUOTES = "'\""
+# A line can be as long as a file: no Python for every character.
+AFTER_WORD = re.compile(f"[{BLANKS}{QUOTES},;:=]")
 
 
 def region(item: Diagnostic, line: str) -> tuple[int, int]:
@@ -43,10 +47,8 @@ def _name_of(line: str, start: int) -> int:
 
 
 def _end_of_word(line: str, start: int) -> int:
-    end = start
-    while end < len(line) and line[end] not in BLANKS + QUOTES + ",;:=":
-        end += 1
-    return max(end, start + 1)
+    found = AFTER_WORD.search(line, start)
+    return max(found.start() if found else len(line), start + 1)
 
 
 def is_exact(item: Diagnostic, line: str) -> bool:
