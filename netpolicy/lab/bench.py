@@ -243,11 +243,14 @@ class Lab:
 
     def wait_for(self, predicate: Callable[[], T | None], seconds: float = 10.0, what: str = "") -> T:
         """The first true value of `predicate`. LabError with the daemon's log when time is up."""
-        deadline = time.monotonic() + seconds
+        begin = time.monotonic()
+        deadline = begin + seconds
         while not (value := predicate()):
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 raise LabError(f"lab: not within {seconds} s: {what or predicate}\n{self.daemon_log()}")
-            time.sleep(POLL_SECONDS)
+            time.sleep(max(POLL_SECONDS, now - begin))  # asking takes half of the time at most: it has programs to start
+            begin = time.monotonic()
         return value
 
     # --- lines --------------------------------------------------------------------------------

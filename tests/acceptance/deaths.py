@@ -6,6 +6,7 @@ labs share the work, each takes every so many-th step.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -157,20 +158,45 @@ def _is_decided(scene: Scene) -> bool:
     return verdict.exists() and verdict.read_text().startswith("confirmed")
 
 
-def sweep(end: str, mend: Callable[[Twins], None], every: int = 1, settling: bool = True, labs: int = 2) -> int:
-    """Dies at each step (every so many-th) of a change to that end; how often."""
-    with ThreadPoolExecutor(labs) as pool:
-        counts = [pool.submit(_share, end, mend, every, settling, number, labs) for number in range(labs)]
-        return sum(one.result() for one in counts)
+class Labs:
+    """Routers between two configurations that share the steps. One in which something went wrong is built anew."""
+
+    def __init__(self, number: int = 2) -> None:
+        self._twins: list[Twins | None] = [None] * number
+
+    def sweep(self, end: str, mend: Callable[[Twins], None], every: int = 1, settling: bool = True) -> int:
+        """Dies at each step (every so many-th) of a change to that end; how often."""
+        with ThreadPoolExecutor(len(self._twins)) as pool:
+            numbers = range(len(self._twins))
+            counts = [pool.submit(self._share, end, mend, every, settling, number) for number in numbers]
+            return sum(one.result() for one in counts)
+
+    def _share(self, end: str, mend: Callable[[Twins], None], every: int, settling: bool, number: int) -> int:
+        twins = self._twins[number] or _built()
+        self._twins[number] = None
+        try:
+            steps = [one for one in twins.steps_of(end) if not settling or one.partition(" ")[2].startswith(SETTLING)]
+            mine = steps[every // 2 :: every][number :: len(self._twins)]
+            for step in mine:
+                twins.die_at(step, end, mend)
+            assert "Traceback" not in twins.scene.lab.daemon_log()
+        except BaseException:
+            twins.scene.__exit__()
+            raise
+        self._twins[number] = twins
+        return len(mine)
+
+    def close(self) -> None:
+        """They are gone."""
+        for twins in self._twins:
+            if twins is not None:
+                twins.scene.__exit__()
 
 
-def _share(end: str, mend: Callable[[Twins], None], every: int, settling: bool, number: int, labs: int) -> int:
-    with Scene() as scene:
+def _built() -> Twins:
+    with contextlib.ExitStack() as stack:
+        scene = stack.enter_context(Scene())
         scene.serve_ssh()
         twins = Twins(scene)
-        steps = [one for one in twins.steps_of(end) if not settling or one.partition(" ")[2].startswith(SETTLING)]
-        mine = steps[every // 2 :: every][number::labs]
-        for step in mine:
-            twins.die_at(step, end, mend)
-        assert "Traceback" not in scene.lab.daemon_log()
-        return len(mine)
+        stack.pop_all()  # it stays open
+    return twins

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.deaths import killed, respawned, sweep, without_power
+from tests.acceptance.deaths import Labs, killed, respawned, without_power
 from tests.acceptance.scene import Scene
 from tests.kernel.steering import A4, A6, B4, B6, LINES, rule
 from tests.netns import needs_root
@@ -25,6 +26,14 @@ MOVED = LINES + rule("moved", "+dest_port=31000", "route=wan_b")
 OLD_WAY, NEW_WAY = (A4, A6), (B4, B6)
 
 
+@pytest.fixture(scope="module")
+def labs() -> Iterator[Labs]:
+    """Two routers, for all the deaths of a file."""
+    made = Labs()
+    yield made
+    made.close()
+
+
 def ways(router: Scene) -> tuple[str, str]:
     """By which lines new connections of the LAN go now, IPv4 and IPv6."""
     return router.goes_by(4), router.goes_by(6)
@@ -32,20 +41,20 @@ def ways(router: Scene) -> tuple[str, str]:
 
 @pytest.mark.slow  # a life of router and guard for each step
 @pytest.mark.parametrize("end", ["confirm", "abort"])
-def test_03_the_daemon_killed_at_every_step_leaves_the_old_state_or_the_new_one(end: str) -> None:
-    assert sweep(end, killed, EVERY) >= 30 // EVERY
+def test_03_the_daemon_killed_at_every_step_leaves_the_old_state_or_the_new_one(labs: Labs, end: str) -> None:
+    assert labs.sweep(end, killed, EVERY) >= 30 // EVERY
 
 
 @pytest.mark.slow  # a life of the router for each step
 @pytest.mark.parametrize("end", ["confirm", "abort"])
-def test_03_the_same_when_the_daemon_is_back_at_once(end: str) -> None:
-    assert sweep(end, respawned, EVERY * 2) >= 30 // EVERY // 2
+def test_03_the_same_when_the_daemon_is_back_at_once(labs: Labs, end: str) -> None:
+    assert labs.sweep(end, respawned, EVERY * 2) >= 30 // EVERY // 2
 
 
 @pytest.mark.slow  # a boot for each step
 @pytest.mark.parametrize("end", ["confirm", "abort"])
-def test_06_a_power_cut_at_every_step_boots_the_old_configuration_or_the_new_one(end: str) -> None:
-    assert sweep(end, without_power, EVERY) >= 30 // EVERY
+def test_06_a_power_cut_at_every_step_boots_the_old_configuration_or_the_new_one(labs: Labs, end: str) -> None:
+    assert labs.sweep(end, without_power, EVERY) >= 30 // EVERY
 
 
 def test_03_a_tool_that_dies_changes_nothing_and_the_change_is_taken_back_at_its_end(router: Scene) -> None:
