@@ -6,6 +6,7 @@ Hypothesis (`rulesets()`) it shrinks. The values are chosen to be awkward for so
 
 from __future__ import annotations
 
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -336,11 +337,17 @@ def same(value: object) -> object:
     """
     if isinstance(value, tuple | list):
         return tuple([same(one) for one in value])
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-    if not slots:
+    said = _said(type(value))
+    if said is None:
         return value
-    said = [name for name in slots if name[0] != "_" and name != "position"]
     return type(value).__name__, tuple([(name, same(getattr(value, name))) for name in said])
+
+
+@cache
+def _said(kind: type) -> tuple[str, ...] | None:
+    """What a record of that kind says; None for what is no record."""
+    slots = [name for one in kind.__mro__ for name in getattr(one, "__slots__", ())]
+    return tuple([name for name in slots if name[0] != "_" and name != "position"]) if slots else None
 
 
 def written_options(sections: tuple[Section, ...]) -> set[tuple[str, str]]:

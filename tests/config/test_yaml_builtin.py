@@ -100,4 +100,4 @@ def test_junk_takes_time_that_grows_with_its_size(name, before):
     # Small enough for the limit on values not to end it early.
     small, large = ((before + JUNK[name] * (size // len(JUNK[name]))) for size in (MAX_BYTES // 128, MAX_BYTES // 16))
     fast = min(seconds(small), seconds(small))
-    assert min(seconds(large), seconds(large)) < 24 * fast + 0.03
+    assert any(seconds(large) < 24 * fast + 0.03 for _ in range(2))
