@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,25 @@ with contextlib.suppress(ImportError):  # a virtual machine of an old kernel has
     # Several files run at once: how long an example takes says nothing of the code.
     settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("shared machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The order of files is ours: those with the fewest tests, which are the longest, would be begun last."""
+    if hasattr(config.option, "loadscopereorder"):  # of pytest-xdist
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the files: the longest first, so that none is left alone at the end."""
+    if not hasattr(config, "workerinput"):
+        return
+    patience: dict[Path, tuple[float, int, int]] = {}
+    for item in items:
+        timeout = max((float(one.args[0]) for one in item.iter_markers("timeout") if one.args), default=0.0)
+        names = {one.name for one in item.iter_markers()}
+        known = patience.get(item.path, (float(config.getini("timeout")), 0, 0))
+        patience[item.path] = max(known[0], timeout), max(known[1], "slow" in names), max(known[2], "kernel" in names)
+    items.sort(key=lambda item: patience[item.path], reverse=True)
 
 
 @pytest.fixture(scope="module")
