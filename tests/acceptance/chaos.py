@@ -76,9 +76,10 @@ def story(seed: int) -> Story:
 class Chaos:
     """One router that goes through many stories."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, fresh: dict[str, str] | None = None) -> None:
+        """`fresh`: what the kernel has with each configuration, as others have seen it; all labs are alike."""
         self.scene = scene
-        self.fresh: dict[str, str] = {}
+        self.fresh = {} if fresh is None else fresh
         scene.start(LINES, steps=True)
 
     def run(self, told: Story) -> str:

@@ -7,17 +7,17 @@ Prints how many ended old and how many new; a story that ended otherwise is prin
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.acceptance.chaos import Chaos, story
 from tests.acceptance.scene import Scene
 
 
-def share(first: int, last: int, step: int) -> tuple[Counter[str], list[str]]:
+def share(first: int, last: int, step: int, fresh: dict[str, str]) -> tuple[Counter[str], list[str]]:
     """The stories of one lab, and what went wrong; a lab in which something did is built anew."""
     ended: Counter[str] = Counter()
     wrong: list[str] = []
@@ -26,7 +26,7 @@ def share(first: int, last: int, step: int) -> tuple[Counter[str], list[str]]:
     while is_left:
         with Scene() as scene:
             scene.serve_ssh()
-            chaos = Chaos(scene)
+            chaos = Chaos(scene, fresh)
             is_left = False
             for seed in seeds:
                 try:
@@ -40,9 +40,11 @@ def share(first: int, last: int, step: int) -> tuple[Counter[str], list[str]]:
 
 
 def soak(count: int, first: int, labs: int) -> tuple[Counter[str], list[str]]:
-    """All of them, in processes of their own."""
-    with multiprocessing.get_context("spawn").Pool(labs) as pool:
-        shares = pool.starmap(share, [(first + number, first + count, labs) for number in range(labs)])
+    """All of them; the labs work side by side, and share what a fresh daemon makes of a configuration."""
+    fresh: dict[str, str] = {}
+    with ThreadPoolExecutor(labs) as pool:
+        parts = [pool.submit(share, first + number, first + count, labs, fresh) for number in range(labs)]
+        shares = [one.result() for one in parts]
     ended: Counter[str] = Counter()
     for one, _ in shares:
         ended += one
