@@ -53,12 +53,11 @@ route add 10.99.0.0/16 dev lan table 900 proto 77
 def router(foreign: bool = True) -> Iterator[Namespace]:
     """The router; this thread and its children are inside."""
     with private_netns() as here:
-        for name in DEVICES:
-            run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}_far")
+        cables = "".join(f"link add {name} type veth peer name {name}_far\n" for name in DEVICES)
         ends = [end for name in DEVICES for end in (name, f"{name}_far")]
         # No link-local addresses: they appear when duplicate detection is done, in the middle of a comparison.
         ups = "".join(f"link set {end} addrgenmode none\nlink set {end} up\n" for end in ends)
-        run("ip", "-batch", "-", text=ups + _NETWORK)
+        run("ip", "-batch", "-", text=cables + ups + _NETWORK)
         if foreign:
             run("nft", "-f", "-", text=FOREIGN_TABLE)
             run("ip", "-batch", "-", text=FOREIGN_ROUTING)
@@ -71,17 +70,22 @@ def _await_own_addresses() -> None:
     """IPv6 addresses get their route from a worker of the kernel: on a busy machine in the middle of a comparison."""
     deadline = time.monotonic() + 20
     wanted = [line.split()[2].partition("/")[0] for line in _NETWORK.splitlines() if "nodad" in line]
-    while not all(f"local {address} " in run("ip", "-6", "route", "show", "table", "local") for address in wanted):
+    while True:
+        there = run("ip", "-6", "route", "show", "table", "local")
+        if all(f"local {address} " in there for address in wanted):
+            return
         assert time.monotonic() < deadline, "the kernel does not bring up the addresses"
 
 
 def everything() -> str:
     """Every nft object, rule and route of this namespace, as the tools print them."""
-    return "\n".join((
-        run("nft", "list", "ruleset"),
-        run("ip", "rule"), run("ip", "-6", "rule"),
-        run("ip", "route", "show", "table", "all"), run("ip", "-6", "route", "show", "table", "all"),
-    ))  # fmt: skip
+    return "\n".join((run("nft", "list", "ruleset"), *routing()))
+
+
+def routing() -> tuple[str, str]:
+    """Every rule and route, as `ip` prints them, of IPv4 and of IPv6."""
+    asked = "rule show\nroute show table all\n"
+    return run("ip", "-batch", "-", text=asked), run("ip", "-6", "-batch", "-", text=asked)
 
 
 def of_others() -> str:
@@ -92,8 +96,9 @@ def of_others() -> str:
 
 def ours() -> str:
     """What carries our names and our protocol number; "" when nothing does."""
-    tables = re.findall(r"table inet netpolicy.*?\{\n.*?\n\}\n", everything(), flags=re.DOTALL)
-    return "".join(tables) + "\n".join(line for line in everything().splitlines() if "proto 78" in line)
+    found = everything()
+    tables = re.findall(r"table inet netpolicy.*?\{\n.*?\n\}\n", found, flags=re.DOTALL)
+    return "".join(tables) + "\n".join(line for line in found.splitlines() if "proto 78" in line)
 
 
 def chain(name: str) -> str:

@@ -24,6 +24,7 @@ from netpolicy.dataplane.pending import print_record
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import desired, ours
 from tests.netns import run
+from tests.router import routing
 
 GUARD = Path(__file__).resolve().parents[2] / "files/usr/lib/netpolicy/guard"
 SHELLS = {"dash": ("dash",), "ash": ("busybox", "ash")}
@@ -200,13 +201,8 @@ def state(counters: bool = True) -> str:
     listed = run("nft", "list", "ruleset")
     table = "".join(re.findall(r"table inet netpolicy\w* \{\n.*?\n\}\n", listed, flags=re.DOTALL))
     lines = _blocks(table if counters else re.sub(r"packets \d+ bytes \d+", "", table))
-    for words in (
-        ("rule",),
-        ("-6", "rule"),
-        ("route", "show", "table", "all"),
-        ("-6", "route", "show", "table", "all"),
-    ):
-        found = [re.sub(r" (linkdown|dead|\[detached\])", "", line) for line in run("ip", *words).splitlines()]
+    for text in routing():
+        found = [re.sub(r" (linkdown|dead|\[detached\])", "", line) for line in text.splitlines()]
         lines += sorted(line for line in found if "proto 78" in line)
     return "\n".join(lines)
 
