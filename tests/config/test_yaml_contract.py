@@ -6,6 +6,7 @@ There is no exception to that equality; what libyaml or PyYAML takes beyond the 
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -320,6 +321,7 @@ FLOW_SCALARS = [*TEXTS[:-2], "'q r'", '"s\\tt"', "''", '"é: #"', "'it''s'"]
 KEYS = ["a", "b", "long key", "'q'", '"r"', "5", "é", "x:y"]
 
 
+@cache  # made for each document anew it costs more than reading
 def flow(level: int) -> st.SearchStrategy[str]:
     scalars = st.sampled_from(FLOW_SCALARS)
     if level == 0:
