@@ -249,7 +249,7 @@ class Lab:
             now = time.monotonic()
             if now > deadline:
                 raise LabError(f"lab: not within {seconds} s: {what or predicate}\n{self.daemon_log()}")
-            time.sleep(max(POLL_SECONDS, now - begin))  # asking takes half of the time at most: it has programs to start
+            time.sleep(max(POLL_SECONDS, now - begin))  # asking may start programs: it takes half of the time at most
             begin = time.monotonic()
         return value
 
