@@ -157,6 +157,7 @@ MAIN = (
     ),
 )  # fmt: skip
 
+LINES = ("interface", "table")  # outbounds that lead out by themselves, and can be probed
 OUTBOUND_TYPES = ("interface", "table", "group", "xray", "tunnel", "direct", "block")
 
 OUTBOUND = (
@@ -189,6 +190,11 @@ OUTBOUND = (
         "probe", "active checks of the line", value.probe, is_list=True,
         examples=("ping:9.9.9.9", "http:http://connectivity.example/204"),
     ),
+    _number("interval", "seconds between probes while the line is in use", 1, 3600, "1", LINES),
+    _number("quorum", "how many probes must be answered", 1, 16, "1", LINES),
+    _number("max_latency_ms", "above which the line counts as bad, 0 never", 0, 60000, "120", LINES),
+    _number("max_loss", "percent of probes lost, above which the line counts as bad, 0 never", 0, 100, "5", LINES),
+    _number("hold", "seconds that a line must be good before groups go back to it", 0, 3600, "10", LINES),
 )  # fmt: skip
 
 SCHEDULE = (

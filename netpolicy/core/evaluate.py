@@ -32,19 +32,24 @@ UNSTEERED_PORTS = ((17, 68, 67), (17, 67, 68), (17, 546, 547), (17, 547, 546))
 
 
 class World:
-    """What the network says now: which outbounds are down, which device leads in by which outbound."""
+    """What the network says now: which outbounds are down, which device leads in by which outbound.
 
-    __slots__ = ("down", "ingress", "local")
+    `order` has for a group its lines in the order in which they are to be used now; without it, as configured.
+    """
+
+    __slots__ = ("down", "ingress", "local", "order")
 
     def __init__(
         self,
         down: tuple[str, ...] = (),
         ingress: dict[str, str] | None = None,
         local: tuple[tuple[int, int], ...] = (),
+        order: "dict[str, tuple[str, ...]] | None" = None,
     ) -> None:
         self.down = down
         self.ingress = ingress or {}  # device or interface name: outbound
         self.local = local  # the router's own and broadcast addresses, (family, integer)
+        self.order = order or {}
 
 
 NOTHING_KNOWN = World()
@@ -120,15 +125,15 @@ def gate(rule: Rule, state: str) -> str:
 def carrier(ruleset: Ruleset, name: str, world: World) -> str:
     """The outbound that carries now what is sent to `name`, "" when none can.
 
-    Of a group it is the first member that is up, whatever its strategy: the shares of a balance
-    are no matter of one decision. O(members).
+    Of a group it is the first of its lines that is up, in the order that the world has for it: the shares of a
+    balance are no matter of one decision. O(lines).
     """
     if name in world.down:
         return ""
     outbound = ruleset.outbound(name)
     if outbound is None or outbound.type != GROUP:
         return name
-    for line in ruleset.lines_of(name):
+    for line in world.order.get(name) or ruleset.lines_of(name):
         if line not in world.down:
             return line
     return ""

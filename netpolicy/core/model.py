@@ -174,8 +174,9 @@ class Outbound:
     """A named way out."""
 
     __slots__ = (
-        "gateway", "gateway6", "interface", "ipv6_prefix", "ipv6_source", "key", "masq", "member", "name", "node",
-        "position", "probe", "server", "strategy", "table", "title", "type", "weight",
+        "gateway", "gateway6", "hold", "interface", "interval", "ipv6_prefix", "ipv6_source", "key", "masq",
+        "max_latency_ms", "max_loss", "member", "name", "node", "position", "probe", "quorum", "server", "strategy",
+        "table", "title", "type", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -198,6 +199,11 @@ class Outbound:
         node: str = "",
         server: str = "",
         key: str = "",
+        interval: int = 1,
+        quorum: int = 1,
+        max_latency_ms: int = 120,
+        max_loss: int = 5,
+        hold: int = 10,
     ) -> None:
         self.name = name
         self.type = type  # interface, table, group, direct, block, xray, tunnel
@@ -214,6 +220,11 @@ class Outbound:
         self.member = member  # of a group: outbounds
         self.weight = weight  # its share as a member of a balancing group
         self.probe = probe  # active checks, "kind:target"
+        self.interval = interval  # seconds between them while the line is in use
+        self.quorum = quorum  # so many must be answered
+        self.max_latency_ms = max_latency_ms  # 0: any
+        self.max_loss = max_loss  # percent; 0: any
+        self.hold = hold  # seconds of being good before groups go back to it
         self.node = node  # of type xray: the imported node
         self.server = server  # of type tunnel: "ssh://user@host:port"
         self.key = key  # of type tunnel: the name of the key among the secrets

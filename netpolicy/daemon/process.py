@@ -51,6 +51,7 @@ from netpolicy.service.generations import Store
 from netpolicy.service.guarded import Guarded
 from netpolicy.service.inspection import Inspection
 from netpolicy.service.keeper import Keeper
+from netpolicy.service.line_hooks import LineHooks
 from netpolicy.service.loading import Loader
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
@@ -169,6 +170,9 @@ class Daemon:
         self._connections = Connections(engine, self._flows.table)
         self._inspection = Inspection(engine, self._connections.outbound_of)
         self._connections.inspection = self._inspection
+        self._hooks = LineHooks(self._log)
+        engine.worried = self._keeper.hurry
+        engine.carries = self._call_hooks
         engine.turned = lambda: asyncio.get_running_loop().call_soon(self._turned)
         self._sampler = Sampler(engine, Usage(self._places.state))
         store = Store(self._places.store)
@@ -218,13 +222,25 @@ class Daemon:
             self._engine.drift.network_changed()
         self._inspection.network_changed(changes)
         causes = [change.text for change in changes if _matters(change)]
-        if causes:
+        if any(change.kind == "link" for change in changes) and self._engine.has_lost_a_line():
+            self._keeper.hurry(causes[0])
+        elif causes:
             self._keeper.look(causes[0])
 
     def _turned(self) -> None:
         """The engine looked at the network, perhaps with other settings: the inspector follows."""
         if not self._ended.is_set():
             self._inspection.turned()
+
+    def _call_hooks(self, name: str, carries: bool) -> None:
+        """The router's own scripts hear of a line that begins to carry, or ends to."""
+        outbound = self._engine.ruleset.outbound(name)
+        state = next((one for one in self._engine.states if one.name == name), None)
+        if outbound is not None and state is not None:
+            health = self._engine.lines.document(name) or {}
+            self._hooks.call(
+                name, outbound.interface, state.device, carries, health.get("state", ""), state.reason
+            )  # fmt: skip
 
     def _netifd_said(self, *_: Any) -> None:
         self._keeper.look("netifd reports a change")
@@ -319,6 +335,8 @@ class Daemon:
         await self._guarded.close()
         await self._keeper.close()
         await self._sampler.close()
+        await engine.lines.close()
+        await self._hooks.close()
         self._inspection.close()
         self._flows.close()
         if self._packets is not None:

@@ -120,9 +120,15 @@ async def exchange(made: socket.socket, packet: bytes, accept: Callable[[bytes],
     return await repeated(made, lambda: made.send(packet), accept)
 
 
-async def repeated(made: socket.socket, send: Callable[[], object], accept: Callable[[bytes], Found | None]) -> Found:
-    """The same with a sender of one's own."""
+async def repeated(
+    made: socket.socket,
+    send: Callable[[], object],
+    accept: Callable[[bytes], Found | None],
+    receive: Callable[[], Awaitable[bytes]] | None = None,
+) -> Found:
+    """The same with a sender, and perhaps a receiver, of one's own."""
     loop = asyncio.get_running_loop()
+    take = receive or (lambda: loop.sock_recv(made, ANSWER_LIMIT))
     for number in range(SENDS_LIMIT):
         try:
             send()
@@ -134,7 +140,7 @@ async def repeated(made: socket.socket, send: Callable[[], object], accept: Call
         again = loop.time() + PACE_SECONDS
         while (left := again - loop.time()) > 0:
             try:
-                data = await asyncio.wait_for(loop.sock_recv(made, ANSWER_LIMIT), left)
+                data = await asyncio.wait_for(take(), left)
             except asyncio.TimeoutError:
                 break
             found = accept(data)
@@ -156,7 +162,8 @@ async def timed(work: Awaitable[Answer], seconds: float = SECONDS) -> Answer:
         answer = not_permitted(error)
     except OSError as error:
         answer = not_answered(error)
-    taken = round((time.monotonic() - start) * 1000, 1)
+    # A check that has the kernel's own stamp knows better: this process may have been late to look.
+    taken = answer.milliseconds or round((time.monotonic() - start) * 1000, 1)
     return Answer(answer.state, answer.reason, answer.text, taken)
 
 

@@ -6,11 +6,16 @@ Sockets: ping sockets where the group may have them (net.ipv4.ping_group_range),
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import socket
 import struct
+import time
 
-from netpolicy.outbounds.check_line import PASSED, Answer, Line, exchange, joined, opened
+from netpolicy.outbounds.check_line import ANSWER_LIMIT, PASSED, Answer, Line, joined, opened, repeated
+
+SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>, and MIPS; what recvmsg gives has the same number
 
 ECHO = {4: (8, 0), 6: (128, 129)}  # question and answer
 PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
@@ -26,8 +31,60 @@ async def ping(line: Line, address: str) -> Answer:
         joined(line, made, address)
         token = os.urandom(TOKEN_SIZE)
         strip = is_raw and family == 4  # raw IPv4 sockets give the IP header too
-        await exchange(made, question(family, token), lambda data: _accepted(family, data, token, strip))
-    return Answer(PASSED, text=f"{address} answers")
+        stamps = Stamps(made)
+        packet = question(family, token)
+        await repeated(
+            made, lambda: stamps.send(packet), lambda data: _accepted(family, data, token, strip), stamps.receive
+        )
+    return Answer(PASSED, text=f"{address} answers", milliseconds=stamps.milliseconds)
+
+
+class Stamps:
+    """Sends and receives on one socket, and knows when the kernel had what came last: a busy router looks late."""
+
+    def __init__(self, made: socket.socket) -> None:
+        self._socket = made
+        self._sent = 0
+        self._came = 0
+        with contextlib.suppress(OSError):
+            made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+    def send(self, packet: bytes) -> None:
+        """Raises OSError."""
+        self._sent = time.time_ns()
+        self._socket.send(packet)
+
+    async def receive(self) -> bytes:
+        """The next packet. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                data, notes, _flags, _address = self._socket.recvmsg(ANSWER_LIMIT, 64)
+                break
+            except BlockingIOError:
+                readable = loop.create_future()
+                loop.add_reader(self._socket, lambda one=readable: one.done() or one.set_result(None))
+                try:
+                    await readable
+                finally:
+                    loop.remove_reader(self._socket)
+        stamps = [note for level, kind, note in notes if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS)]
+        self._came = _nanoseconds(stamps[0]) if stamps else 0
+        return data
+
+    @property
+    def milliseconds(self) -> float:
+        """From the last packet sent to the last one received; 0 where it is not known, or the clock was set."""
+        taken = (self._came - self._sent) / 1e6
+        return max(round(taken, 3), 0.001) if self._came and 0 <= taken < 60_000 else 0.0
+
+
+def _nanoseconds(note: bytes) -> int:
+    """struct timespec, of 32 or 64 bits (socket(7), SO_TIMESTAMPNS)."""
+    if len(note) not in (8, 16):
+        return 0
+    seconds, nanoseconds = struct.unpack("=ii" if len(note) == 8 else "=qq", note)
+    return int(seconds * 1_000_000_000 + nanoseconds)
 
 
 def question(family: int, token: bytes) -> bytes:

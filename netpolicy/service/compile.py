@@ -77,8 +77,10 @@ def needs_class(outbounds: "Iterable[Outbound]") -> tuple[str, ...]:
     return tuple([outbound.name for outbound in outbounds if outbound.type in LINE_TYPES])
 
 
-def world_of(ruleset: Ruleset, states: "Iterable[LineState]", view: "View") -> World:
-    """What the rules need to know of the network."""
+def world_of(
+    ruleset: Ruleset, states: "Iterable[LineState]", view: "View", order: "dict[str, tuple[str, ...]] | None" = None
+) -> World:
+    """What the rules need to know of the network; `order` has the lines of groups as they are to be used now."""
     ingress = {}
     for state in states:
         outbound = ruleset.outbound(state.name)
@@ -88,7 +90,7 @@ def world_of(ruleset: Ruleset, states: "Iterable[LineState]", view: "View") -> W
     down = [state.name for state in states if not state.up]
     # Proxies and tunnels are not driven yet: what is sent there waits, is blocked, as its rule says.
     down += [outbound.name for outbound in ruleset.outbounds if outbound.type in LATER_TYPES]
-    return World(tuple(down), ingress, _local(view))
+    return World(tuple(down), ingress, _local(view), order)
 
 
 def _local(view: "View") -> tuple[tuple[int, int], ...]:
@@ -115,6 +117,7 @@ def compile_policy(
     log: bool = True,
     active: tuple[str, ...] = (),
     before: "Compiled | None" = None,
+    order: "dict[str, tuple[str, ...]] | None" = None,
 ) -> Compiled:
     """The policy for this state of the world; `active` are the schedules whose window is open. O(rules).
 
@@ -122,7 +125,7 @@ def compile_policy(
     """
     settings = ruleset.settings
     marks = Marks(settings.fwmark_mask)
-    world = world_of(ruleset, states, view)
+    world = world_of(ruleset, states, view, order)
     to_class = _Classes(ruleset, marks, numbers)
     ways_out = _default_devices(view, MAIN_TABLE)
     ways = Ways(ruleset, state, world, active)

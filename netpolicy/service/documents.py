@@ -112,6 +112,7 @@ def _outbound(engine: Engine, outbound: Outbound, state: LineState | None) -> Do
         "families": [hop.family for hop in state.hops] if state else [],
         "class": number,
         "table": table,
+        "health": engine.lines.document(outbound.name) if state else None,
     }
 
 

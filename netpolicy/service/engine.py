@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from netpolicy.config.loaded import Loaded
 from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
+from netpolicy.core.line_health import Transition
 from netpolicy.core.model import Ruleset, Settings
 from netpolicy.dataplane import conflicts
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
@@ -35,6 +36,7 @@ from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.indexes import Indexes
 from netpolicy.service.left_out import refusal
+from netpolicy.service.line_watch import LineWatch
 from netpolicy.service.loading import Loader
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
@@ -125,6 +127,8 @@ class Engine:
     drift: Drift = field(default_factory=Drift)
     adopt: Callable[[Files, str], Awaitable[None]] | None = None  # is told the files that are in force without a guard
     turned: Callable[[], object] | None = None  # is told that the network was looked at, or the rules indexed
+    worried: Callable[[str], object] | None = None  # is told that the health of a line asks for a turn, and why
+    carries: Callable[[str, bool], object] | None = None  # is told that an outbound begins or ends to carry
     _unadopted: Files | None = None
     _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
@@ -138,8 +142,10 @@ class Engine:
     _records: Records = field(init=False)
     _release: Release = field(init=False)
     _review: Review = field(init=False)
+    lines: LineWatch = field(init=False)
 
     def __post_init__(self) -> None:
+        self.lines = LineWatch(self._worry, self._tell_transition)
         self._records = Records(self.places.state)
         self._release = Release(self.flows, self.log)
         forgotten = self._release.forgotten
@@ -233,6 +239,7 @@ class Engine:
                 self.drift.lost()
                 self._failed(_in_words(error))
             finally:
+                self._probe_lines()
                 self._review.go_on()
                 if self.turned is not None:
                     self.turned()
@@ -262,10 +269,10 @@ class Engine:
         """What it would mean to follow these rules now; nothing of ours changes. Raises as `plan`, TooManyOutbounds."""
         async with self._one_at_a_time:
             await self._look()
-            states = self.states if ruleset is self.ruleset else line_states(ruleset.outbounds, self.view)
+            states = self.states if ruleset is self.ruleset else self._suppose(ruleset)
             if not ruleset.settings.enabled:
                 return Preview(ruleset, states)
-            situation = Situation(ruleset, _state_of_primary(ruleset.settings, states), states)
+            situation = Situation(ruleset, self.lines.engine_state(ruleset.settings), states)
             return Preview(ruleset, states, *await self._plan(situation, self._allocate(ruleset).numbers))
 
     async def stop(self) -> None:
@@ -416,13 +423,33 @@ class Engine:
         if self.enforced_before is earlier:
             self.enforced_before = None
 
+    def _probe_lines(self) -> None:
+        """With the marks and gateways that this turn came to."""
+        if self.settings.enabled and self.loaded is not None:
+            self.lines.follow(self.ruleset, self.numbers if self.enforced is not None else {})
+        else:
+            self.lines.rest()
+
     async def _look(self) -> None:
         logical = self.view.logical
         if self.ask_netifd is not None:
             logical = await self.ask_netifd()
         links = {link.name: link for link in self.netlink.links()}
         self.view = View(links, self.netlink.addresses(), self.netlink.routes(), logical)
-        self.states = line_states(self.ruleset.outbounds, self.view)
+        self.states = self.lines.look(self.ruleset, line_states(self.ruleset.outbounds, self.view))
+
+    def has_lost_a_line(self) -> bool:
+        """Whether a device by which packets are sent is down now; told before the turn that draws the conclusion."""
+        devices = {state.device for state in self.states if state.up and state.device}
+        try:
+            links = {link.name: link for link in self.netlink.links()} if devices else {}
+        except NetlinkError:
+            return False
+        return any(name not in links or not (links[name].up and links[name].carrier) for name in devices)
+
+    def _suppose(self, ruleset: Ruleset) -> tuple[LineState, ...]:
+        """The lines of rules that are not in force, with what is known of lines that are."""
+        return tuple([self.lines.effective(state) for state in line_states(ruleset.outbounds, self.view)])
 
     def _tell_lines(self, before: Mapping[str, LineState]) -> None:
         for state in self.states:
@@ -430,8 +457,8 @@ class Engine:
         self._follow_primary()
 
     def _follow_primary(self) -> None:
-        """The engine's state is that of its primary outbound: until lines are probed, whether it has a way out."""
-        now = _state_of_primary(self.settings, self.states)
+        """The engine's state is that of its primary outbound."""
+        now = self.lines.engine_state(self.settings)
         if now != self.state:
             self.log.add("warning" if now == FAILOVER else "info", "state", f"state {self.state} → {now}")
             self.state = now
@@ -451,7 +478,27 @@ class Engine:
             return
         word = "up" if now.up else "down"
         self.log.add("info" if now.up else "warning", "state", f"outbound {now.name} is {word}: {now.reason}")
-        self.publish("netpolicy.outbound", {"name": now.name, "up": now.up, "reason": now.reason})
+        self._tell_outbound(now.name, now.up, now.reason)
+        if self.carries is not None:
+            self.carries(now.name, now.up)
+
+    def _tell_transition(self, name: str, made: Transition) -> None:
+        """A line's health is another. That it carries, or not, is told by the turn that follows."""
+        level = "warning" if made.after == FAILOVER else "info"
+        text = f"outbound {name} {made.before} → {made.after} because: {made.because}"
+        self.log.add(level, "state", text)
+        up = any(state.up for state in self.states if state.name == name)
+        self._tell_outbound(name, up, made.because, made)
+
+    def _tell_outbound(self, name: str, up: bool, reason: str, made: Transition | None = None) -> None:
+        told = {"name": name, "up": up, "reason": reason}
+        if made is not None:
+            told |= {"before": made.before, "state": made.after}
+        self.publish("netpolicy.outbound", told)
+
+    def _worry(self, because: str) -> None:
+        if self.worried is not None:
+            self.worried(because)
 
     def _allocate(self, ruleset: Ruleset) -> Allocation:
         known = self._known or self._records.classes()
@@ -486,6 +533,7 @@ class Engine:
             log,
             active(ruleset.schedules, *local_moment(self.clock())) if ruleset.schedules else (),
             self.compiled,
+            self.lines.orders(ruleset),
         )
         return await self.kernel.plan(compiled.policy), compiled
 
@@ -554,11 +602,6 @@ class Engine:
             self.in_force.error = ""
             self.log.add("info", "apply", "the kernel follows the rules again")
             self._tell_state()
-
-
-def _state_of_primary(settings: Settings, states: tuple[LineState, ...]) -> str:
-    """Until lines are probed: whether the primary outbound has a way out."""
-    return FAILOVER if any(not state.up for state in states if state.name == settings.primary) else NORMAL
 
 
 def _in_words(error: Exception) -> str:

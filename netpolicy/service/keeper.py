@@ -7,6 +7,7 @@ from netlink, the bus, signals and line changes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from netpolicy.service.engine import Engine
 
@@ -29,6 +30,7 @@ class Keeper:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._wanted = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._reload = False
         self._cause = ""
         self._task: asyncio.Task[None] | None = None
@@ -46,6 +48,11 @@ class Keeper:
         """Something may have changed."""
         self._cause = cause
         self._wanted.set()
+
+    def hurry(self, cause: str) -> None:
+        """A line failed: packets are lost until the next turn, which waits for no burst to end."""
+        self._urgent.set()
+        self.look(cause)
 
     def reload(self) -> None:
         """The configuration may have changed."""
@@ -83,7 +90,8 @@ class Keeper:
         retry = RETRY_FIRST_SECONDS
         while True:
             await self._wanted.wait()
-            await asyncio.sleep(SETTLE_SECONDS)
+            await self._wait(SETTLE_SECONDS)
+            self._urgent.clear()
             self._under_way = loop.create_task(self._safe_turn())
             error = await asyncio.shield(self._under_way)
             self._cancel_retry()
@@ -92,7 +100,11 @@ class Keeper:
                 retry = min(retry * 2, RETRY_MOST_SECONDS)
             else:
                 retry = RETRY_FIRST_SECONDS
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self._wait(PAUSE_SECONDS)
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._urgent.wait(), seconds)
 
     def _cancel_retry(self) -> None:
         if self._retry is not None:

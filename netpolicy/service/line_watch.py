@@ -1,0 +1,262 @@
+"""Keeps the health of every line: what the kernel says of it, what its probes say, and what follows for groups.
+
+Never changes a route: it says which lines carry, in which order, and why; the engine's next turn does the rest. From
+outbounds/lines.py, outbounds/line_probe.py, core/line_health.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from netpolicy.core.health import NORMAL, Thresholds
+from netpolicy.core.line_health import Limits, LineHealth, Round, Transition
+from netpolicy.core.model import GROUP, Outbound, Ruleset, Settings
+from netpolicy.dataplane.marks import Marks
+from netpolicy.outbounds.group_order import Condition, orders
+from netpolicy.outbounds.lines import LineState
+
+if TYPE_CHECKING:
+    from netpolicy.outbounds.line_probe import Prober
+
+NEVER = float("inf")
+
+
+class Watched:
+    """One line under watch."""
+
+    __slots__ = ("clock", "health", "limits", "probed", "prober", "state")
+
+    def __init__(self, limits: Limits, key: tuple[object, ...], state: LineState, now: float) -> None:
+        self.limits = key  # what its health was made with
+        self.health = LineHealth(limits, now)
+        self.state = state  # as the kernel has it
+        self.prober: Prober | None = None
+        self.probed: object = None  # what its prober was made for
+        self.clock: asyncio.TimerHandle | None = None
+
+
+class LineWatch:
+    """The lines of one router.
+
+    `changed` is called with words when the health of a line may mean another way for packets; `told` with the
+    outbound and every transition.
+    """
+
+    def __init__(
+        self, changed: Callable[[str], None], told: Callable[[str, Transition], None],
+        clock: Callable[[], float] | None = None,
+    ) -> None:  # fmt: skip
+        self._changed = changed
+        self._told = told
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._lines: dict[str, Watched] = {}
+        self._orders: dict[str, tuple[str, ...]] = {}
+        self._ruleset = Ruleset()
+        self._has_latency = False
+
+    # -- what the kernel says --------------------------------------------------------------
+
+    def look(self, ruleset: Ruleset, states: Iterable[LineState]) -> tuple[LineState, ...]:
+        """The states as they are to be used, from those that the kernel shows. What is gone is forgotten."""
+        now = self._clock()
+        found = []
+        if ruleset is not self._ruleset:
+            self._ruleset = ruleset
+            self._has_latency = any(one.type == GROUP and one.strategy == "latency" for one in ruleset.outbounds)
+        for state in states:
+            outbound = ruleset.outbound(state.name)
+            if outbound is not None:
+                self._follow_kernel(outbound, state, now)
+                found.append(self.effective(state))
+        for name in set(self._lines) - {state.name for state in found}:
+            self._drop(name)
+        return tuple(found)
+
+    def effective(self, state: LineState) -> LineState:
+        """The state of a line with what is known of its health: a dead line is down, whatever its device says."""
+        line = self._lines.get(state.name)
+        if line is None or not state.up or not line.health.is_dead:
+            return state
+        return LineState(state.name, state.type, False, line.health.because, state.device, state.hops)
+
+    def _follow_kernel(self, outbound: Outbound, state: LineState, now: float) -> None:
+        key = (outbound.max_latency_ms, outbound.max_loss, outbound.hold)
+        line = self._lines.get(outbound.name)
+        if line is None or line.limits != key:
+            if line is not None:
+                self._drop(outbound.name)
+            line = self._lines[outbound.name] = Watched(limits_of(outbound), key, state, now)
+            if not state.up:
+                line.health.lost(state.reason, now)
+            return
+        before, line.state = line.state, state
+        if before.up == state.up and before.device == state.device:
+            return
+        carried = carries(line)
+        say = line.health.found if state.up else line.health.lost
+        made = say(state.reason, now)
+        self._note(outbound.name, line, made, carried, in_turn=True)
+
+    # -- what probes say -------------------------------------------------------------------
+
+    def follow(self, ruleset: Ruleset, numbers: Mapping[str, int]) -> None:
+        """After a turn: the lines that are there and have probes are probed, with the marks that are in force."""
+        marks = Marks(ruleset.settings.fwmark_mask)
+        for name, line in self._lines.items():
+            outbound = ruleset.outbound(name)
+            if outbound is not None:
+                self._probe(outbound, line, marks.bits(numbers[name]) if numbers.get(name) else 0)
+
+    def _probe(self, outbound: Outbound, line: Watched, mark: int) -> None:
+        wanted = None
+        if outbound.probe and line.state.up:
+            # Not in memory where nothing is probed.
+            from netpolicy.outbounds.check import line_of
+
+            made = line_of(outbound, line.state, mark)
+            wanted = (made, outbound.interval, outbound.quorum) if made.targets else None
+        if wanted == line.probed:
+            return
+        if line.prober is not None:
+            _end(line.prober)
+            line.prober = None
+        line.probed = wanted
+        if wanted is not None:
+            from netpolicy.outbounds.line_probe import Habits, Prober
+
+            habits = Habits(float(outbound.interval), outbound.quorum)
+            told = partial(self._probed, outbound.name, line)
+            line.prober = Prober(wanted[0], habits, told, line.health)
+
+    def _probed(self, name: str, line: Watched, one: Round) -> None:
+        if self._lines.get(name) is not line or not line.state.up:
+            return
+        carried = carries(line)
+        made = line.health.probed(one, self._clock())
+        self._note(name, line, made, carried, in_turn=False)
+
+    def suspect(self, device: str) -> None:
+        """Somebody saw that a device may be in trouble: its line is asked at once."""
+        for line in self._lines.values():
+            if line.state.device == device and line.prober is not None:
+                line.prober.hurry()
+
+    # -- what follows ----------------------------------------------------------------------
+
+    def _note(self, name: str, line: Watched, made: Transition | None, carried: bool, in_turn: bool) -> None:
+        carries_now = carries(line)
+        if made is not None:
+            self._told(name, made)
+            self._wait(name, line)
+        if in_turn:
+            return
+        is_other = made is not None or carried != carries_now
+        if is_other or (self._has_latency and self._ordered(self._ruleset) != self._orders):
+            self._changed(f"outbound {name}: {line.health.because}")
+
+    def _wait(self, name: str, line: Watched) -> None:
+        """Where nobody probes, time alone leads out of RECOVERY."""
+        if line.clock is not None:
+            line.clock.cancel()
+            line.clock = None
+        if line.health.state == "RECOVERY" and line.prober is None:
+            seconds = line.health.hold_seconds(line.health.since)
+            line.clock = asyncio.get_running_loop().call_later(seconds + 0.05, self._passed, name, line)
+
+    def _passed(self, name: str, line: Watched) -> None:
+        line.clock = None
+        if self._lines.get(name) is line:
+            carried = carries(line)
+            made = line.health.passed(self._clock())
+            self._note(name, line, made, carried, in_turn=False)
+
+    def orders(self, ruleset: Ruleset) -> dict[str, tuple[str, ...]]:
+        """Per group its lines in the order in which they are to be used now."""
+        found = self._ordered(ruleset)
+        if ruleset is self._ruleset:
+            self._orders = found
+        return found
+
+    def _ordered(self, ruleset: Ruleset) -> dict[str, tuple[str, ...]]:
+        return orders(ruleset, {name: _condition(line) for name, line in self._lines.items()}, self._orders)
+
+    def engine_state(self, settings: Settings) -> str:
+        """That of the primary outbound; NORMAL where there is none."""
+        line = self._lines.get(settings.primary)
+        return line.health.state if line is not None else NORMAL
+
+    def document(self, name: str) -> dict[str, Any] | None:
+        """What is known of a line's health, for people; None where it is no line."""
+        line = self._lines.get(name)
+        if line is None:
+            return None
+        prober = line.prober
+        answers = prober.last if prober is not None else ()
+        return {
+            "state": line.health.state,
+            "because": line.health.because,
+            "since": round(max(self._clock() - line.health.since, 0.0), 1),
+            "trusted": line.health.is_trusted,
+            "latency_ms": _rounded(prober.latency_ms) if prober is not None else None,
+            "loss": prober.loss if prober is not None else None,
+            "probes": [
+                {"probe": words, "state": answer.state, "text": answer.text, "ms": answer.milliseconds}
+                for words, answer in answers
+            ],
+        }
+
+    def rest(self) -> None:
+        """Switched off: nobody is probed."""
+        for line in self._lines.values():
+            if line.prober is not None:
+                _end(line.prober)
+            line.prober = line.probed = None
+
+    async def close(self) -> None:
+        """Nobody is probed any more."""
+        probers = [line.prober for line in self._lines.values() if line.prober is not None]
+        for name in list(self._lines):
+            self._drop(name, ended=False)
+        for prober in probers:
+            await prober.close()
+
+    def _drop(self, name: str, ended: bool = True) -> None:
+        line = self._lines.pop(name)
+        if line.clock is not None:
+            line.clock.cancel()
+        if line.prober is not None and ended:
+            _end(line.prober)
+
+
+def limits_of(outbound: Outbound) -> Limits:
+    """The limits of one outbound's options; 0 switches a threshold off."""
+    latency = float(outbound.max_latency_ms) or NEVER
+    loss = outbound.max_loss / 100 or NEVER
+    return Limits(Thresholds(latency, loss), hold=float(outbound.hold), settle=min(5.0, float(outbound.hold)))
+
+
+def carries(line: Watched) -> bool:
+    """Whether packets may be sent by it."""
+    return line.state.up and not line.health.is_dead
+
+
+def _condition(line: Watched) -> Condition:
+    latency = line.prober.latency_ms if line.prober is not None else None
+    return Condition(not carries(line), line.health.is_trusted, latency)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+_ending: set[asyncio.Task[None]] = set()
+
+
+def _end(prober: Prober) -> None:
+    """In the background: nobody waits for what is not asked any more."""
+    task = asyncio.get_running_loop().create_task(prober.close())
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
