@@ -34,6 +34,9 @@ def methods(service: Service, changes: Changes) -> dict[str, Method]:
     async def outbounds(_: Arguments, __: Caller) -> Arguments:
         return service.outbounds()
 
+    async def outbound_set(given: Arguments, _: Caller) -> Arguments:
+        return await _awaited(service.outbound_set, given.get("name", ""), given.get("state", ""))
+
     async def connections(given: Arguments, _: Caller) -> Arguments:
         return service.connections(given.get("limit", 100), given.get("offset", 0), given.get("filter", ""))
 
@@ -62,6 +65,7 @@ def methods(service: Service, changes: Changes) -> dict[str, Method]:
         "status": Method(status),
         "rules": Method(rules, {"limit": int, "offset": int, "unused_days": int}),
         "outbounds": Method(outbounds),
+        "outbound_set": Method(outbound_set, {"name": str, "state": str}),
         "connections": Method(connections, {"limit": int, "offset": int, "filter": str}),
         "explain": Method(explain, {"flow": str}),
         "decide": Method(decide, {"facts": dict}),

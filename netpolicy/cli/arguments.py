@@ -15,6 +15,7 @@ from .exit_code import USAGE
 from .terminal import screen_width
 
 FORMATS = ("dsl", "yaml", "uci")
+BY_HAND = ("up", "down", "auto")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MOST_DAYS = 3650
 LONGEST_WINDOW = 3600
@@ -24,7 +25,7 @@ MOST = 1000  # rows in one answer: a bus message is at most 1 MiB
 COMMANDS = {
     "status": ("live:status", "the whole picture: mode, outbounds, rules, warnings"),
     "rules": ("live:rules", "every rule, whether it is in force, and what it did"),
-    "outbounds": ("live:outbounds", "every way out and whether it is up"),
+    "outbounds": ("live:outbounds", "every way out, whether it is up and why; `set` takes one out by hand"),
     "connections": ("connections:run", "the open connections, and which rule and outbound they have"),
     "explain": ("explain:run", "why one open connection is where it is"),
     "decide": ("decide:run", "which rule a connection would hit, why, and where it would go"),
@@ -144,6 +145,15 @@ def _connections(command: argparse.ArgumentParser) -> None:
     command.add_argument("--offset", type=_count, default=0, metavar="N", help="leave out the first N")
     command.add_argument("--filter", default=None, metavar="TEXT", help="an address, port, rule or outbound")
     command.add_argument("--follow", action="store_true", help="print new and changed ones until interrupted")
+
+
+def _outbounds(command: argparse.ArgumentParser) -> None:
+    command.add_argument("set", nargs="?", choices=("set",), help="take a line out, or back in, until a restart")
+    command.add_argument("name", nargs="?", default="", metavar="NAME", help="the line")
+    command.add_argument(
+        "state", nargs="?", choices=BY_HAND,
+        help="down: it carries nothing; up: whatever its probes say; auto: as its health says",
+    )  # fmt: skip
 
 
 def _rules(command: argparse.ArgumentParser) -> None:
@@ -289,6 +299,7 @@ def _doctor(command: argparse.ArgumentParser) -> None:
 
 
 OPTIONS = {
+    "outbounds": _outbounds,
     "doctor": _doctor,
     "plan": _plan,
     "apply": _apply,

@@ -23,6 +23,8 @@ SLOW_SECONDS = 60.0
 
 USUAL_DAYS = 30  # the daemon's own
 
+UNTIL = ", until `auto` or a restart of the daemon"
+
 CALL_EXAMPLE = "for example: netpolicy call logs '{\"limit\": 5}'"
 
 
@@ -73,13 +75,31 @@ def _all_rules(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def outbounds(options: argparse.Namespace, terminal: Terminal) -> int:
-    """Every way out."""
+    """Every way out, or `set NAME STATE`: 1 where the daemon could not follow."""
+    if options.set:
+        return _set_outbound(options, terminal)
     found = _ask(options, "outbounds")
     if terminal.as_json:
         terminal.document(found)
     else:
         picture.outbounds(terminal, picture.rows(found, "outbounds"))
     return FINE
+
+
+def _set_outbound(options: argparse.Namespace, terminal: Terminal) -> int:
+    if not options.state:
+        raise Failure("set needs a line and what it is to be", "for example: netpolicy outbounds set wan down", USAGE)
+    wanted = {"name": options.name, "state": options.state}
+    found = _ask(options, "outbound_set", wanted, seconds=SLOW_SECONDS)
+    is_fine = found.get("ok") is True
+    if terminal.as_json:
+        terminal.document(found)
+    elif is_fine:
+        terminal.line(f"{options.name} is set to {options.state}" + ("" if options.state == "auto" else UNTIL))
+    if not is_fine:
+        why = found.get("error") or "no reason given"
+        terminal.complain(f"the kernel does not follow: {why}", "see netpolicy status")
+    return FINE if is_fine else FINDINGS
 
 
 def reload(options: argparse.Namespace, terminal: Terminal) -> int:

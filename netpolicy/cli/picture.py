@@ -22,6 +22,9 @@ OUTBOUND_COLUMNS = (
     Column("OUTBOUND", least=8),
     Column("TYPE", least=6),
     Column("UP", colour=lambda text: "green" if text == "up" else "red"),
+    Column("HEALTH", colour=lambda text: "green" if text == "NORMAL" else "yellow"),
+    Column("RTT", is_number=True),
+    Column("LOSS", is_number=True),
     Column("DEVICE", least=6),
     Column("GATEWAY", least=10),
     Column("CLASS", is_number=True),
@@ -139,16 +142,42 @@ def _warning(terminal: Terminal, warning: Document) -> None:
 
 
 def outbounds(terminal: Terminal, found: Sequence[Document]) -> None:
-    """A table, one outbound each; below it why some are down."""
+    """A table, one outbound each; below it why some are down, or not well."""
     if not found:
         terminal.line("there are no outbounds")
         return
     show(terminal, OUTBOUND_COLUMNS, [_outbound(outbound) for outbound in found])
-    down = [outbound for outbound in found if not outbound.get("up")]
-    if down:
+    told = [_remark(one) for one in found if not one.get("up") or _is_ailing(one) or _by_hand(one)]
+    if told:
         terminal.line()
-    for outbound in down:
-        terminal.paragraph(f"{shown(outbound.get('name'))} is down: {shown(outbound.get('reason'))}", 2)
+    for text in told:
+        terminal.paragraph(text, 2)
+
+
+def _remark(found: Document) -> str:
+    name, health = shown(found.get("name")), _part(found, "health")
+    if not found.get("up"):
+        return f"{name} is down: {shown(found.get('reason'))}"
+    return f"{name} is {shown(health.get('state'))}: {shown(health.get('because'))}{_by_hand(found)}"
+
+
+def _by_hand(found: Document) -> str:
+    word = _part(found, "health").get("by_hand")
+    return f" (set to {word} by hand)" if word not in (None, "auto") else ""
+
+
+def _health(part: Document) -> tuple[str, str, str]:
+    latency, loss = part.get("latency_ms"), part.get("loss")
+    return (
+        shown(part.get("state")),
+        f"{latency:.0f} ms" if isinstance(latency, (int, float)) else shown(None),
+        f"{loss:.0%}" if isinstance(loss, (int, float)) else shown(None),
+    )
+
+
+def _is_ailing(found: Document) -> bool:
+    """It carries, and yet is not as it should be."""
+    return bool(found.get("up")) and _part(found, "health").get("state") not in (None, "NORMAL")
 
 
 def _outbound(found: Document) -> tuple[str, ...]:
@@ -156,6 +185,7 @@ def _outbound(found: Document) -> tuple[str, ...]:
         shown(found.get("name")),
         shown(found.get("type")),
         "up" if found.get("up") else "down",
+        *_health(_part(found, "health")),
         shown(found.get("device")),
         shown(found.get("gateway") or found.get("gateway6")),
         shown(found.get("class") or None),

@@ -128,6 +128,10 @@ class LineHealth:
 
     # -- what happens ----------------------------------------------------------------------
 
+    def limited(self, limits: Limits) -> None:
+        """From now on these limits; what was seen stays."""
+        self._limits = limits
+
     def probed(self, one: Round, now: float) -> "Transition | None":
         """A round of probes is over. A round that could not be sent must not come here: it says nothing."""
         kind = self._kind(one)
@@ -155,8 +159,9 @@ class LineHealth:
         return self._fail(because, now)
 
     def found(self, because: str, now: float) -> "Transition | None":
-        """The kernel says that there is a way out again; after `lost`. It is used at once where there is no better."""
-        self._begun = True
+        """The kernel says that there is a way out, at first or again. It is used at once where there is no better."""
+        if not self._begun:
+            self._begun, self.because = True, because
         if self.state != FAILOVER:
             return None
         self.is_dead = False
@@ -217,7 +222,7 @@ class LineHealth:
         return made
 
     def _bad_words(self, one: Round, bad: int, lost: int) -> str:
-        if lost:
+        if self._seen[-1] == LOST or lost >= self._limits.bad_of:
             of = "{} of {} rounds of probes lost".format(lost, len(self._seen))
             return of + (" ({})".format(one.words) if one.words else "")
         limits = self._limits.thresholds

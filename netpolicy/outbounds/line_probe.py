@@ -16,7 +16,7 @@ from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import LineHealth, Round
 from netpolicy.outbounds.check import send
 from netpolicy.outbounds.check_line import FAILED, PASSED, Answer, Line, timed
-from netpolicy.outbounds.check_target import HTTP, HTTPS, Target
+from netpolicy.outbounds.check_target import DNS, HTTP, HTTPS, PING, TCP, Target
 from netpolicy.outbounds.line_traffic import Traffic
 
 Send = Callable[[Line, Target], Awaitable[Answer]]
@@ -37,6 +37,8 @@ WEB_SECONDS = 10.0
 
 # Packets within a second beside our own, from which on a line is in use: routers and modems chat a little.
 USED_PACKETS = 3
+# What one question of ours sends at most: repeated, to several addresses, after its name was looked up.
+OWN_PACKETS = {PING: 5, DNS: 10, TCP: 25, HTTP: 60, HTTPS: 60}
 USED_SECONDS = 10.0  # … and counts as such: connections over a dead line send less and less
 # Bytes in a second that tell a line that lives from the chat of its neighbours.
 ALIVE_BYTES = 16_384
@@ -64,6 +66,11 @@ class Score:
     def note(self, is_lost: bool) -> None:
         """One more."""
         self._lost.append(is_lost)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether one of them was answered."""
+        return not all(self._lost)
 
     @property
     def loss(self) -> float:
@@ -153,13 +160,9 @@ class Prober:
 
     async def _round(self) -> None:
         now = self._asked = asyncio.get_running_loop().time()
-        targets = self._targets(now)
-        self._own_packets += 3 * len(targets)
-        answers = await asyncio.gather(*(timed(self._send(self._line, one), ANSWER_SECONDS) for one in targets))
-        self.last = tuple(zip((one.words for one in targets), answers, strict=True))
-        known = [
-            (one, answer) for one, answer in zip(targets, answers, strict=True) if answer.state in (PASSED, FAILED)
-        ]
+        asked = await self._ask(self._targets(now))
+        self.last = tuple((one.words, answer) for one, answer in asked)
+        known = [(one, answer) for one, answer in asked if answer.state in (PASSED, FAILED)]
         if not known:
             self._suspects = False
             return  # nothing could be asked: that says nothing of the line
@@ -175,9 +178,29 @@ class Prober:
         received = self._received + self._traffic.since()[1] if not enough else 0
         self._told(Round(enough, self.latency_ms, self.loss, silent, len(passed), len(known), received >= ALIVE_BYTES))
 
+    async def _ask(self, targets: list[Target]) -> list[tuple[Target, Answer]]:
+        """Those, and the pages too as soon as too few of the others answer: where pings are lost, pages may not be."""
+        left = [one for one in self._line.targets if one not in targets]
+        asking = {self._question(one): one for one in targets}
+        try:
+            if left:
+                done, _ = await asyncio.wait(asking, timeout=self._late())
+                if len([one for one in done if one.result().state == PASSED]) < min(self._habits.quorum, len(targets)):
+                    self._asked_web = self._asked
+                    asking |= {self._question(one): one for one in left}
+            await asyncio.gather(*asking)
+        finally:
+            for one in asking:
+                one.cancel()
+        return [(target, one.result()) for one, target in asking.items()]
+
+    def _question(self, target: Target) -> asyncio.Task[Answer]:
+        self._own_packets += OWN_PACKETS[target.kind]
+        return asyncio.get_running_loop().create_task(timed(self._send(self._line, target), ANSWER_SECONDS))
+
     def _targets(self, now: float) -> list[Target]:
         """Those to be asked now: pages more seldom, unless there is nothing else."""
-        cheap = [one for one in self._line.targets if one.kind not in (HTTP, HTTPS)]
+        cheap = [one for one in self._line.targets if not _is_page(one)]
         if cheap and now - self._asked_web < WEB_SECONDS:
             return cheap
         self._asked_web = now
@@ -185,12 +208,18 @@ class Prober:
 
     def _measure(self, passed: list[tuple[Target, Answer]]) -> None:
         # A page's time is its server's too.
-        times = [answer.milliseconds for one, answer in passed if one.kind not in (HTTP, HTTPS)]
+        times = [answer.milliseconds for one, answer in passed if not _is_page(one)]
         times = sorted(times or [answer.milliseconds for _, answer in passed])
         if times:
             new = times[len(times) // 2]
             self.latency_ms = (
                 new if self.latency_ms is None else self.latency_ms + (new - self.latency_ms) * LATENCY_PART
             )
-        # One target that is dead is no loss of the line's.
-        self.loss = min((score.loss for score in self._scores.values()), default=None)
+        # One target that is dead is no loss of the line's, and a page comes whole however often it was sent.
+        answering = [one for one in self._line.targets if self._scores[one.words].has_answered]
+        counted = [one for one in answering if not _is_page(one)] or answering or self._line.targets
+        self.loss = min((self._scores[one.words].loss for one in counted), default=None)
+
+
+def _is_page(target: Target) -> bool:
+    return target.kind in (HTTP, HTTPS)

@@ -26,6 +26,7 @@ from netpolicy.service.engine import Engine
 from netpolicy.service.generations import Store
 from netpolicy.service.inspection import Inspection
 from netpolicy.service.left_out import left_out
+from netpolicy.service.line_watch import BY_HAND, LINES
 from netpolicy.service.loading import IMPORTING
 from netpolicy.service.sampler import Sampler
 
@@ -116,6 +117,21 @@ class Service:
     def outbounds(self) -> dict[str, Any]:
         """Every outbound with its health."""
         return documents.outbounds(self._engine, self._quality)
+
+    async def outbound_set(self, name: str, word: str) -> dict[str, Any]:
+        """A line is taken out, or its probes do not count, until `auto`; a restart forgets it. Raises Refused."""
+        if word not in BY_HAND:
+            raise Refused(f"state: {word[:32]!r} is not one of {', '.join(BY_HAND)}")
+        outbound = self._engine.ruleset.outbound(name)
+        if outbound is None:
+            raise NotThere(f"there is no outbound {name[:64]!r} (netpolicy outbounds lists them)")
+        if outbound.type not in LINES:
+            raise Refused(f"{name} is of type {outbound.type}: only lines can be set (type {', '.join(LINES)})")
+        try:
+            error = await self._engine.set_outbound(name, word)
+        except KeyError:
+            raise Refused(f"{name} was not looked at yet: say it again in a moment") from None
+        return {"ok": not error, "error": error or None, "name": name, "state": word}
 
     def connections(self, limit: int = 100, offset: int = 0, text: str = "") -> dict[str, Any]:
         """A page of live connections, newest first. Byte counts are some seconds old."""

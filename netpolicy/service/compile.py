@@ -234,7 +234,7 @@ def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":
     for outbound in ruleset.outbounds:
         missing = ["type " + outbound.type] if outbound.type in LATER_TYPES else []
         missing += ["weight"] if outbound.weight != 1 else []
-        missing += ["strategy " + outbound.strategy] if outbound.strategy != "failover" else []
+        missing += ["strategy " + outbound.strategy] if outbound.strategy == "balance" else []
         found.append(("outbound " + outbound.name, missing))
     for named in ruleset.lists:
         found.append(("list " + named.name, [name for name in ("url", "refresh") if getattr(named, name)]))

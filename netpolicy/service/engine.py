@@ -129,6 +129,7 @@ class Engine:
     turned: Callable[[], object] | None = None  # is told that the network was looked at, or the rules indexed
     worried: Callable[[str], object] | None = None  # is told that the health of a line asks for a turn, and why
     carries: Callable[[str, bool], object] | None = None  # is told that an outbound begins or ends to carry
+    _told: dict[str, LineState] = field(default_factory=dict)  # the lines as they were at the last turn
     _unadopted: Files | None = None
     _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
@@ -306,8 +307,8 @@ class Engine:
 
     async def _turn(self, cause: str) -> None:
         await self._reuse_rules()
-        before = {state.name: state for state in self.states}
         await self._look()
+        before, self._told = self._told, {state.name: state for state in self.states}
         self._tell_lines(before)
         if self.loaded is None:
             # No configuration was ever read: what a former daemon left in force is better than nothing.
@@ -422,6 +423,13 @@ class Engine:
     def _forget_before(self, earlier: Compiled | None) -> None:
         if self.enforced_before is earlier:
             self.enforced_before = None
+
+    async def set_outbound(self, name: str, word: str) -> str:
+        """What a person says of a line, see service/line_watch.py. Returns the error or "". Raises KeyError: no line."""
+        if not self.lines.set_by_hand(name, word):
+            raise KeyError(name)
+        self.log.add("info", "state", f"outbound {name} is set to {word} by hand")
+        return await self.reconcile(f"outbound {name} is set to {word} by hand")
 
     def _probe_lines(self) -> None:
         """With the marks and gateways that this turn came to."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from netpolicy.core.health import NORMAL, Thresholds
+from netpolicy.core.health import FAILOVER, NORMAL, RECOVERY, Thresholds
 from netpolicy.core.line_health import Limits, LineHealth, Round, Transition
 from netpolicy.core.model import GROUP, Outbound, Ruleset, Settings
 from netpolicy.dataplane.marks import Marks
@@ -23,14 +23,21 @@ if TYPE_CHECKING:
 
 NEVER = float("inf")
 
+LINES = ("interface", "table")  # outbounds that lead out by themselves
+
+# What a person says of a line at run time; it is not kept over a restart.
+AUTO, UP, DOWN = "auto", "up", "down"
+BY_HAND = (AUTO, UP, DOWN)
+
 
 class Watched:
     """One line under watch."""
 
-    __slots__ = ("clock", "health", "limits", "probed", "prober", "state")
+    __slots__ = ("by_hand", "clock", "health", "limits", "probed", "prober", "state")
 
     def __init__(self, limits: Limits, key: tuple[object, ...], state: LineState, now: float) -> None:
         self.limits = key  # what its health was made with
+        self.by_hand = AUTO
         self.health = LineHealth(limits, now)
         self.state = state  # as the kernel has it
         self.prober: Prober | None = None
@@ -69,29 +76,39 @@ class LineWatch:
         for state in states:
             outbound = ruleset.outbound(state.name)
             if outbound is not None:
-                self._follow_kernel(outbound, state, now)
+                if outbound.type in LINES:
+                    self._follow_kernel(outbound, state, now)
                 found.append(self.effective(state))
-        for name in set(self._lines) - {state.name for state in found}:
+        for name in set(self._lines) - {state.name for state in found if state.type in LINES}:
             self._drop(name)
         return tuple(found)
 
     def effective(self, state: LineState) -> LineState:
         """The state of a line with what is known of its health: a dead line is down, whatever its device says."""
         line = self._lines.get(state.name)
-        if line is None or not state.up or not line.health.is_dead:
+        if line is None or not state.up or _may_carry(line):
             return state
-        return LineState(state.name, state.type, False, line.health.because, state.device, state.hops)
+        because = "taken out by hand" if line.by_hand == DOWN else line.health.because
+        return LineState(state.name, state.type, False, because, state.device, state.hops)
+
+    def set_by_hand(self, name: str, word: str) -> bool:
+        """One of BY_HAND, until another one: `down` takes a line out, `up` has its probes not count. False: no line."""
+        line = self._lines.get(name)
+        if line is not None:
+            line.by_hand = word
+        return line is not None
 
     def _follow_kernel(self, outbound: Outbound, state: LineState, now: float) -> None:
         key = (outbound.max_latency_ms, outbound.max_loss, outbound.hold)
         line = self._lines.get(outbound.name)
-        if line is None or line.limits != key:
-            if line is not None:
-                self._drop(outbound.name)
+        if line is None:
             line = self._lines[outbound.name] = Watched(limits_of(outbound), key, state, now)
-            if not state.up:
-                line.health.lost(state.reason, now)
+            say = line.health.found if state.up else line.health.lost
+            say(state.reason, now)
             return
+        if line.limits != key:
+            line.limits = key
+            line.health.limited(limits_of(outbound))
         before, line.state = line.state, state
         if before.up == state.up and before.device == state.device:
             return
@@ -158,11 +175,11 @@ class LineWatch:
             self._changed(f"outbound {name}: {line.health.because}")
 
     def _wait(self, name: str, line: Watched) -> None:
-        """Where nobody probes, time alone leads out of RECOVERY."""
+        """Where no probe says anything, time alone leads out of RECOVERY."""
         if line.clock is not None:
             line.clock.cancel()
             line.clock = None
-        if line.health.state == "RECOVERY" and line.prober is None:
+        if line.health.state == RECOVERY:
             seconds = line.health.hold_seconds(line.health.since)
             line.clock = asyncio.get_running_loop().call_later(seconds + 0.05, self._passed, name, line)
 
@@ -186,7 +203,10 @@ class LineWatch:
     def engine_state(self, settings: Settings) -> str:
         """That of the primary outbound; NORMAL where there is none."""
         line = self._lines.get(settings.primary)
-        return line.health.state if line is not None else NORMAL
+        if line is None:
+            return NORMAL
+        by_hand = {UP: NORMAL, DOWN: FAILOVER} if line.state.up else {}
+        return by_hand.get(line.by_hand, line.health.state)
 
     def document(self, name: str) -> dict[str, Any] | None:
         """What is known of a line's health, for people; None where it is no line."""
@@ -199,7 +219,8 @@ class LineWatch:
             "state": line.health.state,
             "because": line.health.because,
             "since": round(max(self._clock() - line.health.since, 0.0), 1),
-            "trusted": line.health.is_trusted,
+            "trusted": _is_trusted(line),
+            "by_hand": line.by_hand,
             "latency_ms": _rounded(prober.latency_ms) if prober is not None else None,
             "loss": prober.loss if prober is not None else None,
             "probes": [
@@ -240,12 +261,21 @@ def limits_of(outbound: Outbound) -> Limits:
 
 def carries(line: Watched) -> bool:
     """Whether packets may be sent by it."""
-    return line.state.up and not line.health.is_dead
+    return line.state.up and _may_carry(line)
+
+
+def _may_carry(line: Watched) -> bool:
+    """Whether anything but the kernel speaks against it."""
+    return line.by_hand == UP or not (line.by_hand == DOWN or line.health.is_dead)
+
+
+def _is_trusted(line: Watched) -> bool:
+    return line.health.is_trusted or line.by_hand == UP
 
 
 def _condition(line: Watched) -> Condition:
     latency = line.prober.latency_ms if line.prober is not None else None
-    return Condition(not carries(line), line.health.is_trusted, latency)
+    return Condition(not carries(line), _is_trusted(line), latency)
 
 
 def _rounded(value: float | None) -> float | None:

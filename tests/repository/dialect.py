@@ -62,6 +62,7 @@ DIALECT_FILES = (
     "netpolicy/dataplane/state.py",
     "netpolicy/dataplane/table.py",
     "netpolicy/outbounds/__init__.py",
+    "netpolicy/outbounds/group_order.py",
     "netpolicy/outbounds/lines.py",
     "netpolicy/service/__init__.py",
     "netpolicy/service/compile.py",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import selectors
 import time
 
 import pytest
@@ -12,29 +11,7 @@ import pytest
 from netpolicy.service import keeper as module
 from netpolicy.service.drift import Drift
 from netpolicy.service.keeper import Keeper
-
-
-class Clock(asyncio.SelectorEventLoop):
-    """A loop whose time jumps to the next timer as soon as there is nothing else to do."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        super().__init__(_Jumping(self))
-
-    def time(self) -> float:
-        return self.now
-
-
-class _Jumping(selectors.SelectSelector):
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def select(self, timeout: float | None = None):
-        found = super().select(0)
-        if not found and timeout:
-            self._clock.now += timeout
-        return found
+from tests.virtual_time import Clock
 
 
 class Made:
@@ -135,6 +112,34 @@ def test_a_neighbour_that_flaps_for_ever_gets_few_turns_but_is_not_put_off():
 
     turns = play(story).turns
     assert 20 < len(turns) < 35  # in ten seconds
+
+
+def test_a_line_that_failed_waits_for_no_burst_to_end_and_for_no_pause():
+    async def story(engine, keeper):
+        await asyncio.sleep(5)
+        for pause in (0.0, 0.02, 10.0):  # in the pause after a turn too
+            await asyncio.sleep(pause)
+            keeper.hurry("wan is down")
+            await asyncio.sleep(0.001)
+        keeper.look("a look waits as ever")
+        await asyncio.sleep(5)
+
+    turns = [(round(when, 2), cause) for when, cause in play(story).turns][1:]
+    assert turns[:3] == [(5.0, "wan is down"), (5.02, "wan is down"), (15.02, "wan is down")]
+    assert turns[3][0] > 15.02 + module.SETTLE_SECONDS
+
+
+def test_a_line_that_fails_during_a_turn_gets_the_next_one_at_once():
+    async def story(engine, keeper):
+        await asyncio.sleep(5)
+        engine.takes = 0.5
+        keeper.look("something")
+        await asyncio.sleep(module.SETTLE_SECONDS + 0.1)
+        keeper.hurry("wan is down")
+        await asyncio.sleep(5)
+
+    (_, (began, _), (again, cause)) = play(story).turns
+    assert cause == "wan is down" and again - began == pytest.approx(0.5)
 
 
 def test_what_happens_during_a_turn_leads_to_another_one():

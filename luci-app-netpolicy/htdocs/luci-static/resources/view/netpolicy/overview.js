@@ -127,15 +127,35 @@ function renderState(status) {
 	}));
 }
 
+/* What probes say of a line: nothing is said where there are none. */
+function healthWords(health) {
+	if (!health || !health.state)
+		return [ '-' ];
+
+	var told = [];
+
+	if (typeof(health.latency_ms) == 'number')
+		told.push(_('%s ms').format(String(Math.round(health.latency_ms))));
+	if (typeof(health.loss) == 'number')
+		told.push(_('%s %% lost').format(String(Math.round(health.loss * 100))));
+	if (health.by_hand && health.by_hand != 'auto')
+		told.push(_('set to %s by hand').format(text(health.by_hand)));
+
+	return [ badge(health.state == 'NORMAL', text(health.state)) ].concat(
+		told.length ? [ ' ', told.join(', ') ] : [],
+		health.because ? [ E('div', {}, [ words(health.because) ]) ] : []);
+}
+
 function renderOutbounds(status) {
 	return table(
-		[ _('Outbound'), _('Type'), _('State'), _('Reason'), _('Device'), _('Gateway') ],
+		[ _('Outbound'), _('Type'), _('State'), _('Reason'), _('Health'), _('Device'), _('Gateway') ],
 		list(status.outbounds).map(function(outbound) {
 			return [
 				words(outbound.name),
 				text(outbound.type),
 				badge(outbound.up, outbound.up ? _('up') : _('down')),
 				words(outbound.reason),
+				healthWords(outbound.health),
 				words(outbound.device),
 				words([ outbound.gateway, outbound.gateway6 ].filter(Boolean).join(', '))
 			];

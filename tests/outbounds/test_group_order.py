@@ -1,0 +1,88 @@
+"""Which line of a group is used first: failover, latency, groups in groups, and what is known of each line."""
+
+from __future__ import annotations
+
+from netpolicy.core.model import Outbound, Ruleset
+from netpolicy.outbounds.group_order import Condition, orders
+
+
+def rules(**groups: str) -> Ruleset:
+    """Lines a to d and these groups: "strategy member member …"."""
+    made = [Outbound(name, "interface", interface=name) for name in "abcd"]
+    for name, text in groups.items():
+        strategy, *members = text.split()
+        made.append(Outbound(name, "group", strategy=strategy, member=tuple(members)))
+    return Ruleset(outbounds=tuple(made))
+
+
+def order(ruleset: Ruleset, before: str = "", group: str = "g", **conditions: Condition) -> str:
+    """The lines of a group, in the order in which they are to be used now, as letters; `before` as it was."""
+    return "".join(orders(ruleset, conditions, {group: tuple(before)})[group])
+
+
+def ms(latency: float | None, trusted: bool = True, down: bool = False) -> Condition:
+    return Condition(down, trusted, latency)
+
+
+FAILED = Condition(is_trusted=False)
+DOWN = Condition(is_down=True)
+
+
+def test_failover_uses_its_members_as_they_are_written():
+    assert order(rules(g="failover c a b")) == "cab"
+    assert order(rules(g="failover c a b"), "bac", a=ms(1), c=ms(100)) == "cab"
+
+
+def test_what_failed_lately_comes_last_and_is_never_left_out():
+    assert order(rules(g="failover a b c"), a=FAILED) == "bca"
+    assert order(rules(g="failover a b c"), a=FAILED, b=FAILED) == "cab"
+    assert order(rules(g="failover a b c"), a=FAILED, b=FAILED, c=FAILED) == "abc"
+    assert order(rules(g="failover a b"), a=DOWN) == "ab", "who uses the order passes over it"
+
+
+def test_latency_begins_with_the_fastest_and_what_is_not_measured_comes_last():
+    assert order(rules(g="latency a b c"), a=ms(50), b=ms(None), c=ms(20)) == "cab"
+    assert order(rules(g="latency a b c")) == "abc"
+
+
+def test_latency_changes_over_only_to_a_line_that_is_clearly_faster():
+    group = rules(g="latency a b")
+    assert order(group, "ba", a=ms(30), b=ms(39)) == "ba", "9 ms are less than the tolerance of 10"
+    assert order(group, "ba", a=ms(30), b=ms(41)) == "ab"
+    assert order(group, "ba", a=ms(100), b=ms(124)) == "ba", "of slow lines it is a fifth"
+    assert order(group, "ba", a=ms(100), b=ms(126)) == "ab"
+
+
+def test_latency_does_not_dance_between_two_equal_lines():
+    group, used, changes = rules(g="latency a b"), "ab", 0
+    for number in range(100):
+        found = order(group, used, a=ms(30 + number * 7 % 9), b=ms(30 + number * 5 % 9))
+        changes += found != used
+        used = found
+    assert changes == 0
+
+
+def test_latency_leaves_a_line_that_is_down_or_failed_at_once():
+    group = rules(g="latency a b")
+    assert order(group, "ab", a=ms(10, down=True), b=ms(300))[0] == "b"
+    assert order(group, "ab", a=ms(10, trusted=False), b=ms(300)) == "ba"
+
+
+def test_a_group_in_a_group_counts_as_the_line_that_it_would_use():
+    group = rules(inner="failover a b", g="latency c inner")
+    assert order(group, a=ms(10), b=ms(90), c=ms(50)) == "abc"
+    assert order(group, a=ms(10, down=True), b=ms(90), c=ms(50)) == "cab"
+    assert order(group, "", "inner", a=FAILED) == "ba"
+
+
+def test_a_line_in_two_members_stands_once():
+    assert order(rules(one="failover a b", two="failover b c", g="failover one two")) == "abc"
+
+
+def test_a_circle_ends():
+    found = orders(rules(g="failover h a", h="failover g b"), {}, {})
+    assert set("".join(found["g"])) == set("".join(found["h"])) == set("ab")
+
+
+def test_nothing_but_groups_has_an_order():
+    assert set(orders(rules(g="failover a b"), {}, {})) == {"g"}

@@ -1,0 +1,269 @@
+"""How often a line is asked, and what a round comes to: on a clock that jumps, with a sender of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from netpolicy.core.health import FAILOVER
+from netpolicy.core.line_health import Limits, LineHealth, Round
+from netpolicy.outbounds.check_line import FAILED, PASSED, UNKNOWN, Answer, Line
+from netpolicy.outbounds.check_target import Target, parse_target
+from netpolicy.outbounds.line_probe import OWN_PACKETS, Habits, Prober
+from tests.virtual_time import Clock
+
+PING, OTHER, PAGE = "ping:192.0.2.9", "ping:192.0.2.10", "http:http://192.0.2.11/204"
+
+Story = Callable[["Probed"], Awaitable[None]]
+
+
+class Network:
+    """Stands in for the line: who answers, after how long; and for its counters."""
+
+    def __init__(self) -> None:
+        self.silent: set[str] = set()
+        self.unsendable: set[str] = set()
+        self.asked: list[tuple[float, str]] = []
+        self.seconds = 0.02
+        self.is_used = False
+        self.received = 0
+        self._own = 0
+
+    async def send(self, _: Line, target: Target) -> Answer:
+        loop = asyncio.get_running_loop()
+        self.asked.append((loop.time(), target.words))
+        self._own += OWN_PACKETS[target.kind]
+        if target.words in self.unsendable:
+            return Answer(UNKNOWN, "no-way", "there is no way")
+        if target.words in self.silent:
+            await asyncio.sleep(3600)
+        await asyncio.sleep(self.seconds)
+        return Answer(PASSED, milliseconds=self.seconds * 1000)
+
+    def since(self) -> tuple[int, int]:
+        sent, self._own = self._own, 0
+        return sent + (50 if self.is_used else 0), self.received
+
+
+class Probed:
+    """A prober and all that it said."""
+
+    def __init__(self, probes: tuple[str, ...], habits: Habits, network: Network) -> None:
+        loop = asyncio.get_running_loop()
+        self.network = network
+        self.health = LineHealth(Limits(), loop.time())
+        self.rounds: list[tuple[float, Round]] = []
+        self.changes: list[tuple[float, str]] = []
+        line = Line("wan", "wana", targets=tuple(map(parse_target, probes)))
+        self.prober = Prober(line, habits, self._told, self.health, network.send, network)  # type: ignore[arg-type]
+
+    def _told(self, one: Round) -> None:
+        now = asyncio.get_running_loop().time()
+        self.rounds.append((now, one))
+        made = self.health.probed(one, now)
+        if made is not None:
+            self.changes.append((now, made.after))
+
+    def asked(self, words: str = PING) -> list[float]:
+        """When this was asked; forgotten now."""
+        found = [when for when, what in self.network.asked if what == words]
+        self.network.asked.clear()
+        return found
+
+
+@pytest.fixture
+def play() -> Iterator[Callable[..., Probed]]:
+    clock = Clock()
+
+    def run(story: Story, *probes: str, habits: Habits = Habits(), network: Network | None = None) -> Probed:
+        async def whole() -> Probed:
+            probed = Probed(probes or (PING,), habits, network or Network())
+            await story(probed)
+            await probed.prober.close()
+            assert asyncio.all_tasks() == {asyncio.current_task()}, "closing leaves nothing"
+            return probed
+
+        return clock.run_until_complete(whole())
+
+    yield run
+    clock.close()
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [round(later - earlier, 2) for earlier, later in zip(times, times[1:], strict=False)]
+
+
+def test_a_line_that_nobody_uses_is_asked_every_ten_intervals(play):
+    async def story(line):
+        await asyncio.sleep(100)
+
+    found = play(story)
+    assert 9 <= len(found.asked()) <= 11
+    assert found.health.state == "NORMAL" and found.prober.latency_ms == 20.0
+    assert len(play(story, habits=Habits(interval=5.0)).asked()) <= 3
+
+
+def test_pages_are_not_taken_for_use_of_the_line(play):
+    async def story(line):
+        await asyncio.sleep(100)
+
+    assert len(play(story, PAGE).asked(PAGE)) <= 11
+
+
+def test_a_line_in_use_is_asked_every_interval(play):
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(60)
+        assert max(gaps(line.asked())[1:]) < 1.3
+        line.network.is_used = False
+        await asyncio.sleep(11)
+        line.asked()
+        await asyncio.sleep(40)
+        assert len(line.asked()) <= 5
+
+    play(story)
+
+
+def test_the_death_of_a_line_in_use_is_known_within_the_budget(play):
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(20)
+        for late in (0.0, 0.3, 0.9):
+            await asyncio.sleep(late)
+            died = asyncio.get_running_loop().time()
+            line.network.silent.add(PING)
+            line.asked()
+            await asyncio.sleep(6)
+            dead = [when for when, state in line.changes if state == FAILOVER][-1]
+            assert line.health.is_dead and dead - died <= 2.8
+            assert max(gaps(line.asked())[:2]) <= 0.36, "suspicion asks again soon"
+            line.network.silent.clear()
+            await asyncio.sleep(60)
+            assert line.health.state == "NORMAL"
+
+    play(story)
+
+
+def test_what_failed_is_asked_each_second_and_after_two_minutes_each_fifth(play):
+    async def story(line):
+        line.network.silent.add(PING)
+        await asyncio.sleep(30)
+        assert line.health.state == FAILOVER
+        line.asked()
+        await asyncio.sleep(60)
+        assert 40 <= len(line.asked()) <= 61
+        await asyncio.sleep(60)
+        line.asked()
+        await asyncio.sleep(100)
+        assert 15 <= len(line.asked()) <= 21
+
+    play(story)
+
+
+def test_a_question_that_cannot_be_sent_says_nothing(play):
+    async def story(line):
+        line.network.is_used = True
+        line.network.unsendable.add(PING)
+        await asyncio.sleep(30)
+
+    found = play(story)
+    assert (found.rounds, found.health.state) == ([], "NORMAL")
+    assert found.prober.last[0][1].state == UNKNOWN
+
+
+def test_one_target_that_is_dead_is_no_loss_of_the_line(play):
+    async def story(line):
+        line.network.is_used = True
+        line.network.silent.add(OTHER)
+        await asyncio.sleep(30)
+
+    found = play(story, PING, OTHER)
+    assert found.health.state == "NORMAL" and found.prober.loss == 0
+    assert {(one.answered, one.asked, one.words) for _, one in found.rounds} == {(1, 2, OTHER)}
+
+
+def test_a_quorum_of_two_wants_two_answers(play):
+    async def story(line):
+        line.network.is_used = True
+        line.network.silent.add(OTHER)
+        await asyncio.sleep(10)
+
+    assert play(story, PING, OTHER, habits=Habits(quorum=2)).health.is_dead
+
+
+def test_a_part_that_is_lost_is_told_as_loss(play):
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(30)
+        line.network.silent.add(PING)
+        await asyncio.sleep(1.1)
+        line.network.silent.clear()
+        await asyncio.sleep(3)
+
+    assert 0 < play(story).prober.loss <= 0.2
+
+
+def test_pages_are_fetched_seldom_where_something_else_answers(play):
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(60)
+
+    found = play(story, PING, PAGE)
+    assert len([one for _, one in found.network.asked if one == PAGE]) <= 7
+    assert len(found.asked()) > 50
+
+
+def test_where_pings_are_always_lost_a_page_that_comes_keeps_the_line(play):
+    async def story(line):
+        line.network.is_used = True
+        line.network.silent.add(PING)
+        await asyncio.sleep(120)
+
+    found = play(story, PING, PAGE)
+    assert found.changes == [] and found.prober.loss == 0
+    assert all(one.enough for _, one in found.rounds)
+
+
+def test_with_a_page_beside_the_ping_a_death_is_known_as_soon(play):
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(25.5)
+        died = asyncio.get_running_loop().time()
+        line.network.silent |= {PING, PAGE}
+        await asyncio.sleep(6)
+        assert [when for when, state in line.changes if state == FAILOVER][0] - died <= 3.0
+
+    play(story, PING, PAGE)
+
+
+def test_much_that_comes_in_is_told_with_a_round_that_nobody_answers(play):
+    async def story(line):
+        line.network.is_used = True
+        line.network.silent.add(PING)
+        line.network.received = 100_000
+        await asyncio.sleep(10)
+
+    found = play(story)
+    assert found.rounds and all(one.alive for _, one in found.rounds)
+    assert found.health.state == FAILOVER and not found.health.is_dead
+
+
+def test_whoever_sees_trouble_has_it_asked_at_once(play):
+    async def story(line):
+        await asyncio.sleep(5.5)
+        line.asked()
+        line.prober.hurry()
+        await asyncio.sleep(0.01)
+        assert len(line.asked()) == 1
+
+    play(story)
+
+
+def test_closing_in_the_middle_of_a_round_ends_it(play):
+    async def story(line):
+        line.network.silent |= {PING, PAGE}
+        await asyncio.sleep(0.5)
+
+    assert play(story, PING, PAGE).rounds == []

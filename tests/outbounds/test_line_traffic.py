@@ -1,0 +1,64 @@
+"""The counters of a real device, and how much of what they show our own questions are."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from netpolicy.outbounds.check import send
+from netpolicy.outbounds.check_line import PASSED, timed
+from netpolicy.outbounds.line_probe import OWN_PACKETS
+from netpolicy.outbounds.line_traffic import Traffic
+from tests.netns import needs_root
+from tests.outbounds.far_side import LINE_A, line
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+
+def send_bytes(count: int, size: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        for _ in range(count):
+            one.sendto(b"x" * size, ("192.0.2.1", 9))
+
+
+def test_what_was_sent_and_received_since_the_last_look(steady):
+    traffic, far = Traffic("wana"), Traffic("wanb")
+    send_bytes(5, 1000)
+    sent, received = traffic.since()
+    assert sent >= 5
+    assert received > 500, "the far side says that nobody listens"
+    send_bytes(20, 10)
+    assert 20 <= traffic.since()[0] < 40
+    assert far.since()[0] < 5
+
+
+def test_a_name_that_begins_like_another_is_its_own_device(steady):
+    steady.place.router.run("ip", "link", "add", "wan", "type", "veth", "peer", "name", "w")
+    traffic = Traffic("wan")
+    send_bytes(5, 10)
+    assert traffic.since() == (0, 0)
+
+
+def test_a_device_that_is_gone_or_made_anew_shows_nothing(steady):
+    assert Traffic("nowhere").since() == (0, 0)
+    steady.place.router.run("ip", "link", "add", "lived", "type", "veth", "peer", "name", "l")
+    steady.place.router.run("ip", "link", "set", "lived", "up")
+    traffic = Traffic("lived")
+    steady.place.router.run("ip", "link", "del", "lived")
+    assert traffic.since() == (0, 0)
+
+
+@pytest.mark.parametrize("words", ["ping:203.0.113.5", "tcp:203.0.113.5:8081", "http:http://203.0.113.5:8081/"])
+async def test_one_question_of_ours_is_less_than_what_counts_as_ours(steady, words):
+    async def page(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\nConnection: close\r\n\r\n" + b"x" * 2000)
+
+    asked = line(LINE_A, words)
+    async with steady.serving(8081, page):
+        traffic = Traffic("wana")
+        assert (await timed(send(asked, asked.targets[0]))).state == PASSED
+        await asyncio.sleep(0)
+        assert 0 < traffic.since()[0] <= OWN_PACKETS[asked.targets[0].kind]

@@ -1,0 +1,203 @@
+"""What the kernel, the probes and a person say of lines, and what comes out for rules and groups."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from netpolicy.core.health import FAILOVER, NORMAL
+from netpolicy.core.line_health import Round
+from netpolicy.core.model import Outbound, Ruleset, Settings
+from netpolicy.dataplane.policy import Hop
+from netpolicy.outbounds.lines import LineState
+from netpolicy.service.line_watch import LineWatch
+from tests.virtual_time import Clock
+
+LOST, GOOD, SLOW = Round(False, None, None, "ping:192.0.2.9"), Round(True, 20.0, 0.0), Round(True, 900.0, 0.0)
+A = Outbound("a", "interface", interface="wana", probe=("ping:192.0.2.9",))
+B = Outbound("b", "interface", interface="wanb")
+GROUP = Outbound("g", "group", member=("a", "b"))
+
+
+def rules(*outbounds: Outbound, primary: str = "a") -> Ruleset:
+    return Ruleset(outbounds=outbounds or (A, B, GROUP), settings=Settings(primary=primary))
+
+
+def states(a: bool = True, b: bool = True) -> list[LineState]:
+    def one(name: str, up: bool) -> LineState:
+        return LineState(name, "interface", up, "has a way out" if up else "no carrier", f"wan{name}", (Hop(4, ""),))
+
+    return [one("a", a), one("b", b), LineState("g", "group", True, "always usable")]
+
+
+class Watching:
+    """A watch and all that it said; nothing is really sent."""
+
+    def __init__(self) -> None:
+        self.changed: list[str] = []
+        self.told: list[tuple[str, str, str]] = []
+        self.watch = LineWatch(self.changed.append, self._told)
+        self.rules = rules()
+
+    def _told(self, name: str, made) -> None:
+        self.told.append((name, made.before, made.after))
+
+    def look(self, a: bool = True, b: bool = True) -> dict[str, LineState]:
+        return {one.name: one for one in self.watch.look(self.rules, states(a, b))}
+
+    def probed(self, *rounds: Round) -> None:
+        for one in rounds:
+            self.watch._probed("a", self.watch._lines["a"], one)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        return self.watch.orders(self.rules)["g"]
+
+
+@pytest.fixture
+def play():
+    clock = Clock()
+
+    def run(story) -> Watching:
+        async def whole() -> Watching:
+            watching = Watching()
+            await story(watching)
+            await watching.watch.close()
+            await asyncio.sleep(0)
+            return watching
+
+        return clock.run_until_complete(whole())
+
+    yield run
+    clock.close()
+
+
+def test_a_dead_line_is_down_with_its_reason_whatever_its_device_says(play):
+    async def story(it):
+        assert it.look()["a"].up and it.order == ("a", "b")
+        it.probed(LOST, LOST, LOST)
+        state = it.look()["a"]
+        assert (state.up, state.reason) == (False, "3 of 3 rounds of probes lost (ping:192.0.2.9)")
+        assert state.device == "wana" and state.hops, "its table stays, for those that are bound to it"
+        assert it.order == ("b", "a")
+        assert it.watch.engine_state(it.rules.settings) == FAILOVER
+
+    found = play(story)
+    assert found.told == [("a", "NORMAL", "DEGRADED"), ("a", "DEGRADED", "FAILOVER")]
+    assert found.changed[-1] == "outbound a: 3 of 3 rounds of probes lost (ping:192.0.2.9)"
+
+
+def test_a_slow_line_carries_and_comes_last(play):
+    async def story(it):
+        it.look()
+        it.probed(SLOW, SLOW, SLOW)
+        assert it.look()["a"].up and it.order == ("b", "a")
+
+    play(story)
+
+
+def test_time_alone_leads_a_line_without_answers_of_probes_back(play):
+    async def story(it):
+        it.look()
+        it.look(b=False)
+        it.look()
+        assert it.order == ("a", "b")
+        it.rules = rules(A, B, Outbound("g", "group", member=("b", "a")))
+        it.look()
+        assert it.order == ("a", "b"), "b failed lately"
+        await asyncio.sleep(9)
+        assert it.order == ("a", "b")
+        await asyncio.sleep(2)
+        assert it.order == ("b", "a")
+
+    found = play(story)
+    assert found.told == [("b", "NORMAL", "FAILOVER"), ("b", "FAILOVER", "RECOVERY"), ("b", "RECOVERY", "NORMAL")]
+    assert found.changed == ["outbound b: good for 10 s"], "what a turn has seen asks for no turn"
+
+
+def test_a_line_that_was_never_up_is_not_held_down(play):
+    async def story(it):
+        assert not it.look(a=False)["a"].up
+        it.look()
+        assert it.order == ("a", "b") and it.watch.document("a")["trusted"]
+
+    play(story)
+
+
+def test_other_limits_are_taken_over_and_a_dead_line_stays_dead(play):
+    async def story(it):
+        it.look()
+        it.probed(LOST, LOST, LOST)
+        it.rules = rules(Outbound("a", "interface", interface="wana", probe=A.probe, max_latency_ms=1000), B, GROUP)
+        assert not it.look()["a"].up
+        it.probed(GOOD, GOOD, GOOD, SLOW)
+        assert it.look()["a"].up
+        assert it.watch.document("a")["state"] == "RECOVERY", "900 ms are not slow any more"
+
+    play(story)
+
+
+def test_a_line_is_taken_out_and_brought_back_by_hand(play):
+    async def story(it):
+        it.look()
+        assert it.watch.set_by_hand("a", "down")
+        state = it.look()["a"]
+        assert (state.up, state.reason) == (False, "taken out by hand")
+        assert it.watch.document("a")["by_hand"] == "down"
+        assert it.watch.engine_state(it.rules.settings) == FAILOVER
+        assert it.watch.set_by_hand("a", "auto")
+        assert it.look()["a"].up and it.watch.engine_state(it.rules.settings) == NORMAL
+        it.probed(LOST, LOST, LOST)
+        assert it.watch.set_by_hand("a", "up")
+        assert it.look()["a"].up and it.order == ("a", "b"), "its probes do not count"
+        assert not it.look(a=False)["a"].up, "what the kernel says does"
+        assert not it.watch.set_by_hand("g", "down") and not it.watch.set_by_hand("x", "down")
+
+    play(story)
+
+
+def test_what_is_gone_is_forgotten(play):
+    async def story(it):
+        it.look()
+        it.probed(LOST, LOST, LOST)
+        it.watch.look(rules(B), states()[1:2])
+        assert it.watch.document("a") is None
+        assert it.look()["a"].up
+
+    play(story)
+
+
+def test_only_lines_have_a_health(play):
+    async def story(it):
+        it.look()
+        assert it.watch.document("g") is None
+        assert set(it.watch.document("b")) == {
+            "state", "because", "since", "trusted", "by_hand", "latency_ms", "loss", "probes",
+        }  # fmt: skip
+
+    play(story)
+
+
+def test_only_lines_with_probes_that_are_up_are_probed_with_the_mark_of_their_class(play, monkeypatch):
+    async def story(it):
+        it.look()
+        assert "netpolicy.outbounds.line_probe" not in sys.modules or it.watch._lines["a"].prober is None
+        it.watch.follow(it.rules, {"a": 1, "b": 2})
+        prober = it.watch._lines["a"].prober
+        assert prober is not None and prober._line.mark == 0x01000000 and prober._line.device == "wana"
+        assert it.watch._lines["b"].prober is None
+        it.watch.follow(it.rules, {"a": 1, "b": 2})
+        assert it.watch._lines["a"].prober is prober, "nothing changed: it goes on"
+        it.watch.follow(it.rules, {"a": 3, "b": 2})
+        assert it.watch._lines["a"].prober is not prober
+        it.look(a=False)
+        it.watch.follow(it.rules, {"a": 3, "b": 2})
+        assert it.watch._lines["a"].prober is None
+        it.look()
+        it.watch.follow(it.rules, {"a": 3, "b": 2})
+        it.watch.rest()
+        assert it.watch._lines["a"].prober is None
+
+    play(story)
