@@ -171,6 +171,9 @@ class Generator:
             getattr(self, "_" + kind, lambda writer: None)(writer)
         writer.maybe("weight", ("1", "2", "1000"))
         writer.some("probe", PROBES)
+        if kind in ("interface", "table"):
+            for option in ("interval", "quorum", "max_latency_ms", "max_loss", "hold"):
+                writer.maybe(option, ("1", "7", "16"))
         (self.groups if kind == "group" else self.lines).append(name)
         return writer.section("outbound", name)
 

@@ -136,7 +136,9 @@ class Stream:
         near.setblocking(False)
         far.setblocking(False)
 
-    async def talk(self, rounds: int, begun: asyncio.Event | None = None) -> None:
+    async def talk(
+        self, rounds: int, begun: asyncio.Event | threading.Event | None = None, pause: float = PAUSE_SECONDS
+    ) -> None:
         """Numbered words both ways: until `begun`, and so many rounds from then on. `error`: how it ended before."""
         loop = asyncio.get_running_loop()
         number = left = 0
@@ -149,7 +151,7 @@ class Stream:
                 for sender, receiver in pairs:
                     await asyncio.wait_for(loop.sock_sendall(sender, word), 3)
                     await self._expect(receiver, word)
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(pause)
         except (OSError, asyncio.TimeoutError) as error:
             self.error = type(error).__name__
 
