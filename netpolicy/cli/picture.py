@@ -22,9 +22,8 @@ OUTBOUND_COLUMNS = (
     Column("OUTBOUND", least=8),
     Column("TYPE", least=6),
     Column("UP", colour=lambda text: "green" if text == "up" else "red"),
-    Column("HEALTH", colour=lambda text: "green" if text == "NORMAL" else "yellow"),
+    Column("HEALTH", least=8, colour=lambda text: "green" if text == "NORMAL" else "yellow"),
     Column("RTT", is_number=True),
-    Column("LOSS", is_number=True),
     Column("DEVICE", least=6),
     Column("GATEWAY", least=10),
     Column("CLASS", is_number=True),
@@ -166,12 +165,11 @@ def _by_hand(found: Document) -> str:
     return f" (set to {word} by hand)" if word not in (None, "auto") else ""
 
 
-def _health(part: Document) -> tuple[str, str, str]:
-    latency, loss = part.get("latency_ms"), part.get("loss")
+def _health(part: Document) -> tuple[str, str]:
+    latency = part.get("latency_ms")
     return (
         shown(part.get("state")),
         f"{latency:.0f} ms" if isinstance(latency, (int, float)) else shown(None),
-        f"{loss:.0%}" if isinstance(loss, (int, float)) else shown(None),
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.analysis_protection import never_down
 from netpolicy.config.diagnostic import Findings
-from netpolicy.core.model import FALLBACK, GROUP, Ruleset
+from netpolicy.core.model import FALLBACK, GROUP, Outbound, Ruleset
+
+PROBED = ("interface", "table")  # types whose health follows their probes
 
 
 def check_outbounds(ruleset: Ruleset, places: Places, findings: Findings) -> None:
@@ -21,11 +23,24 @@ def check_outbounds(ruleset: Ruleset, places: Places, findings: Findings) -> Non
             place = places.option("outbound", outbound.name, "member")
             text = f"the group {outbound.name!r} has one member, {outbound.member[0]!r}"
             findings.info("NP461", place, text, "name it in the rules, or add a second one")
+        _check_probes(ruleset, outbound, places, findings)
         if outbound.strategy == "failover":
             _check_order(ruleset, "outbound", outbound.name, "member", outbound.member, places, findings)
     for rule in ruleset.rules:
         if rule.action.kind == FALLBACK:
             _check_order(ruleset, "rule", rule.name, FALLBACK, rule.action.targets, places, findings)
+
+
+def _check_probes(ruleset: Ruleset, group: Outbound, places: Places, findings: Findings) -> None:
+    """Of balance every line is in use, and somebody notices; here it may be months until the second one is needed."""
+    lines = [ruleset.outbound(name) for name in ruleset.lines_of(group.name)]
+    probed = [one for one in lines if one is not None and one.type in PROBED]
+    if group.strategy != "balance" and len(probed) > 1 and not any(one.probe for one in probed):
+        text = f"the group {group.name!r} does not see that a line is dead while its device is up: none has a probe"
+        if group.strategy == "latency":
+            text = f"the group {group.name!r} does not know which line is faster: none has a probe"
+        hint = f"give each of them a probe, such as ping:9.9.9.9: {', '.join(one.name for one in probed[:5])}"
+        findings.info("NP467", places.option("outbound", group.name, "member"), text, hint)
 
 
 def _check_same_line(ruleset: Ruleset, places: Places, findings: Findings) -> None:

@@ -70,6 +70,7 @@ CODES = {
     "NP464": "two rules are called alike",
     "NP465": "many rules are looked at one by one",
     "NP466": "a name in an assertion is almost one that is defined",
+    "NP467": "a group knows nothing of how its lines are",
 }
 
 

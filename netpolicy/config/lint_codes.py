@@ -214,6 +214,9 @@ every connection; with more than 32 of them decisions take longer with each.
 NP466 info
 The networks and devices of the router are not known here, so the name may be right. If it is not, the assertion cannot
 be tried.
+
+NP467 info
+A line may be dead behind a device that is up: the modem has power, the provider has not. Only a probe tells.
 """
 
 

@@ -152,8 +152,8 @@ EXAMPLES: dict[str, Pair] = {
     "NP451": _dsl("netpolicy:\n  table_base 51700\n\n" + MAIL, "netpolicy:\n  table_base 7000\n\n" + MAIL),
     "NP460": _dsl(LINE + "outbound wan2 interface wan\n\n" + MAIL, LINE + "outbound wan2 interface wanb\n\n" + MAIL),
     "NP461": _dsl(LINES + "outbound both group wan\n\n" + MAIL, LINES + "outbound both group wan vpn\n\n" + MAIL),
-    "NP462": _dsl(LINES + "outbound both group vpn direct wan\n\n" + MAIL,
-                  LINES + "outbound both group vpn wan direct\n\n" + MAIL),
+    "NP462": _dsl(LINES + "outbound both group direct wan\n\n" + MAIL,
+                  LINES + "outbound both group wan direct\n\n" + MAIL),
     "NP463": _dsl("list ads 192.0.2.0/24\n\n" + MAIL,
                   "list ads 192.0.2.0/24 2001:db8::/32\n\nrule no_ads:\n  match dest_addr=@ads\n  action block\n"),
     "NP464": _dsl('rule mail:\n  title "Mail"\n  match port=25\n  action block\n\n'
@@ -168,4 +168,7 @@ EXAMPLES: dict[str, Pair] = {
     ),
     "NP466": _dsl("assert br-gest cannot lan\n\nrule guests:\n  match src_iface=br-guest port=25\n  action block\n",
                   "assert br-guest cannot lan\n\nrule guests:\n  match src_iface=br-guest port=25\n  action block\n"),
+    "NP467": _dsl(LINES + "outbound home group wan vpn\n\n" + MAIL,
+                  "outbound wan interface wan probe=ping:9.9.9.9\n\n"
+                  "outbound vpn interface wg0 probe=ping:10.9.0.1\n\noutbound home group wan vpn\n\n" + MAIL),
 }  # fmt: skip

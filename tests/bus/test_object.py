@@ -36,9 +36,9 @@ class Service:
         return answer if name in AT_ONCE else later
 
 
-async def call(name: str, refusal: str = "", **given: Any) -> Any:
+async def call(method: str, refusal: str = "", **given: Any) -> Any:
     asked = Service(refusal)
-    return await run(methods(asked, asked)[name], given, CALLER, pytest.fail)  # type: ignore[arg-type]
+    return await run(methods(asked, asked)[method], given, CALLER, pytest.fail)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,7 @@ async def call(name: str, refusal: str = "", **given: Any) -> Any:
         ("rules", {"limit": 5, "offset": 2, "unused_days": 7}, [5, 2, 7]),
         ("explain", {"flow": "17"}, ["17"]),
         ("outbounds", {}, []),
+        ("outbound_set", {"name": "wan", "state": "down"}, ["wan", "down"]),
         ("plan", {}, [{}]),
         ("plan", {"text": "x", "format": "dsl"}, [{"text": "x", "format": "dsl"}]),
         (
@@ -111,6 +112,7 @@ def test_the_documented_methods_are_there():
         "status",
         "rules",
         "outbounds",
+        "outbound_set",
         "connections",
         "explain",
         "decide",

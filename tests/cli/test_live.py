@@ -10,7 +10,7 @@ from netpolicy import __version__
 from netpolicy.bus.status import INVALID_ARGUMENT, PERMISSION_DENIED, UbusError
 
 from .conftest import Tool
-from .documents import REPLIES, RULE, STATUS, UNUSED_RULE
+from .documents import REPLIES, RULE, STATUS, TUNNEL, UNUSED_RULE, WAN
 from .stand_in import StandIn
 
 LEFT_OUT = {"name": "video", "error": "route 'wam' is not an outbound", "place": "netpolicy:16:15"}
@@ -98,6 +98,27 @@ def test_outbounds_say_why_one_is_down(tool: Tool, daemon: StandIn) -> None:
     text = " ".join(tool("outbounds").out.split())
     assert "tunnel_with_a_rather_long_name is down: the interface wg0 does not exist, or netifd" in text
     assert "wan is down" not in text
+
+
+def test_outbounds_show_the_health_of_a_line_and_why_it_is_not_well(tool: Tool, daemon: StandIn) -> None:
+    health = {"state": "DEGRADED", "because": "latency 300 ms, more than 120", "latency_ms": 300.4, "loss": 0.05,
+              "by_hand": "auto"}  # fmt: skip
+    daemon.replies["outbounds"] = {"outbounds": [{**WAN, "health": health}, TUNNEL]}
+    text = " ".join(tool("outbounds").out.split())
+    assert "up DEGRADED 300 ms eth1" in text
+    assert "wan is DEGRADED: latency 300 ms, more than 120" in text
+    daemon.replies["outbounds"] = {"outbounds": [{**WAN, "health": {**health, "state": "NORMAL", "by_hand": "up"}}]}
+    assert "(set to up by hand)" in tool("outbounds").out
+
+
+def test_a_line_is_set_by_hand(tool: Tool, daemon: StandIn) -> None:
+    daemon.replies["outbound_set"] = {"ok": True, "error": None, "name": "wan", "state": "down"}
+    assert tool("outbounds", "set", "wan", "down").out == "wan is set to down, until `auto` or a restart of the daemon\n"
+    assert daemon.calls[-1] == ("outbound_set", {"name": "wan", "state": "down"})
+    assert tool("outbounds", "set", "wan").code == 64
+    daemon.replies["outbound_set"] = {"ok": False, "error": "the disk is full"}
+    done = tool("outbounds", "set", "wan", "auto")
+    assert done.code == 1 and "the kernel does not follow: the disk is full" in done.err
 
 
 def test_outbounds_show_the_gateway_of_either_family(tool: Tool, daemon: StandIn) -> None:

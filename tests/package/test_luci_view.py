@@ -111,7 +111,7 @@ def test_the_page_shows_state_outbounds_rules_and_connections() -> None:
     assert "State NORMAL" in text
     assert "enforcing" in text
     assert "2 of 3 active" in text
-    assert "wan_b interface down no carrier eth2" in text
+    assert "wan_b interface down no carrier - eth2" in text
     assert "203.0.113.1, 2001:db8::1" in text
     assert "Office hours (logged) src_addr=192.168.1.0/24 route wan_b active" in text
     assert "12 4.8 MiB" in text
@@ -290,7 +290,7 @@ def test_every_call_of_the_page_is_granted_and_none_that_changes_something_by_re
     # `job` gives out what confirms a change.
     changing = {"reload", "apply", "job", "confirm", "extend", "abort", "rollback", "heal", "set_mode", "outbound_set"}
     assert changing.isdisjoint(read["netpolicy"])
-    assert set(write["netpolicy"]) == changing - {"set_mode", "outbound_set"}
+    assert set(write["netpolicy"]) == changing - {"set_mode"}
 
 
 def test_permissions_hold_no_wildcard_and_split_reading_from_writing() -> None:
@@ -329,3 +329,15 @@ def test_no_script_makes_markup_of_text_keeps_anything_in_the_browser_or_loads_f
     for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "sessionStorage",
                  "localStorage", "document.cookie", "history.pushState", "https:", "http:"):  # fmt: skip
         assert word not in source
+
+
+@needs_node
+def test_the_health_of_a_line_is_shown_with_its_reason() -> None:
+    health = {"state": "DEGRADED", "because": "latency 300 ms, more than 120", "since": 4.0, "trusted": True,
+              "by_hand": "auto", "latency_ms": 300.4, "loss": 0.05, "probes": []}  # fmt: skip
+    lines = [{**STATUS["outbounds"][0], "health": health},
+             {**STATUS["outbounds"][1], "health": {**health, "state": "NORMAL", "by_hand": "down", "loss": None}}]  # fmt: skip
+    page = show(answers(status={**STATUS, "outbounds": lines}))
+    assert "DEGRADED 300 ms, loss 5 % latency 300 ms, more than 120 eth1" in words(page)
+    assert "NORMAL 300 ms, set to down by hand" in words(page)
+    assert "<img" not in show(answers(status=everywhere_hostile({**STATUS, "outbounds": lines})))["html"]

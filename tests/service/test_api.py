@@ -116,3 +116,22 @@ async def test_the_status_names_the_generation_that_is_confirmed(service, house,
     store = Store(str(tmp_path / "store"))
     store.commit(store.prepare({str(house.config): b"x"}, {}))
     assert service.status()["confirmed"] == 1
+
+
+async def test_only_a_line_that_is_there_can_be_set_by_hand(service, house):
+    await house.load(CONFIG + "config outbound 'calls'\n\toption type 'group'\n\tlist member 'wan_a'\n")
+    for name, word, text in (("wan_b", "off", "not one of auto, up, down"), ("direct_", "down", "no outbound"),
+                             ("calls", "down", "only lines")):  # fmt: skip
+        with pytest.raises(Refused, match=text):
+            await service.outbound_set(name, word)
+
+
+async def test_a_line_that_is_taken_out_by_hand_is_down_until_it_is_brought_back(service, house):
+    assert (await service.outbound_set("wan_b", "down"))["ok"]
+    (found,) = [one for one in service.outbounds()["outbounds"] if one["name"] == "wan_b"]
+    assert (found["up"], found["reason"], found["health"]["by_hand"]) == (False, "taken out by hand", "down")
+    assert any(one["code"] == "NP903" and "taken out by hand" in one["message"] for one in service.status()["warnings"])
+    await house.engine.reload()
+    assert not [one for one in house.engine.states if one.name == "wan_b"][0].up, "a reload keeps it"
+    assert (await service.outbound_set("wan_b", "auto"))["ok"]
+    assert [one for one in house.engine.states if one.name == "wan_b"][0].up

@@ -137,7 +137,7 @@ function healthWords(health) {
 	if (typeof(health.latency_ms) == 'number')
 		told.push(_('%s ms').format(String(Math.round(health.latency_ms))));
 	if (typeof(health.loss) == 'number')
-		told.push(_('%s %% lost').format(String(Math.round(health.loss * 100))));
+		told.push(_('loss %s').format(Math.round(health.loss * 100) + ' %'));
 	if (health.by_hand && health.by_hand != 'auto')
 		told.push(_('set to %s by hand').format(text(health.by_hand)));
 
