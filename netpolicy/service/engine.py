@@ -425,7 +425,7 @@ class Engine:
             self.enforced_before = None
 
     async def set_outbound(self, name: str, word: str) -> str:
-        """What a person says of a line, see service/line_watch.py. Returns the error or "". Raises KeyError: no line."""
+        """What a person says of a line (service/line_watch.py). Returns the error or "". Raises KeyError: no line."""
         if not self.lines.set_by_hand(name, word):
             raise KeyError(name)
         self.log.add("info", "state", f"outbound {name} is set to {word} by hand")

@@ -76,6 +76,7 @@ REPLIES: dict[str, Any] = {
     "status": STATUS,
     "rules": {"rules": [RULE, SNI_RULE, OFF_RULE]},
     "outbounds": {"outbounds": [WAN, TUNNEL]},
+    "outbound_set": {"ok": True, "error": None, "name": "wan", "state": "down"},
     "connections": CONNECTIONS,
     "explain": EXPLANATION,
     "decide": DECISION,

@@ -112,8 +112,9 @@ def test_outbounds_show_the_health_of_a_line_and_why_it_is_not_well(tool: Tool, 
 
 
 def test_a_line_is_set_by_hand(tool: Tool, daemon: StandIn) -> None:
-    daemon.replies["outbound_set"] = {"ok": True, "error": None, "name": "wan", "state": "down"}
-    assert tool("outbounds", "set", "wan", "down").out == "wan is set to down, until `auto` or a restart of the daemon\n"
+    assert (
+        tool("outbounds", "set", "wan", "down").out == "wan is set to down, until `auto` or a restart of the daemon\n"
+    )
     assert daemon.calls[-1] == ("outbound_set", {"name": "wan", "state": "down"})
     assert tool("outbounds", "set", "wan").code == 64
     daemon.replies["outbound_set"] = {"ok": False, "error": "the disk is full"}

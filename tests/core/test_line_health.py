@@ -170,7 +170,7 @@ def test_whatever_happens_only_known_steps_are_made_and_the_invariants_hold(even
         assert line.state in STATES
         assert not line.is_dead or line.state == FAILOVER
         # Trusted and yet FAILOVER is only a line that never was anything else.
-        is_unborn = is_unborn and line.state == FAILOVER or (is_unborn and made is None and before == NORMAL)
+        is_unborn = (is_unborn and line.state == FAILOVER) or (is_unborn and made is None and before == NORMAL)
         assert not (line.is_trusted and line.state == FAILOVER) or is_unborn
         assert line.is_trusted or fell
         if line.is_trusted and not was_trusted:

@@ -157,9 +157,7 @@ class Arrivals:
     def since(self, when: float, cable: str, *ports: int) -> list[Arrival]:
         return [one for one in list(self.seen) if one[0] > when and one[1] == cable and one[3] in ports]
 
-    def seconds_until(
-        self, cable: str, when: float, *ports: int, seconds: float = BUSY_SECONDS
-    ) -> float:
+    def seconds_until(self, cable: str, when: float, *ports: int, seconds: float = BUSY_SECONDS) -> float:
         """From then until something was sent by this cable in both families, of new flows and of these."""
 
         def moved() -> float | None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
 from netpolicy.core.health import FAILOVER
 from netpolicy.core.line_health import Limits, LineHealth, Round
-from netpolicy.outbounds.check_line import FAILED, PASSED, UNKNOWN, Answer, Line
+from netpolicy.outbounds.check_line import PASSED, UNKNOWN, Answer, Line
 from netpolicy.outbounds.check_target import Target, parse_target
 from netpolicy.outbounds.line_probe import OWN_PACKETS, Habits, Prober
 from tests.virtual_time import Clock
 
 PING, OTHER, PAGE = "ping:192.0.2.9", "ping:192.0.2.10", "http:http://192.0.2.11/204"
+
+USUAL = Habits()
 
 Story = Callable[["Probed"], Awaitable[None]]
 
@@ -77,7 +80,7 @@ class Probed:
 def play() -> Iterator[Callable[..., Probed]]:
     clock = Clock()
 
-    def run(story: Story, *probes: str, habits: Habits = Habits(), network: Network | None = None) -> Probed:
+    def run(story: Story, *probes: str, habits: Habits = USUAL, network: Network | None = None) -> Probed:
         async def whole() -> Probed:
             probed = Probed(probes or (PING,), habits, network or Network())
             await story(probed)
@@ -92,7 +95,7 @@ def play() -> Iterator[Callable[..., Probed]]:
 
 
 def gaps(times: list[float]) -> list[float]:
-    return [round(later - earlier, 2) for earlier, later in zip(times, times[1:], strict=False)]
+    return [round(later - earlier, 2) for earlier, later in itertools.pairwise(times)]
 
 
 def test_a_line_that_nobody_uses_is_asked_every_ten_intervals(play):
@@ -233,7 +236,7 @@ def test_with_a_page_beside_the_ping_a_death_is_known_as_soon(play):
         died = asyncio.get_running_loop().time()
         line.network.silent |= {PING, PAGE}
         await asyncio.sleep(6)
-        assert [when for when, state in line.changes if state == FAILOVER][0] - died <= 3.0
+        assert next(when for when, state in line.changes if state == FAILOVER) - died <= 3.0
 
     play(story, PING, PAGE)
 

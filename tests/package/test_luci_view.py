@@ -335,8 +335,8 @@ def test_no_script_makes_markup_of_text_keeps_anything_in_the_browser_or_loads_f
 def test_the_health_of_a_line_is_shown_with_its_reason() -> None:
     health = {"state": "DEGRADED", "because": "latency 300 ms, more than 120", "since": 4.0, "trusted": True,
               "by_hand": "auto", "latency_ms": 300.4, "loss": 0.05, "probes": []}  # fmt: skip
-    lines = [{**STATUS["outbounds"][0], "health": health},
-             {**STATUS["outbounds"][1], "health": {**health, "state": "NORMAL", "by_hand": "down", "loss": None}}]  # fmt: skip
+    taken = {**health, "state": "NORMAL", "by_hand": "down", "loss": None}
+    lines = [{**one, "health": said} for one, said in zip(STATUS["outbounds"], (health, taken), strict=True)]
     page = show(answers(status={**STATUS, "outbounds": lines}))
     assert "DEGRADED 300 ms, loss 5 % latency 300 ms, more than 120 eth1" in words(page)
     assert "NORMAL 300 ms, set to down by hand" in words(page)

@@ -34,7 +34,7 @@ def hooks(tmp_path):
 
 async def until(condition) -> None:
     async def wait() -> None:
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - a script writes a file, and nothing tells of it
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(wait(), 10)
