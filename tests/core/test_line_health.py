@@ -69,10 +69,9 @@ def test_where_much_comes_in_a_line_without_answers_is_not_dead():
 
 
 def test_the_words_are_of_this_time_and_not_of_an_earlier_loss():
-    line = after(LOST, GOOD, GOOD, GOOD, limits=Limits(settle=0.0))
-    line.probed(GOOD, 9.0)
-    assert line.state == NORMAL
-    line.probed(SLOW, 10.0)
+    line = after(LOST, GOOD, GOOD, GOOD)
+    line.probed(SLOW, 4.0)
+    assert line.state == DEGRADED
     assert line.because.startswith("latency 300 ms")
 
 
