@@ -7,6 +7,7 @@ outbounds/lines.py, outbounds/line_probe.py, core/line_health.py.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,12 @@ BY_HAND = (AUTO, UP, DOWN)
 class Watched:
     """One line under watch."""
 
-    __slots__ = ("by_hand", "clock", "health", "limits", "probed", "prober", "state")
+    __slots__ = ("by_hand", "clock", "health", "limits", "probed", "prober", "since", "state")
 
     def __init__(self, limits: Limits, key: tuple[object, ...], state: LineState, now: float) -> None:
         self.limits = key  # what its health was made with
         self.by_hand = AUTO
+        self.since = int(time.time())  # for people: when its health became what it is
         self.health = LineHealth(limits, now)
         self.state = state  # as the kernel has it
         self.prober: Prober | None = None
@@ -166,6 +168,7 @@ class LineWatch:
     def _note(self, name: str, line: Watched, made: Transition | None, carried: bool, in_turn: bool) -> None:
         carries_now = carries(line)
         if made is not None:
+            line.since = int(time.time())
             self._told(name, made)
             self._wait(name, line)
         if in_turn:
@@ -218,7 +221,7 @@ class LineWatch:
         return {
             "state": line.health.state,
             "because": line.health.because,
-            "since": round(max(self._clock() - line.health.since, 0.0), 1),
+            "since": line.since,
             "trusted": _is_trusted(line),
             "by_hand": line.by_hand,
             "latency_ms": _rounded(prober.latency_ms) if prober is not None else None,
