@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from netpolicy.outbounds import line_traffic
 from netpolicy.outbounds.check import send
 from netpolicy.outbounds.check_line import PASSED, timed
 from netpolicy.outbounds.line_probe import OWN_PACKETS
@@ -47,6 +48,15 @@ def test_a_device_that_is_gone_or_made_anew_shows_nothing(steady):
     steady.place.router.run("ip", "link", "set", "lived", "up")
     traffic = Traffic("lived")
     steady.place.router.run("ip", "link", "del", "lived")
+    assert traffic.since() == (0, 0)
+
+
+def test_counters_that_begin_anew_are_no_negative_traffic(tmp_path, monkeypatch):
+    counters = tmp_path / "dev"
+    monkeypatch.setattr(line_traffic, "COUNTERS", str(counters))
+    counters.write_text("wana: 9000 9 0 0 0 0 0 0 700 7 0 0 0 0 0 0\n")
+    traffic = line_traffic.Traffic("wana")
+    counters.write_text("wana: 10 1 0 0 0 0 0 0 20 2 0 0 0 0 0 0\n")
     assert traffic.since() == (0, 0)
 
 
