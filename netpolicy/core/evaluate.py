@@ -35,9 +35,10 @@ class World:
     """What the network says now: which outbounds are down, which device leads in by which outbound.
 
     `order` has for a group its lines in the order in which they are to be used now; without it, as configured.
+    `order6` is that for IPv6.
     """
 
-    __slots__ = ("down", "ingress", "local", "order")
+    __slots__ = ("down", "ingress", "local", "order", "order6")
 
     def __init__(
         self,
@@ -45,11 +46,13 @@ class World:
         ingress: dict[str, str] | None = None,
         local: tuple[tuple[int, int], ...] = (),
         order: "dict[str, tuple[str, ...]] | None" = None,
+        order6: "dict[str, tuple[str, ...]] | None" = None,
     ) -> None:
         self.down = down
         self.ingress = ingress or {}  # device or interface name: outbound
         self.local = local  # the router's own and broadcast addresses, (family, integer)
         self.order = order or {}
+        self.order6 = order6 or self.order
 
 
 NOTHING_KNOWN = World()
@@ -122,7 +125,7 @@ def gate(rule: Rule, state: str) -> str:
     return ""
 
 
-def carrier(ruleset: Ruleset, name: str, world: World) -> str:
+def carrier(ruleset: Ruleset, name: str, world: World, family: int = V4) -> str:
     """The outbound that carries now what is sent to `name`, "" when none can.
 
     Of a group it is the first of its lines that is up, in the order that the world has for it: the shares of a
@@ -133,13 +136,14 @@ def carrier(ruleset: Ruleset, name: str, world: World) -> str:
     outbound = ruleset.outbound(name)
     if outbound is None or outbound.type != GROUP:
         return name
-    for line in world.order.get(name) or ruleset.lines_of(name):
+    order = world.order6 if family == V6 else world.order
+    for line in order.get(name) or ruleset.lines_of(name):
         if line not in world.down:
             return line
     return ""
 
 
-def outcome(ruleset: Ruleset, rule: Rule, world: World) -> str:
+def outcome(ruleset: Ruleset, rule: Rule, world: World, family: int = V4) -> str:
     """Where the rule sends what it matches: an outbound's name, "direct" or "block".
 
     "" when its outbounds are down and the next rule decides.
@@ -150,7 +154,7 @@ def outcome(ruleset: Ruleset, rule: Rule, world: World) -> str:
     if action.kind == THROTTLE:
         return DIRECT
     for target in action.targets:
-        found = carrier(ruleset, target, world)
+        found = carrier(ruleset, target, world, family)
         if found:
             return found
     return {"next": "", "direct": DIRECT, "block": BLOCK}[action.on_fail]
@@ -207,7 +211,7 @@ def decide(ruleset: Ruleset, facts: Facts, state: str = NORMAL, world: World = N
         if reason:
             steps.append((rule, reason))
             continue
-        goes = outcome(ruleset, rule, world)
+        goes = outcome(ruleset, rule, world, facts.dest_addr[0] if facts.dest_addr is not None else V4)
         if not goes:
             steps.append((rule, "{}, the next rule decides".format(_down(rule))))
             continue

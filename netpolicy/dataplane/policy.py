@@ -81,6 +81,27 @@ class SourceTranslation(Record):
         return (self.device, self.ipv4, self.ipv6, self.ipv6_prefix)
 
 
+class Share(Record):
+    """Several classes that the flows of a rule are spread over, as a number that entries name like a class.
+
+    `parts` has per family (4, 6) the classes with their weights: each new flow goes to the next one in turn.
+    """
+
+    __slots__ = ("number", "parts")
+
+    def __init__(self, number: int, parts: "dict[int, tuple[tuple[int, int], ...]]") -> None:
+        self.number = number
+        self.parts = parts
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.number, self.parts)
+
+    @property
+    def classes(self) -> "tuple[int, ...]":
+        """Every class that a flow may get, ascending."""
+        return tuple(sorted({number for rows in self.parts.values() for number, _ in rows}))
+
+
 class Entry(Record):
     """A rule that stands now, and the class that its flows get."""
 
@@ -150,7 +171,7 @@ class Policy(Record):
 
     __slots__ = (
         "marks", "lines", "entries", "ranked", "ingress", "default_forwarded", "default_own", "translations",
-        "ways_out", "near", "skip_marks", "device_names", "table_base", "rule_priority",
+        "ways_out", "near", "skip_marks", "device_names", "table_base", "rule_priority", "shares",
     )  # fmt: skip
 
     def __init__(
@@ -169,6 +190,7 @@ class Policy(Record):
         device_names: "tuple[tuple[str, str], ...]" = (),
         table_base: int = 7000,
         rule_priority: int = 7000,
+        shares: "tuple[Share, ...]" = (),
     ) -> None:
         self.marks = marks
         self.lines = lines
@@ -185,12 +207,13 @@ class Policy(Record):
         self.device_names = device_names  # logical interface → device
         self.table_base = table_base
         self.rule_priority = rule_priority
+        self.shares = shares  # their numbers are beyond those of classes
 
     def values(self) -> "tuple[object, ...]":
         return (
             self.marks, self.lines, self.entries, self.ranked, self.ingress, self.default_forwarded,
             self.default_own, self.translations, self.ways_out, self.near, self.skip_marks, self.device_names,
-            self.table_base, self.rule_priority,
+            self.table_base, self.rule_priority, self.shares,
         )  # fmt: skip
 
     @property
@@ -200,6 +223,9 @@ class Policy(Record):
         used.update([line.number for line in self.lines])
         used.update(self.entries.numbers)
         used.update([number for _, number in self.ingress])
+        for share in self.shares:
+            used.discard(share.number)
+            used.update(share.classes)
         return tuple(sorted(used))
 
     @property

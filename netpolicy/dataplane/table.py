@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from netpolicy.dataplane.groups import Group
-    from netpolicy.dataplane.policy import Entry
+    from netpolicy.dataplane.policy import Entry, Share
     from netpolicy.dataplane.shape import LargeSet, Shape
 
 # First packets of rules with `log` go to this NFLOG group, rule name as prefix.
@@ -136,12 +136,16 @@ class Builder:
             chains.extend(_class_chains(policy, number))
         for number in sorted({number for _, number in policy.ingress}):
             chains.append((names.arriving_chain(number), Chain((_save(policy, number), "accept"))))
-        for number in sorted(set(policy.entries.numbers)):
-            chains.append((names.verdict_chain(number), Chain((_settle(number),))))
+        shares = {share.number: share for share in policy.shares}
+        for number in sorted(
+            {policy.default_forwarded, policy.default_own} & set(shares) | set(policy.entries.numbers)
+        ):
+            settled = _spread(shares[number]) if number in shares else (_settle(number),)
+            chains.append((names.verdict_chain(number), Chain(settled)))
         for place, is_logged in enumerate(policy.entries.log):
             if is_logged:
                 entry = policy.entries[place]
-                chains.append((names.rule_chain(entry.rule.name), _logging_chain(entry)))
+                chains.append((names.rule_chain(entry.rule.name), _logging_chain(entry, entry.number in shares)))
         if classes != (DIRECT_CLASS,):
             chains.extend(_classification(policy, groups, slot))
             chains.extend(_hooks(policy))
@@ -235,8 +239,8 @@ def _classification(policy: "Policy", groups: "list[Group]", slot: str) -> "list
     arriving = _lookups(groups, ARRIVING_SCOPES, slot)
     head = _forwarded_head(policy, arriving)
     chains = [
-        (FORWARDED, Chain(tuple(head + forwarded + [_default(policy.default_forwarded, forwarded)]))),
-        (OWN, Chain(tuple(_own_head(policy) + own + [_default(policy.default_own, own)]))),
+        (FORWARDED, Chain(tuple(head + forwarded + [_default(policy, policy.default_forwarded, forwarded)]))),
+        (OWN, Chain(tuple(_own_head(policy) + own + [_default(policy, policy.default_own, own)]))),
     ]
     if arriving and policy.ingress:
         back = ["meta priority set 0x0", _came_by(policy)]
@@ -257,7 +261,36 @@ def _lookups(groups: "list[Group]", scopes: "tuple[str, ...]", slot: str) -> "li
     return rules
 
 
-def _default(number: int, lookups: "list[str]") -> str:
+def _spread(share: "Share") -> "tuple[str, ...]":
+    """Each new flow of a family goes to the next class in turn, as often as its weight says.
+
+    In turn, not by a hash of addresses: of few clients and servers a hash makes shares that are far from the weights.
+    """
+    rules = ["meta priority set 0x0"]
+    every = [share.parts[family] for family in sorted(share.parts)]
+    for family in sorted(share.parts):
+        guard = "" if every.count(every[0]) == len(every) else f"meta nfproto ipv{family} "
+        rules.append(guard + _in_turn(share.parts[family]))
+        if not guard:
+            break
+    return tuple(rules)
+
+
+def _in_turn(rows: "tuple[tuple[int, int], ...]") -> str:
+    if len(rows) == 1:
+        return f"goto {names.saving_chain(rows[0][0])}"
+    elements, start = [], 0
+    for number, weight in rows:
+        last = start + weight - 1
+        elements.append(f"{start}-{last}" if weight > 1 else f"{start}")
+        elements[-1] += f" : goto {names.saving_chain(number)}"
+        start += weight
+    return f"numgen inc mod {start} vmap {{ {', '.join(elements)} }}"
+
+
+def _default(policy: "Policy", number: int, lookups: "list[str]") -> str:
+    if any([share.number == number for share in policy.shares]):
+        return f"goto {names.verdict_chain(number)}"
     return _settle(number) if lookups else f"goto {names.saving_chain(number)}"
 
 
@@ -325,11 +358,11 @@ def _class_chains(policy: "Policy", number: int) -> "list[tuple[str, Chain]]":
     return chains
 
 
-def _logging_chain(entry: "Entry") -> Chain:
+def _logging_chain(entry: "Entry", is_spread: bool) -> Chain:
     name = entry.rule.name
     comment = f'comment "np:rule={name}"'
     log = f'{LOG_LIMIT} log prefix "{names.rule_chain(name)}" group {LOG_GROUP} {comment}'
-    return Chain((log, _settle(entry.number)))
+    return Chain((log, f"goto {names.verdict_chain(entry.number)}" if is_spread else _settle(entry.number)))
 
 
 def _never_steered() -> "list[str]":

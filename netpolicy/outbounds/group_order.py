@@ -1,7 +1,7 @@
-"""In which order the lines of each group are to be used now.
+"""In which order, and by which shares, the lines of each group are to be used now.
 
-Pure: what is known of the lines comes as an argument. Never leaves a line out: one that is down is passed over by who
-uses the order, one that failed lately comes last, because it is better than none. Runs on MicroPython.
+Pure: what is known of the lines comes as an argument. Never leaves a line out of an order: one that is down is passed
+over by who uses it, one that failed lately comes last, because it is better than none. Runs on MicroPython.
 """
 
 from netpolicy.core.model import GROUP, Ruleset
@@ -17,35 +17,112 @@ DEEPEST = 16  # groups in groups; a circle ends here
 
 
 class Condition:
-    """What is known of one line. `latency_ms` is None where nobody measures it."""
+    """What is known of one line. `latency_ms` is None where nobody measures it.
 
-    __slots__ = ("is_down", "is_trusted", "latency_ms")
+    `families`: in which it has a way out; empty where that is not known.
+    """
 
-    def __init__(self, is_down: bool = False, is_trusted: bool = True, latency_ms: "float | None" = None) -> None:
+    __slots__ = ("families", "is_down", "is_trusted", "latency_ms")
+
+    def __init__(
+        self,
+        is_down: bool = False,
+        is_trusted: bool = True,
+        latency_ms: "float | None" = None,
+        families: "tuple[int, ...]" = (),
+    ) -> None:
         self.is_down = is_down
         self.is_trusted = is_trusted
         self.latency_ms = latency_ms
+        self.families = families
+
+    def leads(self, family: int) -> bool:
+        """Whether packets of the family may leave by it."""
+        return not self.families or family in self.families
+
+
+class Use:
+    """How a group is to be used for each family: its lines in order, and the shares of those that carry.
+
+    A share is (line, weight); of a group that does not balance it is one line, and none where every line is down.
+    """
+
+    __slots__ = ("order", "shares")
+
+    def __init__(self, order: "dict[int, tuple[str, ...]]", shares: "dict[int, tuple[tuple[str, int], ...]]") -> None:
+        self.order = order
+        self.shares = shares
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Use) and self.order == other.order and self.shares == other.shares
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self.order.items())))
 
 
 UNKNOWN = Condition()
+FAMILIES = (4, 6)
 
 
-def orders(
-    ruleset: Ruleset, conditions: "Mapping[str, Condition]", before: "Mapping[str, tuple[str, ...]]"
-) -> "dict[str, tuple[str, ...]]":
-    """Per group its lines, the one to be used first; `before` is what was said last. O(members of all groups)."""
-    found: dict[str, tuple[str, ...]] = {}
+def uses(ruleset: Ruleset, conditions: "Mapping[str, Condition]", before: "Mapping[str, Use]") -> "dict[str, Use]":
+    """Per group how it is to be used; `before` is what was said last. O(members of all groups)."""
+    found: dict[str, Use] = {}
     for outbound in ruleset.outbounds:
         if outbound.type == GROUP:
-            found[outbound.name] = _order(ruleset, outbound.name, conditions, before, 0)
+            last = before.get(outbound.name)
+            lines = _order(ruleset, outbound.name, conditions, last.order[4] if last is not None else (), 0)
+            order = {family: _leading_first(lines, conditions, family) for family in FAMILIES}
+            shares = {family: _shares(ruleset, outbound.name, conditions, order, family) for family in FAMILIES}
+            found[outbound.name] = Use(order, shares)
     return found
+
+
+def _leading_first(lines: "tuple[str, ...]", conditions: "Mapping[str, Condition]", family: int) -> "tuple[str, ...]":
+    """Those without a way out in the family come last: there it ends, instead of leaking."""
+    return tuple(sorted(lines, key=lambda line: not conditions.get(line, UNKNOWN).leads(family)))
+
+
+def _shares(
+    ruleset: Ruleset,
+    name: str,
+    conditions: "Mapping[str, Condition]",
+    order: "dict[int, tuple[str, ...]]",
+    family: int,
+    depth: int = 0,
+) -> "tuple[tuple[str, int], ...]":
+    up = [line for line in order[family] if not conditions.get(line, UNKNOWN).is_down]
+    outbound = ruleset.outbound(name)
+    if outbound is None or outbound.type != GROUP or depth >= DEEPEST:
+        return ((name, 1),) if name in up else ()
+    if outbound.strategy != "balance":
+        # The member whose line comes first of all decides; it may balance in its turn.
+        for line in up:
+            for member in outbound.member:
+                if line in ruleset.lines_of(member):
+                    return _shares(ruleset, member, conditions, order, family, depth + 1)
+        return ()
+    found: dict[str, int] = {}
+    for member in outbound.member:
+        weight = ruleset.outbound(member).weight if ruleset.outbound(member) is not None else 1
+        for line, part in _shares(ruleset, member, conditions, order, family, depth + 1):
+            found[line] = found.get(line, 0) + weight * part
+    return _best(found, conditions, family)
+
+
+def _best(found: "dict[str, int]", conditions: "Mapping[str, Condition]", family: int) -> "tuple[tuple[str, int], ...]":
+    """Without those that lead nowhere in the family or failed lately, where that leaves any."""
+    rows = sorted(found.items())
+    for is_fine in (lambda one: one.leads(family), lambda one: one.is_trusted):
+        kept = [row for row in rows if is_fine(conditions.get(row[0], UNKNOWN))]
+        rows = kept or rows
+    return tuple(rows)
 
 
 def _order(
     ruleset: Ruleset,
     name: str,
     conditions: "Mapping[str, Condition]",
-    before: "Mapping[str, tuple[str, ...]]",
+    before: "tuple[str, ...]",
     depth: int,
 ) -> "tuple[str, ...]":
     group = ruleset.outbound(name)
@@ -56,7 +133,7 @@ def _order(
     members = [_order(ruleset, member, conditions, before, depth + 1) for member in group.member]
     members = [lines for lines in members if lines]
     if group.strategy == "latency":
-        members = _by_latency(members, conditions, before.get(name, ()))
+        members = _by_latency(members, conditions, before)
     lines = tuple(dict.fromkeys([line for lines in members for line in lines]))
     # Stable: within those that are trusted, and those that are not, the order stays.
     return tuple(sorted(lines, key=lambda line: not conditions.get(line, UNKNOWN).is_trusted))

@@ -113,7 +113,7 @@ class _Opinion:
     def leaves(self, facts: Facts, number: int) -> bool:
         """Whether a flow of this class would get it once more."""
         fate = self.judge.fate(facts)
-        return fate.number == number and self.doubt.is_certain(facts, fate)
+        return self.judge.is_of(number, fate.number) and self.doubt.is_certain(facts, fate)
 
 
 def _moved(before: _Opinion | None, after: _Opinion, facts: Facts, number: int, is_done: bool) -> Fate | None:
@@ -121,7 +121,7 @@ def _moved(before: _Opinion | None, after: _Opinion, facts: Facts, number: int, 
     fate = after.judge.fate(facts)
     if not after.doubt.is_certain(facts, fate):
         return _in_doubt(before, after, facts)
-    if fate.number == number:
+    if after.judge.is_of(number, fate.number):
         return None
     was = before.judge.fate(facts) if before is not None else None
     if was == fate:
@@ -131,7 +131,9 @@ def _moved(before: _Opinion | None, after: _Opinion, facts: Facts, number: int, 
     if not is_done:
         return None
     # By the rule that moves, or by those that are left when such a rule is gone, or is a plain route from now on.
-    is_moved = fate.kind == SWITCH_ROUTE or (was is not None and was.kind == SWITCH_ROUTE and was.number == number)
+    is_moved = fate.kind == SWITCH_ROUTE
+    if before is not None and was is not None and was.kind == SWITCH_ROUTE:
+        is_moved = is_moved or before.judge.is_of(number, was.number)
     return fate if is_moved else None
 
 

@@ -50,7 +50,7 @@ class ByRules:
             return self._answer(probe)
         if self._judge is None or self._policy is None:
             return self._by_main(probe)
-        number = self._judge.number(self._judge.decide(self._facts(probe)))
+        number = self._judge.class_of(self._judge.number(self._judge.decide(self._facts(probe))))
         if self._judge.blocks(number):
             return Result(REFUSED)
         line = next((one for one in self._policy.lines if one.number == number), None)

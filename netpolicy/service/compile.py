@@ -10,7 +10,7 @@ from netpolicy.core.evaluate import World, default_outbound
 from netpolicy.core.health import NORMAL
 from netpolicy.core.model import BLOCK, DIRECT, Ruleset
 from netpolicy.dataplane.marks import Marks
-from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, SourceTranslation
+from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, Share, SourceTranslation
 from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
 from netpolicy.service.devices import by_device
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from netpolicy.core.model import Outbound, Rule
+    from netpolicy.outbounds.group_order import Use
     from netpolicy.outbounds.lines import LineState, View
 
     Row = TypeVar("Row", bound="tuple[object, ...] | Entries")
@@ -78,9 +79,9 @@ def needs_class(outbounds: "Iterable[Outbound]") -> tuple[str, ...]:
 
 
 def world_of(
-    ruleset: Ruleset, states: "Iterable[LineState]", view: "View", order: "dict[str, tuple[str, ...]] | None" = None
+    ruleset: Ruleset, states: "Iterable[LineState]", view: "View", groups: "Mapping[str, Use] | None" = None
 ) -> World:
-    """What the rules need to know of the network; `order` has the lines of groups as they are to be used now."""
+    """What the rules need to know of the network; `groups` says how each of them is to be used now."""
     ingress = {}
     for state in states:
         outbound = ruleset.outbound(state.name)
@@ -90,7 +91,8 @@ def world_of(
     down = [state.name for state in states if not state.up]
     # Proxies and tunnels are not driven yet: what is sent there waits, is blocked, as its rule says.
     down += [outbound.name for outbound in ruleset.outbounds if outbound.type in LATER_TYPES]
-    return World(tuple(down), ingress, _local(view), order)
+    order, order6 = [{name: use.order[family] for name, use in (groups or {}).items()} for family in (V4, V6)]
+    return World(tuple(down), ingress, _local(view), order, order6)
 
 
 def _local(view: "View") -> tuple[tuple[int, int], ...]:
@@ -117,7 +119,7 @@ def compile_policy(
     log: bool = True,
     active: tuple[str, ...] = (),
     before: "Compiled | None" = None,
-    order: "dict[str, tuple[str, ...]] | None" = None,
+    groups: "Mapping[str, Use] | None" = None,
 ) -> Compiled:
     """The policy for this state of the world; `active` are the schedules whose window is open. O(rules).
 
@@ -125,8 +127,9 @@ def compile_policy(
     """
     settings = ruleset.settings
     marks = Marks(settings.fwmark_mask)
-    world = world_of(ruleset, states, view, order)
+    world = world_of(ruleset, states, view, groups)
     to_class = _Classes(ruleset, marks, numbers)
+    shares = _Shares(ruleset, to_class, groups or {})
     ways_out = _default_devices(view, MAIN_TABLE)
     ways = Ways(ruleset, state, world, active)
     earlier = before.policy if before is not None else Policy()
@@ -145,7 +148,7 @@ def compile_policy(
         if why == ENFORCED:
             number = to_number.get(way)
             if number is None:
-                number = to_number[way] = to_class(way.goes, rule)
+                number = to_number[way] = shares.of(way.group) or to_class(way.goes, rule)
             entries.add(rule, number, rule.action.log and log, way.blocks)
         else:
             waiting[rule.name] = why
@@ -162,8 +165,8 @@ def compile_policy(
             tuple([rule.name for rule in ruleset.ranked]), before.policy.ranked if before is not None else None
         ),
         ingress=_ingress(states, numbers),
-        default_forwarded=to_class(default_outbound(ruleset, world, False), None),
-        default_own=to_class(default_outbound(ruleset, world, True), None),
+        default_forwarded=shares.of(settings.default) or to_class(default_outbound(ruleset, world, False), None),
+        default_own=shares.of(settings.default) or to_class(default_outbound(ruleset, world, True), None),
         translations=_translations(ruleset, states),
         ways_out=ways_out,
         near=private_subnets(view.routes, view.addresses, set(ways_out) | {state.device for state in states}),
@@ -171,6 +174,7 @@ def compile_policy(
         device_names=tuple(sorted([(name, found.device) for name, found in view.logical.items() if found.device])),
         table_base=settings.table_base,
         rule_priority=settings.rule_priority,
+        shares=shares.made,
     )
     rules = _kept(tuple(enforceable), ruleset.ranked)
     enforced = _enforced(ruleset, rules, policy, before)
@@ -233,8 +237,6 @@ def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":
     found: list[tuple[str, list[str]]] = []
     for outbound in ruleset.outbounds:
         missing = ["type " + outbound.type] if outbound.type in LATER_TYPES else []
-        missing += ["weight"] if outbound.weight != 1 else []
-        missing += ["strategy " + outbound.strategy] if outbound.strategy == "balance" else []
         found.append(("outbound " + outbound.name, missing))
     for named in ruleset.lists:
         found.append(("list " + named.name, [name for name in ("url", "refresh") if getattr(named, name)]))
@@ -262,6 +264,45 @@ class _Classes:
             # A line that must not leak and traffic nobody may carry: refuse, so that programs fail at once.
             return self._marks.reject
         return DIRECT_CLASS if outbound.type == DIRECT else self._numbers[name]
+
+
+# Classes end long before.
+FIRST_SHARE = 1000
+
+
+class _Shares:
+    """Groups whose flows do not all go one way: the members of a balance, another line for IPv6."""
+
+    def __init__(self, ruleset: Ruleset, to_class: _Classes, groups: "Mapping[str, Use]") -> None:
+        self._ruleset = ruleset
+        self._to_class = to_class
+        self._groups = groups
+        self._known: dict[str, Share | None] = {}
+
+    @property
+    def made(self) -> tuple[Share, ...]:
+        """Those in use, by number."""
+        return tuple(sorted([one for one in self._known.values() if one is not None], key=lambda one: one.number))
+
+    def of(self, group: str) -> int:
+        """The number of the group's share; 0 where everything goes one way, or nothing does."""
+        use = self._groups.get(group)
+        if use is None:
+            return 0
+        if group not in self._known:
+            self._known[group] = self._make(group, use)
+        share = self._known[group]
+        return share.number if share is not None else 0
+
+    def _make(self, group: str, use: "Use") -> "Share | None":
+        parts: dict[int, tuple[tuple[int, int], ...]] = {}
+        for family, rows in use.shares.items():
+            parts[family] = tuple([(self._to_class(line, None), weight) for line, weight in rows])
+        ways = {rows for rows in parts.values()}
+        if not all(ways) or (len(ways) == 1 and len(parts[V4]) == 1):
+            return None
+        names = [one.name for one in self._ruleset.outbounds]
+        return Share(FIRST_SHARE + names.index(group), parts)
 
 
 def _lines(

@@ -112,7 +112,7 @@ class Connections:
         fate = judge.fate(facts)
         if not judge.is_certain(facts, fate) or not (fate.kind == SWITCH_ROUTE or judge.blocks(fate.number)):
             return False
-        self._engine.release.give(flow, fate.number, judge.marks)
+        self._engine.release.give(flow, judge.class_of(fate.number), judge.marks)
         self._judged[flow.key] = Judgement(fate.rule, True, self._clock())
         return True
 
@@ -229,7 +229,7 @@ class Connections:
         assert judge is not None
         facts = self._facts(flow, judge)
         decision = judge.decide(facts)
-        agrees = judge.number(decision) == judge.marks.number(flow.mark)
+        agrees = judge.is_of(judge.marks.number(flow.mark), judge.number(decision))
         if not agrees and (facts.src_iface is None or judge.hidden(facts)):
             # The kernel saw something of the packet that cannot be told from here.
             return decision, Judgement(None, None, self._clock())

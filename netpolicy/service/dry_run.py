@@ -70,7 +70,7 @@ def supposed(given: Mapping[str, object], ruleset: Ruleset, world: World) -> Wor
         if ruleset.outbound(name) is None:
             known = tuple(one.name for one in ruleset.outbounds)
             raise ValueProblem(f"{DOWN}: {name!r} is not an outbound", "one of " + ", ".join(known[:20]))
-    return World((*world.down, *names), world.ingress, world.local, world.order) if names else world
+    return World((*world.down, *names), world.ingress, world.local, world.order, world.order6) if names else world
 
 
 def moment(given: Mapping[str, object], now: Moment) -> Moment:

@@ -541,7 +541,7 @@ class Engine:
             log,
             active(ruleset.schedules, *local_moment(self.clock())) if ruleset.schedules else (),
             self.compiled,
-            self.lines.orders(ruleset),
+            self.lines.uses(ruleset),
         )
         return await self.kernel.plan(compiled.policy), compiled
 

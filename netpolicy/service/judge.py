@@ -45,6 +45,8 @@ class Judge:
         self.compiled = compiled
         self._by_rule = {rule.name: number for rule, number in policy.entries.pairs()}
         self._lines = {line.name: line.number for line in policy.lines}
+        self._default = policy.default_forwarded
+        self._shares = {share.number: share.classes for share in policy.shares}
         self._state = compiled.state
         asked = {field.name for rule in compiled.enforced.rules for field in rule.fields}
         self._asked = tuple(name for name in HIDDEN if name in asked)
@@ -75,14 +77,23 @@ class Judge:
         facts.schedule = self.compiled.active
         return self._prepared.decide(facts)
 
+    def is_of(self, number: int, wanted: int) -> bool:
+        """Whether a connection of class `number` is where `wanted` has it: a class, or one of those of a share."""
+        return number in self._shares.get(wanted, (wanted,))
+
+    def class_of(self, wanted: int) -> int:
+        """One class for a connection that has none of them."""
+        return self._shares.get(wanted, (wanted,))[0]
+
     def number(self, decision: Decision | Choice) -> int:
-        """The class that the kernel gives a connection with this decision."""
+        """The class, or the share of several, that the kernel gives a connection with this decision."""
         if decision.rule is not None:
             return self._by_rule[decision.rule.name]
         goes = self.compiled.enforced.outbound(decision.outbound)
         if goes is None or goes.type == BLOCK:
             return self.marks.reject
-        return DIRECT_CLASS if goes.type == DIRECT else self._lines.get(goes.name, DIRECT_CLASS)
+        found = DIRECT_CLASS if goes.type == DIRECT else self._lines.get(goes.name, DIRECT_CLASS)
+        return self._default if found in self._shares.get(self._default, ()) else found
 
     def fate(self, facts: Facts) -> Fate:
         """What the rules make of a connection with these facts."""

@@ -16,7 +16,7 @@ from netpolicy.core.health import FAILOVER, NORMAL, RECOVERY, Thresholds
 from netpolicy.core.line_health import Limits, LineHealth, Round, Transition
 from netpolicy.core.model import GROUP, Outbound, Ruleset, Settings
 from netpolicy.dataplane.marks import Marks
-from netpolicy.outbounds.group_order import Condition, orders
+from netpolicy.outbounds.group_order import Condition, Use, uses
 from netpolicy.outbounds.lines import LineState
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class LineWatch:
         self._told = told
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._lines: dict[str, Watched] = {}
-        self._orders: dict[str, tuple[str, ...]] = {}
+        self._uses: dict[str, Use] = {}
         self._ruleset = Ruleset()
         self._has_latency = False
 
@@ -174,7 +174,7 @@ class LineWatch:
         if in_turn:
             return
         is_other = made is not None or carried != carries_now
-        if is_other or (self._has_latency and self._ordered(self._ruleset) != self._orders):
+        if is_other or (self._has_latency and self._used(self._ruleset) != self._uses):
             self._changed(f"outbound {name}: {line.health.because}")
 
     def _wait(self, name: str, line: Watched) -> None:
@@ -193,15 +193,15 @@ class LineWatch:
             made = line.health.passed(self._clock())
             self._note(name, line, made, carried, in_turn=False)
 
-    def orders(self, ruleset: Ruleset) -> dict[str, tuple[str, ...]]:
-        """Per group its lines in the order in which they are to be used now."""
-        found = self._ordered(ruleset)
+    def uses(self, ruleset: Ruleset) -> dict[str, Use]:
+        """Per group how its lines are to be used now."""
+        found = self._used(ruleset)
         if ruleset is self._ruleset:
-            self._orders = found
+            self._uses = found
         return found
 
-    def _ordered(self, ruleset: Ruleset) -> dict[str, tuple[str, ...]]:
-        return orders(ruleset, {name: _condition(line) for name, line in self._lines.items()}, self._orders)
+    def _used(self, ruleset: Ruleset) -> dict[str, Use]:
+        return uses(ruleset, {name: _condition(line) for name, line in self._lines.items()}, self._uses)
 
     def engine_state(self, settings: Settings) -> str:
         """That of the primary outbound; NORMAL where there is none."""
@@ -278,7 +278,8 @@ def _is_trusted(line: Watched) -> bool:
 
 def _condition(line: Watched) -> Condition:
     latency = line.prober.latency_ms if line.prober is not None else None
-    return Condition(not carries(line), _is_trusted(line), latency)
+    families = tuple([hop.family for hop in line.state.hops])
+    return Condition(not carries(line), _is_trusted(line), latency, families)
 
 
 def _rounded(value: float | None) -> float | None:

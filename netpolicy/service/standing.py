@@ -4,9 +4,9 @@ Worked out once per action and set of fields: thousands of rules lead to few pla
 I/O. Runs on MicroPython.
 """
 
-from netpolicy.core.evaluate import World, gate, outcome
+from netpolicy.core.evaluate import World, carrier, gate, outcome
 from netpolicy.core.field import PACKET_FIELDS
-from netpolicy.core.model import BLOCK, DIRECT, ROUTES, THROTTLE, Ruleset
+from netpolicy.core.model import BLOCK, DIRECT, GROUP, ROUTES, THROTTLE, Ruleset
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -21,16 +21,22 @@ SCHEDULE = "schedule"
 
 
 class Way:
-    """What an action comes to: `goes` is an outbound, "direct", "block", or "" while it waits."""
+    """What an action comes to: `goes` is an outbound, "direct", "block", or "" while it waits.
 
-    __slots__ = ("blocks", "goes", "later", "partly", "sealed")
+    `group`: the one of its targets that carries, where that is a group.
+    """
 
-    def __init__(self, later: str, partly: str, goes: str, blocks: bool, sealed: "tuple[str, ...]") -> None:
+    __slots__ = ("blocks", "goes", "group", "later", "partly", "sealed")
+
+    def __init__(
+        self, later: str, partly: str, goes: str, blocks: bool, sealed: "tuple[str, ...]", group: str = ""
+    ) -> None:
         self.later = later  # what of it this version cannot do at all
         self.partly = partly  # what of it the kernel does not do yet
         self.goes = goes
         self.blocks = blocks
         self.sealed = sealed  # lines that its packets must never leave past
+        self.group = group
 
 
 class Ways:
@@ -54,7 +60,9 @@ class Ways:
         if found is None:
             later, partly = action_not_enforced(self._ruleset, action), action_partly(self._ruleset, action)
             goes = outcome(self._ruleset, rule, self._world)
-            found = Way(later, partly, goes, self._ruleset.blocks(rule), _sealed_by(self._ruleset, action))
+            sealed = _sealed_by(self._ruleset, action)
+            group = group_of(self._ruleset, action, self._world)
+            found = Way(later, partly, goes, self._ruleset.blocks(rule), sealed, group)
             self._by_action[key] = found
         return found
 
@@ -118,10 +126,6 @@ def action_partly(ruleset: Ruleset, action: "Action") -> str:
         for line in sorted(lines)
         if type_of(ruleset, line) in LATER_TYPES
     ]
-    for target in action.targets:
-        group = ruleset.outbound(target)
-        if group is not None and group.strategy == "balance":
-            missing.append(f"strategy {group.strategy} of {target} (the first member that is up carries all)")
     return f"not enforced yet: {', '.join(missing)}" if missing else ""
 
 
@@ -132,6 +136,14 @@ def _sealed_by(ruleset: Ruleset, action: "Action") -> "tuple[str, ...]":
     lines = [line for target in action.targets for line in ruleset.lines_of(target)]
     ends_there = any(type_of(ruleset, line) == BLOCK for line in lines)
     return tuple(lines) if action.on_fail == BLOCK or ends_there else ()
+
+
+def group_of(ruleset: Ruleset, action: "Action", world: World) -> str:
+    """The first of the targets that carries, where it is a group; else ""."""
+    if action.kind not in ROUTES:
+        return ""
+    target = next((one for one in action.targets if carrier(ruleset, one, world)), "")
+    return target if target and type_of(ruleset, target) == GROUP else ""
 
 
 def type_of(ruleset: Ruleset, name: str) -> str:

@@ -1,0 +1,98 @@
+"""A group that balances: which line each of two thousand new connections gets, and what happens when one dies.
+
+By the classes in conntrack, which is where the kernel keeps what it decided.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections import Counter
+
+import pytest
+
+from netpolicy.dataplane.policy import USUAL_MARKS
+from netpolicy.flows import ctnetlink
+from netpolicy.flows.model import UDP
+from tests.daemon.running import netpolicyd, until
+from tests.kernel.streams import SERVER, Place, place
+
+pytestmark = pytest.mark.kernel
+
+PORT = 4790
+PORTS = itertools.count(20_000)
+CONFIG = """
+config netpolicy 'main'
+	option enabled '1'
+	option inspector 'off'
+config outbound 'wan_a'
+	option type 'interface'
+	option interface 'wana'
+	option gateway '192.0.2.1'
+	option weight '3'
+config outbound 'wan_b'
+	option type 'interface'
+	option interface 'wanb'
+	option gateway '198.51.100.1'
+	option gateway6 '2001:db8:b::1'
+config outbound 'both'
+	option type 'group'
+	option strategy '{strategy}'
+	list member 'wan_a'
+	list member 'wan_b'
+config rule 'all'
+	option priority '10'
+	list dest_port '4790'
+	list proto 'udp'
+	option route 'both'
+"""
+
+
+def send(where: Place, count: int, family: int = 4) -> Counter[int]:
+    """The classes of so many new flows."""
+    before = Counter(classes())
+    kind = {4: socket.AF_INET, 6: socket.AF_INET6}[family]
+    address = {4: "192.168.1.10", 6: "fd00:1::10"}[family]
+    with where.client.entered():
+        for _ in range(count):
+            with socket.socket(kind, socket.SOCK_DGRAM) as one:
+                one.bind((address, next(PORTS)))  # the kernel would choose some twice
+                one.sendto(b"?", (SERVER[family], PORT))
+    until(lambda: len(classes()) - before.total() >= count)
+    return Counter(classes()) - before
+
+
+def classes() -> list[int]:
+    found = [one for one in ctnetlink.dump() if one.protocol == UDP and one.destination_port == PORT]
+    return [USUAL_MARKS.number(one.mark) for one in found]
+
+
+def without_ipv6_by_a(where: Place) -> None:
+    where.router.run("ip", "-6", "route", "del", "default")
+
+
+def test_three_to_one_is_three_to_one_and_a_line_that_dies_leaves_all_to_the_other(tmp_path):
+    with place() as where, netpolicyd(tmp_path, CONFIG.format(strategy="balance")) as daemon:
+        without_ipv6_by_a(where)
+        numbers = {one["name"]: one["class"] for one in daemon.settled()["outbounds"]}
+        a, b = numbers["wan_a"], numbers["wan_b"]
+        found = send(where, 2000)
+        assert abs(found[a] - 1500) <= 30 and abs(found[b] - 500) <= 10  # two in a hundred
+        assert daemon.call("status")["inspector"]["disagreements"] == 0
+        # The other family has one line.
+        assert set(send(where, 20, 6)) == {b}
+        where.server.run("ip", "link", "set", "eth0", "down")
+        until(lambda: not next(one["up"] for one in daemon.call("outbounds")["outbounds"] if one["name"] == "wan_a"))
+        daemon.settled()
+        assert set(send(where, 20)) == {b}
+
+
+def test_a_group_uses_for_each_family_a_line_that_has_it(tmp_path):
+    with place() as where, netpolicyd(tmp_path, CONFIG.format(strategy="failover")) as daemon:
+        without_ipv6_by_a(where)
+        numbers = {one["name"]: one["class"] for one in daemon.settled()["outbounds"]}
+        assert set(send(where, 10)) == {numbers["wan_a"]}
+        assert set(send(where, 10, 6)) == {numbers["wan_b"]}
+        for address, goes in ((SERVER[4], "wan_a"), (SERVER[6], "wan_b")):
+            told = daemon.call("decide", facts={"dest_addr": address, "proto": "udp", "dest_port": "4790"})
+            assert (told["rule"], told["outbound"]) == ("all", goes)
