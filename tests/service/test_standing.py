@@ -69,7 +69,7 @@ def test_what_is_done_in_part_is_named():
     rule = Rule("r", 0, (), Action("route", "shared", throttle="slow", notify=True))
     assert not_enforced(ruleset, rule) == ""
     assert partly(ruleset, rule) == (
-        "not enforced yet: throttle, notify, strategy balance of shared (the first member that is up carries all)"
+        "not enforced yet: throttle, notify"
     )
 
 
