@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netpolicy.core.model import Outbound, Ruleset
-from netpolicy.outbounds.group_order import Condition, orders
+from netpolicy.outbounds.group_order import Condition, Use, uses
 
 
 def rules(**groups: str) -> Ruleset:
@@ -17,7 +17,13 @@ def rules(**groups: str) -> Ruleset:
 
 def order(ruleset: Ruleset, before: str = "", group: str = "g", **conditions: Condition) -> str:
     """The lines of a group, in the order in which they are to be used now, as letters; `before` as it was."""
-    return "".join(orders(ruleset, conditions, {group: tuple(before)})[group])
+    last = Use({4: tuple(before), 6: tuple(before)}, {})
+    return "".join(uses(ruleset, conditions, {group: last})[group].order[4])
+
+
+def shares(ruleset: Ruleset, family: int = 4, group: str = "g", **conditions: Condition) -> dict[str, int]:
+    """The weights of the lines of a group that carry now."""
+    return dict(uses(ruleset, conditions, {})[group].shares[family])
 
 
 def ms(latency: float | None, trusted: bool = True, down: bool = False) -> Condition:
@@ -80,9 +86,44 @@ def test_a_line_in_two_members_stands_once():
 
 
 def test_a_circle_ends():
-    found = orders(rules(g="failover h a", h="failover g b"), {}, {})
-    assert set("".join(found["g"])) == set("".join(found["h"])) == set("ab")
+    found = uses(rules(g="failover h a", h="failover g b"), {}, {})
+    assert set(found["g"].order[4]) == set(found["h"].order[4]) == set("ab")
 
 
 def test_nothing_but_groups_has_an_order():
-    assert set(orders(rules(g="failover a b"), {}, {})) == {"g"}
+    assert set(uses(rules(g="failover a b"), {}, {})) == {"g"}
+
+
+def weighted(**weights: int) -> Ruleset:
+    found = rules(inner="failover a b", spread="balance c d", g="balance a b c", top="balance inner spread")
+    for name, weight in weights.items():
+        outbound = found.outbound(name)
+        assert outbound is not None
+        outbound.weight = weight
+    return found
+
+
+def test_one_line_carries_all_of_a_group_that_does_not_balance():
+    assert shares(rules(g="failover a b")) == {"a": 1}
+    assert shares(rules(g="failover a b"), a=DOWN) == {"b": 1}
+    assert shares(rules(g="failover a b"), a=DOWN, b=DOWN) == {}
+
+
+def test_a_balance_spreads_by_weight_over_the_lines_that_are_well():
+    assert shares(weighted(a=3)) == {"a": 3, "b": 1, "c": 1}
+    assert shares(weighted(a=3), a=DOWN) == {"b": 1, "c": 1}
+    assert shares(weighted(a=3), a=FAILED) == {"b": 1, "c": 1}
+    assert shares(weighted(a=3), a=FAILED, b=FAILED, c=DOWN) == {"a": 3, "b": 1}, "better than none"
+
+
+def test_groups_in_a_balance_take_their_own_weight():
+    assert shares(weighted(inner=2, c=3), group="top") == {"a": 2, "c": 3, "d": 1}
+    assert shares(weighted(inner=2), group="top", a=DOWN) == {"b": 2, "c": 1, "d": 1}
+
+
+def test_each_family_has_its_own_order_and_shares():
+    old = Condition(families=(4,))
+    group = rules(g="failover a b")
+    assert shares(group, 6, a=old) == {"b": 1} and shares(group, 4, a=old) == {"a": 1}
+    assert shares(weighted(), 6, a=old) == {"b": 1, "c": 1}
+    assert shares(group, 6, a=old, b=old) == {"a": 1}, "there it ends, instead of leaking"

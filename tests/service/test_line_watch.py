@@ -53,7 +53,7 @@ class Watching:
 
     @property
     def order(self) -> tuple[str, ...]:
-        return self.watch.orders(self.rules)["g"]
+        return self.watch.uses(self.rules)["g"].order[4]
 
 
 @pytest.fixture
