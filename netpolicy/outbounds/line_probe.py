@@ -43,7 +43,7 @@ USED_SECONDS = 10.0  # … and counts as such: connections over a dead line send
 # Bytes in a second that tell a line that lives from the chat of its neighbours.
 ALIVE_BYTES = 16_384
 
-REMEMBERED = 20  # questions to one target, for the share that was lost
+REMEMBERED = 60  # questions to one target, for the share that was lost: a blip of two or three moves nothing
 LATENCY_PART = 0.25  # of a new answer in the mean
 
 

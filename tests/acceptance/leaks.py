@@ -276,8 +276,8 @@ def play(folder: Path, events: int, seed: int) -> tuple[Counter[str], list[str]]
         try:
             until(lambda: all(cables.seen[what] > at_rest[what] for what in at_rest), 30.0)
         except AssertionError:
-            lines = daemon.call("outbounds")["outbounds"]
-            raise AssertionError(f"the line did not come back after {told[-10:]}: {lines}\n{daemon.said()[-2000:]}") from None
+            lines, said = daemon.call("outbounds")["outbounds"], daemon.said()[-2000:]
+            raise AssertionError(f"the line did not come back after {told[-10:]}: {lines}\n{said}") from None
         return cables.seen, list(cables.leaks)
 
 
