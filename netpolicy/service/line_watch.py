@@ -157,12 +157,6 @@ class LineWatch:
         made = line.health.probed(one, self._clock())
         self._note(name, line, made, carried, in_turn=False)
 
-    def suspect(self, device: str) -> None:
-        """Somebody saw that a device may be in trouble: its line is asked at once."""
-        for line in self._lines.values():
-            if line.state.device == device and line.prober is not None:
-                line.prober.hurry()
-
     # -- what follows ----------------------------------------------------------------------
 
     def _note(self, name: str, line: Watched, made: Transition | None, carried: bool, in_turn: bool) -> None:
