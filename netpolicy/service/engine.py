@@ -125,6 +125,7 @@ class Engine:
     drift: Drift = field(default_factory=Drift)
     adopt: Callable[[Files, str], Awaitable[None]] | None = None  # is told the files that are in force without a guard
     turned: Callable[[], object] | None = None  # is told that the network was looked at, or the rules indexed
+    list_warnings: Callable[[], list[Warning_]] = list  # what is wrong with lists that are fetched
     _unadopted: Files | None = None
     _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
@@ -133,7 +134,7 @@ class Engine:
     _can_log: bool = True
     _stopped: bool = False
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)
+    one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by who reads a configuration to take it
     _one_adoption: asyncio.Lock = field(default_factory=asyncio.Lock)
     _records: Records = field(init=False)
     _release: Release = field(init=False)
@@ -157,6 +158,11 @@ class Engine:
         return self.mode or self.settings.mode
 
     @property
+    def has_unadopted(self) -> bool:
+        """Whether what was taken over last is not kept yet."""
+        return self._unadopted is not None
+
+    @property
     def release(self) -> Release:
         """The open connections, for whoever hears of new ones."""
         return self._release
@@ -170,7 +176,7 @@ class Engine:
     async def read_config(self) -> str:
         """Reads the file and takes it over, unless it is bad. Returns the error or ""."""
         # One after the other, so that the file read last is the one taken last.
-        async with self._one_reader:
+        async with self.one_reader:
             if self.frozen:
                 return self.frozen
             try:
