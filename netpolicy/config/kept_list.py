@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from typing import NamedTuple
 
+from netpolicy.config.packed_text import packed, unpacked
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.list_content import ListContent
 
@@ -56,9 +58,10 @@ def head_of(path: str) -> Head | None:
     """What a copy says of itself; None where there is none, or none of ours."""
     try:
         with open(path, "rb") as file:
-            return _head(file.readline(LONGEST_HEAD))
+            line, end, _ = next(unpacked(iter(partial(file.read, LONGEST_HEAD), b"")), b"").partition(b"\n")
     except (OSError, ValueError):
         return None
+    return _head(line + end)
 
 
 def _head(line: bytes) -> Head | None:
@@ -76,7 +79,11 @@ def _head(line: bytes) -> Head | None:
 
 
 def text_of(head: Head, content: ListContent) -> Iterator[bytes]:
-    """The copy, piece by piece."""
+    """The copy, packed: it stands in memory. Piece by piece."""
+    return packed(_lines(head, content))
+
+
+def _lines(head: Head, content: ListContent) -> Iterator[bytes]:
     shown = {name: value for name, value in head._asdict().items() if value}
     yield MARK + json.dumps(shown).encode("ascii") + b"\n"
     room: list[str] = []

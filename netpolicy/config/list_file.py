@@ -15,6 +15,7 @@ from typing import BinaryIO
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.list_line import AUTO
 from netpolicy.config.list_reading import PIECE, ListReading
+from netpolicy.config.packed_text import unpacked
 from netpolicy.core.address import V4, V6
 from netpolicy.core.field import Networks
 from netpolicy.core.list_budget import KERNEL_BYTES, MIB, RANGE_BYTES, Budget, budget_of
@@ -49,17 +50,23 @@ class ListFiles:
         self._fields: dict[int, Networks] = {}  # those of rules that were counted; rules share them
 
     def read(
-        self, path: str, name: str, place: Place, format: str = AUTO, categories: tuple[str, ...] = ()
+        self,
+        path: str,
+        name: str,
+        place: Place,
+        format: str = AUTO,
+        categories: tuple[str, ...] = (),
+        largest: int | None = None,
     ) -> ListContent | None:
         """What the file holds; None after an error was reported. Missing, it holds nothing: it may still come.
 
-        `name` is how the configuration writes it, at `place`.
+        `name` is how the configuration writes it, at `place`; `largest`: bytes of it, where that is not the budget's.
         """
         try:
             if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a FIFO would wait for ever
                 return self._without(name, place, "not a plain file")
             with Path(path).open("rb") as stream:
-                reading = ListReading(self.budget, format, categories)
+                reading = ListReading(self.budget, format, categories, largest)
                 before = _version(stream)
                 content = reading.content(_pieces(stream))
                 is_whole = _version(stream) == before
@@ -138,6 +145,10 @@ class ListFiles:
 
 
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    return unpacked(_raw(stream))
+
+
+def _raw(stream: BinaryIO) -> Iterator[bytes]:
     while piece := stream.read(PIECE):
         yield piece
 

@@ -21,6 +21,9 @@ from netpolicy.core.web_address import parse_web_address
 # The path of the file that a configuration names so, at a place; "" after an error was reported.
 Named = Callable[[str, Place, Findings], str]
 
+# What it says was within the budget when it was made; its text may be longer than that of the list it came as.
+LARGEST_COPY = 64 << 20
+
 NOTHING = (True, None)
 REFUSED = (False, None)
 
@@ -40,7 +43,8 @@ class ListSources:
         if self._kept and _text(section, "url") and is_name(section.name):
             path = self._copy(section, source_of(_text(section, "url"), format, categories))
             if path:
-                content = self.lists.read(path, "its copy", self._place(section, file, "url"), ENTRIES)
+                place = self._place(section, file, "url")
+                content = self.lists.read(path, "its copy", place, ENTRIES, largest=LARGEST_COPY)
                 return content is not None, content
         return self._from_file(section, file, format, categories)
 

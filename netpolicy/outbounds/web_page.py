@@ -8,12 +8,11 @@ Sources: RFC 9110 (conditional requests, redirections), RFC 1952 (gzip).
 from __future__ import annotations
 
 import socket
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from netpolicy.config.packed_text import Damaged, unpacked
 from netpolicy.core.value import ValueProblem
 from netpolicy.core.web_address import WebAddress, joined
 
@@ -25,8 +24,6 @@ PIECE = 1 << 16
 REDIRECTIONS = 5
 OK, NOT_MODIFIED = 200, 304
 REDIRECTED = (301, 302, 303, 307, 308)
-GZIP = b"\x1f\x8b"
-ANY_WINDOW = 31  # of zlib: gzip alone
 
 # Blocks that nobody on the Internet has: this router, its networks, and what leads to either.
 PRIVATE_V4 = ((0x00000000, 8), (0x0A000000, 8), (0x64400000, 10), (0x7F000000, 8), (0xA9FE0000, 16), (0xAC100000, 12),
@@ -121,35 +118,12 @@ def _wire(answer: HTTPResponse, limits: Limits) -> Iterator[bytes]:
 
 def _unpacked(pieces: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     """What was packed, by the server or by who made the file; never more at once than a piece."""
-    first = next(pieces, b"")
-    while 0 < len(first) < len(GZIP) and (more := next(pieces, b"")):
-        first += more
-    whole = chain((first,), pieces)
     size = 0
-    for out in _gunzipped(whole) if first.startswith(GZIP) else whole:
-        size += len(out)
+    for piece in unpacked(pieces):
+        size += len(piece)
         if size > limits.content:
             raise CannotFetch(f"it is longer than {limits.content // MIB} MiB when unpacked")
-        if out:
-            yield out
-
-
-def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """One or several members of gzip, one behind the other."""
-    unpacking: Any = zlib.decompressobj(ANY_WINDOW)
-    for piece in pieces:
-        while True:
-            if unpacking.eof and piece:
-                if not piece.startswith(GZIP[: len(piece)]):
-                    raise CannotFetch("there is something behind its packed end")
-                unpacking = zlib.decompressobj(ANY_WINDOW)
-            out = unpacking.decompress(piece, PIECE)
-            yield out
-            piece = unpacking.unconsumed_tail or unpacking.unused_data
-            if not piece and len(out) < PIECE:
-                break
-    if not unpacking.eof:
-        raise CannotFetch("what is packed ends too early")
+        yield piece
 
 
 def _next(page: WebAddress, answer: HTTPResponse) -> WebAddress:
@@ -250,8 +224,8 @@ def _in_words(problem: Exception) -> str:
         return "its name cannot be resolved"
     if isinstance(problem, TimeoutError):
         return "the server does not answer"
-    if isinstance(problem, zlib.error):
-        return "what is packed is damaged"
+    if isinstance(problem, Damaged):
+        return str(problem)
     verify = getattr(problem, "verify_message", "")
     if verify or type(problem).__module__ == "ssl":
         return f"TLS: {verify or getattr(problem, 'reason', '') or type(problem).__name__}"
