@@ -70,6 +70,9 @@ CODES = {
     "NP464": "two rules are called alike",
     "NP465": "many rules are looked at one by one",
     "NP466": "a name in an assertion is almost one that is defined",
+    "NP470": "a list is fetched unencrypted",
+    "NP471": "a list is fetched never again, or too often",
+    "NP472": "a block is empty until its list was fetched",
 }
 
 

@@ -214,6 +214,16 @@ every connection; with more than 32 of them decisions take longer with each.
 NP466 info
 The networks and devices of the router are not known here, so the name may be right. If it is not, the assertion cannot
 be tried.
+
+NP470 warning
+Whoever is on the way can put an address into it that is then blocked, or sent by another line. HTTPS costs nothing.
+
+NP471 info
+A list is for what changes. More often than every five minutes it is not fetched, whatever is written.
+
+NP472 info
+Copies of fetched lists are in memory, so that flash is not worn out. After a boot the rule matches nothing by the list
+until it was fetched; a file of it on flash, however old, counts until then.
 """
 
 

@@ -46,8 +46,17 @@ class Broken(Exception):
 
 def words() -> tuple[bytes, ...]:
     """What a mutation puts in."""
-    marks = b"\n \t # ; ! @@ || ^ $ / * = - . : [ ] 0.0.0.0 a.example keyword: regex: address=/ \x12\x00 \x1f\x8b"
-    return (*marks.split(b" "), b" ", b"\xff", b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", b"\0", b"\xef\xbb\xbf", b"\x0a\x02CN")
+    marks = b"\n \t # ; ! @@ || ^ $ / * = - . : [ ] 0.0.0.0 a.example keyword: address=/ \x12\x00 \x1f\x8b"
+    return (
+        *marks.split(b" "),
+        b" ",
+        b"\xff",
+        b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+        b"\0",
+        b"\xef\xbb\xbf",
+        b"\x0a\x02CN",
+        b"regex:",
+    )
 
 
 def list_formats(data: bytes) -> None:
