@@ -97,11 +97,12 @@ def packed_text(data: bytes) -> None:
 
 
 def _unpacked(pieces: list[bytes]) -> object:
-    found = []
+    found, size = [], 0
     try:
         for piece in unpacked(pieces):
             found.append(piece)
-            if len(found) > 1000:
+            size += len(piece)
+            if size > 4 * MIB:
                 return "too much"
     except Damaged:
         return "damaged"
