@@ -163,8 +163,12 @@ def _login(page: WebAddress) -> str:
 
 def _open(page: WebAddress, limits: Limits, may_be_inside: bool) -> tuple[HTTPConnection, bool]:
     """A connection to the page's server, and whether that is in this network. Raises CannotFetch."""
-    from http.client import HTTPConnection
-
+    try:
+        from http.client import HTTPConnection
+    except ImportError:
+        raise CannotFetch(
+            "this Python cannot fetch pages; install python3-urllib, which brings python3-email"
+        ) from None
     try:
         made, is_inside = _connected(page, limits.silence, may_be_inside)
     except OSError as problem:
