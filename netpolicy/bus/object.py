@@ -11,6 +11,7 @@ from typing import Any
 
 from netpolicy.bus.change_methods import change_methods
 from netpolicy.bus.doctor_methods import doctor_methods
+from netpolicy.bus.list_methods import list_methods
 from netpolicy.bus.method import Caller, Method
 from netpolicy.bus.status import INVALID_ARGUMENT, NOT_FOUND, UbusError
 from netpolicy.service.api import NotThere, Refused, Service
@@ -75,6 +76,7 @@ def methods(service: Service, changes: Changes) -> dict[str, Method]:
         "logs": Method(logs, {"since": int, "limit": int, "level": str}),
         **change_methods(changes),
         **doctor_methods(service),
+        **list_methods(service),
     }
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "status": ("live:status", "the whole picture: mode, outbounds, rules, warnings"),
     "rules": ("live:rules", "every rule, whether it is in force, and what it did"),
     "outbounds": ("live:outbounds", "every way out, whether it is up and why; `set` takes one out by hand"),
+    "lists": ("lists:run", "every list: where it is from, how much is in it, how old that is"),
     "connections": ("connections:run", "the open connections, and which rule and outbound they have"),
     "explain": ("explain:run", "why one open connection is where it is"),
     "decide": ("decide:run", "which rule a connection would hit, why, and where it would go"),
@@ -298,8 +299,13 @@ def _doctor(command: argparse.ArgumentParser) -> None:
     command.add_argument("--store-dir", metavar="DIR", default="/etc/netpolicy", help="default: %(default)s")
 
 
+def _lists(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--refresh", nargs="?", const="", default=None, metavar="LIST", help="fetch it, or all, now")
+
+
 OPTIONS = {
     "outbounds": _outbounds,
+    "lists": _lists,
     "doctor": _doctor,
     "plan": _plan,
     "apply": _apply,

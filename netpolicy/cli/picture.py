@@ -63,6 +63,8 @@ def status(terminal: Terminal, found: Document) -> None:
     _labelled(terminal, "kernel", _kernel(_part(found, "kernel")))
     _labelled(terminal, "rules", _rules(counted, len(skipped)))
     _labelled(terminal, "inspector", _inspector(_part(found, "inspector")))
+    if _part(found, "lists").get("total"):
+        _labelled(terminal, "lists", _lists(_part(found, "lists")))
     if found.get("confirmed"):
         _labelled(terminal, "confirmed", f"generation {found['confirmed']} (netpolicy history)")
     if found.get("pending"):
@@ -128,6 +130,13 @@ def left_out(found: Document) -> str:
 def _left_out(rule: Document) -> str:
     told = [str(rule[key]) for key in ("place", "error") if rule.get(key)]
     return shown(rule.get("name")) + (f" ({', '.join(told)})" if told else "")
+
+
+def _lists(part: Document) -> str:
+    failing = part.get("failing")
+    text = f"{shown(part.get('total'))}, {shown(part.get('fetched'))} of them fetched"
+    names = ", ".join([str(name) for name in failing]) if isinstance(failing, list) else ""
+    return text + (f", not fetched: {names} (netpolicy lists)" if names else "")
 
 
 def _inspector(part: Document) -> str:

@@ -12,6 +12,7 @@ from netpolicy.config.analysis_assertion import check_assertions
 from netpolicy.config.analysis_contradiction import check_contradictions
 from netpolicy.config.analysis_family import check_families
 from netpolicy.config.analysis_linear import check_linear
+from netpolicy.config.analysis_list import check_lists
 from netpolicy.config.analysis_name_server import Dnsmasq, check_domains
 from netpolicy.config.analysis_neighbour import check_neighbours
 from netpolicy.config.analysis_outbound import check_outbounds
@@ -41,5 +42,6 @@ def analyse(loaded: Loaded, findings: Findings, dnsmasq: Callable[[], Dnsmasq | 
     check_titles(ruleset, places, findings)
     check_linear(ruleset, places, findings)
     check_assertions(ruleset, places, findings)
+    check_lists(ruleset, places, findings)
     if not loaded.skipped:  # a rule that was left out may be the one that uses it
         check_unused(ruleset, places, findings)

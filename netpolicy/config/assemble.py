@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from netpolicy.core.list_content import ListContent
 
-    # What a list's file holds; what is wrong goes to the findings, and None is too wrong to use any of it.
-    Entries = Callable[[str, Place], ListContent | None]
+    # What a list's file, or what was fetched for it, holds, None where there is neither; what is wrong goes to the
+    # findings, and False before it means: too wrong to use any of it.
+    Entries = Callable[[Section, str], tuple[bool, ListContent | None]]
 
     # Whether there is memory for what a rule makes of these lists; False after it was said that there is none.
     Fits = Callable[[Rule, Iterable[NamedList]], bool]
@@ -222,13 +223,12 @@ class Assembly:
             self._keep(kept, section, file, part)
 
     def _read_list(self, section: Section, file: str, findings: Findings) -> NamedList | None:
-        option = section.option("file")
-        if option is None or self._entries is None:
+        if self._entries is None:
             return read_list(section, file, findings)
-        held = self._entries(option.values[0], Place(file, option.line, option.column))
+        is_good, held = self._entries(section, file)
         found = read_list(section, file, findings, held)
         # Not what is left of it: a rule that blocks by half a list would look like one that blocks by all of it.
-        return found if held is not None else None
+        return found if is_good else None
 
     def _keep(self, kept: "dict[str, object]", section: Section, file: str, made: object) -> None:
         kept[section.name] = made

@@ -48,7 +48,7 @@ def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
 def never_matches(rule: Rule) -> str:
     """Why no connection can satisfy the rule, or ""."""
     for field in rule.fields:
-        if _is_empty(field):
+        if _is_empty(field) and not _may_be_filled(field):
             return f"{field.name} leaves nothing"
     proto = rule.field("proto")
     ports = rule.field("dest_port") or rule.field("src_port")
@@ -71,11 +71,16 @@ def _is_empty(field: Field) -> bool:
     return isinstance(field, Comparator) and field.operator == "<" and field.bound == 0
 
 
+def _may_be_filled(field: Field) -> bool:
+    """Whether a list of it, empty now, may have something tomorrow: one that is not fetched or in a file never is."""
+    return any(value.startswith("@") for value in field.values)
+
+
 def _families(rule: Rule) -> set[int]:
     """The address families that the rule leaves possible."""
     possible = {V4, V6}
     for field in rule.fields:
-        if isinstance(field, Addresses):
+        if isinstance(field, Addresses) and not (_is_empty(field) and _may_be_filled(field)):
             possible &= {family for family in (V4, V6) if field.ranges[family]}
         elif field.name == "family":
             possible = {family for family in possible if field.matches(family)}

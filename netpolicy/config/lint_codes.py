@@ -217,6 +217,16 @@ be tried.
 
 NP467 info
 A line may be dead behind a device that is up: the modem has power, the provider has not. Only a probe tells.
+
+NP470 warning
+Whoever is on the way can put an address into it that is then blocked, or sent by another line. HTTPS costs nothing.
+
+NP471 info
+A list is for what changes. More often than every five minutes it is not fetched, whatever is written.
+
+NP472 info
+Copies of fetched lists are in memory, so that flash is not worn out. After a boot the rule matches nothing by the list
+until it was fetched; a file of it on flash, however old, counts until then.
 """
 
 

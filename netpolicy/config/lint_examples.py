@@ -37,6 +37,8 @@ def _uci(failing: str, fixed: str) -> Pair:
 LINE = "outbound wan interface wan\n"
 LINES = LINE + "outbound vpn interface wg0\n"
 MAIL = "rule mail:\n  match port=25\n  action block\n"
+VIDEO = "rule films:\n  match domain=@video\n  action route=direct\n"
+NO_ADS = "rule no_ads:\n  match dest_addr=@ads\n  action block\n"
 UCI_MAIL = "config rule 'mail'\n\tlist dest_port '25'\n\toption block '1'\n"
 MAIN_WITH_FILE = "netpolicy:\n  enabled true\n  ruleset {}\n\n" + MAIL
 ADS = "netpolicy:\n  enabled true\n\nlist ads:\n  entry 192.0.2.0/24\n  entry 2001:db8::/32\n  file ads.txt\n\n"
@@ -171,4 +173,13 @@ EXAMPLES: dict[str, Pair] = {
     "NP467": _dsl(LINES + "outbound home group wan vpn\n\n" + MAIL,
                   "outbound wan interface wan probe=ping:9.9.9.9\n\n"
                   "outbound vpn interface wg0 probe=ping:10.9.0.1\n\noutbound home group wan vpn\n\n" + MAIL),
+    "NP470": _dsl("list video url=http://lists.example.net/video.txt refresh=1d\n\n" + VIDEO,
+                  "list video url=https://lists.example.net/video.txt refresh=1d\n\n" + VIDEO),
+    "NP471": _dsl("list video url=https://lists.example.net/video.txt\n\n" + VIDEO,
+                  "list video url=https://lists.example.net/video.txt refresh=1d\n\n" + VIDEO),
+    "NP472": (
+        Example("list ads url=https://lists.example.net/ads.txt refresh=1d\n\n" + NO_ADS),
+        Example("list ads url=https://lists.example.net/ads.txt refresh=1d file=ads.txt\n\n" + NO_ADS,
+                files=(("ads.txt", "198.51.100.7\n"),)),
+    ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Read the files of lists: line by line, merged on the way, within the budget of this machine.
+"""Read the files of lists, within the budget of this machine, and say what is wrong with them.
 
 Never holds a whole file, never opens what is not a plain file, never gives a part of a list that is too
 long: that one is refused, because a block by half a list would look like one. Data: the file, /proc/meminfo.
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.value import is_clean
+from netpolicy.config.list_line import AUTO
+from netpolicy.config.list_reading import PIECE, ListReading
+from netpolicy.config.packed_text import unpacked
 from netpolicy.core.address import V4, V6
 from netpolicy.core.field import Networks
 from netpolicy.core.list_budget import KERNEL_BYTES, MIB, RANGE_BYTES, Budget, budget_of
@@ -21,17 +23,6 @@ from netpolicy.core.list_content import Gathering, ListContent
 from netpolicy.core.model import Rule
 from netpolicy.core.named_list import NamedList
 from netpolicy.core.range_table import FEW
-from netpolicy.core.value import ValueProblem
-
-PIECE = 1 << 16
-
-# What goes on without a line's end is no list, and is not collected.
-LONGEST_LINE = 1 << 16
-
-LINES_BETWEEN_CHECKS = 4096
-
-# A file with more of them is something else (a hosts file, a page of HTML), and each costs as much as twenty good ones.
-MAX_BAD_LINES = 20_000
 
 SHORTER = "use a shorter list, or networks in place of addresses and parent domains in place of names"
 
@@ -58,18 +49,26 @@ class ListFiles:
         self._kernel = 0
         self._fields: dict[int, Networks] = {}  # those of rules that were counted; rules share them
 
-    def read(self, path: str, name: str, place: Place) -> ListContent | None:
-        """What the file holds; None after an error was reported. Missing, it holds nothing: it may still be fetched.
+    def read(
+        self,
+        path: str,
+        name: str,
+        place: Place,
+        format: str = AUTO,
+        categories: tuple[str, ...] = (),
+        largest: int | None = None,
+    ) -> ListContent | None:
+        """What the file holds; None after an error was reported. Missing, it holds nothing: it may still come.
 
-        `name` is how the configuration writes it, at `place`.
+        `name` is how the configuration writes it, at `place`; `largest`: bytes of it, where that is not the budget's.
         """
         try:
             if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a FIFO would wait for ever
                 return self._without(name, place, "not a plain file")
             with Path(path).open("rb") as stream:
-                reading = _Reading(path, self.budget)
+                reading = ListReading(self.budget, format, categories, largest)
                 before = _version(stream)
-                content = reading.content(stream)
+                content = reading.content(_pieces(stream))
                 is_whole = _version(stream) == before
         except UnicodeDecodeError:
             return self._without(name, place, "not UTF-8 text")
@@ -80,7 +79,8 @@ class ListFiles:
             self.findings.error("NP001", Place(path), "the file was written to while it was read", hint)
             return None
         if content is None:
-            self.findings.error("NP004", Place(path, reading.line), reading.refusal, self._hint())
+            place = Place(path, 0 if categories else reading.line)
+            self.findings.error("NP004", place, reading.refusal, self._hint())
             return None
         self._report_bad(reading, path)
         return content if self._fits(content, path, reading.line) else None
@@ -118,7 +118,7 @@ class ListFiles:
         self.findings.warning("NP217", place, f"the list has no entries from {name}: {why}")
         return Gathering().finish()
 
-    def _report_bad(self, reading: _Reading, path: str) -> None:
+    def _report_bad(self, reading: ListReading, path: str) -> None:
         if reading.bad:
             text = f"{reading.bad} lines are no entries of a list and are left out, this is the first"
             self.findings.warning("NP217", Place(path, reading.first_bad), text)
@@ -144,6 +144,15 @@ class ListFiles:
         return f"{SHORTER}; the limits are those of a machine with {self.budget.machine} of memory"
 
 
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    return unpacked(_raw(stream))
+
+
+def _raw(stream: BinaryIO) -> Iterator[bytes]:
+    while piece := stream.read(PIECE):
+        yield piece
+
+
 def _version(stream: BinaryIO) -> tuple[int, int]:
     """What another content has another of, mostly."""
     found = os.fstat(stream.fileno())
@@ -152,69 +161,6 @@ def _version(stream: BinaryIO) -> tuple[int, int]:
 
 def _is_all_of(field: Networks, one: NamedList) -> bool:
     return all(field.ranges[family] is one.ranges[family] for family in (V4, V6))
-
-
-class _Reading:
-    """One file being read. `line`: how far; `refusal`: why it is not taken."""
-
-    def __init__(self, path: str, budget: Budget) -> None:
-        self.path = path
-        self.line = 0
-        self.bad = 0
-        self.first_bad = 0
-        self.refusal = ""
-        self._budget = budget
-        self._gathering = Gathering()
-
-    def content(self, stream: BinaryIO) -> ListContent | None:
-        """What all of it says, or None. Raises UnicodeDecodeError."""
-        for line in self._lines(stream):
-            self.line += 1
-            if line:
-                self._take(line)
-            if self.line % LINES_BETWEEN_CHECKS == 0:
-                self.refusal = self.refusal or self._excess()
-                if self.refusal:
-                    return None
-        content = None if self.refusal else self._gathering.finish()
-        self.refusal = self.refusal or (content.excess(self._budget) if content is not None else "")
-        return None if self.refusal else content
-
-    def _excess(self) -> str:
-        if self.bad > MAX_BAD_LINES:
-            self.line = self.first_bad
-            return f"more than {MAX_BAD_LINES} lines are no entries of a list, this is the first: the file is no list"
-        return self._gathering.excess(self._budget)
-
-    def _take(self, line: str) -> None:
-        entry = line.split("#", 1)[0] if "#" in line else line
-        entry = entry.strip()
-        if not entry or self._gathering.take_plain(entry):
-            return
-        try:
-            self._gathering.take(entry if is_clean(entry) else "")
-        except ValueProblem:
-            self.bad += 1
-            self.first_bad = self.first_bad or self.line
-
-    def _lines(self, stream: BinaryIO) -> Iterator[str]:
-        """The lines; ends early, with a refusal, where the file is too large."""
-        rest = b""
-        size = 0
-        while piece := stream.read(PIECE):
-            size += len(piece)
-            if size > self._budget.file:
-                self.refusal = f"the file is larger than {self._budget.file // MIB} MiB"
-                return
-            rest += piece
-            end = rest.rfind(b"\n") + 1
-            if not end and len(rest) > LONGEST_LINE:
-                self.refusal = "the next line is longer than any entry: the file is no list"
-                return
-            yield from rest[:end].decode("utf-8").splitlines()
-            rest = rest[end:]
-        if rest:
-            yield from rest.decode("utf-8").splitlines()
 
 
 def _mib(count: int) -> str:

@@ -6,18 +6,18 @@ what a file contains. Further files and files of lists come from known folders o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from netpolicy.config.assemble import Assembly, Loaded
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.list_file import ListFiles
+from netpolicy.config.list_source import ListSources
 from netpolicy.config.reader import Reader, ReaderUnavailable, open_reader
 from netpolicy.config.source import Option, SourceFile
 from netpolicy.config.spelling import DSL, UCI, YAML, format_of
 from netpolicy.config.text_file import MAX_BYTES, decode, read_bytes
 from netpolicy.config.uci import read_text as read_uci
-from netpolicy.core.list_content import ListContent
 
 MAX_FILES = 64
 
@@ -32,17 +32,21 @@ def load(
     needs_main: bool = True,
     keeps_sources: bool = False,
     instead: Mapping[str, bytes] | None = None,
+    kept: str = "",
+    fresh: Collection[str] = (),
 ) -> Loaded:
     """The configuration in a file and in the files that its main section lists.
 
     Without a main section it is fatal: a full disk leaves an empty file, and that must not
     switch off what is running. Tools that look at rules alone set `needs_main` to False.
     `instead` has the content, by path, of main and further files that are taken for what is on disk.
+    `kept` is the folder with the copies of fetched lists; of those in `fresh` the one that is still to be tried counts.
     """
     folders = _Folders(path, instead or {})
-    assembly = Assembly(folders.entries, keeps_sources)
-    folders.lists = ListFiles(assembly.findings)
-    assembly.fits = folders.lists.fits
+    sources = ListSources(folders.named, kept, fresh)
+    assembly = Assembly(sources.entries, keeps_sources)
+    sources.lists = ListFiles(assembly.findings)
+    assembly.fits = sources.lists.fits
     try:
         chosen = open_reader(reader)
     except ReaderUnavailable as problem:
@@ -156,7 +160,6 @@ class _Folders:
         self.main = main
         self.paths: dict[str, None] = {}  # all that were looked for, in their order
         self._instead = instead
-        self.lists = ListFiles(Findings())
         self._allowed = (_resolved(str(Path(main).parent)), *map(_resolved, FURTHER_FILES))
 
     def path_of(self, name: str) -> str:
@@ -178,15 +181,15 @@ class _Folders:
         text = decode(data, path, findings)
         return SourceFile(path, (), findings.all) if text is None else read_source(text, path, format_of(path))
 
-    def entries(self, name: str, place: Place) -> ListContent | None:
-        """What a list's file holds; None after an error was reported."""
+    def named(self, name: str, place: Place, findings: Findings) -> str:
+        """The path of a list's file; "" after an error was reported."""
         path = self.path_of(name)
         if self.allows(path):
             self.paths[path] = None
-            return self.lists.read(path, name, place)
+            return path
         text = f"{name}: a list's file must be in the folder of the main file, " + " or ".join(FURTHER_FILES)
-        self.lists.findings.error("NP007", place, text, "move it there; a link to it elsewhere does not count")
-        return None
+        findings.error("NP007", place, text, "move it there; a link to it elsewhere does not count")
+        return ""
 
 
 def _resolved(path: str) -> str:

@@ -56,6 +56,8 @@ def read_list(section: Section, file: str, findings: Findings, read: "ListConten
     if reading.ok and not sources:
         text = f"the list {section.name!r} is empty"
         reading.error("NP109", text, "give it entries, a file or a url")
+    if reading.ok:
+        _check_categories(reading)
     if not reading.ok:
         return None
     return NamedList(
@@ -67,4 +69,23 @@ def read_list(section: Section, file: str, findings: Findings, read: "ListConten
         reading.get("name", ""),
         f"{file}:{section.line}",
         read,
+        reading.get("format"),
+        reading.get("category", ()),
     )
+
+
+# Files of many lists, of which the categories choose some.
+OF_CATEGORIES = ("geosite", "geoip")
+
+
+def _check_categories(reading: Reading) -> None:
+    format = reading.get("format")
+    has_categories = "category" in reading.values
+    if format in OF_CATEGORIES and not has_categories:
+        text = f"{format}.dat has hundreds of lists, and none of them is chosen"
+        reading.error("NP109", text, "add a category, for example list category 'cn'", "format")
+    elif has_categories and format not in ("auto",) + OF_CATEGORIES:  # noqa: RUF005 - not in MicroPython
+        text = f"format {format} has no categories"
+        reading.error("NP109", text, "categories are for format geosite and geoip", "category")
+    elif has_categories and "file" not in reading.values and "url" not in reading.values:
+        reading.error("NP109", "there is no file and no url to take a category of", "add one of them", "category")

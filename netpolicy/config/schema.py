@@ -215,10 +215,15 @@ LIST = (
     _title(),
     OptionSpec("entry", "addresses, networks, ranges, domain patterns", value.entry, is_list=True, attribute="entries",
                examples=("example.com", "192.0.2.0/24")),
-    OptionSpec("file", "a file with one entry per line", value.text),
-    OptionSpec("url", "where a newer list is fetched", value.text),
-    OptionSpec("refresh", "how often it is read again", value.duration, "0", show=value.show_duration,
+    OptionSpec("file", "a file with one entry per line, or in one of the other formats", value.text),
+    OptionSpec("url", "where a newer list is fetched; until then the file counts", value.web_address,
+               examples=("https://lists.example.net/video.txt",)),
+    OptionSpec("refresh", "how often it is fetched again", value.duration, "0", show=value.show_duration,
                examples=("1d",)),
+    OptionSpec("format", "what the file, and what is fetched, is written in", default="auto",
+               choices=("auto", "entries", "domains", "cidr", "hosts", "adblock", "dnsmasq", "geosite", "geoip")),
+    OptionSpec("category", "the parts of geosite.dat or geoip.dat that are meant", value.category, is_list=True,
+               attribute="categories", examples=("cn", "google@ads")),
 )  # fmt: skip
 
 # In the order of canonical text: the predecessor's, the newer ones where they fit.

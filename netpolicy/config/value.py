@@ -12,6 +12,7 @@ from netpolicy.core.health import STATES
 from netpolicy.core.list_entry import looks_like_address, parse_entry
 from netpolicy.core.packet import PROTOCOLS, parse_device, parse_port
 from netpolicy.core.value import ValueProblem
+from netpolicy.core.web_address import parse_web_address
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -272,6 +273,25 @@ def entry(raw: str) -> str:
     """An address, network, range or domain pattern of a list."""
     parse_entry(raw)
     return raw.strip()
+
+
+def web_address(raw: str) -> str:
+    """Where a page is: https://host/path, with a port, a user and a password where there are some."""
+    parse_web_address(raw)
+    return raw.strip()
+
+
+CATEGORY_CHARACTERS = NAME_CHARACTERS + "-.!@"
+
+
+def category(raw: str) -> str:
+    """A part of geosite.dat or geoip.dat: its code, or code@attribute; in lower case."""
+    word = raw.strip().lower()
+    code, mark, attribute = word.partition("@")
+    is_known = all(c in CATEGORY_CHARACTERS for c in word) and 0 < len(word) <= MAX_NAME and "@" not in attribute
+    if not is_known or not code or (mark and not attribute):
+        raise ValueProblem(f"{raw[:64]!r} is not a category", "for example cn, or google@ads")
+    return word
 
 
 PROBES = ("ping", "tcp", "http", "https", "dns")

@@ -177,6 +177,17 @@ class DomainSet:
                 return True
         return False
 
+    def holds_the_same(self, other: "DomainSet") -> bool:
+        """Whether both were made of the same; where they were not, in another order too, they may mean the same."""
+        if self is other:
+            return True
+        if len(self.lists) != len(other.lists) or [one.text for one in self.others] != [p.text for p in other.others]:
+            return False
+        tables = ((self.suffix, other.suffix), (self.exact, other.exact), (self.under, other.under))
+        if not all([mine == theirs for mine, theirs in tables]):
+            return False
+        return all([mine.holds_the_same(theirs) for mine, theirs in zip(self.lists, other.lists)])  # noqa: B905
+
     def has_parent(self, name: str) -> bool:
         """Whether the name is under one of the names in the tables."""
         # Not the first character (no label before it), and not what is longer than any name of a table.

@@ -44,6 +44,12 @@ class NameTable(Names):
                 for name in bucket[1:-1].split("\n"):
                     yield name
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same names, and took them in the same order."""
+        return self is other or (isinstance(other, NameTable) and self._buckets == other._buckets)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def has_parent(self, name: str, dot: int) -> bool:
         """Whether what is behind that dot, or behind one of those after it, is in the table.
 

@@ -26,7 +26,8 @@ class NamedList:
     """
 
     __slots__ = (
-        "domains", "entries", "file", "name", "names", "position", "ranges", "refresh", "title", "url",
+        "categories", "domains", "entries", "file", "format", "name", "names", "position", "ranges", "refresh", "title",
+        "url",
     )  # fmt: skip
 
     def __init__(
@@ -39,11 +40,15 @@ class NamedList:
         title: str = "",
         position: str = "",
         read: "ListContent | None" = None,
+        format: str = "auto",
+        categories: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.file = file
         self.url = url
         self.refresh = refresh  # seconds; 0: only when the configuration is loaded
+        self.format = format  # of the file, and of what is fetched
+        self.categories = categories  # of geosite.dat or geoip.dat
         self.title = title or name
         self.position = position
         own = Gathering()

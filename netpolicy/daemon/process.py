@@ -23,6 +23,7 @@ from netpolicy.bus import object as bus_object
 from netpolicy.bus.broker import Broker, BrokerError
 from netpolicy.bus.client import UbusClient
 from netpolicy.bus.status import UbusError
+from netpolicy.config.kept_list import FOLDER
 from netpolicy.daemon.lean import give_back
 from netpolicy.dataplane.guard import Guard, GuardPlaces
 from netpolicy.dataplane.kernel import ApplyError, Kernel
@@ -52,6 +53,7 @@ from netpolicy.service.guarded import Guarded
 from netpolicy.service.inspection import Inspection
 from netpolicy.service.keeper import Keeper
 from netpolicy.service.line_hooks import LineHooks
+from netpolicy.service.list_refresh import ListRefresh
 from netpolicy.service.loading import Loader
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
@@ -103,7 +105,7 @@ class Daemon:
         self._sends: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._mode = mode
-        self._loader = Loader()
+        self._loader = Loader(kept=os.path.join(places.state, FOLDER))
         self._resting: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -179,9 +181,11 @@ class Daemon:
         self._guarded = Guarded(Tools(engine, guard, store, self._journal, Witness()))
         engine.adopt = self._guarded.adopt
         self._changes = Changes(engine, self._guarded, store, self._journal)
+        self._lists = ListRefresh(engine, self._keeper.look)
+        engine.list_warnings = self._lists.warnings
         self._service = Service(
             engine, self._connections, self._flows, self._keeper.look_later, self._sampler, self._changes.pending,
-            self._inspection,
+            self._inspection, self._lists,
         )  # fmt: skip
         self._decisions = DecisionLog(engine, lambda: self._inspection.shade)
         return engine
@@ -191,6 +195,7 @@ class Daemon:
         self._flows.attach(loop, self._flows_changed)
         self._packets = self._open_packet_log(loop)
         self._keeper.start()
+        self._lists.start()
         self._guarded.watch_health()
         self._sampler.start()
 
@@ -231,6 +236,7 @@ class Daemon:
         """The engine looked at the network, perhaps with other settings: the inspector follows."""
         if not self._ended.is_set():
             self._inspection.turned()
+            self._lists.configured()
 
     def _call_hooks(self, name: str, carries: bool) -> None:
         """The router's own scripts hear of a line that begins to carry, or ends to."""
@@ -332,6 +338,7 @@ class Daemon:
         self._loader.close()
         if self._resting is not None:
             self._resting.cancel()
+        await self._lists.close()
         await self._guarded.close()
         await self._keeper.close()
         await self._sampler.close()

@@ -27,6 +27,7 @@ from netpolicy.service.generations import Store
 from netpolicy.service.inspection import Inspection
 from netpolicy.service.left_out import left_out
 from netpolicy.service.line_watch import BY_HAND, LINES
+from netpolicy.service.list_refresh import ListRefresh
 from netpolicy.service.loading import IMPORTING
 from netpolicy.service.sampler import Sampler
 
@@ -65,6 +66,7 @@ class Service:
         sampler: Sampler | None = None,
         pending: Callable[[], dict[str, Any] | None] = lambda: None,
         inspection: Inspection | None = None,
+        lists: ListRefresh | None = None,
     ) -> None:
         """`try_later` has a failed reload tried again; without a sampler nobody knows of last hits.
 
@@ -72,6 +74,7 @@ class Service:
         """
         self._pending = pending
         self._inspection = inspection
+        self._lists = lists
         self._sampler = sampler
         self._try_later = try_later
         self._engine = engine
@@ -91,7 +94,8 @@ class Service:
         }
         confirmed = Store(self._engine.places.store).current() or None
         found = documents.status(self._engine, told, self._quality)
-        return {**found, "pending": self._pending(), "confirmed": confirmed}
+        lists = self._lists.summary() if self._lists is not None else None
+        return {**found, "pending": self._pending(), "confirmed": confirmed, "lists": lists}
 
     def _inspected(self) -> dict[str, Any]:
         """What sees connections."""
@@ -113,6 +117,17 @@ class Service:
         counters = await self._fresh_counters()
         usage = self._sampler.usage if self._sampler is not None else None
         return documents.rules(self._engine, counters, limit, offset, usage, unused_days)
+
+    def lists(self) -> dict[str, Any]:
+        """Every list: where it is from, how much is in it, how old that is, what was wrong last."""
+        return self._lists.document() if self._lists is not None else {"lists": []}
+
+    def refresh_lists(self, name: str = "") -> dict[str, Any]:
+        """Fetches lists again, all of them or the one, and does not wait for that. Raises NotThere."""
+        begun = self._lists.fetch_now(name) if self._lists is not None else []
+        if name and not begun:
+            raise NotThere(f"there is no list {name[:64]!r} with a url (netpolicy lists shows all)")
+        return {"lists": begun}
 
     def outbounds(self) -> dict[str, Any]:
         """Every outbound with its health."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # In the order of the areas.
 CHECKS = ("daemon", "kernel", "forwarding", "firewall", "dnsmasq", "collisions", "clock", "store", "guard", "memory",
-          "lines", "inspector")  # fmt: skip
+          "lines", "lists", "inspector")  # fmt: skip
 
 # More than everything may take together (doctor_system.py); a caller on the bus waits 30 seconds.
 CHILD_SECONDS = 28.0

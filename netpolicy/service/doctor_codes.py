@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 # In the order in which they are looked at and shown.
-AREAS = ("daemon", "kernel", "fw4", "dnsmasq", "collisions", "clock", "store", "guard", "memory", "lines", "inspector")
+AREAS = ("daemon", "kernel", "fw4", "dnsmasq", "collisions", "clock", "store", "guard", "memory", "lines", "lists",
+         "inspector")  # fmt: skip
 
 
 class Code(NamedTuple):
@@ -129,6 +130,10 @@ _ROWS = (
      "correct `option interface`, or create the interface"),
     ("ND952", "lines", "every outbound can be used", "an outbound cannot be used now",
      "see the reason; its rules follow their on_fail meanwhile"),
+    ("ND981", "lists", "every list that is fetched is there", "a list was never fetched: its rules match nothing by it",
+     "`netpolicy lists` says why; option file may hold a copy for the time until then"),
+    ("ND982", "lists", "no list that is fetched is too old", "a list is too old: it could not be fetched for days",
+     "`netpolicy lists` says why; what it had stays in force"),
     ("ND971", "inspector", "connections are seen as well as can be", "connections on a device are seen less well",
      "the text says why; it needs Linux 5.8, python3-ctypes and, before 6.6, kmod-sched-bpf. What is missing then: "
      "docs/inspector.md"),

@@ -77,6 +77,7 @@ def _warnings(engine: Engine) -> list[Warning_]:
     if engine.config_error:
         found.insert(0, Warning_("NP900", f"the configuration on disk is not in force: {engine.config_error}",
                                  "correct it and reload; until then the previous one stays"))  # fmt: skip
+    found += engine.list_warnings()
     if engine.drift.is_there:
         found.insert(0, Warning_("NP906", "others changed what is ours in the kernel, and it is left so",
                                  "netpolicy drift shows it, netpolicy drift --heal puts it right"))  # fmt: skip

@@ -130,6 +130,7 @@ class Engine:
     worried: Callable[[str], object] | None = None  # is told that the health of a line asks for a turn, and why
     carries: Callable[[str, bool], object] | None = None  # is told that an outbound begins or ends to carry
     _told: dict[str, LineState] = field(default_factory=dict)  # the lines as they were at the last turn
+    list_warnings: Callable[[], list[Warning_]] = list  # what is wrong with lists that are fetched
     _unadopted: Files | None = None
     _indexing: asyncio.Task[None] | None = None
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
@@ -138,7 +139,7 @@ class Engine:
     _can_log: bool = True
     _stopped: bool = False
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)
+    one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by who reads a configuration to take it
     _one_adoption: asyncio.Lock = field(default_factory=asyncio.Lock)
     _records: Records = field(init=False)
     _release: Release = field(init=False)
@@ -164,6 +165,11 @@ class Engine:
         return self.mode or self.settings.mode
 
     @property
+    def has_unadopted(self) -> bool:
+        """Whether what was taken over last is not kept yet."""
+        return self._unadopted is not None
+
+    @property
     def release(self) -> Release:
         """The open connections, for whoever hears of new ones."""
         return self._release
@@ -177,7 +183,7 @@ class Engine:
     async def read_config(self) -> str:
         """Reads the file and takes it over, unless it is bad. Returns the error or ""."""
         # One after the other, so that the file read last is the one taken last.
-        async with self._one_reader:
+        async with self.one_reader:
             if self.frozen:
                 return self.frozen
             try:

@@ -13,7 +13,7 @@ import signal
 import struct
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -49,21 +49,28 @@ def _load(path: str, **given: Any) -> Loaded:
 class Loader:
     """Loads configurations, one child for each."""
 
-    def __init__(self, read: Callable[..., Loaded] = _load, limit: float = LIMIT_SECONDS) -> None:
+    def __init__(self, read: Callable[..., Loaded] = _load, limit: float = LIMIT_SECONDS, kept: str = "") -> None:
+        """`kept` is the folder with the copies of fetched lists."""
         self._read = read
+        self._kept = kept
         self._limit = limit
         self._children: set[int] = set()
         self._is_ending = False
 
     async def load(
-        self, path: str, before: Ruleset | None = None, instead: Mapping[str, bytes] | None = None
+        self,
+        path: str,
+        before: Ruleset | None = None,
+        instead: Mapping[str, bytes] | None = None,
+        fresh: Collection[str] = (),
     ) -> Loaded:
         """As config.load.load. A child that does not come to its end makes a fatal result that says so.
 
         Rules that say the same as in `before` are those: what did not change costs no memory to read.
-        `instead` has the content of files that are not read from disk.
+        `instead` has the content of files that are not read from disk, `fresh` the lists whose new copy is tried.
         """
-        read = partial(self._read, path, instead=instead) if instead else partial(self._read, path)
+        given = {"instead": instead, "fresh": fresh, "kept": self._kept}
+        read = partial(self._read, path, **{name: value for name, value in given.items() if value})
         while not IMPORTING.acquire(blocking=False):  # noqa: ASYNC110 - a thread holds it, and knows no loop
             await asyncio.sleep(IMPORT_STEP_SECONDS)
         try:

@@ -6,7 +6,7 @@ Never keeps what it did not read. From the loader and the files it tells (candid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from netpolicy.config.loaded import Loaded
@@ -42,15 +42,17 @@ async def read(
     before: Ruleset | None = None,
     instead: Mapping[str, bytes] | None = None,
     known: Iterable[str] = (),
+    fresh: Collection[str] = (),
 ) -> Reading:
     """The configuration in a file and those that it names; `instead` has the content of files by path.
 
-    `known`: the files of last time; where they still are the files one reading is enough. Raises Unsettled.
+    `known`: the files of last time; where they still are the files one reading is enough. `fresh`: lists whose new
+    copy is tried. Raises Unsettled.
     What is wrong with the content is in `loaded`.
     """
     held = await asyncio.to_thread(_files, [path, *known], instead)
     for _ in range(ATTEMPTS):
-        loaded = await loader.load(path, before, instead)
+        loaded = await loader.load(path, before, instead, fresh)
         now = await asyncio.to_thread(_files, list(loaded.paths) or [path], instead)
         if now == held:
             return Reading(loaded, now)

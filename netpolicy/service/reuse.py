@@ -68,4 +68,4 @@ def _changed_lists(fresh: Ruleset, before: Ruleset) -> set[str]:
 
 
 def _holds_the_same(one: NamedList, old: NamedList) -> bool:
-    return one.ranges == old.ranges and [p.text for p in one.domains] == [p.text for p in old.domains]
+    return one.ranges == old.ranges and one.names.holds_the_same(old.names)

@@ -14,7 +14,8 @@ from netpolicy.service.api import NotThere, Refused
 CALLER = Caller(1, "root", "root")
 
 AT_ONCE = (
-    "status", "outbounds", "connections", "decide", "lint", "convert", "logs", "apply", "job", "drift",
+    "status", "outbounds", "connections", "decide", "lint", "convert", "logs", "apply", "job", "drift", "lists",
+    "refresh_lists",
 )  # fmt: skip
 
 
@@ -74,6 +75,8 @@ async def call(method: str, refusal: str = "", **given: Any) -> Any:
         ("drift", {}, [{}]),
         ("heal", {}, []),
         ("doctor", {}, []),
+        ("lists", {}, []),
+        ("refresh_lists", {"list": "ads"}, ["ads"]),
         ("reload", {}, []),
         ("connections", {}, [100, 0, ""]),
         ("connections", {"limit": 5, "offset": 2, "filter": "x"}, [5, 2, "x"]),
@@ -134,6 +137,8 @@ def test_the_documented_methods_are_there():
         "drift",
         "heal",
         "doctor",
+        "lists",
+        "refresh_lists",
     }
     assert check(methods(Service(), Service())["logs"], {"limit": None}) == {}  # type: ignore[arg-type]
 

@@ -244,7 +244,15 @@ class Generator:
         return found
 
     def _sources(self, writer: Writer, chance: float) -> None:
-        writer.maybe("url", ("https://lists.example/a?b=c&d#e", "file:///x y", "it's"), chance)
+        writer.maybe("url", ("https://lists.example/a?b=c&d#e", "http://u:p'w@[2001:db8::1]:81", "HTTPS://x"), chance)
+        format = self.random.choice(("", "auto", "hosts", "geosite", "geoip"))
+        has_source = any(option.name in ("file", "url") for option in writer.options)
+        if format[:3] == "geo" and has_source:
+            writer.put(
+                "category", *self.random.sample(("cn", "Google@ads", "geolocation-!cn"), self.random.randint(1, 2))
+            )
+        if format and (has_source or format[:3] != "geo"):
+            writer.put("format", format)
         writer.maybe("refresh", ("1d", "90", "30m", "12h", "1w", "0", "61s"), chance)
         if writer.options[0].name != "file" and not any(one.name == "file" for one in writer.options):
             writer.maybe("file", PATHS, chance)

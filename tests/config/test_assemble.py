@@ -230,22 +230,23 @@ def test_where_everything_was_read_is_kept_where_somebody_asks():
 def test_the_entries_of_a_lists_file_come_from_whoever_reads_files():
     asked: list[tuple[str, int]] = []
 
-    def entries(name: str, place: Place) -> ListContent:
-        asked.append((name, place.line))
-        return gathered("192.0.2.1")
+    def entries(section: Section, file: str) -> tuple[bool, ListContent]:
+        asked.append((section.name, section.line))
+        return True, gathered("192.0.2.1")
 
     named = section("list", "l", file="more")
     assembly = Assembly(entries)
     assembly.begin(SourceFile("f", (named, rule("r", any=0, dest_addr=("@l",))), ()))
     loaded = assembly.finish()
     assert not errors(loaded)
-    assert asked == [("more", named.line)]
+    assert asked == [("l", named.line)]
     assert loaded.ruleset.rules[0].fields[0].matches((4, 0xC0000201))
 
 
 def test_a_list_whose_file_is_refused_takes_the_rules_with_it_that_name_it():
-    def entries(name: str, place: Place) -> None:
-        assembly.findings.error("NP004", place, "too long")
+    def entries(section: Section, file: str) -> tuple[bool, None]:
+        assembly.findings.error("NP004", Place(file, section.line), "too long")
+        return False, None
 
     blocking = section("rule", "r", dest_addr=("@l",), block=1)
     assembly = Assembly(entries)

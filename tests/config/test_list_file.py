@@ -6,11 +6,13 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from netpolicy.config import list_file
+from netpolicy.config import list_file, list_reading
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.list_file import ListFiles, memory_of_machine
 from netpolicy.config.load import load
@@ -62,7 +64,7 @@ def test_the_size_of_the_pieces_that_are_read_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
     monkeypatch.setattr(list_file, "PIECE", piece)
-    monkeypatch.setattr(list_file, "LINES_BETWEEN_CHECKS", 3)
+    monkeypatch.setattr(list_reading, "LINES_BETWEEN_CHECKS", 3)
     files = Files(tmp_path)
     content = files.read("a.example\nb.example\r\nc.example\x0bd.example # ü\n\nno name\n")
     assert content is not None
@@ -117,7 +119,7 @@ def test_what_is_tried_on_every_name_is_bounded(tmp_path: Path) -> None:
 def test_reading_ends_where_it_is_clear_that_a_list_is_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(list_file, "LINES_BETWEEN_CHECKS", 10)
+    monkeypatch.setattr(list_reading, "LINES_BETWEEN_CHECKS", 10)
     files = Files(tmp_path, TIGHT)
     assert files.read("".join(f"192.0.2.{2 * number}\n" for number in range(100))) is None
     assert files.said == [("NP004", 20)]
@@ -164,25 +166,26 @@ def test_a_rule_that_adds_to_a_list_makes_another_one_and_that_counts(
 def test_a_file_of_something_else_is_refused_before_all_of_it_was_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(list_file, "MAX_BAD_LINES", 5)
-    monkeypatch.setattr(list_file, "LINES_BETWEEN_CHECKS", 10)
+    monkeypatch.setattr(list_reading, "MAX_BAD_LINES", 5)
+    monkeypatch.setattr(list_reading, "LINES_BETWEEN_CHECKS", 10)
     files = Files(tmp_path)
-    assert files.read("good.example\n" + "0.0.0.0 ads.example\n" * 100) is None
+    assert files.read("good.example\n" + "<li>an advertisement</li>\n" * 100) is None
     assert files.said == [("NP004", 2)]
     assert "the file is no list" in files.findings.all[0].message
 
 
 def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of a list is one, to whoever reads it: an updater that writes in place would weaken a block."""
-    take = list_file._Reading._take
+    pieces = list_file._pieces
 
-    def meanwhile(reading: list_file._Reading, line: str) -> None:
-        take(reading, line)
-        if reading.line == 1:
-            with Path(reading.path).open("a") as file:
+    def meanwhile(stream: BinaryIO) -> Iterator[bytes]:
+        for piece in pieces(stream):
+            yield piece
+            with Path(stream.name).open("a") as file:
                 file.write("b.example\n")
+            return
 
-    monkeypatch.setattr(list_file._Reading, "_take", meanwhile)
+    monkeypatch.setattr(list_file, "_pieces", meanwhile)
     files = Files(tmp_path)
     assert files.read("a.example\n" * 3) is None
     assert files.said == [("NP001", 0)]
@@ -190,7 +193,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path, m
 
 def test_a_line_without_an_end_is_refused(tmp_path: Path) -> None:
     files = Files(tmp_path)
-    assert files.read("a.example\n" + "x" * (3 * list_file.LONGEST_LINE)) is None
+    assert files.read("a.example\n" + "x" * (3 * list_reading.LONGEST_LINE)) is None
     assert "longer than any entry" in files.findings.all[0].message
 
 

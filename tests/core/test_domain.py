@@ -108,3 +108,19 @@ def test_a_name_of_a_million_labels_takes_no_time():
     names = DomainSet((parse_domain("*.example.com"), parse_domain(longest)))
     assert not names.matches("a." * 1_000_000 + "example.org")
     assert names.matches("a." * 1_000_000 + longest)
+
+
+def test_sets_hold_the_same_when_nothing_of_them_differs():
+    def made(*texts, lists=()):
+        return DomainSet(tuple(parse_domain(text) for text in texts), lists)
+
+    one = made("a.example", "=b.example", "*.c.example", "keyword:ads", lists=(made("d.example"),))
+    assert one.holds_the_same(made("a.example", "=b.example", "*.c.example", "keyword:ads", lists=(made("d.example"),)))
+    for other in (
+        made("a.example"),
+        made("a.example", "=b.example", "*.x.example", "keyword:ads", lists=(made("d.example"),)),
+        made("a.example", "=b.example", "*.c.example", "keyword:ad", lists=(made("d.example"),)),
+        made("a.example", "=b.example", "*.c.example", "keyword:ads", lists=(made("e.example"),)),
+        made("a.example", "=b.example", "*.c.example", "keyword:ads"),
+    ):
+        assert not one.holds_the_same(other)

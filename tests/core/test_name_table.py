@@ -62,3 +62,10 @@ def test_it_says_about_how_many_bytes_it_takes() -> None:
     taken = sys.getsizeof(table._buckets) + sum(map(sys.getsizeof, table._buckets))
     assert taken < table.memory < 1.5 * taken
     assert CROWD / 2 <= len(table) / len(table._buckets) <= CROWD
+
+
+def test_tables_are_equal_that_took_the_same_names() -> None:
+    names = [f"name-{number}.example" for number in range(3000)]
+    assert table_of(names) == table_of(names)
+    assert table_of(names) != table_of([*names[:-1], "name-x.example"])
+    assert table_of(["a.example"]) != {"a.example"}

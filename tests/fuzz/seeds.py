@@ -18,7 +18,7 @@ from tests.config import rulesets
 from tests.config.rulesets import random_ruleset
 from tests.spellings import as_yaml
 
-from . import object_targets, packet_seeds, wire_seeds
+from . import list_targets, object_targets, packet_seeds, wire_seeds
 
 DATA = Path(__file__).parents[1] / "data"
 DOCUMENTS = 40  # of each spelling
@@ -53,7 +53,7 @@ COMMON = (
 
 def tokens(name: str = "") -> tuple[bytes, ...]:
     """Words that a mutation puts in for that target: marks, and what the languages are made of."""
-    for strangers in (wire_seeds, packet_seeds, object_targets):
+    for strangers in (wire_seeds, packet_seeds, object_targets, list_targets):
         if name in strangers.CORPORA:
             return strangers.words()
     words = [*COMMON, *VALUES, *SECTION_TYPES, *PROTOCOLS, *DSCP_CLASSES, "config ", "option ", "list ", "package "]
@@ -89,7 +89,7 @@ def documents(format: str) -> tuple[bytes, ...]:
 
 def corpus(name: str) -> tuple[bytes, ...]:
     """What inputs of a target begin with."""
-    for strangers in (wire_seeds, packet_seeds, object_targets):
+    for strangers in (wire_seeds, packet_seeds, object_targets, list_targets):
         if name in strangers.CORPORA:
             return strangers.CORPORA[name]
     if name in ("lint", "convert"):

@@ -37,6 +37,7 @@ from netpolicy.outbounds import check_dns, check_gateway, check_http, check_ping
 from netpolicy.outbounds.check_target import parse_target
 from netpolicy.service.dry_run import moment, question
 
+from .list_targets import LIST_TARGETS
 from .object_targets import OBJECT_TARGETS
 from .packet_targets import PACKET_TARGETS
 from .wire_targets import WIRE_TARGETS
@@ -261,4 +262,5 @@ TARGETS: dict[str, Target] = {
     **WIRE_TARGETS,
     **PACKET_TARGETS,
     **OBJECT_TARGETS,
+    **LIST_TARGETS,
 }

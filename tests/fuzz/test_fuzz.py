@@ -8,7 +8,7 @@ from .__main__ import main
 from .targets import HAS_LIBRARY, TARGETS
 
 COUNT = 2000
-COSTLY = {"convert": 700, "lint": 700, "list-file": 700}  # each input is read several times, or written to a file
+COSTLY = {"convert": 700, "lint": 700, "list-file": 700, "list-formats": 500}  # each is read several times, or a file
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -288,7 +288,8 @@ def test_every_call_of_the_page_is_granted_and_none_that_changes_something_by_re
     for name, method in declared:
         assert method in read.get(name, []) + write.get(name, []), f"{name}.{method}"
     # `job` gives out what confirms a change.
-    changing = {"reload", "apply", "job", "confirm", "extend", "abort", "rollback", "heal", "set_mode", "outbound_set"}
+    changing = {"reload", "apply", "job", "confirm", "extend", "abort", "rollback", "heal", "set_mode", "outbound_set",
+                "refresh_lists"}  # fmt: skip
     assert changing.isdisjoint(read["netpolicy"])
     assert set(write["netpolicy"]) == changing - {"set_mode"}
 

@@ -45,7 +45,7 @@ async def test_a_file_written_while_it_is_read_is_read_again_until_both_agree(ma
     writes = ["second", "third"]
 
     class Written(Loader):
-        async def load(self, path, before=None, instead=None):
+        async def load(self, path, before=None, instead=None, fresh=()):
             found = await super().load(path, before, instead)
             if writes:
                 (main.parent / "more.dsl").write_text(RULES.format(name=writes.pop()))
@@ -60,7 +60,7 @@ async def test_one_that_never_comes_to_rest_is_refused(main) -> None:
     class Restless(Loader):
         count = 0
 
-        async def load(self, path, before=None, instead=None):
+        async def load(self, path, before=None, instead=None, fresh=()):
             Restless.count += 1
             main.write_text(MAIN + f"# {Restless.count}\n")
             return await super().load(path, before, instead)

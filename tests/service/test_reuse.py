@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netpolicy.config.load import load_text
+from netpolicy.config.load import load, load_text
 from netpolicy.service.reuse import with_known_rules
 
 TEXT = """
@@ -82,3 +82,24 @@ def test_everything_else_is_that_of_the_new_configuration():
     ).ruleset
     after = with_known_rules(fresh, before)
     assert (after.outbounds, after.settings, after.lists) == (fresh.outbounds, fresh.settings, fresh.lists)
+
+
+@pytest.mark.parametrize("count", [1, 3000])
+def test_names_that_change_in_the_file_of_a_list_change_the_rules_that_ask_it(tmp_path, count):
+    """The first look compared the entries of the configuration alone: such a reload went by unnoticed."""
+    text = "config netpolicy 'main'\n\nconfig list 'v'\n\toption file 'v.txt'\n\n"
+    text += "config rule 'films'\n\tlist domain '@v'\n\toption block '1'\n\nconfig rule 'other'\n\toption any '1'\n"
+    (tmp_path / "netpolicy").write_text(text + "\toption block '1'\n")
+
+    def read(last):
+        (tmp_path / "v.txt").write_text("".join(f"n{number}.example\n" for number in range(count)) + last)
+        return load(str(tmp_path / "netpolicy")).ruleset
+
+    before = read("a.example\n")
+    same = [
+        old is new for old, new in zip(before.rules, with_known_rules(read("a.example\n"), before).rules, strict=True)
+    ]
+    assert same == [True, True]
+    changed = with_known_rules(read("b.example\n"), before).rules
+    assert [old is new for old, new in zip(before.rules, changed, strict=True)] == [False, True]
+    assert changed[0].fields[0].matches("b.example")

@@ -68,9 +68,7 @@ def test_what_is_done_in_part_is_named():
     ruleset = Ruleset((), LINES)
     rule = Rule("r", 0, (), Action("route", "shared", throttle="slow", notify=True))
     assert not_enforced(ruleset, rule) == ""
-    assert partly(ruleset, rule) == (
-        "not enforced yet: throttle, notify"
-    )
+    assert partly(ruleset, rule) == ("not enforced yet: throttle, notify")
 
 
 def test_a_line_that_a_rule_seals_is_told_also_while_the_rule_waits():
