@@ -131,6 +131,12 @@ def _table_of(names: "NameTable") -> "Collection[str]":
     return tuple(sorted(names)) if len(names) <= FEW else set(names)
 
 
+def _are_equal(names: "Collection[str]", known: "Collection[str]") -> bool:
+    if isinstance(names, NameTable) and isinstance(known, NameTable):
+        return names.is_like(known)
+    return type(names) is type(known) and names == known
+
+
 class DomainSet:
     """Many patterns at once: names by a table, O(labels), keywords and expressions one by one.
 
@@ -157,6 +163,19 @@ class DomainSet:
     def is_empty(self) -> bool:
         """Whether no name can be meant."""
         return not any([len(one.suffix) + len(one.exact) + len(one.under) + len(one.others) for one in self.parts()])
+
+    def says_the_same(self, other: "DomainSet") -> bool:
+        """Whether both hold the same patterns; long tables that were gathered in another order count as others."""
+        own, others = self.parts(), other.parts()
+        if len(own) != len(others):
+            return False
+        for one, its in zip(own, others):  # noqa: B905 - MicroPython's zip knows no strict
+            if [pattern.text for pattern in one.others] != [pattern.text for pattern in its.others]:
+                return False
+            tables = ((one.suffix, its.suffix), (one.exact, its.exact), (one.under, its.under))
+            if not all([_are_equal(names, known) for names, known in tables]):
+                return False
+        return True
 
     def parts(self) -> "list[DomainSet]":
         """The set itself and those that are part of it; of each only what it holds itself is meant."""

@@ -44,6 +44,10 @@ class NameTable(Names):
                 for name in bucket[1:-1].split("\n"):
                     yield name
 
+    def is_like(self, other: "NameTable") -> bool:
+        """Whether both hold the same names, taken in the same order. O(n), and quick."""
+        return self._count == other._count and self._buckets == other._buckets
+
     def has_parent(self, name: str, dot: int) -> bool:
         """Whether what is behind that dot, or behind one of those after it, is in the table.
 

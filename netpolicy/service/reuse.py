@@ -68,4 +68,6 @@ def _changed_lists(fresh: Ruleset, before: Ruleset) -> set[str]:
 
 
 def _holds_the_same(one: NamedList, old: NamedList) -> bool:
-    return one.ranges == old.ranges and [p.text for p in one.domains] == [p.text for p in old.domains]
+    if one.ranges != old.ranges or [p.text for p in one.domains] != [p.text for p in old.domains]:
+        return False
+    return one.names is old.names or one.names.says_the_same(old.names)
