@@ -46,16 +46,13 @@ from netpolicy.service.change_tools import Tools
 from netpolicy.service.changes import Changes
 from netpolicy.service.connections import Connections
 from netpolicy.service.decisions import DecisionLog
-from netpolicy.service.dnsmasq_keeper import DnsmasqKeeper
 from netpolicy.service.engine import Engine, Places
 from netpolicy.service.generations import Store
 from netpolicy.service.guarded import Guarded
 from netpolicy.service.inspection import Inspection
 from netpolicy.service.keeper import Keeper
 from netpolicy.service.loading import Loader
-from netpolicy.service.name_learning import NameLearning, name_server_wishes
-from netpolicy.service.name_learning import document as names_document
-from netpolicy.service.name_prefill import Prefill
+from netpolicy.service.naming import Naming
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
 from netpolicy.service.witness import Witness
@@ -173,12 +170,9 @@ class Daemon:
         self._connections = Connections(engine, self._flows.table)
         self._inspection = Inspection(engine, self._connections.outbound_of)
         self._connections.inspection = self._inspection
-        self._names = NameLearning(engine, self._inspection.names, learned=self._connections.decide_again)
-        self._inspection.tell_name = self._names.told
-        self._prefill = Prefill(self._names.told)
-        self._dnsmasq = DnsmasqKeeper(self._places.state, lambda level, text: self._log.add(level, "flow", text))
-        self._inspection.tell_sets = lambda: names_document(self._names, self._dnsmasq)
-        engine.learned = lambda address: self._names.addresses.of(address, time.monotonic())
+        self._names = Naming(engine, self._inspection.names, self._connections.decide_again)
+        self._inspection.tell_name, self._inspection.tell_sets = self._names.told, self._names.document
+        engine.learned = self._names.sets_of
         engine.turned = lambda: asyncio.get_running_loop().call_soon(self._turned)
         self._sampler = Sampler(engine, Usage(self._places.state))
         store = Store(self._places.store)
@@ -226,9 +220,8 @@ class Daemon:
         changes = self._watch.read()
         if any(change.kind in ("link", "address", "overrun") for change in changes):
             self._engine.drift.network_changed()
-        self._names.noticed(self._watch.take_learned())
-        if any(change.kind == "overrun" for change in changes):
-            self._names.lost_notices()
+        is_whole = not any(change.kind == "overrun" for change in changes)
+        self._names.noticed(self._watch.take_learned(), is_whole=is_whole)
         self._inspection.network_changed(changes)
         causes = [change.text for change in changes if _matters(change)]
         if causes:
@@ -238,9 +231,7 @@ class Daemon:
         """The engine looked at the network, perhaps with other settings: the inspector follows."""
         if not self._ended.is_set():
             self._inspection.turned()
-            if self._names.turned():
-                self._prefill.follow(self._names.index.fields)
-            self._dnsmasq.follow(*name_server_wishes(self._engine, self._names))
+            self._names.turned()
 
     def _netifd_said(self, *_: Any) -> None:
         self._keeper.look("netifd reports a change")
@@ -337,14 +328,13 @@ class Daemon:
         await self._keeper.close()
         await self._sampler.close()
         self._inspection.close()
-        await self._prefill.close()
         await self._names.close()
         self._flows.close()
         if self._packets is not None:
             loop.remove_reader(self._packets.fileno())
             self._packets.close()
         try:
-            await self._dnsmasq.close(is_over=not is_handed_over)
+            await self._names.close_name_server(is_over=not is_handed_over)
             if is_handed_over:
                 await engine.hand_over()
             else:

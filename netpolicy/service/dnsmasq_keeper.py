@@ -38,13 +38,13 @@ class DnsmasqKeeper:
 
     def __init__(
         self,
-        folder: str,
-        say: Callable[[str, str], None],
+        given: str,
+        say: Callable[[str, str], object],
         find: Callable[[], tuple[Instance, ...]] = dnsmasq_instance.instances,
         restart: Callable[[], tuple[str, ...]] = dnsmasq_instance.restart_command,
     ) -> None:
-        """`folder`: the state folder; `say`: a level and a line for the log."""
-        self._folder = folder
+        """`given`: the file that says what it was given last; `say`: a level and a line for the log."""
+        self._given = given
         self._say = say
         self._find = find
         self._restart = restart
@@ -134,9 +134,8 @@ class DnsmasqKeeper:
         return f"{without[0]} was built without nftset (dnsmasq-full has it)" if without else ""
 
     def _put(self, places: list[tuple[Instance, str]], data: bytes) -> bool:
-        candidate = os.path.join(self._folder, "dnsmasq.conf")
-        durable.replace(candidate, data)
-        tried = _run([places[0][0].program, "--test", f"--conf-file={candidate}"], PROGRAM_SECONDS)
+        durable.replace(self._given, data)
+        tried = _run([places[0][0].program, "--test", f"--conf-file={self._given}"], PROGRAM_SECONDS)
         if tried:
             self._refused = data.decode()
             self._leave(f"it does not take our file: {tried}")
@@ -160,6 +159,7 @@ class DnsmasqKeeper:
         there = [folder for folder in sorted(folders) if os.path.lexists(os.path.join(folder, NAME))]
         for folder in there:
             durable.remove(os.path.join(folder, NAME))
+        durable.remove(self._given)
         if there and known:  # one that was stopped stays so
             self._start_anew()
             self._say("info", "dnsmasq does not fill our sets any more")

@@ -11,10 +11,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
-from netpolicy.core.dns_guard import CANARY
-from netpolicy.core.field import Field
 from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane.learned_sets import LONGEST_SECONDS, base_of, set_name
 from netpolicy.dataplane.names import TABLE
@@ -24,7 +21,6 @@ from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.nft_messages import AddElements, Change, DeleteElements, noticed
 from netpolicy.flows.seen import MAPPED
 from netpolicy.service import learned_file
-from netpolicy.service.dnsmasq_keeper import DnsmasqKeeper
 from netpolicy.service.engine import Engine
 from netpolicy.service.learned_addresses import Addresses
 from netpolicy.service.name_index import NameIndex, fields_of
@@ -39,25 +35,6 @@ MOST_WAITING = 8192
 KEEP_SECONDS = 600.0
 
 Told = Iterable[tuple[bytes, float]]  # addresses of 16 bytes, IPv4 mapped; seconds
-
-
-def name_server_wishes(engine: Engine, names: NameLearning) -> tuple[Mapping[str, Field], tuple[str, ...], str]:
-    """What dnsmasq is to fill, which further lines it is to read, and by which setting."""
-    is_guarded = engine.enforced is not None and engine.settings.dns_guard
-    lines = (f"local=/{CANARY}/",) if is_guarded else ()
-    return names.index.fields, lines, engine.settings.dnsmasq
-
-
-def document(names: NameLearning, dnsmasq: DnsmasqKeeper) -> dict[str, Any]:
-    """How the sets of names are filled: the `names` part of `status`."""
-    by = [] if dnsmasq.reason else ["dnsmasq"]
-    return {
-        "sets": len(names.index.fields),
-        "addresses": len(names.addresses),
-        "by": by + (["inspector"] if names.index.fields else []),
-        "dnsmasq": {"reason": dnsmasq.reason, "names": dnsmasq.filled.count, "restarts": dnsmasq.restarts},
-        **names.counters,
-    }
 
 
 class NameLearning:

@@ -31,7 +31,9 @@ class Bench:
         self.starts = 0
         self.comes_back = comes_back
         self.command = restart
-        self.keeper = DnsmasqKeeper(str(folder), lambda level, text: self.said.append(text), self.find, self.restart)
+        self.keeper = DnsmasqKeeper(
+            str(folder / "given"), lambda level, text: self.said.append(text), self.find, self.restart
+        )
 
     def find(self) -> tuple[Instance, ...]:
         is_dead = self.starts and not self.comes_back and self.file.exists()
