@@ -105,16 +105,6 @@ class Prefill:
         if self._due and (new or self._task is None):
             self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def again(self) -> None:
-        """A set lost what it held, or another resolver is there: everything is asked for once more."""
-        names, self._names = self._names, frozenset()
-        self._due = []
-        if names and self._task is not None:
-            self._task.cancel()
-            self._names = names
-            self._due = [(0.0, name) for name in sorted(names)]
-            self._task = asyncio.get_running_loop().create_task(self._run())
-
     async def close(self) -> None:
         """Ends."""
         if self._task is not None:

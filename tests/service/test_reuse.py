@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netpolicy.config.load import load_text
+from netpolicy.config.load import load, load_text
 from netpolicy.service.reuse import with_known_rules
 
 TEXT = """
@@ -82,3 +82,21 @@ def test_everything_else_is_that_of_the_new_configuration():
     ).ruleset
     after = with_known_rules(fresh, before)
     assert (after.outbounds, after.settings, after.lists) == (fresh.outbounds, fresh.settings, fresh.lists)
+
+
+def test_a_list_of_names_that_was_read_anew_makes_its_rules_new_and_an_equal_one_does_not(tmp_path):
+    held = [f"n{number}.example" for number in range(3000)]
+    file = tmp_path / "names.txt"
+    config = tmp_path / "netpolicy"
+    config.write_text(
+        "config netpolicy 'main'\n\toption enabled '1'\nconfig list 'far'\n\toption file 'names.txt'\n"
+        "config rule 'one'\n\tlist domain '@far'\n\toption block 'reject'\n"
+    )
+
+    def ruleset(*more: str):
+        file.write_text("\n".join([*held, *more]))
+        return load(str(config)).ruleset
+
+    first = ruleset()
+    assert with_known_rules(ruleset(), first).rules[0] is first.rules[0]
+    assert with_known_rules(ruleset("one.more.example"), first).rules[0] is not first.rules[0]
