@@ -7,7 +7,17 @@ still used. Runs on MicroPython.
 from netpolicy.config.diagnostic import INFO, WARNING, Findings, Place
 from netpolicy.config.section import place_of
 from netpolicy.core.address import V4, V6
-from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS, Addresses, Comparator, Field, Names, Numbers, Words
+from netpolicy.core.field import (
+    LEARNED_FIELDS,
+    MEASURED_FIELDS,
+    Addresses,
+    Comparator,
+    Domains,
+    Field,
+    Names,
+    Numbers,
+    Words,
+)
 from netpolicy.core.model import BLOCK, Rule
 from netpolicy.core.packet import PORT_PROTOCOLS, split_sign
 from netpolicy.core.ranges import contains
@@ -30,7 +40,8 @@ def check_rule(rule: Rule, place: Place, findings: Findings, section: "Section |
 
 def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
     """What the kernel does not do yet; the service names it in its plan too."""
-    waits = [field.name for field in rule.fields if field.name in LEARNED_FIELDS or field.name in MEASURED_FIELDS]
+    waits = [field.name for field in rule.fields if field.name in MEASURED_FIELDS]
+    unnamed = [field.name for field in rule.fields if field.name in LEARNED_FIELDS and _wants_all_names(field)]
     later = [field.name for field in rule.fields if field.name in ("dscp", "schedule")]
     # Whoever blocks relies on it; any other rule that waits is one preference less.
     protects = rule.action.kind == BLOCK or rule.action.on_fail == BLOCK
@@ -39,10 +50,18 @@ def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
     if waits:
         text = "{}: not known at the first packet and not enforced in the kernel yet".format(", ".join(waits))
         findings.add("NP207", severity, place, text, hint)
+    if unnamed:
+        text = "{}: only names that are not wanted; not enforced in the kernel".format(", ".join(unnamed))
+        findings.add("NP207", severity, place, text, "say which names are meant: all but some cannot be learned")
     if later:
         findings.add("NP207", severity, place, "{}: not enforced in the kernel yet".format(", ".join(later)), hint)
     if rule.action.throttle:
         findings.warning("NP207", place, "throttle is not enforced in the kernel yet: nothing is slowed down")
+
+
+def _wants_all_names(field: Field) -> bool:
+    """Whether it says nothing but which names it does not want: no set of addresses can hold the others."""
+    return not field.has_wanted if isinstance(field, Domains) else isinstance(field, Names) and not field.wanted
 
 
 def never_matches(rule: Rule) -> str:

@@ -150,6 +150,11 @@ MAIN = (
     OptionSpec(
         "anonymize", "what the log and the doors do not show in full", is_list=True, choices=("clients", "names")
     ),
+    OptionSpec(
+        "dnsmasq", "whether dnsmasq fills in the addresses of names: auto, off, or its folder for our file",
+        value.name_server_folder, "auto", examples=("auto", "off", "/etc/dnsmasq.d"),
+    ),
+    _flag("dns_guard", "refuse what clients ask of name servers elsewhere, hidden in TLS (DoT, DoQ, DoH)"),
     OptionSpec("ruleset", "further files with rules and outbounds", value.text, is_list=True),
     OptionSpec(
         "assert", "what must hold after a change", value.assertion, is_list=True, attribute="asserts",

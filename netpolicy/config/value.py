@@ -122,6 +122,16 @@ def number(low: int, high: int) -> "Callable[[str], int]":
     return read
 
 
+def name_server_folder(raw: str) -> str:
+    """`auto`, `off`, or an absolute folder. Raises ValueProblem."""
+    found = text(raw)
+    if found in ("auto", "off"):
+        return found
+    if not found.startswith("/") or found.rstrip("/") == "" or "," in found or ".." in found.split("/"):
+        raise ValueProblem(f"{raw[:64]!r} is no folder", "auto, off, or an absolute path such as /etc/dnsmasq.d")
+    return found.rstrip("/")
+
+
 def mask(raw: str) -> int:
     """Mark bits: hexadecimal with 0x, or decimal; at least four bits, because one is "done" and three are classes."""
     is_hex = raw[:2].lower() == "0x"

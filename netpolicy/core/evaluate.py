@@ -206,7 +206,7 @@ def decide(ruleset: Ruleset, facts: Facts, state: str = NORMAL, world: World = N
     if facts.dest_addr in world.local:
         return Decision(None, "", False, came_by or DIRECT, state, facts, [(None, "it is for the router itself")])
     steps: "list[tuple[Rule | None, str | Field]]" = []
-    for rule in ruleset.ranked:
+    for rule in ruleset.deciding:
         reason = gate(rule, state) or applies(ruleset, rule, facts, came_by) or first_unmet(rule, facts)
         if reason:
             steps.append((rule, reason))

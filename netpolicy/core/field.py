@@ -351,6 +351,22 @@ def _one_set(patterns: "list[DomainPattern]", lists: "list[DomainSet]") -> Domai
     return lists[0] if len(lists) == 1 and not patterns else DomainSet(tuple(patterns), tuple(lists))
 
 
+class Learned(Written):
+    """A field of names as a packet meets it: whether its destination is among the addresses told for these names.
+
+    The fact is the set of keys whose addresses hold it, None where that is not known.
+    """
+
+    __slots__ = ("key",)
+
+    def __init__(self, name: str, values: tuple[str, ...], key: str) -> None:
+        super().__init__(name, values)
+        self.key = key
+
+    def matches(self, fact: object) -> bool:
+        return isinstance(fact, frozenset) and self.key in fact
+
+
 class Comparator(Written):
     """A measured number against a bound: ">120", "<=50", "==5"; shares also as ">5%"."""
 
@@ -554,4 +570,6 @@ def format_fact(name: str, fact: object) -> str:
         return format_dscp(fact)
     if name == "family":
         return "ipv{}".format(fact)
+    if isinstance(fact, frozenset):
+        return "learned" if fact else "not learned"
     return str(fact)

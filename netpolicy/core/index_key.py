@@ -5,7 +5,18 @@ costs time, never a wrong decision. Data: the fields of the rules.
 """
 
 from netpolicy.core.address import V4, V6
-from netpolicy.core.field import Comparator, Domains, Field, Names, Network, Networks, Numbers, Schedules, Words
+from netpolicy.core.field import (
+    Comparator,
+    Domains,
+    Field,
+    Learned,
+    Names,
+    Network,
+    Networks,
+    Numbers,
+    Schedules,
+    Words,
+)
 from netpolicy.core.index_name import has_only_words, wanted_of
 from netpolicy.core.index_order import emptied_steps
 from netpolicy.core.range_table import RangeTable
@@ -175,4 +186,5 @@ PRICE_OF: "dict[type[Field], Callable[[Any], int]]" = {
     Words: _price_of_words,
     Schedules: _no_key,  # the fact is a set of its own
     Comparator: _price_of_comparator,
+    Learned: _no_key,  # one address is among those of several names
 }

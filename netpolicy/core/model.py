@@ -247,8 +247,8 @@ class Settings:
     """The options of the main section."""
 
     __slots__ = (
-        "anonymize", "asserts", "confirm", "default", "drift", "enabled", "fwmark_mask", "inspect", "inspector",
-        "mode", "netlink", "primary", "rule_priority", "ruleset", "table_base",
+        "anonymize", "asserts", "confirm", "default", "dns_guard", "dnsmasq", "drift", "enabled", "fwmark_mask",
+        "inspect", "inspector", "mode", "netlink", "primary", "rule_priority", "ruleset", "table_base",
     )  # fmt: skip
 
     def __init__(
@@ -268,6 +268,8 @@ class Settings:
         inspector: str = "auto",
         inspect: tuple[str, ...] = (),
         anonymize: tuple[str, ...] = (),
+        dnsmasq: str = "auto",
+        dns_guard: bool = False,
     ) -> None:
         self.enabled = enabled
         self.mode = mode  # enforce, observe
@@ -282,6 +284,8 @@ class Settings:
         self.inspector = inspector  # auto, ebpf, packet, conntrack, off
         self.inspect = inspect  # tls, quic, dns, http; none; empty: all four
         self.anonymize = anonymize  # clients, names
+        self.dnsmasq = dnsmasq  # auto, off, or the folder that our file may be put into
+        self.dns_guard = dns_guard  # refuse name servers elsewhere, hidden in TLS
         self.ruleset = ruleset  # further files, as written
         self.asserts = asserts  # "lan can wan tcp/443"
 
@@ -330,6 +334,17 @@ class Ruleset:
                     ranks[rank] = [rule]
             self._ranked = tuple([rule for rank in sorted(ranks) for rule in ranks[rank]])
         return self._ranked
+
+    @property
+    def deciding(self) -> tuple[Rule, ...]:
+        """The rules that connections are held against: before the ranked ones those that a setting stands for."""
+        if not self.settings.dns_guard:
+            return self.ranked
+        from netpolicy.core import dns_guard  # few need it, and it needs rules
+
+        guards = dns_guard.rules()
+        # Among rules as packets meet them they are already.
+        return self.ranked if self.ranked[:1] == guards[:1] else guards + self.ranked
 
     def outbound(self, name: str) -> Outbound | None:
         """The outbound of that name, or None."""

@@ -55,6 +55,7 @@ from netpolicy.service.keeper import Keeper
 from netpolicy.service.line_hooks import LineHooks
 from netpolicy.service.list_refresh import ListRefresh
 from netpolicy.service.loading import Loader
+from netpolicy.service.naming import Naming
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
 from netpolicy.service.witness import Witness
@@ -175,6 +176,9 @@ class Daemon:
         self._hooks = LineHooks(self._log)
         engine.worried = self._keeper.hurry
         engine.carries = self._call_hooks
+        self._names = Naming(engine, self._inspection.names, self._connections.decide_again)
+        self._inspection.tell_name, self._inspection.tell_sets = self._names.told, self._names.document
+        engine.learned = self._names.sets_of
         engine.turned = lambda: asyncio.get_running_loop().call_soon(self._turned)
         self._sampler = Sampler(engine, Usage(self._places.state))
         store = Store(self._places.store)
@@ -225,6 +229,8 @@ class Daemon:
         changes = self._watch.read()
         if any(change.kind in ("link", "address", "overrun") for change in changes):
             self._engine.drift.network_changed()
+        is_whole = not any(change.kind == "overrun" for change in changes)
+        self._names.noticed(self._watch.take_learned(), is_whole=is_whole)
         self._inspection.network_changed(changes)
         causes = [change.text for change in changes if _matters(change)]
         if any(change.kind == "link" for change in changes) and self._engine.has_lost_a_line():
@@ -237,6 +243,7 @@ class Daemon:
         if not self._ended.is_set():
             self._inspection.turned()
             self._lists.configured()
+            self._names.turned()
 
     def _call_hooks(self, name: str, carries: bool) -> None:
         """The router's own scripts hear of a line that begins to carry, or ends to."""
@@ -334,6 +341,7 @@ class Daemon:
     # -- ending ----------------------------------------------------------------------------
 
     async def _end(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
+        is_handed_over = self._is_handed_over()
         loop.remove_reader(self._watch.fileno())
         self._loader.close()
         if self._resting is not None:
@@ -345,12 +353,14 @@ class Daemon:
         await engine.lines.close()
         await self._hooks.close()
         self._inspection.close()
+        await self._names.close()
         self._flows.close()
         if self._packets is not None:
             loop.remove_reader(self._packets.fileno())
             self._packets.close()
         try:
-            if self._is_handed_over():
+            await self._names.close_name_server(is_over=not is_handed_over)
+            if is_handed_over:
                 await engine.hand_over()
             else:
                 await engine.stop()

@@ -99,7 +99,9 @@ class Commits:
 
     def _take(self, message: wire.Message) -> None:
         if message.kind & 0xFF != notice.NEW_GENERATION:
-            self._is_touched = self._is_touched or self._is_ours(message.payload)
+            self._is_touched = self._is_touched or (
+                not notice.is_learned(message) and self._is_ours(message.payload)  # what fills by itself is no change
+            )
             return
         number = notice.generation(message.payload)
         if number is None:

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from netpolicy.dataplane.areas import Area
     from netpolicy.dataplane.boxes import Boxes
-    from netpolicy.dataplane.shape import LargeSet, Shape
+    from netpolicy.dataplane.shape import LargeSet, LearnedSet, Shape
 
     Signature = tuple[str, int, str, tuple[int, ...]]
-    _Members = tuple[Boxes, tuple[LargeSet, ...]]
+    _Members = tuple[Boxes, tuple[LargeSet | LearnedSet, ...]]
 
 # Which scopes each classifying chain asks.
 FORWARDED_SCOPES = (EVERY, FORWARDED, ARRIVING)
@@ -56,7 +56,7 @@ class Group:
         scope: str,
         rules: "tuple[str, ...]",
         maps: "tuple[KernelSet, ...]",
-        large: "tuple[LargeSet, ...]",
+        large: "tuple[LargeSet | LearnedSet, ...]",
         areas: "dict[tuple[int, int], _Filled] | None" = None,
         leads: bool = False,
     ) -> None:
@@ -98,7 +98,7 @@ class Groups:
 
 def _members(labelled: "Iterable[tuple[tuple[Shape, ...], int]]") -> "dict[Signature, _Members]":
     """The boxes of all rules of one signature with their labels, and the long lists that its guard names."""
-    gathered: "dict[Signature, tuple[Gathering, tuple[LargeSet, ...]]]" = {}  # noqa: UP037
+    gathered: "dict[Signature, tuple[Gathering, tuple[LargeSet | LearnedSet, ...]]]" = {}  # noqa: UP037
     for found, label in labelled:
         for shape in found:
             signature = shape.signature
@@ -142,7 +142,7 @@ class _Filled:
 def _group(
     signature: "Signature",
     boxes: "Boxes",
-    large: "tuple[LargeSet, ...]",
+    large: "tuple[LargeSet | LearnedSet, ...]",
     known: "dict[tuple[int, int], _Filled]",
     leads: bool,
 ) -> Group:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from netpolicy.core.model import Rule
     from netpolicy.dataplane.policy import Entries, Policy
-    from netpolicy.dataplane.shape import LargeSet, Signature
+    from netpolicy.dataplane.shape import LargeSet, LearnedSet, Signature
 
     # What the shapes of a rule are but for their numbers: signature, long lists, how many bytes.
-    Form = tuple[tuple[Signature, tuple[LargeSet, ...], int], ...]
+    Form = tuple[tuple[Signature, tuple[LargeSet | LearnedSet, ...], int], ...]
 
 
 class Kept:

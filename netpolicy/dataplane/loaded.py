@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from netpolicy.dataplane import packed
 from netpolicy.dataplane.commits import Commits
+from netpolicy.dataplane.learned_sets import is_learned
 from netpolicy.dataplane.listing import Listing
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.nft import Nft
@@ -135,6 +136,8 @@ class Reader:
         contents: dict[str, packed.Contents] = {}
         digests: dict[str, bytes] = {}
         for name in sorted(structure.sets):
+            if is_learned(name):
+                continue  # what is in it is not ours to compare
             if "interval" in structure.sets[name]:
                 digests[name] = link.folded(name, packed.digest)
             else:

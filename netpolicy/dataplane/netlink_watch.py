@@ -42,6 +42,9 @@ RECEIVE_BUFFER = 4 << 20
 # some hundred datagrams.
 READ_LIMIT = 32
 
+# Notifications of learned sets that wait to be taken.
+MOST_LEARNED = 4096
+
 # Tables and what happens to them, of which the words are kept.
 KNOWN_NOTICES = 256
 
@@ -75,6 +78,7 @@ class Watch:
         """Subscribe; NetlinkError where the kernel refuses. nft is left out where there is none (`nft`)."""
         self._own_table = own_table
         self._notices: dict[tuple[int, bytes], Change] = {}
+        self._learned: list[wire.Message] = []
         self._poll = select.epoll()
         self._sockets: list[socket.socket] = []
         try:
@@ -159,12 +163,25 @@ class Watch:
     def _nft_change(self, message: wire.Message) -> Change | None:
         if not notice.is_notice(message) or message.kind & 0xFF == notice.NEW_GENERATION:
             return None
+        if notice.is_learned(message):
+            self._learn(message)  # an address for a name: nothing that rules are made for
+            return None
         key = message.kind, notice.head(message.payload)
         found = self._notices.get(key)
         if found is None:
             if len(self._notices) >= KNOWN_NOTICES:
                 self._notices.clear()
             found = self._notices[key] = self._notice(message)
+        return found
+
+    def _learn(self, message: wire.Message) -> None:
+        if notice.table(message.payload) == self._own_table:
+            self._learned.append(message)
+            del self._learned[:-MOST_LEARNED]
+
+    def take_learned(self) -> list[wire.Message]:
+        """The notifications of elements of our learned sets since this was asked last, the latest of very many."""
+        found, self._learned = self._learned, []
         return found
 
     def _notice(self, message: wire.Message) -> Change:

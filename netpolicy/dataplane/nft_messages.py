@@ -180,6 +180,19 @@ def elements(answers: Iterable[wire.Message]) -> Iterator[Element]:
             yield element_format.decode(body)
 
 
+def noticed(message: wire.Message) -> tuple[str, list[Element], bool] | None:
+    """The set, the elements, and whether they came (or went), of a notification; None for anything else."""
+    if message.kind not in (NEW_ELEMENTS, DEL_ELEMENTS):
+        return None
+    try:
+        found = element_format.fields(message.payload[NFGENMSG.size :])
+        entries = element_format.entries(found.get(LIST_ELEMENTS, b""))
+        held = [element_format.decode(body) for kind, body in entries if kind == element_format.LIST_ELEM]
+        return element_format.word(found, LIST_SET), held, message.kind == NEW_ELEMENTS
+    except Malformed:
+        return None
+
+
 class SetShape(NamedTuple):
     """How a set was declared: NFT_SET_* flags, bytes of a key, bytes of a value (0 for sets and verdict maps)."""
 

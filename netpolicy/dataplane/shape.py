@@ -13,7 +13,7 @@ from netpolicy.core.model import ROUTER_ITSELF
 from netpolicy.core.packet import PORT_PROTOCOLS
 from netpolicy.core.range_table import compact
 from netpolicy.core.ranges import intersect, merge, subtract
-from netpolicy.dataplane import names
+from netpolicy.dataplane import learned_sets, names
 from netpolicy.dataplane.boxes import LONG, SHORT, packed, unpacked
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -65,7 +65,7 @@ class Shape:
 
     __slots__ = ("held", "large", "signature")
 
-    def __init__(self, signature: "Signature", held: bytes, large: "tuple[LargeSet, ...]" = ()) -> None:
+    def __init__(self, signature: "Signature", held: bytes, large: "tuple[LargeSet | LearnedSet, ...]" = ()) -> None:
         self.signature = signature
         self.held = held
         self.large = large
@@ -120,7 +120,7 @@ def made_of(
     guard: str,
     parts: "tuple[int, ...]",
     boxes: "Sequence[Box]",
-    large: "tuple[LargeSet, ...]" = (),
+    large: "tuple[LargeSet | LearnedSet, ...]" = (),
 ) -> Shape:
     """The shape that has these boxes."""
     signature = _shared((scope, family, guard, parts))
@@ -139,6 +139,16 @@ def _shared(signature: "Signature") -> "Signature":
             _signatures.clear()
         found = _signatures[signature] = signature
     return found
+
+
+class LearnedSet:
+    """The addresses of one family that the names of a field were told for. It has no content of its own."""
+
+    __slots__ = ("family", "name")
+
+    def __init__(self, family: int, base: str) -> None:
+        self.family = family
+        self.name = learned_sets.set_name(base, family)
 
 
 class LargeSet:
@@ -190,12 +200,15 @@ def _is_own(entry: "Entry") -> bool:
 class _Body:
     """Ranges by part, for one family."""
 
-    __slots__ = ("family", "guard", "ranges")
+    __slots__ = ("family", "guard", "learned", "ranges")
 
-    def __init__(self, family: int, guard: "list[str]", ranges: "dict[int, Ranges]") -> None:
+    def __init__(
+        self, family: int, guard: "list[str]", ranges: "dict[int, Ranges]", learned: "tuple[LearnedSet, ...]" = ()
+    ) -> None:
         self.family = family
         self.guard = guard
         self.ranges = ranges
+        self.learned = learned  # the sets that the guard asks
 
 
 def _bodies(rule: "Rule") -> "list[_Body]":
@@ -207,21 +220,24 @@ def _bodies(rule: "Rule") -> "list[_Body]":
     if tail is None:
         return []
     ports, ranges = tail
-    if not addressed and code_points is None and len(families) == 2:
+    named = [learned_sets.base_name(field) for field in rule.fields if field.name in learned_sets.FIELDS]
+    if not addressed and code_points is None and not named and len(families) == 2:
         return [_Body(0, ports, ranges)]
     found = []
     for family in families:
         addresses = _addresses(rule, family)
         if addresses is None:
             continue
-        guard = [] if addresses else [f"meta nfproto {'ipv4' if family == V4 else 'ipv6'}"]
+        guard = [] if addresses or named else [f"meta nfproto {'ipv4' if family == V4 else 'ipv6'}"]
+        learned = tuple([LearnedSet(family, base) for base in named])
         if code_points is not None:
             if not code_points:
                 continue
             guard.append(f"{FAMILY_WORD[family]} dscp {_set(_code_points(code_points))}")
         both = dict(addresses)
         both.update(ranges)
-        found.append(_Body(family, guard + ports, both))
+        asked = [f"{FAMILY_WORD[family]} daddr @{one.name}" for one in learned]
+        found.append(_Body(family, guard + asked + ports, both, learned))
     return found
 
 
@@ -288,7 +304,7 @@ def _shape(body: _Body, scope: str, head: str) -> Shape:
     parts = sorted(body.ranges)
     guard = [head] if head else []
     guard.extend(body.guard)
-    large = []
+    large: list[LargeSet | LearnedSet] = list(body.learned)
     outside = [part for part in parts if len(body.ranges[part]) > MOST_RANGES]
     inside = [part for part in parts if part not in outside]
     while len(inside) > MOST_PARTS:
@@ -300,9 +316,9 @@ def _shape(body: _Body, scope: str, head: str) -> Shape:
     for part in sorted(outside, reverse=True):
         ranges = body.ranges[part]
         if part in (DEST, SOURCE) and len(ranges) > MOST_RANGES:
-            found = LargeSet(body.family, ranges)
-            large.append(found)
-            guard.append(f"{_key_part(part, body.family)} @{found.name}")
+            listed = LargeSet(body.family, ranges)
+            large.append(listed)
+            guard.append(f"{_key_part(part, body.family)} @{listed.name}")
         else:
             guard.append(f"{_key_part(part, body.family)} {_set(_values(part, body.family, ranges))}")
     boxes = [()]  # type: list[Box]

@@ -6,7 +6,7 @@ orders transactions (staging.py does). Layout and hooks: docs/dataplane.md.
 
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
-from netpolicy.dataplane import labels, names
+from netpolicy.dataplane import labels, learned_sets, names
 from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES, Groups
 from netpolicy.dataplane.kept import Kept
@@ -14,7 +14,7 @@ from netpolicy.dataplane.policy import DIRECT_CLASS, Policy
 from netpolicy.dataplane.record import Record
 from netpolicy.dataplane.rows import LabelRows, column
 from netpolicy.dataplane.sets import KernelSet, RangeElements
-from netpolicy.dataplane.shape import FAMILY_WORD, shapes
+from netpolicy.dataplane.shape import FAMILY_WORD, LearnedSet, shapes
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -322,9 +322,15 @@ def room_for(count: int) -> int:
     return size
 
 
-def _large_set(large: "LargeSet") -> KernelSet:
-    """Of one field: a tree of its ends, a fifth of the memory of a concatenation (measured), and never changed."""
+def _large_set(large: "LargeSet | LearnedSet") -> KernelSet:
+    """Of one field: a tree of its ends, a fifth of the memory of a concatenation (measured), and never changed.
+
+    One that is learned is a hash, whose elements come and go by themselves.
+    """
     address = "ipv4_addr" if large.family == V4 else "ipv6_addr"
+    if isinstance(large, LearnedSet):
+        most, seconds = learned_sets.MOST_ADDRESSES, learned_sets.LONGEST_SECONDS
+        return KernelSet(large.name, (address,), (), size=most, timeout=seconds)
     return KernelSet(large.name, (address,), RangeElements(large.ranges), interval=True)
 
 

@@ -15,8 +15,9 @@ from netpolicy.dataplane import packed, script, staging
 from netpolicy.dataplane.loaded import Loaded, Reader
 from netpolicy.dataplane.names import SCHEMA
 from netpolicy.dataplane.nft import Nft, NftError
+from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.nft_link import NftLink
-from netpolicy.dataplane.nft_messages import Change, DeleteElements, DeleteSet
+from netpolicy.dataplane.nft_messages import AddElements, Change, DeleteElements, DeleteSet
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.staging import Difference
 from netpolicy.dataplane.table import HITS, Table
@@ -68,14 +69,28 @@ class Transition:
 
     async def _rebuild(self, generation: int) -> None:
         # In one transaction, so that a kill switch holds meanwhile; large lists then cost memory once.
+        learned = await asyncio.to_thread(self._learned)
         try:
             await self._nft.load(script.rebuild_text(self._table, script.MOST_AT_BOOT, self._reader.earlier))
         except NftError as error:
             await self._make_sure(generation, error)
             raise
+        with contextlib.suppress(NftError):  # what is learned is learned again
+            await self._commit([AddElements(name, found) for name, found in learned.items()])
         for one in self._table.sets:
             if not script.holds_text(one, script.MOST_AT_BOOT):
                 await asyncio.to_thread(self._fill, one, {})
+
+    def _learned(self) -> dict[str, list[Element]]:
+        """What the sets hold now that fill by themselves and stay, with the time that is left to each address."""
+        found: dict[str, list[Element]] = {}
+        with contextlib.suppress(NftError):
+            link = self._link()
+            there = link.sets()
+            for one in self._table.sets:
+                if one.timeout and one.name in there and (held := link.elements(one.name)):
+                    found[one.name] = held
+        return found
 
     async def _stage(self) -> None:
         difference = self._difference

@@ -117,6 +117,13 @@ class Learned:
         only = len({one.name for one in own}) == 1
         return Named(best.name, best.source, LIKELY if only else POSSIBLE, len(names) - 1)
 
+    def everything(self, now: float) -> Iterator[tuple[str, tuple[bytes, float]]]:
+        """Each name with an address of it and the seconds that this may be believed."""
+        for address, told in self._told.items():
+            for one in told:
+                if one.until > now:
+                    yield one.name, (address, one.until - now)
+
     def names(self, address: bytes, now: float) -> tuple[str, ...]:
         """All names of an address, the latest last."""
         return tuple(dict.fromkeys(one.name for one in self._told.get(address, ()) if one.until > now))

@@ -201,7 +201,7 @@ def _compiled(path: str, root: str, state: str = NORMAL) -> "tuple[Loaded, View,
     numbers = {name: number for number, name in enumerate(names, 1)}
     now = time.localtime()
     opened = active(loaded.ruleset.schedules, now[6], now[3] * 60 + now[4])
-    return loaded, view, compile_policy(loaded.ruleset, state, states, view, numbers, active=opened)
+    return loaded, view, compile_policy(loaded.ruleset, state, states, view, numbers, active=opened, learns=False)
 
 
 def _decide(path: str, root: str, words: "list[str]") -> int:

@@ -120,8 +120,11 @@ def compile_policy(
     active: tuple[str, ...] = (),
     before: "Compiled | None" = None,
     groups: "Mapping[str, Use] | None" = None,
+    learns: bool = True,
 ) -> Compiled:
     """The policy for this state of the world; `active` are the schedules whose window is open. O(rules).
+
+    `learns`: somebody fills the sets of names that rules ask for; without, such rules are not enforced.
 
     What is as it was in `before` is the same object, so that who compares sees it at once.
     """
@@ -131,7 +134,7 @@ def compile_policy(
     to_class = _Classes(ruleset, marks, numbers)
     shares = _Shares(ruleset, to_class, groups or {})
     ways_out = _default_devices(view, MAIN_TABLE)
-    ways = Ways(ruleset, state, world, active)
+    ways = Ways(ruleset, state, world, active, learns)
     earlier = before.policy if before is not None else Policy()
     is_same_time = before is not None and before.state == state and before.active == active
     stood = set(earlier.entries.rules if is_same_time else ())
@@ -139,7 +142,7 @@ def compile_policy(
     enforceable, waiting, not_enforced = [], {}, {}
     to_number: dict[Way, int] = {}  # rules of one way have one class
     sealed: set[str] = set()
-    for rule in ruleset.ranked:
+    for rule in ruleset.deciding:
         way = ways.way(rule)
         # One that did, goes on to where nothing that could hold it back is another.
         why = ENFORCED if way.goes and not way.later and rule in stood else ways.standing(rule, way)
@@ -162,7 +165,7 @@ def compile_policy(
         lines=_lines(ruleset, states, numbers, view, sealed),
         entries=_kept(entries.in_columns(ruleset.ranked), earlier.entries),
         ranked=_kept(
-            tuple([rule.name for rule in ruleset.ranked]), before.policy.ranked if before is not None else None
+            tuple([rule.name for rule in ruleset.deciding]), before.policy.ranked if before is not None else None
         ),
         ingress=_ingress(states, numbers),
         default_forwarded=shares.of(settings.default) or to_class(default_outbound(ruleset, world, False), None),
@@ -176,7 +179,7 @@ def compile_policy(
         rule_priority=settings.rule_priority,
         shares=shares.made,
     )
-    rules = _kept(tuple(enforceable), ruleset.ranked)
+    rules = _kept(tuple(enforceable), ruleset.deciding)
     enforced = _enforced(ruleset, rules, policy, before)
     wants_mac = before.wants_mac if before is not None and enforced is before.enforced else _asks_mac(enforced.rules)
     unmet = [(rule.name, not_enforced[rule.name]) for rule in ruleset.rules if rule.name in not_enforced]

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, NamedTuple
 
 from netpolicy.core.evaluate import Decision
 from netpolicy.core.facts import Facts
+from netpolicy.core.field import LEARNED_FIELDS
 from netpolicy.core.index_view import Choice
 from netpolicy.core.model import BLOCK, DIRECT, SWITCH_ROUTE
 from netpolicy.core.packet import PROTOCOL_NAMES
 from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.model import Flow, FlowKey
 from netpolicy.flows.table import FlowTable
 from netpolicy.service.anonymous import OPEN, Shade
@@ -32,6 +35,9 @@ PAGE_LIMIT = 500
 JUDGING_SECONDS = 0.05
 PAGE_SECONDS = 0.02
 
+
+# Of the newest connections so many are looked at where a name was slower than they were.
+NEWEST = 500
 
 # What a line of the document rests on: the class in the mark alone, or the rules asked once more as well.
 BY_MARK = "mark"
@@ -132,6 +138,33 @@ class Connections:
         self._judged[flow.key] = judgement
         return decision
 
+    def decide_again(self, addresses: frozenset[str]) -> int:
+        """These addresses have just been learned: what was quicker, and is not answered yet, is decided once more.
+
+        Returns how many were; one that is answered goes on as it began.
+        """
+        judge, door = self._judge_of(self._engine.enforced), self._engine.flows
+        if judge is None or door is None:
+            return 0
+        due = [
+            flow
+            for flow in islice(self._table, NEWEST)
+            if flow.destination in addresses and not flow.is_answered and self._is_elsewhere(flow, judge)
+        ]
+        try:
+            return len(door.delete(due)) if due else 0
+        except NetlinkError:
+            return 0  # it goes on as it began
+
+    def _is_elsewhere(self, flow: Flow, judge: Judge) -> bool:
+        """Whether the rules would lead it to another class now, whatever conntrack does not show."""
+        if not self._is_judgeable(flow):
+            return False
+        facts = self._facts(flow, judge)
+        if facts.src_iface is None or set(judge.hidden(facts)) - set(LEARNED_FIELDS):
+            return False
+        return judge.fate(facts).number != judge.marks.number(flow.mark)
+
     def note_gone(self, flow: Flow) -> None:
         """The flow ended."""
         self._judged.pop(flow.key, None)
@@ -179,6 +212,7 @@ class Connections:
         if is_ours:
             _, found = self._judge(flow, self._engine.enforced)
             agrees = found.agrees
+        facts.domain = facts.sni = None  # where it was learned, not what is its name
         if self.inspection is not None:  # after it was judged: the kernel knew only the first packet
             self.inspection.complete(facts, flow)
         shown = self._line(flow, self._stopwatch() + PAGE_SECONDS)

@@ -1,13 +1,14 @@
-"""Interface names of netifd in rules and facts, replaced by the devices that packets come in by.
+"""Rules as packets meet them: by devices in place of netifd's interfaces, by learned addresses in place of names.
 
 Pure. Never changes a rule in place: what people read keeps their words. The names are those
 that the kernel's rules were written with (`Policy.device_names`). Runs on MicroPython.
 """
 
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import Words
+from netpolicy.core.field import LEARNED_FIELDS, Field, Learned, Words
 from netpolicy.core.model import ROUTER_ITSELF, Rule
 from netpolicy.core.packet import parse_device
+from netpolicy.dataplane.learned_sets import base_name
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def device(name: str, devices: "Mapping[str, str]") -> str:
 def by_device(
     rules: "Iterable[Rule]", devices: "Mapping[str, str]", known: "Mapping[Rule, Rule] | None" = None
 ) -> tuple[Rule, ...]:
-    """The same rules, asking for devices; a rule that names no interface is the same object.
+    """The same rules, asking for devices and learned addresses; a rule that names neither is the same object.
 
     `known` are answers for the same devices: of ten thousand rules a reload changes one.
     """
@@ -33,15 +34,22 @@ def by_device(
 
 
 def _by_device(rule: Rule, devices: "Mapping[str, str]") -> Rule:
-    asked = rule.field(SOURCE)
-    if asked is None:
+    if rule.field(SOURCE) is None and not any([field.name in LEARNED_FIELDS for field in rule.fields]):
         return rule
-    meant = Words(SOURCE, asked.values, lambda text: device(parse_device(text), devices))
-    meant.values = asked.values  # what people read keeps their words
-    fields = tuple([meant if field is asked else field for field in rule.fields])
+    fields = tuple([_met(field, devices) for field in rule.fields])
     return Rule(
         rule.name, rule.priority, fields, rule.action, rule.when, rule.disable, rule.enabled, rule.title, rule.position
     )
+
+
+def _met(field: Field, devices: "Mapping[str, str]") -> Field:
+    if field.name in LEARNED_FIELDS:
+        return Learned(field.name, field.values, base_name(field))
+    if field.name != SOURCE:
+        return field
+    meant = Words(SOURCE, field.values, lambda text: device(parse_device(text), devices))
+    meant.values = field.values  # what people read keeps their words
+    return meant
 
 
 def facts_by_device(facts: Facts, devices: "Mapping[str, str]") -> Facts:

@@ -146,6 +146,10 @@ _ROWS = (
      "switch its accounting on; it counts connections that begin afterwards"),
     ("ND975", "inspector", "next to nothing was lost", "more than one event or connection in a hundred was lost",
      "the machine is too busy, or somebody opens thousands of connections: read fewer names (list inspect)"),
+    ("ND976", "inspector", "no client was seen to ask name servers elsewhere, hidden in TLS",
+     "clients ask name servers elsewhere, hidden in TLS",
+     "rules for names know their connections by handshakes alone, from the second one on; option dns_guard '1' refuses "
+     "such servers, and clients ask this router instead"),
 )  # fmt: skip
 
 CODES = {row[0]: Code(*row) for row in _ROWS}

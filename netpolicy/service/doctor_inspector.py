@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from netpolicy.core.model import Ruleset
+from netpolicy.service.doctor_dnsmasq import rule_with_names
 from netpolicy.service.doctor_finding import INFO, WARNING, Finding, fine, found
 from netpolicy.service.doctor_given import Given
 from netpolicy.service.doctor_system import System
@@ -15,6 +17,9 @@ from netpolicy.service.doctor_system import System
 JIT = "/proc/sys/net/core/bpf_jit_enable"
 ACCOUNTING = "/proc/sys/net/netfilter/nf_conntrack_acct"
 BEST = {"auto": "ebpf", "ebpf": "ebpf", "packet": "packet"}  # by the setting
+
+# What a client did a day ago says little about it.
+RECENT_SECONDS = 86400
 
 # What the inspector says where the `ingress` qdisc of another program keeps a clsact away.
 INGRESS = "ingress"
@@ -25,6 +30,7 @@ def examine(system: System, given: Given) -> list[Finding]:
     checks = [jit(system.number(JIT)), accounting(system.number(ACCOUNTING))]
     if given.inspector is None:
         return checks
+    checks.append(bypassed(given.inspector, given.ruleset))
     return [tiers(given.inspector), refused(given.inspector), lost(given.inspector), *checks]
 
 
@@ -54,6 +60,21 @@ def lost(inspector: Mapping[str, Any]) -> Finding:
     told = f"{gone} lost, {events} taken; {evicted} of {begun} connections made place for newer ones"
     is_much = gone * 100 > events or evicted * 100 > begun
     return found("ND975", WARNING, told) if is_much else fine("ND975", told)
+
+
+def bypassed(inspector: Mapping[str, Any], ruleset: Ruleset) -> Finding:
+    """ND976."""
+    clients: dict[str, set[str]] = {}
+    for one in inspector.get("bypasses", ()):
+        if one["age"] < RECENT_SECONDS:
+            clients.setdefault(one["client"], set()).add(one["server"])
+    if ruleset.settings.dns_guard or not clients:
+        return fine("ND976", "option dns_guard refuses it" if ruleset.settings.dns_guard else "")
+    told = "; ".join(f"{client} asks {', '.join(sorted(servers))}" for client, servers in sorted(clients.items())[:5])
+    more = f"; and {len(clients) - 5} more" if len(clients) > 5 else ""
+    rule = rule_with_names(ruleset)
+    needs = f" (rule {rule} matches names)" if rule else ""
+    return found("ND976", WARNING if rule else INFO, told + more + needs)
 
 
 def jit(enabled: int | None) -> Finding:

@@ -154,7 +154,7 @@ def _missing(ruleset: Ruleset, made: Decision, facts: Facts, state: str) -> list
     if made.is_exempt:
         return []
     found: list[str] = []
-    for rule in ruleset.ranked:
+    for rule in ruleset.deciding:
         if rule is made.rule:
             break
         if not gate(rule, state):
@@ -190,7 +190,7 @@ def _runners_up(ruleset: Ruleset, made: Decision, facts: Facts, state: str) -> l
     if made.is_exempt:
         return []
     found = []
-    for rule in ruleset.ranked:
+    for rule in ruleset.deciding:
         if rule is made.rule:
             continue
         gated = gate(rule, state)

@@ -126,6 +126,7 @@ class Engine:
     loader: Loader = field(default_factory=Loader)
     drift: Drift = field(default_factory=Drift)
     adopt: Callable[[Files, str], Awaitable[None]] | None = None  # is told the files that are in force without a guard
+    learned: Callable[[tuple[int, int] | None], frozenset[str] | None] | None = None  # the sets that hold an address
     turned: Callable[[], object] | None = None  # is told that the network was looked at, or the rules indexed
     worried: Callable[[str], object] | None = None  # is told that the health of a line asks for a turn, and why
     carries: Callable[[str, bool], object] | None = None  # is told that an outbound begins or ends to carry
@@ -403,7 +404,7 @@ class Engine:
             neighbours = self.netlink.neighbours()
         except NetlinkError:
             neighbours = ()  # rules for MAC addresses cannot be judged then
-        return Surroundings(self.view, neighbours)
+        return Surroundings(self.view, neighbours, self.learned)
 
     def _note_enforced(self) -> bool:
         """Whether these rules are others than those before."""

@@ -6,6 +6,8 @@ from the neighbour table. What cannot be known stays None; nothing is guessed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netpolicy.core.address import BITS, parse_address
 from netpolicy.core.facts import Facts
 from netpolicy.core.model import ROUTER_ITSELF
@@ -15,13 +17,17 @@ from netpolicy.dataplane.state import MAIN_TABLE, Neighbour
 from netpolicy.flows.model import TCP, UDP, Flow
 from netpolicy.outbounds.lines import View
 
+Learned = Callable[["tuple[int, int] | None"], "frozenset[str] | None"]
+
 
 class Surroundings:
     """The subnets, own addresses and neighbours of one moment, prepared for many look-ups."""
 
-    __slots__ = ("_macs", "_own", "_subnets")
+    __slots__ = ("_learned", "_macs", "_own", "_subnets")
 
-    def __init__(self, view: View, neighbours: tuple[Neighbour, ...]) -> None:
+    def __init__(self, view: View, neighbours: tuple[Neighbour, ...], learned: Learned | None = None) -> None:
+        """`learned` says which learned sets hold an address, None where that is not known."""
+        self._learned = learned
         self._own = {parse_address(address.address): address.device for address in view.addresses}
         self._macs = {(neighbour.device, neighbour.address): neighbour.mac for neighbour in neighbours}
         # Longest prefix first: the first that holds the address is where it lives.
@@ -40,6 +46,8 @@ class Surroundings:
         facts.src_iface = self._came_by(facts)
         if facts.src_iface and facts.src_iface != ROUTER_ITSELF:
             facts.src_mac = self._macs.get((facts.src_iface, flow.source))
+        if self._learned is not None:  # for a rule as packets meet it, both are the same
+            facts.domain = facts.sni = self._learned(facts.dest_addr)  # type: ignore[assignment]
         return facts
 
     def _came_by(self, facts: Facts) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from netpolicy.core.facts import Facts
@@ -37,6 +37,8 @@ class Inspection:
         self._clock = clock
         self._is_clean = False
         self.inspector: Inspector | None = None
+        self.tell_name: Callable[[str, Iterable[tuple[bytes, float]]], None] | None = None
+        self.tell_sets: Callable[[], dict[str, Any]] | None = None  # how the sets of names are filled
         self.shade = OPEN
 
     # -- what the daemon hears -------------------------------------------------------------
@@ -58,6 +60,7 @@ class Inspection:
 
             engine = self._engine
             self.inspector = Inspector(engine.netlink, lambda: _outside(engine), self._outbound, self._say)
+            self.inspector.feed.tell_name = self.tell_name
             self.inspector.start(asyncio.get_running_loop(), settings)
 
     def network_changed(self, changes: Iterable[Change]) -> None:
@@ -79,6 +82,12 @@ class Inspection:
         if self.inspector is not None:
             self.inspector.close()
 
+    def names(self) -> Iterator[tuple[str, tuple[tuple[bytes, float], ...]]]:
+        """Every name that is known, with an address and the seconds that this may be believed."""
+        if self.inspector is not None:
+            for name, told in self.inspector.feed.learned.everything(self._clock()):
+                yield name, (told,)
+
     # -- for doors -------------------------------------------------------------------------
 
     def drain(self) -> None:
@@ -88,15 +97,31 @@ class Inspection:
 
     def status(self, tier: str, reason: str) -> dict[str, Any]:
         """The `inspector` part of `status`; `tier` and `reason` of what reads the table of connections."""
-        shown = {"table": {"tier": tier, "reason": reason}, "anonymize": list(self._engine.settings.anonymize)}
+        shown: dict[str, Any] = {
+            "table": {"tier": tier, "reason": reason},
+            "anonymize": list(self._engine.settings.anonymize),
+        }
+        shown["names"] = self.tell_sets() if self.tell_sets is not None else {}
         if self.inspector is None:
             setting = self._engine.settings.inspector
             why = ["option inspector is off" if setting == OFF else "not started or not enabled", reason]
             told = {"tier": tier, "reason": "; ".join(filter(None, why)), "setting": setting}
-            return {**told, "inspect": [], "devices": [], "not_watched": [], "counters": {}, "unknown": {}, **shown}
+            return {
+                **told,
+                "inspect": [],
+                "devices": [],
+                "not_watched": [],
+                "bypasses": [],
+                "counters": {},
+                "unknown": {},
+                **shown,
+            }
         from netpolicy.service import inspector_documents
 
-        return {**inspector_documents.status(self.inspector, tier, reason), **shown}
+        found = inspector_documents.bypasses(self.inspector.feed, self._clock())
+        for one in found:  # a name server is nobody's secret, a client may be
+            one["client"] = self.shade.address(one["client"])
+        return {**inspector_documents.status(self.inspector, tier, reason), **shown, "bypasses": found}
 
     def line(self, flow: Flow) -> dict[str, Any]:
         """What a connection's line says beside what conntrack knows; {} where nobody looks."""

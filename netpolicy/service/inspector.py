@@ -121,7 +121,7 @@ class Inspector:
                 if event.kind == "resync":
                     self._table_was_read(table)
             elif event.kind == "new":
-                self.feed.began(event.flow)
+                self.feed.began(event.flow, self._clock())
             elif event.kind == "destroy":
                 self.feed.ended(event.flow, self._clock())
 
@@ -132,7 +132,7 @@ class Inspector:
             self.look_later()
         for flow in islice(table, MOST_MET):
             if self.feed.is_new(flow):
-                self.feed.began(flow)
+                self.feed.began(flow, self._clock())
 
     def drain(self) -> None:
         """Take what waits in the kernel, for whoever is about to look."""

@@ -80,6 +80,15 @@ def status(inspector: Inspector, table_tier: str, table_reason: str) -> dict[str
     }
 
 
+def bypasses(feed: Feed, now: float) -> list[dict[str, Any]]:
+    """Which clients ask name servers elsewhere, hidden in TLS; the latest first."""
+    found = reversed(feed.bypasses.all())
+    return [
+        {"client": one.client, "by": one.by, "server": one.server, "age": round(max(now - one.when, 0.0), 1)}
+        for one in found
+    ]
+
+
 def summary(inspector: Inspector, table_tier: str, table_reason: str) -> tuple[str, str]:
     """The best tier in use and why not a better one; what reads the table where no device is watched."""
     devices = inspector.tiers.devices.values()

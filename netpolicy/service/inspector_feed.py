@@ -15,12 +15,13 @@ from typing import Any
 from netpolicy.core.address import V4
 from netpolicy.flows import giving_way
 from netpolicy.flows.inside import Subnet
-from netpolicy.flows.learned import CERTAIN, LIKELY, Learned, Named
+from netpolicy.flows.learned import CERTAIN, LIKELY, SEEN_SECONDS, Learned, Named
 from netpolicy.flows.model import TCP, UDP, Flow
 from netpolicy.flows.quality import Progress, Qualities
 from netpolicy.flows.ration import Ration
 from netpolicy.flows.reader import Answer, Name, Reader, Result, Unknown
 from netpolicy.flows.seen import CLOSED, MAPPED, OPEN, QUIC, RESET, SYN, Measured, Payload, SeenKey
+from netpolicy.service.bypasses import Bypasses
 
 LIMIT = 4096
 # A connection that is over is still shown as long as conntrack keeps it: two minutes after its last packet.
@@ -72,6 +73,8 @@ class Feed:
         self.reasons: dict[str, int] = {}
         self._inside: list[tuple[bytes, bytes]] = []  # the networks of clients: first and last address
         self._marks: dict[SeenKey, int] = {}  # of connections that conntrack told and no device showed yet
+        self.bypasses = Bypasses()
+        self.tell_name: Callable[[str, Iterable[tuple[bytes, float]]], None] | None = None  # who wants to hear of names
         self.by_ports = False  # ports of bridges are watched, which show what never reaches the router
         self._costly = Ration(COSTLY_EACH_SECOND, COSTLY_EACH_SECOND)
         self._ration = Ration(EACH_SECOND, EACH_SECOND // 2)
@@ -125,11 +128,12 @@ class Feed:
 
     # -- from conntrack --------------------------------------------------------------------
 
-    def began(self, flow: Flow) -> None:
+    def began(self, flow: Flow, now: float = 0.0) -> None:
         """Conntrack has a new connection, or one that is not known here."""
         key = self._key(flow)
         if key is None:
             return
+        self.bypasses.began(flow, now)
         seen = self.seen.get(key)
         if seen is not None and not seen.over:
             seen.mark = flow.mark
@@ -187,6 +191,8 @@ class Feed:
             if found.asked:  # what nobody asked for is no proof
                 both = (*found.addresses, *found.hints)
                 self.learned.note_answer(found.key[0], found.name, both, now, found.public_names)
+                if self.tell_name is not None:
+                    self.tell_name(found.name, both)
         elif isinstance(found, Name):
             self._named(found, now)
         elif found.source != "dns":
@@ -206,6 +212,9 @@ class Feed:
         seen.confidence = LIKELY if may_hide else CERTAIN  # most hellos with that extension hide nothing
         self.counters["names"] += 1
         self.learned.note_hello(client, remote, found.name, found.source, now)
+        self.bypasses.named(text_of(client), found.name, now)
+        if self.tell_name is not None:
+            self.tell_name(found.name, ((remote, SEEN_SECONDS),))
 
     def _unknown(self, found: Unknown) -> None:
         seen = self._entry(found.key)
@@ -329,6 +338,13 @@ class LazyCipher:
 def packed(text: str) -> bytes:
     """An address as keys have it."""
     return socket.inet_pton(socket.AF_INET6, text) if ":" in text else MAPPED + socket.inet_aton(text)
+
+
+def text_of(address: bytes) -> str:
+    """The counterpart of `packed`."""
+    if address.startswith(MAPPED):
+        return socket.inet_ntoa(address[12:])
+    return socket.inet_ntop(socket.AF_INET6, address)
 
 
 def bytes_of(family: int, number: int) -> bytes:

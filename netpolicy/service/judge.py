@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from netpolicy.core.evaluate import Decision, decide
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import Written
+from netpolicy.core.field import LEARNED_FIELDS, Written
 from netpolicy.core.index import Building
 from netpolicy.core.index_view import Choice, View
 from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Rule, Ruleset
@@ -19,11 +19,13 @@ from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.service.compile import Compiled
 from netpolicy.service.indexes import Indexes
+from netpolicy.service.learned_addresses import UNSETTLED
 
 MAC = "src_mac"
 
-# Facts of a first packet that no entry of conntrack keeps. A neighbour may tell the MAC address.
-HIDDEN = (MAC, "dscp")
+# Facts of a first packet that no entry of conntrack keeps. A neighbour may tell the MAC address, and the sets of
+# names which of them the address was in.
+HIDDEN = (MAC, "dscp", *LEARNED_FIELDS)
 
 
 class Fate(NamedTuple):
@@ -106,7 +108,7 @@ class Judge:
     def hidden(self, facts: Facts) -> tuple[str, ...]:
         """What some rule asks for that is not known of this connection."""
         own = facts.src_iface == ROUTER_ITSELF  # its packets have no sender's MAC address
-        return tuple([name for name in self._asked if getattr(facts, name) is None and not (own and name == MAC)])
+        return tuple([name for name in self._asked if _is_hidden(getattr(facts, name)) and not (own and name == MAC)])
 
     def is_certain(self, facts: Facts, fate: Fate) -> bool:
         """Whether the fate is the same whatever the hidden facts are."""
@@ -140,6 +142,10 @@ class Judge:
 
     def _with(self, rules: list[Rule]) -> Ruleset:
         return Ruleset(tuple(rules), self.compiled.enforced.outbounds, self.compiled.enforced.settings)
+
+
+def _is_hidden(fact: object) -> bool:
+    return fact is None or (isinstance(fact, frozenset) and UNSETTLED in fact)
 
 
 class _Anything(Written):

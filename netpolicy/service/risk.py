@@ -222,10 +222,10 @@ class _Change:
 
     def _of_way_past(self) -> Iterator[Reason]:
         """New rules that take connections from one that is to stop them."""
-        stopping = [rule for rule in self.after.ranked if rule.enabled and self._stops(rule)]
+        stopping = [rule for rule in self.after.deciding if rule.enabled and self._stops(rule)]
         if not stopping:
             return
-        rank = {id(rule): place for place, rule in enumerate(self.after.ranked)}
+        rank = {id(rule): place for place, rule in enumerate(self.after.deciding)}
         ranks = [rank[id(rule)] for rule in stopping]
         pairs = 0
         for rule in self._touched():

@@ -5,7 +5,7 @@ I/O. Runs on MicroPython.
 """
 
 from netpolicy.core.evaluate import World, carrier, gate, outcome
-from netpolicy.core.field import PACKET_FIELDS
+from netpolicy.core.field import LEARNED_FIELDS, PACKET_FIELDS, Domains, Names
 from netpolicy.core.model import BLOCK, DIRECT, GROUP, ROUTES, THROTTLE, Ruleset
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -42,9 +42,12 @@ class Way:
 class Ways:
     """The ways of one rule set in one world."""
 
-    __slots__ = ("_active", "_by_action", "_by_fields", "_ruleset", "_state", "_world")
+    __slots__ = ("_active", "_by_action", "_by_fields", "_learns", "_ruleset", "_state", "_world")
 
-    def __init__(self, ruleset: Ruleset, state: str, world: World, active: "tuple[str, ...]") -> None:
+    def __init__(
+        self, ruleset: Ruleset, state: str, world: World, active: "tuple[str, ...]", learns: bool = True
+    ) -> None:
+        self._learns = learns  # somebody will fill the sets of names
         self._ruleset = ruleset
         self._state = state
         self._world = world
@@ -74,7 +77,9 @@ class Ways:
         names = tuple([field.name for field in rule.fields])
         missing = self._by_fields.get(names)
         if missing is None:
-            missing = self._by_fields[names] = fields_not_enforced(names)
+            missing = self._by_fields[names] = fields_not_enforced(names, self._learns)
+        if not missing and not way.later:
+            missing = names_not_enforced(rule)
         if missing or way.later:
             return f"not enforced yet: {missing or way.later}"
         if SCHEDULE in names:
@@ -84,17 +89,25 @@ class Ways:
         return ENFORCED if way.goes else f"waits: outbound {rule.action.target} is down"
 
 
-def fields_not_enforced(names: "tuple[str, ...]") -> str:
+def fields_not_enforced(names: "tuple[str, ...]", learns: bool = True) -> str:
     """What rules with these fields ask for that the kernel cannot know at a first packet, or ""."""
-    unknown = [name for name in names if name not in PACKET_FIELDS and name != SCHEDULE]
+    known = (SCHEDULE,) + (LEARNED_FIELDS if learns else ())
+    unknown = [name for name in names if name not in PACKET_FIELDS and name not in known]
     return f"{', '.join(unknown)} is not known at the first packet" if unknown else ""
+
+
+def names_not_enforced(rule: "Rule") -> str:
+    """What of the rule's names no set can hold, or "": all names but some are all addresses but some."""
+    for field in rule.fields:
+        if (isinstance(field, Domains) and not field.has_wanted) or (isinstance(field, Names) and not field.wanted):
+            return f"{field.name} says only which names it does not want"
+    return ""
 
 
 def not_enforced(ruleset: Ruleset, rule: "Rule") -> str:
     """What the rule asks for that this version cannot do in the kernel, "" where it can do all of it."""
-    return fields_not_enforced(tuple([field.name for field in rule.fields])) or action_not_enforced(
-        ruleset, rule.action
-    )
+    fields = fields_not_enforced(tuple([field.name for field in rule.fields]))
+    return fields or names_not_enforced(rule) or action_not_enforced(ruleset, rule.action)
 
 
 def partly(ruleset: Ruleset, rule: "Rule") -> str:

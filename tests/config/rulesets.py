@@ -151,6 +151,8 @@ class Generator:
         writer.maybe("inspector", ("auto", "ebpf", "packet", "conntrack", "off"))
         writer.some("inspect", ("tls", "quic", "dns", "http", "none"))
         writer.some("anonymize", ("clients", "names"))
+        writer.maybe("dnsmasq", ("auto", "off", "/etc/dnsmasq.d", "/tmp/dnsmasq.d/"))
+        writer.maybe("dns_guard", ("0", "1", "on"))
         writer.some("ruleset", PATHS)
         writer.some("assert", ASSERTS)
         return [writer.section("netpolicy", "main")]

@@ -386,7 +386,9 @@ def test_a_rule_that_can_never_match_is_kept_and_reported(reason):
 
 
 def test_what_the_kernel_cannot_know_at_the_first_packet_is_said():
-    assert ("NP207", 1) in found(rule("option sni '*.a.b'", "option route 'direct'"), "info")
+    assert ("NP207", 1) in found(rule("option rtt_ms '>5'", "option route 'direct'"), "info")
+    assert ("NP207", 1) in found(rule("option sni '!*.a.b'", "option route 'direct'"), "info")
+    assert not found(rule("option sni '*.a.b'", "option route 'direct'"), "info")
     assert ("NP207", 1) in found(rule("option any '1'", "option throttle 'slow'"), "warning")
 
 

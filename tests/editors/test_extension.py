@@ -27,7 +27,7 @@ rule it's "so": done:
   match sni="*zoom.us" portt=1
   action route=wann
 rule calls:
-  match sni="*example.com"
+  match sni="*example.com" rtt_ms=">50"
   action route=wan
 """
 
@@ -116,7 +116,7 @@ def test_the_matcher_understands_what_lint_prints(
     ]
     assert sorted(read) == sorted(expected)
     assert {item[3] for item in read} == {"error", "warning", "info"}
-    assert "rule 'calls': sni: not known" in " ".join(one[pattern["message"]] for one in found)
+    assert "rule 'calls': rtt_ms: not known" in " ".join(one[pattern["message"]] for one in found)
 
 
 def test_the_schema_that_the_readme_names_is_there() -> None:

@@ -51,6 +51,7 @@ DIALECT_FILES = (
     "netpolicy/dataplane/labels.py",
     "netpolicy/dataplane/marks.py",
     "netpolicy/dataplane/names.py",
+    "netpolicy/dataplane/learned_sets.py",
     "netpolicy/dataplane/overlaps.py",
     "netpolicy/dataplane/policy.py",
     "netpolicy/dataplane/record.py",

@@ -160,12 +160,12 @@ def test_a_rule_that_cannot_be_enforced_says_why():
     _, made = compiled(text, down=("wanb",))
     standing = dict(made.standing)
     assert standing.pop("fine") == "kernel"
-    assert standing.pop("names") == "not enforced yet: sni is not known at the first packet"
+    assert standing.pop("names") == "kernel"
     assert standing.pop("gone") == "waits: outbound wan_b is down"
     assert standing.pop("off") == "is switched off"
     assert standing.pop("later") == "applies only in state FAILOVER"
     assert standing.pop("slow").startswith("not enforced yet: rtt_ms")
-    assert [entry.rule.name for entry in made.policy.entries] == ["fine"]
+    assert [entry.rule.name for entry in made.policy.entries] == ["names", "fine"]
 
 
 def test_the_class_of_a_line_is_that_of_its_device_too():

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from netpolicy.core.field import parse_field
+from netpolicy.dataplane.learned_sets import base_name
 from netpolicy.flows.model import Flow, FlowEvent
 from netpolicy.flows.table import FlowTable
 from netpolicy.service import connections as module
@@ -27,6 +29,13 @@ config rule 'by_mac'
 	option route 'wan_a'
 """
 )
+NAMED = """
+config rule 'named'
+	option priority '60'
+	list domain 'video.example'
+	option route 'wan_b'
+"""
+SEEN_REPLY = 2  # IPS_SEEN_REPLY
 
 
 def flow(
@@ -185,3 +194,29 @@ async def test_odd_numbers_are_put_within_bounds(connections, limit, offset, sho
 
 async def test_a_class_that_nobody_has_now_is_shown_as_its_number(connections):
     assert begin(connections, replace(flow(1, 0x45000000), mark=0x45000000))[0]["outbound"] == "class 5"
+
+
+class Door:
+    """Takes what is to be forgotten."""
+
+    def __init__(self) -> None:
+        self.gone: list[Flow] = []
+
+    def delete(self, flows):
+        self.gone += flows
+        return list(flows)
+
+
+async def test_what_was_quicker_than_its_name_and_is_not_answered_is_decided_again(house):
+    assert await house.load(CONFIG + NAMED) == ""
+    connections, door = Connections(house.engine, FlowTable(10_000)), Door()
+    house.engine.flows = door
+    waits, answered = flow(1, DIRECT, port=80), replace(flow(2, DIRECT, port=80), status=SEEN_REPLY)
+    elsewhere = flow(3, DIRECT, port=80, destination="203.0.113.6")
+    begin(connections, waits, answered, elsewhere)
+    assert connections.decide_again(frozenset({waits.destination})) == 0  # it is in no set that a rule asks
+    base = base_name(parse_field("domain", ("video.example",)))
+    house.engine.learned = lambda address: frozenset({base})
+    connections._around = None
+    assert connections.decide_again(frozenset({waits.destination})) == 1
+    assert door.gone == [waits]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from netpolicy.core.field import parse_field
+from netpolicy.core.model import Action, Rule, Ruleset, Settings
 from netpolicy.service.doctor_given import Given
 from netpolicy.service.doctor_inspector import ACCOUNTING, JIT, examine
 from tests.service.doctoring import Machine, seen
@@ -49,3 +51,15 @@ def test_more_than_one_in_a_hundred_lost_is_a_warning() -> None:
 def test_the_two_switches_of_the_kernel_are_told() -> None:
     machine = Machine({JIT: "0\n", ACCOUNTING: "0\n"})
     assert seen(examine(machine, Given())) == {"ND973": "info", "ND974": "info"}
+
+
+def test_clients_that_ask_elsewhere_in_secret_are_named_until_it_is_refused() -> None:
+    one = {"client": "192.168.1.7", "by": "tls", "server": "9.9.9.9", "age": 5.0}
+    inspector = {**told(), "bypasses": [one, {**one, "server": "dns.google"}, {**one, "age": 1e6, "client": "old"}]}
+    found = next(item for item in examine(Machine(), Given(inspector=inspector)) if item.code == "ND976")
+    assert (found.level, found.details) == ("info", "192.168.1.7 asks 9.9.9.9, dns.google")
+    named = Rule("video", 1, (parse_field("domain", ("video.example",)),), Action("route", "direct"))
+    given = Given(Ruleset((named,)), inspector=inspector)
+    assert seen(examine(Machine(), given))["ND976"] == "warning"
+    guarded = Given(Ruleset((named,), settings=Settings(dns_guard=True)), inspector=inspector)
+    assert seen(examine(Machine(), guarded))["ND976"] == "ok"

@@ -65,7 +65,6 @@ def test_what_the_first_packet_does_not_show_is_said() -> None:
     assert found["why"] == [
         "calls: matches",
         "calls: asks for what the first packet does not show",
-        "calls: not enforced yet: sni is not known at the first packet",
     ]
 
 

@@ -59,7 +59,10 @@ def test_a_rule_whose_line_is_down_waits_unless_it_says_what_else_to_do():
 
 
 def test_what_a_first_packet_does_not_show_is_not_enforced():
-    assert standing(FIBRE, "sni=*.zoom.us") == "not enforced yet: sni is not known at the first packet"
+    assert standing(FIBRE, "rtt_ms=>50") == "not enforced yet: rtt_ms is not known at the first packet"
+    wanted_is_missing = "not enforced yet: sni says only which names it does not want"
+    assert standing(FIBRE, "sni=!*.zoom.us") == wanted_is_missing
+    assert standing(FIBRE, "sni=*.zoom.us") == standing(FIBRE, "domain=zoom.us") == ENFORCED
     assert standing(Action("throttle", "slow")) == "not enforced yet: throttle"
     assert standing(Action("route", "proxy")) == "not enforced yet: outbounds of type xray"
 

@@ -1,0 +1,123 @@
+"""Names as the rest of the daemon has them: there when a rule asks for names, and not even in memory else.
+
+Puts together who fills the learned sets (the inspector's news, the resolver, dnsmasq) and who asks what is in them.
+Decides nothing about a connection.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from netpolicy.core.field import LEARNED_FIELDS
+from netpolicy.dataplane import netlink_wire as wire
+from netpolicy.dataplane.policy import Entries
+from netpolicy.service.engine import Engine
+
+if TYPE_CHECKING:
+    from netpolicy.service.dnsmasq_keeper import DnsmasqKeeper
+    from netpolicy.service.name_learning import NameLearning, Told
+    from netpolicy.service.name_prefill import Prefill
+
+# In the state folder: what dnsmasq was given last, so that a later daemon takes it away.
+GIVEN = "dnsmasq.conf"
+
+Memory = Callable[[], "Iterable[tuple[str, Told]]"]
+
+
+class Naming:
+    """One daemon's. `memory` tells what was heard before; `learned` is told which addresses have just come in."""
+
+    def __init__(self, engine: Engine, memory: Memory, learned: Callable[[frozenset[str]], object]) -> None:
+        self._engine = engine
+        self._memory = memory
+        self._tell = learned
+        self._looked: Entries | None = None
+        self._is_asked = False
+        self._learning: NameLearning | None = None
+        self._prefill: Prefill | None = None
+        self._dnsmasq: DnsmasqKeeper | None = None
+
+    # -- what the daemon hears -------------------------------------------------------------
+
+    def turned(self) -> None:
+        """The engine had a turn, perhaps with other rules or settings."""
+        enforced = self._engine.enforced
+        entries = enforced.policy.entries if enforced is not None else None
+        if entries is not self._looked:
+            self._looked = entries
+            rules = entries.rules if entries is not None else ()
+            self._is_asked = any(field.name in LEARNED_FIELDS for rule in rules for field in rule.fields)
+        if self._learning is None and (self._is_asked or self._was_given()):
+            self._load()
+        if self._learning is not None and self._prefill is not None and self._dnsmasq is not None:
+            if self._learning.turned():
+                self._prefill.follow(self._learning.index.fields)
+            self._dnsmasq.follow(self._learning.index.fields, self._lines(), self._engine.settings.dnsmasq)
+
+    def told(self, name: str, addresses: Told) -> None:
+        """A name has these addresses."""
+        if self._learning is not None:
+            self._learning.told(name, addresses)
+
+    def noticed(self, messages: list[wire.Message], *, is_whole: bool) -> None:
+        """The kernel tells of elements of learned sets; not of all of them where `is_whole` is not true."""
+        if self._learning is not None:
+            self._learning.noticed(messages)
+            if not is_whole:
+                self._learning.lost_notices()
+
+    async def close(self) -> None:
+        """Ends; what is in the kernel stays."""
+        if self._learning is not None and self._prefill is not None:
+            await self._prefill.close()
+            await self._learning.close()
+
+    async def close_name_server(self, *, is_over: bool) -> None:
+        """Leaves dnsmasq as it is for the next daemon, or, where there is none, as it was."""
+        if self._dnsmasq is not None:
+            await self._dnsmasq.close(is_over)
+
+    # -- for doors -------------------------------------------------------------------------
+
+    def sets_of(self, address: tuple[int, int] | None) -> frozenset[str] | None:
+        """Which learned sets hold an address (family, number); None where that is not known."""
+        return self._learning.addresses.of(address, time.monotonic()) if self._learning is not None else None
+
+    def document(self) -> dict[str, Any]:
+        """How the sets are filled: the `names` part of `status`."""
+        if self._learning is None or self._dnsmasq is None:
+            return {"sets": 0, "addresses": 0, "by": [], "dnsmasq": {"reason": "no rule asks for names"}}
+        dnsmasq, sets = self._dnsmasq, len(self._learning.index.fields)
+        return {
+            "sets": sets,
+            "addresses": len(self._learning.addresses),
+            "by": ([] if dnsmasq.reason else ["dnsmasq"]) + (["inspector"] if sets else []),
+            "dnsmasq": {"reason": dnsmasq.reason, "names": dnsmasq.filled.count, "restarts": dnsmasq.restarts},
+            **self._learning.counters,
+        }
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        from netpolicy.service.dnsmasq_keeper import DnsmasqKeeper
+        from netpolicy.service.name_learning import NameLearning
+        from netpolicy.service.name_prefill import Prefill
+
+        self._learning = NameLearning(self._engine, self._memory, learned=self._tell)
+        self._prefill = Prefill(self._learning.told)
+        given = os.path.join(self._engine.places.state, GIVEN)
+        self._dnsmasq = DnsmasqKeeper(given, lambda level, text: self._engine.log.add(level, "flow", text))
+
+    def _was_given(self) -> bool:
+        return os.path.exists(os.path.join(self._engine.places.state, GIVEN))
+
+    def _lines(self) -> tuple[str, ...]:
+        """What dnsmasq is to read beside the names."""
+        if self._engine.enforced is None or not self._engine.settings.dns_guard:
+            return ()
+        from netpolicy.core.dns_guard import CANARY
+
+        return (f"local=/{CANARY}/",)

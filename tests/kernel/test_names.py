@@ -1,0 +1,142 @@
+"""A client asks for a name, and its connection goes by the line of the rule for that name: with dnsmasq and without.
+
+One lab and one daemon for all tests, in their order: a start takes a second.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from netpolicy.lab.bench import Lab
+from tests.flows.ebpf.conftest import refusal
+from tests.kernel.steering import A4, B4, LINES, rule
+from tests.netns import needs_root
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+NAMES = (
+    rule("not_me", "+domain=*.calls.example.net", "route=wan_b", priority=95)
+    + rule("video", "+domain=video.example.net", "+proto=udp", "route=wan_b", priority=90)
+    + rule("never", "+domain==example.net", "block=reject", priority=80)
+    + rule("later", "+domain=news.example.net", "+domain=!video.example.net", "route=wan_b", priority=10)
+)
+VIDEO, NEWS, CALLS = "192.0.2.20", "192.0.2.11", "192.0.2.30"
+ROUTER = "192.168.1.1"
+
+# As OpenWrt has it: a script that restarts, a file that names a folder in memory.
+SCRIPT = """#!/bin/sh
+kill $(cat /run/dnsmasq.pid 2>/dev/null) 2>/dev/null
+while kill -0 $(cat /run/dnsmasq.pid 2>/dev/null) 2>/dev/null; do sleep 0.01; done
+exec dnsmasq -C /run/dnsmasq.conf -x /run/dnsmasq.pid
+"""
+CONF = f"""user=root
+no-hosts
+no-resolv
+server=192.0.2.53
+listen-address={ROUTER}
+bind-interfaces
+conf-dir=/run/dnsmasq.d
+"""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    if why := refusal():
+        pytest.skip(why)
+    with Lab() as found:
+        found.start_daemon(LINES + NAMES)
+        found.wait_for(lambda: found.call("status")["inspector"]["devices"], what="devices that are watched")
+        yield found
+        found.run("router", ["sh", "-c", "kill $(cat /run/dnsmasq.pid) 2>/dev/null"])
+
+
+def told(lab: Lab) -> dict[str, Any]:
+    found: dict[str, Any] = lab.call("status")["inspector"]["names"]
+    return found
+
+
+def asked(lab: Lab, name: str, wanted: str, **more: str) -> None:
+    assert lab.dns("desk", name, **more)["addresses"] == [wanted]
+
+
+def came_by(lab: Lab, address: str) -> str:
+    return str(lab.udp("desk", address, 7)["seen"])
+
+
+def test_a_name_that_a_client_was_told_leads_its_connections(lab: Lab) -> None:
+    assert came_by(lab, VIDEO) == A4
+    asked(lab, "video.example.net", VIDEO)
+    asked(lab, "calls.example.net", CALLS)
+    lab.wait_for(lambda: told(lab)["addresses"], what="an address in a set")
+    answer = lab.udp("desk", VIDEO, 7)
+    assert answer["seen"] == B4
+    lab.wait_for(lambda: [one for one in lab.call("connections", {"limit": 50})["connections"]
+                          if one["src_port"] == answer["local_port"] and one["rule"] == "video" and one["agrees"]],
+                 what="the rule of the connection")  # fmt: skip
+    assert lab.tcp("desk", VIDEO, 7)["seen"] == A4  # the rule is for UDP
+    assert came_by(lab, CALLS) == A4  # what is under it is meant, not the name
+    assert lab.call("plan")["changes"] == []
+    assert lab.call("status")["kernel"]["generation"] == 1
+
+
+def test_what_was_learned_outlives_a_reload_and_a_restart(lab: Lab) -> None:
+    lab.write_config(LINES + NAMES + rule("more", "+dest_port=9", "route=wan_b"))
+    assert lab.call("reload") == {"ok": True, "error": None}
+    assert came_by(lab, VIDEO) == B4
+    assert lab.daemon is not None
+    lab.daemon.send_signal(signal.SIGKILL)
+    lab.daemon.wait()
+    assert came_by(lab, VIDEO) == B4
+    lab.start_daemon(LINES + NAMES)
+    assert came_by(lab, VIDEO) == B4
+    lab.wait_for(lambda: told(lab)["addresses"] == 1, what="the address read again")
+
+
+@pytest.mark.skipif(not shutil.which("dnsmasq"), reason="there is no dnsmasq")
+def test_dnsmasq_tells_the_first_connection_already(lab: Lab) -> None:
+    lab.file("/run/dnsmasq.conf").write_text(CONF)
+    lab.file("/run/restart").write_text(SCRIPT)
+    place = "mkdir -p /run/e /run/dnsmasq.d && cp -a /etc/. /run/e/ && mount --bind /run/e /etc"
+    script = "touch /etc/rc.common && cp /run/restart /etc/init.d/dnsmasq && chmod 755 /etc/init.d/dnsmasq"
+    subprocess.run(lab.inside(["sh", "-c", f"{place} && {script}"]), check=True)
+    lab.run("router", ["/etc/init.d/dnsmasq"], check=True)
+    assert lab.stop_daemon() == 0
+    lab.start_daemon(LINES.replace("'direct'\n", "'direct'\n\tlist inspect 'none'\n", 1) + NAMES)
+    lab.wait_for(lambda: told(lab)["dnsmasq"]["reason"] == "", what="dnsmasq has our file")
+    assert came_by(lab, VIDEO) == B4  # of an earlier daemon of this boot
+    assert came_by(lab, NEWS) == A4
+    asked(lab, "news.example.net", NEWS, address=ROUTER)
+    assert came_by(lab, NEWS) == B4
+    restarts = told(lab)["dnsmasq"]["restarts"]
+    lab.write_config(LINES + NAMES + rule("more", "+dest_port=9", "route=wan_b"))
+    assert lab.call("reload") == {"ok": True, "error": None}
+    assert (told(lab)["dnsmasq"]["restarts"], came_by(lab, NEWS)) == (restarts, B4)
+
+
+def test_what_clients_ask_elsewhere_in_secret_is_told_and_refused_by_one_option(lab: Lab) -> None:
+    lab.tcp("desk", "192.0.2.9", 853)
+    found = lab.wait_for(lambda: lab.call("status")["inspector"]["bypasses"], what="a bypass")
+    assert found[0]["by"] == "tls" and found[0]["server"] == "192.0.2.9"
+    lab.write_config(LINES.replace("'direct'\n", "'direct'\n\toption dns_guard '1'\n", 1) + NAMES)
+    assert lab.call("reload") == {"ok": True, "error": None}
+    decided = lab.call("decide", {"facts": {"proto": "tcp", "port": "853", "dest_addr": "192.0.2.9"}})
+    assert decided["rule"] == "dns_guard.tls"
+    lab.tcp("desk", "192.0.2.9", 853)
+    hits = lab.run("router", ["nft", "list", "set", "inet", "netpolicy", "hits_a"]).stdout
+    (line,) = [one for one in hits.replace(",", "\n").splitlines() if "dns_guard.tls" in one]
+    assert "packets 0 " not in line
+    assert lab.udp("desk", VIDEO, 7)["seen"] == B4
+
+
+def test_nothing_is_left_of_it_when_the_daemon_stops(lab: Lab) -> None:
+    assert lab.stop_daemon() == 0
+    assert list(lab.file("/run/dnsmasq.d").iterdir()) == []
+    assert "netpolicy" not in lab.run("router", ["nft", "list", "ruleset"]).stdout
+    if shutil.which("dnsmasq"):
+        asked(lab, "video.example.net", VIDEO, address=ROUTER)

@@ -1,0 +1,97 @@
+"""Our file is where dnsmasq reads it, only when it takes it and comes back with it, and gone when nobody asks."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from netpolicy.core.field import parse_field
+from netpolicy.dataplane.learned_sets import base_name
+from netpolicy.service import dnsmasq_keeper
+from netpolicy.service.dnsmasq_instance import Instance
+from netpolicy.service.dnsmasq_keeper import NAME, DnsmasqKeeper
+
+pytestmark = pytest.mark.skipif(not shutil.which("dnsmasq"), reason="there is no dnsmasq")
+
+VIDEO = parse_field("domain", ("video.example",))
+FIELDS = {base_name(VIDEO): VIDEO}
+
+
+class Bench:
+    """A folder, and a dnsmasq that is another process after each restart; the real one tests the file."""
+
+    def __init__(self, folder: Path, *, comes_back: bool = True, restart: tuple[str, ...] = ("true",)) -> None:
+        self.folder = folder / "dnsmasq.d"
+        self.folder.mkdir()
+        self.file = self.folder / NAME
+        self.said: list[str] = []
+        self.starts = 0
+        self.comes_back = comes_back
+        self.command = restart
+        self.keeper = DnsmasqKeeper(
+            str(folder / "given"), lambda level, text: self.said.append(text), self.find, self.restart
+        )
+
+    def find(self) -> tuple[Instance, ...]:
+        is_dead = self.starts and not self.comes_back and self.file.exists()
+        return () if is_dead else (Instance(100 + self.starts, "dnsmasq", (str(self.folder),), 1e9),)
+
+    def restart(self) -> tuple[str, ...]:
+        self.starts = self.keeper.restarts
+        return self.command
+
+    async def follow(self, fields: dict, setting: str = "", lines: tuple[str, ...] = ()) -> None:
+        self.keeper.follow(fields, lines, setting or str(self.folder))
+        if self.keeper._work is not None:
+            await asyncio.wait([self.keeper._work])
+
+
+async def test_a_restart_only_where_the_text_is_another(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.follow({})
+    assert bench.keeper.restarts == 0 and bench.keeper.reason
+    await bench.follow(FIELDS)
+    assert bench.file.read_text().startswith("# Written by netpolicy") and bench.keeper.reason == ""
+    assert bench.keeper.restarts == 1 and bench.keeper.filled.count == 1
+    await bench.follow(dict(FIELDS), lines=())
+    bench.keeper._go_on()
+    await bench.follow(dict(FIELDS))
+    assert bench.keeper.restarts == 1
+    await bench.follow({}, lines=("local=/use-application-dns.net/",))
+    assert bench.file.read_text().splitlines()[1:] == ["local=/use-application-dns.net/"] and bench.keeper.restarts == 2
+    await bench.keeper.close(is_over=False)
+    assert bench.file.exists()
+    await bench.keeper.close(is_over=True)
+    assert not bench.file.exists() and bench.keeper.restarts == 3
+
+
+async def test_a_text_that_dnsmasq_does_not_take_never_reaches_its_folder(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.follow(FIELDS, lines=("no-such-option=1",))
+    assert not bench.file.exists() and bench.keeper.restarts == 0 and "does not take our file" in bench.keeper.reason
+
+
+async def test_a_dnsmasq_that_does_not_come_back_gets_its_folder_as_it_was(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(dnsmasq_keeper, "BACK_SECONDS", 0.2)
+    bench = Bench(tmp_path, comes_back=False)
+    await bench.follow(FIELDS)
+    assert not bench.file.exists() and bench.keeper.reason == "it did not start with our file"
+    assert any("taken away again" in text for text in bench.said)
+    restarts = bench.keeper.restarts
+    bench.keeper._go_on()
+    await bench.follow(dict(FIELDS))
+    assert bench.keeper.restarts == restarts  # that text is not tried again
+
+
+@pytest.mark.parametrize(
+    ("setting", "restart", "why"),
+    [("off", ("true",), "option dnsmasq is off"), ("/nowhere", ("true",), "is not in memory"),
+     ("", (), "nobody would start it again")],
+)  # fmt: skip
+async def test_why_it_is_not_dnsmasq_is_told(tmp_path: Path, setting: str, restart: tuple[str, ...], why: str) -> None:
+    bench = Bench(tmp_path, restart=restart)
+    await bench.follow(FIELDS, setting)
+    assert why in bench.keeper.reason and not bench.file.exists()
