@@ -135,6 +135,8 @@ class Reader:
         contents: dict[str, packed.Contents] = {}
         digests: dict[str, bytes] = {}
         for name in sorted(structure.sets):
+            if "dynamic" in structure.sets[name]:
+                continue  # packets fill it
             if "interval" in structure.sets[name]:
                 digests[name] = link.folded(name, packed.digest)
             else:

@@ -54,7 +54,7 @@ class KernelSet:
     name for "verdict", a number for "classid". Sorted and without twins.
     """
 
-    __slots__ = ("_chunks", "counter", "data", "elements", "interval", "name", "size", "types")
+    __slots__ = ("_chunks", "counter", "data", "elements", "interval", "name", "size", "timeout", "types")
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class KernelSet:
         interval: bool = False,
         counter: bool = False,
         size: int = 0,
+        timeout: int = 0,
     ) -> None:
         self.name = name
         self.types = types
@@ -73,6 +74,7 @@ class KernelSet:
         self.interval = interval
         self.counter = counter  # every element counts the packets that found it
         self.size = size  # the most that it may hold; 0: the kernel lets it grow
+        self.timeout = timeout  # seconds; packets fill it, and what it holds is nobody's to compare. 0: we fill it
         self._chunks: list[str] | bytes | None = None  # packed where there is something to pack it with
 
     @property
@@ -86,6 +88,8 @@ class KernelSet:
         kind = "map" if self.data else "set"
         held = " . ".join(self.types) + (f" : {self.data}" if self.data else "")
         flags = " flags interval;" if self.interval else ""
+        if self.timeout:
+            flags = f" flags dynamic,timeout; timeout {self.timeout}s;"
         counter = " counter;" if self.counter else ""
         size = f" size {self.size};" if self.size else ""
         return f"{kind} inet netpolicy {self.name} {{ type {held};{size}{flags}{counter} }}"

@@ -9,11 +9,13 @@ from netpolicy.core.address import V4, V6, parse_address
 from netpolicy.core.evaluate import World, default_outbound
 from netpolicy.core.health import NORMAL
 from netpolicy.core.model import BLOCK, DIRECT, Ruleset
+from netpolicy.dataplane.limits import Limit
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, SourceTranslation
 from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
 from netpolicy.service.devices import by_device
+from netpolicy.service.pairs import line_of, pair, pairs, profile_of
 from netpolicy.service.standing import ENFORCED, LATER_TYPES, LINE_TYPES, Ways
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -72,9 +74,10 @@ class Compiled:
         return found
 
 
-def needs_class(outbounds: "Iterable[Outbound]") -> tuple[str, ...]:
-    """The outbounds that need a class number."""
-    return tuple([outbound.name for outbound in outbounds if outbound.type in LINE_TYPES])
+def needs_class(ruleset: Ruleset) -> tuple[str, ...]:
+    """The outbounds that need a class number, and the pairs of one with a throttle profile. O(rules)."""
+    lines = [outbound.name for outbound in ruleset.outbounds if outbound.type in LINE_TYPES]
+    return (*lines, *pairs(ruleset))
 
 
 def world_of(ruleset: Ruleset, states: "Iterable[LineState]", view: "View") -> World:
@@ -168,6 +171,7 @@ def compile_policy(
         device_names=tuple(sorted([(name, found.device) for name, found in view.logical.items() if found.device])),
         table_base=settings.table_base,
         rule_priority=settings.rule_priority,
+        limits=_limits(ruleset, numbers),
     )
     rules = _kept(tuple(enforceable), ruleset.ranked)
     enforced = _enforced(ruleset, rules, policy, before)
@@ -252,19 +256,24 @@ class _Classes:
         """The class for an outcome; a block by rule says itself whether it drops or refuses."""
         if rule is not None and rule.action.kind == BLOCK:
             return self._marks.reject if rule.action.target == "reject" else self._marks.drop
-        if name == DIRECT:
-            return DIRECT_CLASS
         outbound = self._ruleset.outbound(name)
+        is_direct = name == DIRECT or (outbound is not None and outbound.type == DIRECT)
+        throttled = self._numbers.get(pair(DIRECT if is_direct else name, rule.action.throttle)) if rule else None
+        if throttled is not None:
+            return throttled
+        if is_direct:
+            return DIRECT_CLASS
         if name == BLOCK or outbound is None or outbound.type == BLOCK:
             # A line that must not leak and traffic nobody may carry: refuse, so that programs fail at once.
             return self._marks.reject
-        return DIRECT_CLASS if outbound.type == DIRECT else self._numbers[name]
+        return self._numbers[name]
 
 
 def _lines(
     ruleset: Ruleset, states: "tuple[LineState, ...]", numbers: "Mapping[str, int]", view: "View", sealed: "set[str]"
 ) -> tuple[Line, ...]:
     lines = []
+    throttled = [(line_of(name), name) for name in numbers if profile_of(name)]
     for state in states:
         outbound = ruleset.outbound(state.name)
         if outbound is None or state.name not in numbers:
@@ -272,18 +281,31 @@ def _lines(
         leaves_by = (
             _default_devices(view, outbound.table) if outbound.table else (state.device,) if state.device else ()
         )
-        lines.append(
-            Line(
-                state.name,
-                numbers[state.name],
-                state.device,
-                state.hops,
-                outbound.table,
-                leaves_by,
-                state.name in sealed,
+        home = numbers[state.name]
+        for name in [state.name] + [one for line, one in throttled if line == state.name]:
+            lines.append(
+                Line(
+                    name,
+                    numbers[name],
+                    state.device,
+                    state.hops,
+                    outbound.table,
+                    leaves_by,
+                    state.name in sealed,
+                    0 if name == state.name else home,
+                )
             )
-        )
     return tuple(lines)
+
+
+def _limits(ruleset: Ruleset, numbers: "Mapping[str, int]") -> tuple[Limit, ...]:
+    """The profiles that rules name, each with the classes of its pairs."""
+    found = []
+    for profile in ruleset.throttles:
+        classes = sorted([number for name, number in numbers.items() if profile_of(name) == profile.name])
+        if classes:
+            found.append(Limit(profile.name, profile.up, profile.down, profile.per == "client", tuple(classes)))
+    return tuple(found)
 
 
 def _default_devices(view: "View", table: int) -> tuple[str, ...]:

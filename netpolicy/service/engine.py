@@ -7,6 +7,7 @@ inside a read: what doors ask is kept ready. Every change of anything is one `re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,7 +18,7 @@ from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.model import Ruleset, Settings
 from netpolicy.dataplane import conflicts
-from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
+from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import Netlink
@@ -36,6 +37,7 @@ from netpolicy.service.facts import Surroundings
 from netpolicy.service.indexes import Indexes
 from netpolicy.service.left_out import refusal
 from netpolicy.service.loading import Loader
+from netpolicy.service.pairs import line_of
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
@@ -351,7 +353,7 @@ class Engine:
         self._release.note(number for name, number in self.numbers.items() if allocation.numbers.get(name) != number)
         await self._release.classes(allocation.recycled, Marks(self.settings.fwmark_mask))
         self._known, self.numbers = dict(allocation.known), dict(allocation.numbers)
-        self._release.note(self.numbers[name] for name in self._lost if name in self.numbers)
+        self._release.note(number for name, number in self.numbers.items() if line_of(name) in self._lost)
         self._lost.clear()
 
     async def _follow(self, plan: Plan, cause: str) -> None:
@@ -359,7 +361,8 @@ class Engine:
         for _ in range(ATTEMPTS):
             if plan.is_empty:
                 break
-            await self._apply(plan, cause)
+            with contextlib.suppress(Overtaken):
+                await self._apply(plan, cause)
             plan, self.compiled = await self._plan(self._situation(), self.numbers)
         if not plan.is_empty:
             raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
@@ -456,7 +459,7 @@ class Engine:
     def _allocate(self, ruleset: Ruleset) -> Allocation:
         known = self._known or self._records.classes()
         capacity = Marks(ruleset.settings.fwmark_mask).capacity
-        return allocate(known, needs_class(ruleset.outbounds), capacity)
+        return allocate(known, needs_class(ruleset), capacity)
 
     def _situation(self) -> Situation:
         return Situation(self.ruleset, self.state, self.states)

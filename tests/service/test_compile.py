@@ -62,7 +62,7 @@ def compiled(text: str, state: str = "NORMAL", down: tuple[str, ...] = ()):
     loaded = load_text(text)
     assert not loaded.fatal and not loaded.skipped, loaded.diagnostics
     seen = view(down)
-    numbers = {name: index for index, name in enumerate(needs_class(loaded.ruleset.outbounds), 1)}
+    numbers = {name: index for index, name in enumerate(needs_class(loaded.ruleset), 1)}
     states = line_states(loaded.ruleset.outbounds, seen)
     return loaded.ruleset, compile_policy(loaded.ruleset, state, states, seen, numbers)
 
@@ -259,7 +259,7 @@ def test_after_other_states_lines_and_schedules_a_policy_is_what_it_is_alone():
     stood = set()
     for state, down, active, log in drawn:
         seen = view(down)
-        numbers = {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1 + len(down))}
+        numbers = {name: index for index, name in enumerate(needs_class(ruleset), 1 + len(down))}
         states = line_states(ruleset.outbounds, seen)
         alone = compile_policy(ruleset, state, states, seen, numbers, log=log, active=active)
         after = compile_policy(ruleset, state, states, seen, numbers, log=log, active=active, before=before)
