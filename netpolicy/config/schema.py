@@ -203,8 +203,12 @@ THROTTLE = (
     _title(),
     OptionSpec("down", "the speed towards the client", value.rate, show=value.show_rate, examples=("2mbit",)),
     OptionSpec("up", "the speed from the client", value.rate, show=value.show_rate, examples=("512kbit",)),
-    OptionSpec("per", "client gives each address the speed, all lets everybody share it", default="all",
-               choices=("all", "client")),
+    OptionSpec(
+        "per",
+        "client gives each address the speed, all lets everybody share it",
+        default="all",
+        choices=("all", "client"),
+    ),
 )
 
 LIST = (

@@ -26,7 +26,7 @@ from netpolicy.dataplane.state import PROTOCOL, Address, NetlinkError, Route, Ro
 from netpolicy.dataplane.traffic_control import TrafficControl
 from netpolicy.dataplane.transition import Transition, Uncertain
 
-__all__ = ["ApplyError", "Kernel", "Observed", "Overtaken", "Plan"]
+__all__ = ["ApplyError", "Counted", "Kernel", "Observed", "Overtaken", "Plan"]
 
 
 class ApplyError(Exception):
@@ -35,6 +35,15 @@ class ApplyError(Exception):
 
 class Overtaken(ApplyError):
     """Nothing was changed: a queue that the plan counts on cannot be had. The next plan does without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Of one direction of a limit: what came, in packets and bytes, and how many packets of it were dropped."""
+
+    packets: int
+    bytes: int
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,19 @@ class Kernel:
         """Packets and bytes of first packets, by rule. Empty without our table. Raises NftError."""
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._reader.counters)
+
+    async def limit_counters(self) -> dict[str, Counted]:
+        """What came to each limit and what was dropped, by "profile up". Raises NftError, NetlinkError."""
+        async with self._one_at_a_time:
+            found = await asyncio.to_thread(self._reader.limits)
+        if not found:
+            return {}
+        drops = shaping.drops(self._traffic.observe())
+        return {
+            name: Counted(packets, size, drops.get(key & 0xFFFF, 0) + found.get(name + " dropped", (0, 0, 0))[1])
+            for name, (key, packets, size) in found.items()
+            if not name.endswith(" dropped")
+        }
 
     def remember_counters(self, counters: Mapping[str, tuple[int, int]]) -> None:
         """Rules that come back from now on go on counting from here (packets, bytes by rule); {}: from nothing."""

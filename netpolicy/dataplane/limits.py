@@ -44,7 +44,7 @@ CLIENT_SECONDS = 60
 class Limit(Record):
     """A profile of speeds in bit/s (0: none), shared by all that has one of these classes, or by each client."""
 
-    __slots__ = ("name", "up", "down", "per_client", "numbers")
+    __slots__ = ("down", "name", "numbers", "per_client", "up")
 
     def __init__(self, name: str, up: int, down: int, per_client: bool, numbers: "tuple[int, ...]") -> None:
         self.name = name

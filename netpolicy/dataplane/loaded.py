@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from netpolicy.dataplane import packed
 from netpolicy.dataplane.commits import Commits
+from netpolicy.dataplane.limits import COUNTS
 from netpolicy.dataplane.listing import Listing
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.nft import Nft
@@ -122,6 +123,16 @@ class Reader:
                         known = found.get(element.comment, (0, 0))
                         found[element.comment] = max(known, element.counter or (0, 0))
         return found
+
+    def limits(self) -> dict[str, tuple[int, int, int]]:
+        """What came to each limit, by its comment: the key, packets, bytes; blocks. Raises NftError."""
+        link = self._link()
+        if COUNTS not in link.sets():
+            return {}
+        return {
+            element.comment: (from_host_number(element.key), *(element.counter or (0, 0)))
+            for element in link.elements(COUNTS)
+        }
 
     def starting_counters(self) -> dict[str, tuple[int, int]]:
         """Where what is written now begins to count: as it counts, or as it did before. Raises NftError."""

@@ -41,7 +41,7 @@ WORD = 0xFFFFFFFF
 class Queue(Record):
     """A qdisc. `handle` 0: the kernel's default; `parent` ROOT, or the class it stands below."""
 
-    __slots__ = ("index", "kind", "handle", "parent", "default")
+    __slots__ = ("default", "handle", "index", "kind", "parent")
 
     def __init__(self, index: int, kind: str, handle: int, parent: int, default: int = 0) -> None:
         self.index = index  # of the device
@@ -57,7 +57,7 @@ class Queue(Record):
 class HtbClass(Record):
     """A class of HTB; rates in bytes a second, `burst` in bytes."""
 
-    __slots__ = ("handle", "rate", "ceil", "sent", "packets", "drops")
+    __slots__ = ("ceil", "drops", "handle", "packets", "rate", "sent")
 
     def __init__(self, handle: int, rate: int, ceil: int, sent: int = 0, packets: int = 0, drops: int = 0) -> None:
         self.handle = handle

@@ -24,10 +24,15 @@ REST_RATE = 100_000_000_000
 FQ_CODEL, BFIFO = LEAVES = "fq_codel", "bfifo"
 
 
+# How a limit is held on a device: packets wait, or those that are too much are dropped.
+SHAPED, POLICED = "shaped", "policed"
+PER_CLIENT = "each client has a limit of its own"
+
+
 class Device(Record):
     """What stands on a device now: the root queue (None: the kernel's default), and of ours what is below."""
 
-    __slots__ = ("name", "index", "root", "classes", "leaves")
+    __slots__ = ("classes", "index", "leaves", "name", "root")
 
     def __init__(
         self,
@@ -77,7 +82,7 @@ class Observed(Record):
 class Way(Record):
     """How a direction of a limit is held back on a device: "shaped", or "policed" and why."""
 
-    __slots__ = ("limit", "direction", "device", "how", "why")
+    __slots__ = ("device", "direction", "how", "limit", "why")
 
     def __init__(self, limit: str, direction: str, device: str, how: str, why: str = "") -> None:
         self.limit = limit
@@ -93,7 +98,7 @@ class Way(Record):
 class Step(Record):
     """One thing to do: "add", "change" or "delete" a "root", or a "class" with what stands below it."""
 
-    __slots__ = ("verb", "what", "device", "index", "minor", "rate")
+    __slots__ = ("device", "index", "minor", "rate", "verb", "what")
 
     def __init__(self, verb: str, what: str, device: str, index: int, minor: int = 0, rate: int = 0) -> None:
         self.verb = verb
@@ -119,7 +124,7 @@ class Step(Record):
 class ShapingChange(Record):
     """What to do before the chains change, and what after them."""
 
-    __slots__ = ("before", "after")
+    __slots__ = ("after", "before")
 
     def __init__(self, before: tuple[Step, ...] = (), after: tuple[Step, ...] = ()) -> None:
         self.before = before
@@ -149,7 +154,7 @@ def place(policy: Policy, seen: Observed, addresses: Iterable[Address]) -> tuple
             devices = _outer_devices(policy, limit) if direction == UP else _towards(policy, limit, inner)
             for device in sorted(devices):
                 why = _obstacle(limit, device, seen)
-                ways.append(Way(limit.name, direction, device, "policed" if why else "shaped", why))
+                ways.append(Way(limit.name, direction, device, POLICED if why else SHAPED, why))
                 if not why:
                     shaped.append(Shaped(device, limit.minor(direction), limit.rate(direction)))
     return tuple(shaped), tuple(ways)
@@ -157,7 +162,7 @@ def place(policy: Policy, seen: Observed, addresses: Iterable[Address]) -> tuple
 
 def _obstacle(limit: Limit, device: str, seen: Observed) -> str:
     if limit.per_client:
-        return "each client has a limit of its own"
+        return PER_CLIENT
     if seen.refusal(device):
         return seen.refusal(device)
     there = seen.devices.get(device)
@@ -229,6 +234,16 @@ def _there(device: Device) -> dict[int, int]:
     }
 
 
+def drops(seen: Observed) -> dict[int, int]:
+    """Packets that queues of ours dropped since they were put there, by class."""
+    found: dict[int, int] = {}
+    for device in seen.devices.values():
+        for one in device.classes:
+            minor = one.handle & 0xFFFF
+            found[minor] = found.get(minor, 0) + one.drops
+    return found
+
+
 def burst(rate: int) -> int:
     """Bytes that a class may send at once: two packets, or two milliseconds at full speed."""
     return max(3028, rate // 8 // 500)
@@ -264,5 +279,3 @@ def of_devices(
         name: Device(name, index, roots.get(index), classes.get(index, ()), tuple(leaves.get(index, ())))
         for index, name in names.items()
     }
-
-

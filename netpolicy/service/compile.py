@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import TypeVar
 
-    from netpolicy.core.model import Outbound, Rule
+    from netpolicy.core.model import Rule
     from netpolicy.outbounds.lines import LineState, View
 
     Row = TypeVar("Row", bound="tuple[object, ...] | Entries")

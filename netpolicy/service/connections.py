@@ -23,8 +23,8 @@ from netpolicy.service.compile import Compiled
 from netpolicy.service.engine import Engine
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.inspection import Inspection
-from netpolicy.service.pairs import line_of
 from netpolicy.service.judge import MAC, Judge
+from netpolicy.service.pairs import line_of
 
 PAGE_LIMIT = 500
 

@@ -23,6 +23,7 @@ from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import Netlink
 from netpolicy.dataplane.nft import NftError
+from netpolicy.dataplane.shaping import Way
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
 from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
@@ -122,6 +123,7 @@ class Engine:
     enforced_before: Compiled | None = None  # what that replaced: connections that began meanwhile followed it
     in_force: InForce = field(default_factory=InForce)
     warnings: list[Warning_] = field(default_factory=list)
+    ways: tuple[Way, ...] = ()  # how each limit of speed is held back, and where
     indexes: Indexes = field(default_factory=Indexes)
     loader: Loader = field(default_factory=Loader)
     drift: Drift = field(default_factory=Drift)
@@ -364,6 +366,7 @@ class Engine:
             with contextlib.suppress(Overtaken):
                 await self._apply(plan, cause)
             plan, self.compiled = await self._plan(self._situation(), self.numbers)
+            self._gather_warnings(plan)
         if not plan.is_empty:
             raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
         self.drift.followed(plan)
@@ -511,7 +514,7 @@ class Engine:
     async def _stand_down(self) -> None:
         """Switched off: nothing of ours stays in the kernel."""
         self.compiled = None
-        self.warnings = []
+        self.warnings, self.ways = [], ()
         await self._withdraw()
         self.in_force.in_sync = True
         self.in_force.pending = ()
@@ -532,6 +535,8 @@ class Engine:
     def _gather_warnings(self, plan: Plan) -> None:
         found = [] if self._can_log else [warnings.NO_LOGGING]
         found += warnings.of_conflicts(plan.conflicts) + warnings.of_lines(self.ruleset, self.states)
+        found += warnings.of_ways(plan.ways)
+        self.ways = plan.ways
         self.warnings = found + warnings.of_kernel_rules(self.netlink.rules())
 
     def note_fault(self, fault: BaseException) -> str:

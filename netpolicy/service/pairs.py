@@ -35,9 +35,9 @@ def pairs(ruleset: Ruleset) -> "tuple[str, ...]":
     Also of rules that do not stand now: connections keep what their class means while a schedule is closed.
     """
     profiles = {one.name for one in ruleset.throttles}
-    found: "dict[str, bool]" = {}
+    found: dict[str, bool] = {}
     order: list[str] = []  # a dict keeps it on CPython only
-    seen: "set[tuple[object, ...]]" = set()
+    seen: set[tuple[object, ...]] = set()
     for rule in ruleset.rules:
         action = rule.action
         if not rule.enabled or action.throttle not in profiles:
@@ -67,4 +67,4 @@ def _lines(ruleset: Ruleset, action: "Action") -> "list[str]":
                 found.append(line)
             elif kind == DIRECT:
                 found.append(DIRECT)
-    return found + [DIRECT] if action.on_fail == DIRECT else found
+    return [*found, DIRECT] if action.on_fail == DIRECT else found
