@@ -41,8 +41,6 @@ def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
         findings.add("NP207", severity, place, text, hint)
     if later:
         findings.add("NP207", severity, place, "{}: not enforced in the kernel yet".format(", ".join(later)), hint)
-    if rule.action.throttle:
-        findings.warning("NP207", place, "throttle is not enforced in the kernel yet: nothing is slowed down")
 
 
 def never_matches(rule: Rule) -> str:

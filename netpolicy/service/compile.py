@@ -77,7 +77,7 @@ class Compiled:
 def needs_class(ruleset: Ruleset) -> tuple[str, ...]:
     """The outbounds that need a class number, and the pairs of one with a throttle profile. O(rules)."""
     lines = [outbound.name for outbound in ruleset.outbounds if outbound.type in LINE_TYPES]
-    return (*lines, *pairs(ruleset))
+    return tuple(lines) + pairs(ruleset)
 
 
 def world_of(ruleset: Ruleset, states: "Iterable[LineState]", view: "View") -> World:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from netpolicy.config.loaded import Loaded
 from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
-from netpolicy.core.model import Ruleset, Settings
+from netpolicy.core.model import DIRECT, Ruleset, Settings
 from netpolicy.dataplane import conflicts
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
 from netpolicy.dataplane.listing import UnreadableListing
@@ -38,7 +38,7 @@ from netpolicy.service.facts import Surroundings
 from netpolicy.service.indexes import Indexes
 from netpolicy.service.left_out import refusal
 from netpolicy.service.loading import Loader
-from netpolicy.service.pairs import line_of
+from netpolicy.service.pairs import line_of, profile_of
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
@@ -352,11 +352,17 @@ class Engine:
         self.publish("netpolicy.drift", told)
 
     async def _take_numbers(self, allocation: Allocation) -> None:
-        self._release.note(number for name, number in self.numbers.items() if allocation.numbers.get(name) != number)
+        gone = [name for name, number in self.numbers.items() if allocation.numbers.get(name) != number]
+        # Of a pair whose line stays the kernel decides them again at their next packet: they keep way and address.
+        self._release.note(self.numbers[name] for name in gone if not self._keeps_line(name, allocation))
         await self._release.classes(allocation.recycled, Marks(self.settings.fwmark_mask))
         self._known, self.numbers = dict(allocation.known), dict(allocation.numbers)
         self._release.note(number for name, number in self.numbers.items() if line_of(name) in self._lost)
         self._lost.clear()
+
+    def _keeps_line(self, name: str, allocation: Allocation) -> bool:
+        line = line_of(name)
+        return bool(profile_of(name)) and (line == DIRECT or allocation.numbers.get(line) == self.numbers.get(line))
 
     async def _follow(self, plan: Plan, cause: str) -> None:
         """Applies until reading back shows nothing left to do; the network may change meanwhile."""

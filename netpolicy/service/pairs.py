@@ -67,4 +67,4 @@ def _lines(ruleset: Ruleset, action: "Action") -> "list[str]":
                 found.append(line)
             elif kind == DIRECT:
                 found.append(DIRECT)
-    return [*found, DIRECT] if action.on_fail == DIRECT else found
+    return found + [DIRECT] if action.on_fail == DIRECT else found  # noqa: RUF005 - not in MicroPython

@@ -387,7 +387,6 @@ def test_a_rule_that_can_never_match_is_kept_and_reported(reason):
 
 def test_what_the_kernel_cannot_know_at_the_first_packet_is_said():
     assert ("NP207", 1) in found(rule("option sni '*.a.b'", "option route 'direct'"), "info")
-    assert ("NP207", 1) in found(rule("option any '1'", "option throttle 'slow'"), "warning")
 
 
 def test_a_plain_suffix_pattern_is_questioned():

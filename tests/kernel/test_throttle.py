@@ -12,6 +12,9 @@ from netpolicy.dataplane.limits import Limit
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslation
 from netpolicy.dataplane.traffic_control import TrafficControl
+from netpolicy.lab.bench import Lab
+from tests.kernel.steering import A4, B4, LINES, SERVER4
+from tests.kernel.steering import rule as rule_section
 from tests.kernel.throttled import CLIENTS, SERVER, Street
 from tests.netns import needs_root, run
 from tests.router import rule
@@ -124,6 +127,42 @@ def test_where_somebody_else_has_a_queue_and_for_each_client_what_is_too_much_is
     assert counted["shared up"].dropped > 500 and counted["each down"].dropped > 500
     assert asyncio.run(kernel.remove())
     assert queues() == before
+
+
+GUESTS = """
+config throttle 'slow'
+	option down '8mbit'
+	option up '2mbit'
+"""
+
+
+def test_from_the_configuration_to_a_queue_on_the_bridge_and_back_to_what_was_there(lab: Lab) -> None:
+    def listed() -> str:
+        return lab.run("router", ["tc", "qdisc", "show"]).stdout
+
+    before = listed()
+    guests = rule_section("guests", "+dest_port=31000", "route=wan_b", "throttle=slow")
+    lab.start_daemon(LINES + GUESTS + guests + rule_section("plain", "+dest_port=31001", "throttle=slow"))
+    try:
+        (slow,) = lab.call("rules")["throttles"]
+        held = {(way["device"], way["how"]) for one in slow["directions"] for way in one["devices"]}
+        assert {("wanb", "shaped"), ("br-lan", "shaped")} <= held and not any(how != "shaped" for _, how in held)
+        assert lab.tcp("desk", SERVER4, 31000)["seen"] == B4 and lab.tcp("desk", SERVER4, 31001)["seen"] == A4
+        (slow,) = lab.call("rules")["throttles"]
+        assert all(one["packets"] > 5 and one["dropped"] == 0 for one in slow["directions"])
+        assert {one["outbound"] for one in lab.call("connections")["connections"]} >= {"direct", "wan_b"}
+        lab.run("router", ["tc", "qdisc", "del", "dev", "br-lan", "root"])
+        lab.wait_for(lambda: "htb 4e50: dev br-lan" in listed(), what="the queue is back")
+        # SQM comes: it stays, and so does the limit.
+        lab.run("router", ["tc", "qdisc", "replace", "dev", "wanb", "root", "handle", "8:", "pfifo"])
+        lab.wait_for(lambda: "NP908" in str(lab.call("status")["warnings"]), what="the foreign queue is seen")
+        assert "pfifo 8: dev wanb" in listed()
+        lab.run("router", ["tc", "qdisc", "del", "dev", "wanb", "root"])
+        lab.wait_for(lambda: "htb 4e50: dev wanb" in listed(), what="the queue is back on the line")
+    finally:
+        assert lab.stop_daemon() == 0
+    assert "Traceback" not in lab.daemon_log()
+    assert listed() == before
 
 
 def test_a_kernel_without_that_kind_of_queue_holds_the_limit_all_the_same(street: Street) -> None:

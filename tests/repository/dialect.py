@@ -49,6 +49,7 @@ DIALECT_FILES = (
     "netpolicy/dataplane/groups.py",
     "netpolicy/dataplane/kept.py",
     "netpolicy/dataplane/labels.py",
+    "netpolicy/dataplane/limits.py",
     "netpolicy/dataplane/marks.py",
     "netpolicy/dataplane/names.py",
     "netpolicy/dataplane/overlaps.py",
@@ -65,6 +66,7 @@ DIALECT_FILES = (
     "netpolicy/outbounds/lines.py",
     "netpolicy/service/__init__.py",
     "netpolicy/service/compile.py",
+    "netpolicy/service/pairs.py",
     "netpolicy/service/standing.py",
     "netpolicy/service/devices.py",
 )

@@ -60,7 +60,7 @@ def test_a_rule_whose_line_is_down_waits_unless_it_says_what_else_to_do():
 
 def test_what_a_first_packet_does_not_show_is_not_enforced():
     assert standing(FIBRE, "sni=*.zoom.us") == "not enforced yet: sni is not known at the first packet"
-    assert standing(Action("throttle", "slow")) == "not enforced yet: throttle"
+    assert standing(Action("throttle", "slow")) == ENFORCED
     assert standing(Action("route", "proxy")) == "not enforced yet: outbounds of type xray"
 
 
@@ -69,7 +69,7 @@ def test_what_is_done_in_part_is_named():
     rule = Rule("r", 0, (), Action("route", "shared", throttle="slow", notify=True))
     assert not_enforced(ruleset, rule) == ""
     assert partly(ruleset, rule) == (
-        "not enforced yet: throttle, notify, strategy balance of shared (the first member that is up carries all)"
+        "not enforced yet: notify, strategy balance of shared (the first member that is up carries all)"
     )
 
 
