@@ -23,6 +23,7 @@ from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import Netlink
 from netpolicy.dataplane.nft import NftError
+from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.dataplane.shaping import Way
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
@@ -353,16 +354,23 @@ class Engine:
 
     async def _take_numbers(self, allocation: Allocation) -> None:
         gone = [name for name, number in self.numbers.items() if allocation.numbers.get(name) != number]
-        # Of a pair whose line stays the kernel decides them again at their next packet: they keep way and address.
-        self._release.note(self.numbers[name] for name in gone if not self._keeps_line(name, allocation))
+        lines = {name: self._line_left(name, allocation) for name in gone}
+        # Of a pair whose line stays they go on by it, without a limit. Before the swap: both classes are known now.
+        handed_on = {self.numbers[name]: number for name, number in lines.items() if number is not None}
+        await self._release.hand_on(handed_on, Marks(self.settings.fwmark_mask))
+        self._release.note(self.numbers[name] for name, number in lines.items() if number is None)
         await self._release.classes(allocation.recycled, Marks(self.settings.fwmark_mask))
         self._known, self.numbers = dict(allocation.known), dict(allocation.numbers)
         self._release.note(number for name, number in self.numbers.items() if line_of(name) in self._lost)
         self._lost.clear()
 
-    def _keeps_line(self, name: str, allocation: Allocation) -> bool:
+    def _line_left(self, name: str, allocation: Allocation) -> int | None:
+        """The class of a pair's line, where the line keeps it; None for what is no pair too."""
         line = line_of(name)
-        return bool(profile_of(name)) and (line == DIRECT or allocation.numbers.get(line) == self.numbers.get(line))
+        if not profile_of(name):
+            return None
+        number = DIRECT_CLASS if line == DIRECT else allocation.numbers.get(line)
+        return number if line == DIRECT or number == self.numbers.get(line) else None
 
     async def _follow(self, plan: Plan, cause: str) -> None:
         """Applies until reading back shows nothing left to do; the network may change meanwhile."""

@@ -13,10 +13,10 @@ from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslation
 from netpolicy.dataplane.traffic_control import TrafficControl
 from netpolicy.lab.bench import Lab
-from tests.kernel.steering import A4, B4, LINES, SERVER4
+from tests.kernel.steering import A4, B4, LINES, SERVER4, reload
 from tests.kernel.steering import rule as rule_section
 from tests.kernel.throttled import CLIENTS, SERVER, Street
-from tests.netns import needs_root, run
+from tests.netns import connect, needs_root, run
 from tests.router import rule
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -148,6 +148,7 @@ def test_from_the_configuration_to_a_queue_on_the_bridge_and_back_to_what_was_th
         held = {(way["device"], way["how"]) for one in slow["directions"] for way in one["devices"]}
         assert {("wanb", "shaped"), ("br-lan", "shaped")} <= held and not any(how != "shaped" for _, how in held)
         assert lab.tcp("desk", SERVER4, 31000)["seen"] == B4 and lab.tcp("desk", SERVER4, 31001)["seen"] == A4
+        opened = [lab.ask("desk", "open", address=SERVER4, port=port)["id"] for port in (31000, 31001)]
         (slow,) = lab.call("rules")["throttles"]
         assert all(one["packets"] > 5 and one["dropped"] == 0 for one in slow["directions"])
         assert {one["outbound"] for one in lab.call("connections")["connections"]} >= {"direct", "wan_b"}
@@ -159,6 +160,10 @@ def test_from_the_configuration_to_a_queue_on_the_bridge_and_back_to_what_was_th
         assert "pfifo 8: dev wanb" in listed()
         lab.run("router", ["tc", "qdisc", "del", "dev", "wanb", "root"])
         lab.wait_for(lambda: "htb 4e50: dev wanb" in listed(), what="the queue is back on the line")
+        # Without the profile they stay by their lines, though no rule sends there any more.
+        reload(lab, LINES)
+        assert "4e50" not in listed()
+        assert all(lab.ask("desk", "talk", id=one)["ok"] for one in opened)
     finally:
         assert lab.stop_daemon() == 0
     assert "Traceback" not in lab.daemon_log()
@@ -222,3 +227,20 @@ def test_what_somebody_takes_away_or_puts_in_its_place_is_seen(street: Street) -
     assert "limit rate over 125000 bytes/second" in run("nft", "list", "chain", "inet", "netpolicy", "u_02")
     asyncio.run(kernel.remove())
     assert "tbf 7:" in run("tc", "qdisc", "show", "dev", "wan")
+
+
+def test_a_device_that_comes_back_gets_its_queue_again_and_what_the_router_fetches_itself_is_held_too(
+    street: Street,
+) -> None:
+    kernel = Kernel(open_netlink("builtin"))
+    wanted = policy((Limit("slow", MEGABIT, 4 * MEGABIT, False, (2,)), "5000-5009"))
+    follow(kernel, wanted)
+    run("ip", "link", "del", "wan")
+    connect(street.router, "wan", street.server, "eth0")
+    run("ip", "addr", "add", "192.0.2.2/24", "dev", "wan")
+    run("ip", "route", "add", "default", "via", SERVER)
+    street.server.run("ip", "addr", "add", f"{SERVER}/24", "dev", "eth0")
+    assert "+ tc qdisc dev wan root handle 4e50: htb" in follow(kernel, wanted).changes
+    street.client = street.router
+    (found,) = street.rates(("udp", "down", 5000, OFFERED, "192.0.2.2"))
+    assert near(found, 4 * MEGABIT), found
