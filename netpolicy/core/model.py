@@ -232,7 +232,9 @@ class Throttle:
         self.up = up
         self.title = title or name
         self.position = position
-        self.per = per  # all: whoever the rules match share it; client: each address has as much
+        self.per = (
+            per  # all: whoever its rules match share it; rule: those of each rule; client: each address has as much
+        )
 
 
 class Settings:

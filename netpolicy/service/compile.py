@@ -15,7 +15,7 @@ from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, Sour
 from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
 from netpolicy.service.devices import by_device
-from netpolicy.service.pairs import line_of, pair, pairs, profile_of
+from netpolicy.service.pairs import limit_in, limit_of, line_of, pair, pairs, per_rule, profile_of
 from netpolicy.service.standing import ENFORCED, LATER_TYPES, LINE_TYPES, Ways
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -134,7 +134,7 @@ def compile_policy(
     stood = set(earlier.entries.rules if is_same_time else ())
     entries = _Standing()
     enforceable, waiting, not_enforced = [], {}, {}
-    to_number: dict[Way, int] = {}  # rules of one way have one class
+    to_number: dict[tuple[Way, str], int] = {}  # rules of one way and limit have one class
     sealed: set[str] = set()
     for rule in ruleset.ranked:
         way = ways.way(rule)
@@ -143,9 +143,10 @@ def compile_policy(
         if rule.enabled and way.sealed:
             sealed.update(way.sealed)
         if why == ENFORCED:
-            number = to_number.get(way)
+            led = (way, to_class.limit(rule))
+            number = to_number.get(led)
             if number is None:
-                number = to_number[way] = to_class(way.goes, rule)
+                number = to_number[led] = to_class(way.goes, rule)
             entries.add(rule, number, rule.action.log and log, way.blocks)
         else:
             waiting[rule.name] = why
@@ -251,6 +252,11 @@ class _Classes:
         self._ruleset = ruleset
         self._marks = marks
         self._numbers = numbers
+        self._per_rule = per_rule(ruleset)
+
+    def limit(self, rule: "Rule") -> str:
+        """The limit of speed that holds what the rule matches, or ""."""
+        return limit_of(rule, self._per_rule) if rule.action.throttle else ""
 
     def __call__(self, name: str, rule: "Rule | None") -> int:
         """The class for an outcome; a block by rule says itself whether it drops or refuses."""
@@ -258,9 +264,10 @@ class _Classes:
             return self._marks.reject if rule.action.target == "reject" else self._marks.drop
         outbound = self._ruleset.outbound(name)
         is_direct = name == DIRECT or (outbound is not None and outbound.type == DIRECT)
-        throttled = self._numbers.get(pair(DIRECT if is_direct else name, rule.action.throttle)) if rule else None
-        if throttled is not None:
-            return throttled
+        if rule is not None and rule.action.throttle:
+            throttled = self._numbers.get(pair(DIRECT if is_direct else name, self.limit(rule)))
+            if throttled is not None:
+                return throttled
         if is_direct:
             return DIRECT_CLASS
         if name == BLOCK or outbound is None or outbound.type == BLOCK:
@@ -273,7 +280,7 @@ def _lines(
     ruleset: Ruleset, states: "tuple[LineState, ...]", numbers: "Mapping[str, int]", view: "View", sealed: "set[str]"
 ) -> tuple[Line, ...]:
     lines = []
-    throttled = [(line_of(name), name) for name in numbers if profile_of(name)]
+    throttled = [(line_of(name), name) for name in numbers if limit_in(name)]
     for state in states:
         outbound = ruleset.outbound(state.name)
         if outbound is None or state.name not in numbers:
@@ -299,12 +306,15 @@ def _lines(
 
 
 def _limits(ruleset: Ruleset, numbers: "Mapping[str, int]") -> tuple[Limit, ...]:
-    """The profiles that rules name, each with the classes of its pairs."""
+    """The limits that rules need, each with the classes of its pairs."""
+    classes: dict[str, list[int]] = {}
+    for name, number in numbers.items():
+        classes.setdefault(limit_in(name), []).append(number)
     found = []
     for profile in ruleset.throttles:
-        classes = sorted([number for name, number in numbers.items() if profile_of(name) == profile.name])
-        if classes:
-            found.append(Limit(profile.name, profile.up, profile.down, profile.per == "client", tuple(classes)))
+        for limit in sorted([one for one in classes if one and profile_of(one) == profile.name]):
+            each = profile.per == "client"
+            found.append(Limit(limit, profile.up, profile.down, each, tuple(sorted(classes[limit]))))
     return tuple(found)
 
 

@@ -39,7 +39,7 @@ from netpolicy.service.facts import Surroundings
 from netpolicy.service.indexes import Indexes
 from netpolicy.service.left_out import refusal
 from netpolicy.service.loading import Loader
-from netpolicy.service.pairs import line_of, profile_of
+from netpolicy.service.pairs import limit_in, line_of
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
@@ -367,7 +367,7 @@ class Engine:
     def _line_left(self, name: str, allocation: Allocation) -> int | None:
         """The class of a pair's line, where the line keeps it; None for what is no pair too."""
         line = line_of(name)
-        if not profile_of(name):
+        if not limit_in(name):
             return None
         number = DIRECT_CLASS if line == DIRECT else allocation.numbers.get(line)
         return number if line == DIRECT or number == self.numbers.get(line) else None

@@ -1,4 +1,4 @@
-"""Pairs of an outbound and a throttle profile: which ones rules need, and the word for each.
+"""Pairs of an outbound and a limit (a throttle profile, or one for each rule): which rules need, and the word for each.
 
 A pair has a class number of its own, so that the mark of a connection tells its limit too. Never knows a
 number: those are given in classes.py, under these words. Runs on MicroPython.
@@ -9,14 +9,33 @@ from netpolicy.service.standing import LINE_TYPES, type_of
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from netpolicy.core.model import Action
+    from collections.abc import Container
 
-BETWEEN = "/"  # in no name of an outbound or a profile
+    from netpolicy.core.model import Action, Rule
+
+BETWEEN = "/"  # in no name of an outbound, a profile or a rule
+OF_RULE = ":"  # neither
 
 
-def pair(line: str, profile: str) -> str:
-    """The word for the pair; that of the outbound alone where there is no profile."""
-    return line + BETWEEN + profile if profile else line
+def pair(line: str, limit: str) -> str:
+    """The word for the pair; that of the outbound alone where there is no limit."""
+    return line + BETWEEN + limit if limit else line
+
+
+def limit_of(rule: "Rule", per_rule: "Container[str]") -> str:
+    """The limit that holds what the rule matches, "" for none; `per_rule`: profiles that each rule has for itself."""
+    profile = rule.action.throttle
+    return profile + OF_RULE + rule.name if profile in per_rule else profile
+
+
+def profile_of(limit: str) -> str:
+    """The profile of a limit."""
+    return limit.partition(OF_RULE)[0]
+
+
+def per_rule(ruleset: Ruleset) -> "frozenset[str]":
+    """The profiles that each rule has for itself."""
+    return frozenset([one.name for one in ruleset.throttles if one.per == "rule"])
 
 
 def line_of(name: str) -> str:
@@ -24,8 +43,8 @@ def line_of(name: str) -> str:
     return name.partition(BETWEEN)[0]
 
 
-def profile_of(name: str) -> str:
-    """The profile of a pair, "" for an outbound without one."""
+def limit_in(name: str) -> str:
+    """The limit of a pair, "" for an outbound without one."""
     return name.partition(BETWEEN)[2]
 
 
@@ -35,6 +54,7 @@ def pairs(ruleset: Ruleset) -> "tuple[str, ...]":
     Also of rules that do not stand now: connections keep what their class means while a schedule is closed.
     """
     profiles = {one.name for one in ruleset.throttles}
+    own = per_rule(ruleset)
     found: dict[str, bool] = {}
     order: list[str] = []  # a dict keeps it on CPython only
     seen: set[tuple[object, ...]] = set()
@@ -42,11 +62,12 @@ def pairs(ruleset: Ruleset) -> "tuple[str, ...]":
         action = rule.action
         if not rule.enabled or action.throttle not in profiles:
             continue
-        key = (action.kind, action.targets, action.on_fail, action.throttle)
+        limit = limit_of(rule, own)
+        key = (action.kind, action.targets, action.on_fail, limit)
         if key not in seen:
             seen.add(key)
             for name in _lines(ruleset, action):
-                word = pair(name, action.throttle)
+                word = pair(name, limit)
                 if word not in found:
                     found[word] = True
                     order.append(word)

@@ -12,6 +12,7 @@ from netpolicy.core.model import Throttle
 from netpolicy.dataplane.kernel import Counted
 from netpolicy.dataplane.limits import DIRECTIONS, UP
 from netpolicy.dataplane.shaping import Way
+from netpolicy.service.pairs import profile_of
 
 NOTHING = Counted(0, 0, 0)
 
@@ -27,14 +28,15 @@ def _profile(profile: Throttle, ways: tuple[Way, ...], counted: Mapping[str, Cou
     for direction in DIRECTIONS:
         rate = profile.up if direction == UP else profile.down
         if rate:
-            seen = counted.get(f"{profile.name} {direction}", NOTHING)
+            held = [way for way in ways if way.direction == direction and profile_of(way.limit) == profile.name]
+            seen = [counted.get(f"{name} {direction}", NOTHING) for name in {way.limit for way in held}]
             directions.append({
-                "direction": direction, "rate": rate, "packets": seen.packets, "bytes": seen.bytes,
-                "dropped": seen.dropped,
+                "direction": direction, "rate": rate,
+                "packets": sum(one.packets for one in seen), "bytes": sum(one.bytes for one in seen),
+                "dropped": sum(one.dropped for one in seen),
                 "devices": [
-                    {"device": way.device, "how": way.how, "why": way.why}
-                    for way in ways
-                    if (way.limit, way.direction) == (profile.name, direction)
+                    {"device": device, "how": how, "why": why}
+                    for device, how, why in sorted({(way.device, way.how, way.why) for way in held})
                 ],
             })  # fmt: skip
     return {"name": profile.name, "title": profile.title, "per": profile.per, "directions": directions}

@@ -326,6 +326,18 @@ def test_a_throttled_rule_has_the_class_of_a_pair_whose_packets_go_by_the_table_
     assert {number for number, _ in policy.forbidden} == {1, 3}  # sealed: both classes
 
 
+def test_where_each_rule_has_the_speed_for_itself_two_rules_of_one_way_have_two_classes():
+    text = SLOW.replace("'2mbit'", "'2mbit'\n\toption per 'rule'") + SLOW[SLOW.index("config rule 'rest'") :].replace(
+        "'rest'", "'more'"
+    ).partition("config rule 'none'")[0].replace("option any '1'", "list dest_port '80'")
+    _, made = compiled(HEAD + text)
+    numbers = {rule.name: number for rule, number in made.policy.entries.pairs()}
+    assert len({numbers["calls"], numbers["rest"], numbers["more"]}) == 3
+    assert {one.name: one.numbers for one in made.policy.limits} == {
+        f"slow:{rule}": (numbers[rule],) for rule in ("calls", "rest", "more")
+    }
+
+
 def test_a_throttled_rule_whose_line_is_down_is_refused_like_any_other():
     _, made = compiled(HEAD + SLOW, down=("wana",))
     assert (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Throttle
-from netpolicy.service.pairs import line_of, pair, pairs, profile_of
+from netpolicy.service.pairs import limit_in, line_of, pair, pairs, profile_of
 
 OUTBOUNDS = (
     Outbound("fibre", "interface", interface="wan"),
@@ -46,5 +46,12 @@ def test_rules_share_pairs_and_one_that_is_switched_off_needs_none():
 
 def test_the_word_for_a_pair_tells_both():
     word = pair("fibre", "slow")
-    assert (line_of(word), profile_of(word)) == ("fibre", "slow")
-    assert (pair("fibre", ""), line_of("fibre"), profile_of("fibre")) == ("fibre", "fibre", "")
+    assert (line_of(word), limit_in(word)) == ("fibre", "slow")
+    assert (pair("fibre", ""), line_of("fibre"), limit_in("fibre")) == ("fibre", "fibre", "")
+
+
+def test_a_profile_that_each_rule_has_for_itself_makes_a_pair_for_each_of_them():
+    rules = tuple(Rule(name, 0, (), Action("throttle", "slow")) for name in ("tv", "guests"))
+    words = pairs(Ruleset(rules, OUTBOUNDS, throttles=(Throttle("slow", 1, 1, per="rule"),)))
+    assert words == ("direct/slow:tv", "direct/slow:guests")
+    assert {profile_of(limit_in(word)) for word in words} == {"slow"}
