@@ -146,12 +146,12 @@ class ShapingChange(Record):
 
 def place(policy: Policy, seen: Observed, addresses: Iterable[Address]) -> tuple[tuple[Shaped, ...], tuple[Way, ...]]:
     """The classes that queues should have, and how each direction of each limit is held back where."""
-    inner = _inner_devices(policy, addresses)
+    inner, sources = _inner_devices(policy, addresses), _sources(policy)
     shaped: list[Shaped] = []
     ways: list[Way] = []
     for limit in policy.limits:
         for direction in [one for one in DIRECTIONS if limit.rate(one)]:
-            devices = _outer_devices(policy, limit) if direction == UP else _towards(policy, limit, inner)
+            devices = _outer_devices(policy, limit) if direction == UP else _towards(limit, inner, sources)
             for device in sorted(devices):
                 why = _obstacle(limit, device, seen)
                 ways.append(Way(limit.name, direction, device, POLICED if why else SHAPED, why))
@@ -190,17 +190,21 @@ def _inner_devices(policy: Policy, addresses: Iterable[Address]) -> set[str]:
     return {one.device for one in addresses if one.scope == "global"} - leading_out - {"lo"}
 
 
-def _towards(policy: Policy, limit: Limit, inner: set[str]) -> set[str]:
-    """The devices behind which the limit's clients are: those that its rules name, where all of them do."""
-    named: set[str] = set()
-    for rule, number in policy.entries.pairs():
-        if number in limit.numbers:
+def _sources(policy: Policy) -> dict[int, set[str]]:
+    """By class of a limit the devices that its rules name as source; "" where one names none. O(rules), once."""
+    found: dict[int, set[str]] = {number: set() for limit in policy.limits for number in limit.numbers}
+    for rule, number in policy.entries.pairs() if found else ():
+        devices = found.get(number)
+        if devices is not None:
             field = rule.field("src_iface")
-            devices = {policy.devices(name) for name in field.values} if field is not None else set()
-            if not devices or not devices <= inner:
-                return inner
-            named |= devices
-    return named or inner
+            devices.update([policy.devices(name) for name in field.values] if field is not None else [""])
+    return found
+
+
+def _towards(limit: Limit, inner: set[str], sources: Mapping[int, set[str]]) -> set[str]:
+    """The devices behind which the limit's clients are: those that its rules name, where all of them do."""
+    named = set().union(*[sources[number] for number in limit.numbers])
+    return named if named and named <= inner else inner
 
 
 def change(shaped: Iterable[Shaped], seen: Observed) -> ShapingChange:
