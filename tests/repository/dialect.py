@@ -44,6 +44,7 @@ DIALECT_FILES = (
     "netpolicy/config/value.py",
     "netpolicy/dataplane/__init__.py",
     "netpolicy/dataplane/areas.py",
+    "netpolicy/dataplane/boxes.py",
     "netpolicy/dataplane/arrange.py",
     "netpolicy/dataplane/boxes.py",
     "netpolicy/dataplane/groups.py",
