@@ -55,6 +55,7 @@ def rules(options: argparse.Namespace, terminal: Terminal) -> int:
         terminal.document(found)
     else:
         picture.rules(terminal, picture.rows(found, "rules"), options.days, options.unused)
+        picture.throttles(terminal, picture.rows(found, "throttles"))
     return FINE
 
 

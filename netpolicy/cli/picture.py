@@ -222,6 +222,27 @@ def rules(
         terminal.paragraph(f"{shown(rule.get('name'))}: {_since(rule, days)}", 2)
 
 
+HELD = {"shaped": "queued", "policed": "dropped"}
+
+
+def throttles(terminal: Terminal, found: Sequence[Document]) -> None:
+    """A paragraph for each direction of each profile that holds something back: what came, and how it is held."""
+    for profile in found:
+        for one in rows(profile, "directions"):
+            ways = [way for way in rows(one, "devices") if way.get("how") in HELD]
+            if ways:
+                each = " for each client" if profile.get("per") == "client" else ""
+                label = f"throttle {shown(profile.get('name'))} {shown(one.get('direction'))}{each}"
+                came = f"{amount(one.get('packets'))} packets, {amount(one.get('bytes'))} bytes"
+                held = "; ".join([_held(way) for way in ways])
+                terminal.paragraph(f"{label}: {came}, {amount(one.get('dropped'))} packets dropped; {held}", 2)
+
+
+def _held(way: Document) -> str:
+    why = f" ({way['why']})" if way.get("why") else ""
+    return f"{HELD[way['how']]} on {shown(way.get('device'))}{why}"
+
+
 def _since(found: Document, days: int) -> str:
     last, since = found.get("last_hit"), found.get("in_force_since")
     if last is not None:

@@ -55,8 +55,6 @@ def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
         findings.add("NP207", severity, place, text, "say which names are meant: all but some cannot be learned")
     if later:
         findings.add("NP207", severity, place, "{}: not enforced in the kernel yet".format(", ".join(later)), hint)
-    if rule.action.throttle:
-        findings.warning("NP207", place, "throttle is not enforced in the kernel yet: nothing is slowed down")
 
 
 def _wants_all_names(field: Field) -> bool:

@@ -81,7 +81,7 @@ Its parts exclude each other, so the rule has no effect. What it was to stop pas
 
 NP207 info
 The rule is read, checked and explained, and the kernel does not do it yet. `netpolicy plan` lists the same. It is a
-warning where somebody waits for it: a block, a kill switch, a throttle.
+warning where somebody waits for it: a block, a kill switch.
 
 NP208 info
 All traffic goes where the default leads. That may be meant; an empty DSL or YAML file is an error.

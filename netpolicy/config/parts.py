@@ -46,7 +46,8 @@ def read_throttle(section: Section, file: str, findings: Findings) -> Throttle |
     if not reading.ok:
         return None
     down, up = reading.get("down", 0), reading.get("up", 0)
-    return Throttle(section.name, down, up, reading.get("name", ""), f"{file}:{section.line}")
+    position = f"{file}:{section.line}"
+    return Throttle(section.name, down, up, reading.get("name", ""), position, reading.get("per"))
 
 
 def read_list(section: Section, file: str, findings: Findings, read: "ListContent | None" = None) -> NamedList | None:

@@ -214,7 +214,11 @@ THROTTLE = (
     _title(),
     OptionSpec("down", "the speed towards the client", value.rate, show=value.show_rate, examples=("2mbit",)),
     OptionSpec("up", "the speed from the client", value.rate, show=value.show_rate, examples=("512kbit",)),
-)
+    OptionSpec(
+        "per", "who has the speed: all together, each rule, or each client's address", default="all",
+        choices=("all", "rule", "client"),
+    ),
+)  # fmt: skip
 
 LIST = (
     _title(),

@@ -233,14 +233,19 @@ class Outbound:
 class Throttle:
     """A profile of speeds in bit/s; 0 is not limited."""
 
-    __slots__ = ("down", "name", "position", "title", "up")
+    __slots__ = ("down", "name", "per", "position", "title", "up")
 
-    def __init__(self, name: str, down: int = 0, up: int = 0, title: str = "", position: str = "") -> None:
+    def __init__(
+        self, name: str, down: int = 0, up: int = 0, title: str = "", position: str = "", per: str = "all"
+    ) -> None:
         self.name = name
         self.down = down
         self.up = up
         self.title = title or name
         self.position = position
+        self.per = (
+            per  # all: whoever its rules match share it; rule: those of each rule; client: each address has as much
+        )
 
 
 class Settings:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
-from netpolicy.dataplane import names, script
+from netpolicy.dataplane import limits, names, script
 from netpolicy.dataplane.policy import Policy
+from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.routing import Routing
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.shape import FAMILY_WORD
 from netpolicy.dataplane.state import IPV4, IPV6
-from netpolicy.dataplane.table import MARK_PRIORITY, Table
+from netpolicy.dataplane.table import MARK_PRIORITY, Chain, Table
 
 # A table of its own, so that it stands while ours is taken away and made anew.
 GATE = f"{names.FAMILY} netpolicy_gate"
@@ -104,7 +105,10 @@ def _table(old: InForce, filled: set[str]) -> str:
         lines.append(f"add {one.declaration}\n")
         if one.name in filled:
             lines.extend([_add(one, chunk) for chunk in _chunks(one, old.counters)])
-    lines.extend([script.fill(name, table.chains[name]) for name in table.order if table.chains[name].rules])
+    # Without the daemon nobody puts queues on devices: limits hold by dropping.
+    held = limits.chains(replace(old.policy, shaped=()))
+    chains = {**table.chains, **{name: Chain(rules, hook) for name, rules, hook in held}}
+    lines.extend([script.fill(name, chains[name]) for name in table.order if chains[name].rules])
     return "".join(lines)
 
 

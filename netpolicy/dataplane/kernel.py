@@ -7,10 +7,11 @@ longer needed removed after it. Never touches what is not ours. Design: docs/dat
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from netpolicy.dataplane import bundle, conflicts, listing, routing, script
+from netpolicy.dataplane import bundle, conflicts, listing, routing, script, shaping
 from netpolicy.dataplane.loaded import Loaded, Reader
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.netlink import Netlink
@@ -18,15 +19,31 @@ from netpolicy.dataplane.nft import Nft, NftError
 from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.plan import Plan, Planner
 from netpolicy.dataplane.policy import Policy
+from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.route_steps import NotRemoved, RouteSteps
+from netpolicy.dataplane.shaping import Step
 from netpolicy.dataplane.state import PROTOCOL, Address, NetlinkError, Route, RoutingRule
+from netpolicy.dataplane.traffic_control import TrafficControl
 from netpolicy.dataplane.transition import Transition, Uncertain
 
-__all__ = ["ApplyError", "Kernel", "Observed", "Plan"]
+__all__ = ["ApplyError", "Counted", "Kernel", "Observed", "Overtaken", "Plan"]
 
 
 class ApplyError(Exception):
     """The kernel was not changed to the plan; the text says at which step and why, and what is in force."""
+
+
+class Overtaken(ApplyError):
+    """Nothing was changed: a queue that the plan counts on cannot be had. The next plan does without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Of one direction of a limit: what came, in packets and bytes, and how many packets of it were dropped."""
+
+    packets: int
+    bytes: int
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +54,15 @@ class Observed:
     routes: tuple[Route, ...]
     rules: tuple[RoutingRule, ...]
     addresses: tuple[Address, ...]
+    queues: shaping.Observed
 
 
 class Kernel:
-    """Our nft table, routes and rules in this network namespace."""
+    """Our nft table, routes, rules and queues in this network namespace."""
 
-    def __init__(self, netlink: Netlink, nft: Nft | None = None) -> None:
+    def __init__(self, netlink: Netlink, nft: Nft | None = None, traffic: TrafficControl | None = None) -> None:
         self._netlink = netlink
+        self._traffic = traffic or TrafficControl()
         self._nft = nft or Nft()
         self._link: NftLink | None = None
         self._one_at_a_time = asyncio.Lock()  # the link answers one question at a time
@@ -59,31 +78,43 @@ class Kernel:
         """Reads what is loaded; our table only where the rule set changed since then. Raises NftError, NetlinkError."""
         async with self._one_at_a_time:
             table = await self._reader.read()
-        return Observed(table, self._netlink.routes(), self._netlink.rules(), self._netlink.addresses())
+        routes, rules, addresses = self._netlink.routes(), self._netlink.rules(), self._netlink.addresses()
+        return Observed(table, routes, rules, addresses, self._traffic.observe())
 
     async def plan(self, policy: Policy) -> Plan:
         """What an apply would change. Changes nothing. Raises NftError (the text would not load), NetlinkError."""
         seen = await self.observe()
         found = conflicts.find(policy, seen.routes, seen.rules, seen.table.structure)
+        shaped, ways = shaping.place(policy, seen.queues, seen.addresses)
+        if shaped:
+            policy = replace(policy, shaped=shaped)
         table, difference = await self._planner.compare(policy, seen.table)
         wanted = routing.desired(policy, seen.routes, seen.addresses)
         change = routing.change(wanted, routing.ours(seen.routes, seen.rules))
-        return Plan(policy, table, difference, change, tuple(found), wanted)
+        queues = shaping.change(shaped, seen.queues)
+        return Plan(policy, table, difference, change, tuple(found), wanted, queues, ways)
 
     async def apply(self, plan: Plan) -> None:
-        """Carries the plan out; a new plan then says whether it held. Raises ApplyError: the old state is in force."""
+        """Carries the plan out; a new plan then says whether it held.
+
+        Raises ApplyError: the old state is in force; Overtaken: it is, and a new plan would be another.
+        """
         if plan.conflicts:
             raise ApplyError(f"{plan.conflicts[0].message}: {plan.conflicts[0].hint}")
         steps = RouteSteps(self._netlink, plan.routing)
         try:
             steps.add()
+            self._put_queues(plan.shaping.before, steps)
             try:
                 await self._change_table(plan)
             except Uncertain as error:
                 raise ApplyError(f"{error}; what is in force now is read before anything else is done") from error
             except NftError as error:
                 steps.undo()
+                self._take_queues(plan.shaping.before)
                 raise ApplyError(f"nft refused, the previous rules stay in force: {error}") from error
+            for step in plan.shaping.after:
+                self._traffic.take(step)
             steps.delete()
         except NetlinkError as error:
             raise ApplyError(f"the kernel refused, the previous rules stay in force: {error}") from error
@@ -108,6 +139,19 @@ class Kernel:
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._reader.counters)
 
+    async def limit_counters(self) -> dict[str, Counted]:
+        """What came to each limit and what was dropped, by "profile up". Raises NftError, NetlinkError."""
+        async with self._one_at_a_time:
+            found = await asyncio.to_thread(self._reader.limits)
+        if not found:
+            return {}
+        drops = shaping.drops(self._traffic.observe())
+        return {
+            name: Counted(packets, size, drops.get(key & 0xFFFF, 0) + found.get(name + " dropped", (0, 0, 0))[1])
+            for name, (key, packets, size) in found.items()
+            if not name.endswith(" dropped")
+        }
+
     def remember_counters(self, counters: Mapping[str, tuple[int, int]]) -> None:
         """Rules that come back from now on go on counting from here (packets, bytes by rule); {}: from nothing."""
         self._reader.earlier = counters
@@ -123,13 +167,16 @@ class Kernel:
         try:
             loaded = routing.ours(self._netlink.routes(), self._netlink.rules())
             RouteSteps(self._netlink, routing.change(routing.Routing(), loaded)).delete()
+            queues = shaping.change((), self._traffic.observe()).after
+            for step in queues:
+                self._traffic.take(step)
         except NetlinkError as error:
             raise ApplyError(f"cannot remove our kernel state: {refused or error}") from error
         except NotRemoved as error:
             raise ApplyError(str(error)) from error
         if refused is not None:
             raise ApplyError(f"cannot remove our kernel state: {refused}") from refused
-        return had_table or loaded != routing.Routing()
+        return had_table or loaded != routing.Routing() or bool(queues)
 
     async def open_gate(self) -> None:
         """What a process that died while it made our table anew left closed is open. Raises NftError."""
@@ -148,6 +195,22 @@ class Kernel:
             if is_closed:
                 await self.open_gate()
         self._planner.keep(plan.table)
+
+    def _put_queues(self, steps: tuple[Step, ...], routes: RouteSteps) -> None:
+        try:
+            for step in steps:
+                self._traffic.take(step)
+        except NetlinkError as error:
+            self._take_queues(steps)
+            routes.undo()
+            raise Overtaken(f"a queue was refused, the previous rules stay in force: {error}") from error
+
+    def _take_queues(self, steps: tuple[Step, ...]) -> None:
+        """Takes back roots that were added, with all below them. Nothing asks for a class that was added alone."""
+        for step in steps:
+            if step.verb == "add" and step.what == "root":
+                with contextlib.suppress(NetlinkError):
+                    self._traffic.take(Step("delete", "root", step.device, step.index))
 
     async def _remove_table(self) -> bool:
         """Whether there was one of ours."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from netpolicy.dataplane import packed
 from netpolicy.dataplane.commits import Commits
 from netpolicy.dataplane.learned_sets import is_learned
+from netpolicy.dataplane.limits import COUNTS
 from netpolicy.dataplane.listing import Listing
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.nft import Nft
@@ -124,6 +125,16 @@ class Reader:
                         found[element.comment] = max(known, element.counter or (0, 0))
         return found
 
+    def limits(self) -> dict[str, tuple[int, int, int]]:
+        """What came to each limit, by its comment: the key, packets, bytes; blocks. Raises NftError."""
+        link = self._link()
+        if COUNTS not in link.sets():
+            return {}
+        return {
+            element.comment: (from_host_number(element.key), *(element.counter or (0, 0)))
+            for element in link.elements(COUNTS)
+        }
+
     def starting_counters(self) -> dict[str, tuple[int, int]]:
         """Where what is written now begins to count: as it counts, or as it did before. Raises NftError."""
         found = dict(self.earlier)
@@ -138,6 +149,8 @@ class Reader:
         for name in sorted(structure.sets):
             if is_learned(name):
                 continue  # what is in it is not ours to compare
+            if "dynamic" in structure.sets[name]:
+                continue  # packets fill it
             if "interval" in structure.sets[name]:
                 digests[name] = link.folded(name, packed.digest)
             else:

@@ -61,6 +61,16 @@ def marking_chain(number: int) -> str:
     return f"k_{number:02}"
 
 
+def limit_chain(number: int) -> str:
+    """The chain of a limit that tells its directions apart."""
+    return f"t_{number:02}"
+
+
+def direction_chain(direction: str, number: int) -> str:
+    """The chain of one direction, "up" or "down", of a limit."""
+    return f"{direction[0]}_{number:02}"
+
+
 def content_name(prefix: str, text: str) -> str:
     """`prefix_` and hex digits of the text's hash: what has this name holds this, on every machine."""
     return f"{prefix}_{binascii.hexlify(hashlib.sha256(text.encode()).digest()).decode()[:_DIGITS]}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import select
 import socket
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from netpolicy.dataplane import netlink_codec as codec
 from netpolicy.dataplane import netlink_records as records
 from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane import nft_notice as notice
+from netpolicy.dataplane.limits import MAJOR
 from netpolicy.dataplane.netlink_socket import (
     ADD_MEMBERSHIP,
     NETFILTER,
@@ -27,13 +27,13 @@ from netpolicy.dataplane.netlink_socket import (
     refusal,
     set_receive_buffer,
 )
+from netpolicy.dataplane.netlink_tc import DELQDISC, ROOT, TCMSG
 from netpolicy.dataplane.state import PROTOCOL
 
 # RTNLGRP_LINK, TC, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE
 ROUTE_GROUPS = (1, 4, 5, 7, 8, 9, 11, 19)
-# RTM_NEWQDISC, _DELQDISC, _NEWTFILTER, _DELTFILTER; struct tcmsg of <linux/rtnetlink.h>: family, ifindex, handle, …
+# RTM_NEWQDISC, _DELQDISC, _NEWTFILTER, _DELTFILTER
 TRAFFIC_CONTROL = (36, 37, 44, 45)
-TCMSG = struct.Struct("=BxxxiIII")
 NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
 
 # A list of 100,000 elements loaded by somebody is a burst of megabytes; unread it costs nothing.
@@ -60,7 +60,9 @@ OVERRUN_TEXT = "the kernel dropped notifications: read everything again"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something changed. `kind` is link, address, route, rule, tc (qdiscs and filters), nft or overrun.
+    """Something changed. `kind` is link, address, route, rule, tc (qdiscs and filters), queue, nft or overrun.
+
+    A queue is what stood on a device as a whole, and is gone: adjusting one is tc.
 
     `own` says whose object it is (our protocol number, our nft table), not who changed it.
     """
@@ -141,7 +143,7 @@ class Watch:
 
     def _route_change(self, message: wire.Message) -> Change | None:
         if message.kind in TRAFFIC_CONTROL:
-            return _traffic_control(message.payload)
+            return _traffic_control(message.kind, message.payload)
         kind, verb = _ROUTE_KINDS.get(message.kind, ("", ""))
         if kind == "link":
             link = codec.link(message.payload)
@@ -215,11 +217,13 @@ class _Names(Mapping[int, str]):
         return 0
 
 
-def _traffic_control(payload: bytes) -> Change | None:
+def _traffic_control(kind: int, payload: bytes) -> Change | None:
     if len(payload) < TCMSG.size:
         return None
-    index = TCMSG.unpack_from(payload)[1]
+    _, index, handle, parent, _ = TCMSG.unpack_from(payload)
     device = _Names().get(index, f"index:{index}")
+    if kind == DELQDISC and parent == ROOT:
+        return Change("queue", handle >> 16 == MAJOR, f"queue {handle >> 16:x}: of {device} deleted", device)
     return Change("tc", False, f"traffic control of {device} changed", device)
 
 

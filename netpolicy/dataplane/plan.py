@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from netpolicy.dataplane import conflicts, labels, listing, packed, placeholders, routing, script, staging
 from netpolicy.dataplane.arrange import TooManyBoxes
@@ -20,6 +20,7 @@ from netpolicy.dataplane.packed import ElementChange
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import Routing
 from netpolicy.dataplane.sets import KernelSet
+from netpolicy.dataplane.shaping import ShapingChange, Way
 from netpolicy.dataplane.table import HITS, SLOTS, VERDICTS, Builder, Table, room_for
 
 EMPTY = packed.digest(())
@@ -37,16 +38,18 @@ class Plan:
     routing: routing.RoutingChange
     conflicts: tuple[conflicts.Conflict, ...]
     wanted: Routing  # that `routing` leads to
+    shaping: ShapingChange = field(default_factory=ShapingChange)
+    ways: tuple[Way, ...] = ()  # how each limit of speed is held
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Every change as one line, in the words of nft and ip. Empty: nothing to do."""
-        return self.nft.changes + self.routing.changes
+        """Every change as one line, in the words of nft, ip and tc. Empty: nothing to do."""
+        return self.nft.changes + self.routing.changes + self.shaping.changes
 
     @property
     def is_empty(self) -> bool:
         """Whether the kernel already does what the policy says."""
-        return self.nft.is_empty and self.routing.is_empty
+        return self.nft.is_empty and self.routing.is_empty and self.shaping.is_empty
 
     @property
     def digest(self) -> str:
@@ -123,7 +126,7 @@ class Planner:
         before = _written(loaded)
         found = {}
         for one in table.sets:
-            if not one.interval and one.name not in absent and before.get(one.name) is not one:
+            if not one.interval and not one.timeout and one.name not in absent and before.get(one.name) is not one:
                 since = packed.change_since(before.get(one.name), one)
                 found[one.name] = since or packed.change(one, loaded.held(one.name))
         return found

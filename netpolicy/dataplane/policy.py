@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from netpolicy.core.model import Rule
+    from netpolicy.dataplane.limits import Limit, Shaped
 
 DIRECT_CLASS = 0
 
@@ -40,7 +41,7 @@ class Line(Record):
     outbound of type `table`) somebody else's table takes the place of the defaults.
     """
 
-    __slots__ = ("name", "number", "device", "hops", "foreign_table", "leaves_by", "sealed")
+    __slots__ = ("name", "number", "device", "hops", "foreign_table", "leaves_by", "sealed", "home")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Line(Record):
         foreign_table: int = 0,
         leaves_by: "tuple[str, ...]" = (),
         sealed: bool = False,
+        home: int = 0,
     ) -> None:
         self.name = name
         self.number = number  # the class, 1 to Marks.capacity
@@ -59,11 +61,17 @@ class Line(Record):
         self.foreign_table = foreign_table
         self.leaves_by = leaves_by  # every device that its packets may leave by, of those that lead out
         self.sealed = sealed  # a rule says `on_fail block`: its packets must never leave by another device
+        self.home = home  # of a throttled pair: the class of the line whose table it uses; 0: it has its own
 
     def values(self) -> "tuple[object, ...]":
         return (
-            self.name, self.number, self.device, self.hops, self.foreign_table, self.leaves_by, self.sealed,
+            self.name, self.number, self.device, self.hops, self.foreign_table, self.leaves_by, self.sealed, self.home,
         )  # fmt: skip
+
+    @property
+    def table(self) -> int:
+        """The number of its table, counted from the base."""
+        return self.home or self.number
 
 
 class SourceTranslation(Record):
@@ -171,7 +179,7 @@ class Policy(Record):
 
     __slots__ = (
         "marks", "lines", "entries", "ranked", "ingress", "default_forwarded", "default_own", "translations",
-        "ways_out", "near", "skip_marks", "device_names", "table_base", "rule_priority", "shares",
+        "ways_out", "near", "skip_marks", "device_names", "table_base", "rule_priority", "shares", "limits", "shaped",
     )  # fmt: skip
 
     def __init__(
@@ -191,6 +199,8 @@ class Policy(Record):
         table_base: int = 7000,
         rule_priority: int = 7000,
         shares: "tuple[Share, ...]" = (),
+        limits: "tuple[Limit, ...]" = (),
+        shaped: "tuple[Shaped, ...]" = (),
     ) -> None:
         self.marks = marks
         self.lines = lines
@@ -208,12 +218,14 @@ class Policy(Record):
         self.table_base = table_base
         self.rule_priority = rule_priority
         self.shares = shares  # their numbers are beyond those of classes
+        self.limits = limits  # the profiles of `throttle` that rules name
+        self.shaped = shaped  # where a queue holds a limit; where none does, what is too much is dropped
 
     def values(self) -> "tuple[object, ...]":
         return (
             self.marks, self.lines, self.entries, self.ranked, self.ingress, self.default_forwarded,
             self.default_own, self.translations, self.ways_out, self.near, self.skip_marks, self.device_names,
-            self.table_base, self.rule_priority, self.shares,
+            self.table_base, self.rule_priority, self.shares, self.limits, self.shaped,
         )  # fmt: skip
 
     @property
@@ -222,6 +234,8 @@ class Policy(Record):
         used = {DIRECT_CLASS, self.default_forwarded, self.default_own}
         used.update([line.number for line in self.lines])
         used.update(self.entries.numbers)
+        for limit in self.limits:
+            used.update(limit.numbers)
         used.update([number for _, number in self.ingress])
         for share in self.shares:
             used.discard(share.number)

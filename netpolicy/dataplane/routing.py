@@ -65,6 +65,8 @@ def desired(policy: "Policy", main: "Iterable[Route]", addresses: "Iterable[Addr
         # there is a modem's own, which no other line leads to.
         near = [route for route in subnets if route.device not in of_others or _is_private(route.destination)]
         rules.update(_rules(policy, line))
+        if line.home:
+            continue  # of a throttled pair: the table is that of its line
         routes.update(_routes(policy, line, near + [route for route in main if _is_link_local(route, line)]))
     return Routing(frozenset(routes), frozenset(rules))
 
@@ -181,7 +183,7 @@ def _bound(policy: "Policy") -> "list[RoutingRule]":
     """
     found: dict[str, Line] = {}
     for line in policy.lines:
-        if line.device and not line.foreign_table:
+        if line.device and not line.foreign_table and not line.home:
             found.setdefault(line.device, line)
     rules = []
     for device, line in found.items():
@@ -197,7 +199,7 @@ def _rules(policy: "Policy", line: "Line") -> "set[RoutingRule]":
     priority = policy.rule_priority + line.number
     rules = set()
     for family in (IPV4, IPV6):
-        rules.add(RoutingRule(family, priority, policy.table_base + line.number, mark, mask))
+        rules.add(RoutingRule(family, priority, policy.table_base + line.table, mark, mask))
         if line.foreign_table:
             rules.add(RoutingRule(family, priority + FOREIGN_OFFSET, line.foreign_table, mark, mask))
             rules.add(RoutingRule(family, priority + UNREACHABLE_OFFSET, 0, mark, mask, "unreachable"))

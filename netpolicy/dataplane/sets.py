@@ -54,7 +54,7 @@ class KernelSet:
     name for "verdict", a number for "classid". Sorted and without twins.
     """
 
-    __slots__ = ("_chunks", "counter", "data", "elements", "interval", "name", "size", "timeout", "types")
+    __slots__ = ("_chunks", "counter", "data", "dynamic", "elements", "interval", "name", "size", "timeout", "types")
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class KernelSet:
         counter: bool = False,
         size: int = 0,
         timeout: int = 0,
+        dynamic: bool = False,
     ) -> None:
         self.name = name
         self.types = types
@@ -75,6 +76,7 @@ class KernelSet:
         self.counter = counter  # every element counts the packets that found it
         self.size = size  # the most that it may hold; 0: the kernel lets it grow
         self.timeout = timeout  # seconds that an element stays; then others fill it, and `elements` says nothing
+        self.dynamic = dynamic  # packets fill it
         self._chunks: list[str] | bytes | None = None  # packed where there is something to pack it with
 
     @property
@@ -89,7 +91,7 @@ class KernelSet:
         held = " . ".join(self.types) + (f" : {self.data}" if self.data else "")
         flags = " flags interval;" if self.interval else ""
         if self.timeout:
-            flags = f" flags timeout; timeout {self.timeout}s;"
+            flags = f" flags {'dynamic,timeout' if self.dynamic else 'timeout'}; timeout {self.timeout}s;"
         counter = " counter;" if self.counter else ""
         size = f" size {self.size};" if self.size else ""
         return f"{kind} inet netpolicy {self.name} {{ type {held};{size}{flags}{counter} }}"

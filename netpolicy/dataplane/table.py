@@ -6,7 +6,7 @@ orders transactions (staging.py does). Layout and hooks: docs/dataplane.md.
 
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
-from netpolicy.dataplane import labels, learned_sets, names
+from netpolicy.dataplane import labels, learned_sets, limits, names
 from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES, Groups
 from netpolicy.dataplane.kept import Kept
@@ -149,6 +149,7 @@ class Builder:
         if classes != (DIRECT_CLASS,):
             chains.extend(_classification(policy, groups, slot))
             chains.extend(_hooks(policy))
+        chains.extend([(name, Chain(rules, hook)) for name, rules, hook in limits.chains(policy)])
         if policy.translations:
             chains.append(("srcnat_np", _source_translation(policy)))
         sets = self._sets(policy, groups, standing, hits, slot, room or room_for(len(policy.ranked)))
@@ -175,6 +176,7 @@ class Builder:
         result = [KernelSet("restore", ("mark",), restore, "verdict")]
         if policy.classes == (DIRECT_CLASS,):
             return tuple(result)
+        result.extend(limits.sets(policy))
         result.append(self._hit_set(hits, slot, size))
         result.append(_verdicts(policy, standing, slot, size))
         large = {one.name: one for group in groups for one in group.large}

@@ -16,8 +16,10 @@ from netpolicy.core.evaluate import NOTHING_KNOWN, World
 from netpolicy.core.facts import Facts
 from netpolicy.core.model import Ruleset
 from netpolicy.core.value import ValueProblem
+from netpolicy.dataplane.kernel import Counted
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.nft import NftError
+from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.watch import FlowWatch
 from netpolicy.service import documents, dry_run, explain, flow_text
 from netpolicy.service.connections import Connections
@@ -116,7 +118,8 @@ class Service:
             raise Refused(f"unused_days: {unused_days} is not between 1 and {MOST_DAYS}")
         counters = await self._fresh_counters()
         usage = self._sampler.usage if self._sampler is not None else None
-        return documents.rules(self._engine, counters, limit, offset, usage, unused_days)
+        held = await self._held() if self._engine.ways else {}
+        return documents.rules(self._engine, counters, limit, offset, usage, unused_days, held)
 
     def lists(self) -> dict[str, Any]:
         """Every list: where it is from, how much is in it, how old that is, what was wrong last."""
@@ -257,6 +260,14 @@ class Service:
             return await asyncio.shield(self._examination)
         except ChildFailed as failure:
             raise Refused(f"the examination was not finished: {failure}") from None
+
+    async def _held(self) -> Mapping[str, Counted]:
+        """What came to the limits of speed."""
+        try:
+            return await self._engine.kernel.limit_counters()
+        except (NftError, NetlinkError) as error:
+            self._engine.log.add("warning", "flow", f"the counters of the throttles cannot be read: {error}")
+            return {}
 
     async def _fresh_counters(self) -> Mapping[str, tuple[int, int]]:
         now = asyncio.get_running_loop().time()

@@ -32,7 +32,8 @@ def allocate(known: Mapping[str, int], wanted: Iterable[str], capacity: int) -> 
     names = list(dict.fromkeys(wanted))
     if len(names) > capacity:
         raise TooManyOutbounds(
-            f"{len(names)} outbounds need a class, the mark mask has room for {capacity}: "
+            f"{len(names)} outbounds, and pairs of one with a throttle, need a class; the mark mask has room for "
+            f"{capacity}: "
             "remove some, or set option fwmark_mask to more bits"
         )
     numbers = {name: known[name] for name in names if 1 <= known.get(name, 0) <= capacity}

@@ -9,11 +9,13 @@ from netpolicy.core.address import V4, V6, parse_address
 from netpolicy.core.evaluate import World, default_outbound
 from netpolicy.core.health import NORMAL
 from netpolicy.core.model import BLOCK, DIRECT, Ruleset
+from netpolicy.dataplane.limits import Limit
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, Share, SourceTranslation
 from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
 from netpolicy.service.devices import by_device
+from netpolicy.service.pairs import limit_in, limit_of, line_of, pair, pairs, per_rule, profile_of
 from netpolicy.service.standing import ENFORCED, LATER_TYPES, LINE_TYPES, Ways
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import TypeVar
 
-    from netpolicy.core.model import Outbound, Rule
+    from netpolicy.core.model import Rule
     from netpolicy.outbounds.group_order import Use
     from netpolicy.outbounds.lines import LineState, View
 
@@ -73,9 +75,10 @@ class Compiled:
         return found
 
 
-def needs_class(outbounds: "Iterable[Outbound]") -> tuple[str, ...]:
-    """The outbounds that need a class number."""
-    return tuple([outbound.name for outbound in outbounds if outbound.type in LINE_TYPES])
+def needs_class(ruleset: Ruleset) -> tuple[str, ...]:
+    """The outbounds that need a class number, and the pairs of one with a throttle profile. O(rules)."""
+    lines = [outbound.name for outbound in ruleset.outbounds if outbound.type in LINE_TYPES]
+    return tuple(lines) + pairs(ruleset)
 
 
 def world_of(
@@ -140,7 +143,7 @@ def compile_policy(
     stood = set(earlier.entries.rules if is_same_time else ())
     entries = _Standing()
     enforceable, waiting, not_enforced = [], {}, {}
-    to_number: dict[Way, int] = {}  # rules of one way have one class
+    to_number: dict[tuple[Way, str], int] = {}  # rules of one way and limit have one class
     sealed: set[str] = set()
     for rule in ruleset.deciding:
         way = ways.way(rule)
@@ -149,9 +152,10 @@ def compile_policy(
         if rule.enabled and way.sealed:
             sealed.update(way.sealed)
         if why == ENFORCED:
-            number = to_number.get(way)
+            led = (way, to_class.limit(rule))
+            number = to_number.get(led)
             if number is None:
-                number = to_number[way] = shares.of(way.group) or to_class(way.goes, rule)
+                number = to_number[led] = shares.of(way.group, rule) or to_class(way.goes, rule)
             entries.add(rule, number, rule.action.log and log, way.blocks)
         else:
             waiting[rule.name] = why
@@ -178,6 +182,7 @@ def compile_policy(
         table_base=settings.table_base,
         rule_priority=settings.rule_priority,
         shares=shares.made,
+        limits=_limits(ruleset, numbers),
     )
     rules = _kept(tuple(enforceable), ruleset.deciding)
     enforced = _enforced(ruleset, rules, policy, before)
@@ -255,18 +260,33 @@ class _Classes:
         self._ruleset = ruleset
         self._marks = marks
         self._numbers = numbers
+        self._per_rule = per_rule(ruleset)
+
+    @property
+    def limits(self) -> "list[str]":
+        """Every limit that a pair is for, in an order that does not depend on where rules stand."""
+        return sorted({limit_in(name) for name in self._numbers} - {""})
+
+    def limit(self, rule: "Rule") -> str:
+        """The limit of speed that holds what the rule matches, or ""."""
+        return limit_of(rule, self._per_rule) if rule.action.throttle else ""
 
     def __call__(self, name: str, rule: "Rule | None") -> int:
         """The class for an outcome; a block by rule says itself whether it drops or refuses."""
         if rule is not None and rule.action.kind == BLOCK:
             return self._marks.reject if rule.action.target == "reject" else self._marks.drop
-        if name == DIRECT:
-            return DIRECT_CLASS
         outbound = self._ruleset.outbound(name)
+        is_direct = name == DIRECT or (outbound is not None and outbound.type == DIRECT)
+        if rule is not None and rule.action.throttle:
+            throttled = self._numbers.get(pair(DIRECT if is_direct else name, self.limit(rule)))
+            if throttled is not None:
+                return throttled
+        if is_direct:
+            return DIRECT_CLASS
         if name == BLOCK or outbound is None or outbound.type == BLOCK:
             # A line that must not leak and traffic nobody may carry: refuse, so that programs fail at once.
             return self._marks.reject
-        return DIRECT_CLASS if outbound.type == DIRECT else self._numbers[name]
+        return self._numbers[name]
 
 
 # Classes end long before.
@@ -280,38 +300,41 @@ class _Shares:
         self._ruleset = ruleset
         self._to_class = to_class
         self._groups = groups
-        self._known: dict[str, Share | None] = {}
+        self._known: dict[tuple[str, str], Share | None] = {}
 
     @property
     def made(self) -> tuple[Share, ...]:
         """Those in use, by number."""
         return tuple(sorted([one for one in self._known.values() if one is not None], key=lambda one: one.number))
 
-    def of(self, group: str) -> int:
-        """The number of the group's share; 0 where everything goes one way, or nothing does."""
+    def of(self, group: str, rule: "Rule | None" = None) -> int:
+        """The number of the group's share under the rule's limit; 0 where everything goes one way, or nothing does."""
         use = self._groups.get(group)
         if use is None:
             return 0
-        if group not in self._known:
-            self._known[group] = self._make(group, use)
-        share = self._known[group]
+        key = (group, self._to_class.limit(rule) if rule is not None else "")
+        if key not in self._known:
+            self._known[key] = self._make(group, use, rule, key[1])
+        share = self._known[key]
         return share.number if share is not None else 0
 
-    def _make(self, group: str, use: "Use") -> "Share | None":
+    def _make(self, group: str, use: "Use", rule: "Rule | None", limit: str) -> "Share | None":
         parts: dict[int, tuple[tuple[int, int], ...]] = {}
         for family, rows in use.shares.items():
-            parts[family] = tuple([(self._to_class(line, None), weight) for line, weight in rows])
-        ways = {rows for rows in parts.values()}
+            parts[family] = tuple([(self._to_class(line, rule), weight) for line, weight in rows])
+        ways = set(parts.values())
         if not all(ways) or (len(ways) == 1 and len(parts[V4]) == 1):
             return None
         names = [one.name for one in self._ruleset.outbounds]
-        return Share(FIRST_SHARE + names.index(group), parts)
+        place = self._to_class.limits.index(limit) if limit else 0
+        return Share(FIRST_SHARE * (1 + place) + names.index(group), parts)
 
 
 def _lines(
     ruleset: Ruleset, states: "tuple[LineState, ...]", numbers: "Mapping[str, int]", view: "View", sealed: "set[str]"
 ) -> tuple[Line, ...]:
     lines = []
+    throttled = [(line_of(name), name) for name in numbers if limit_in(name)]
     for state in states:
         outbound = ruleset.outbound(state.name)
         if outbound is None or state.name not in numbers:
@@ -319,18 +342,34 @@ def _lines(
         leaves_by = (
             _default_devices(view, outbound.table) if outbound.table else (state.device,) if state.device else ()
         )
-        lines.append(
-            Line(
-                state.name,
-                numbers[state.name],
-                state.device,
-                state.hops,
-                outbound.table,
-                leaves_by,
-                state.name in sealed,
+        home = numbers[state.name]
+        for name in [state.name] + [one for line, one in throttled if line == state.name]:
+            lines.append(
+                Line(
+                    name,
+                    numbers[name],
+                    state.device,
+                    state.hops,
+                    outbound.table,
+                    leaves_by,
+                    state.name in sealed,
+                    0 if name == state.name else home,
+                )
             )
-        )
     return tuple(lines)
+
+
+def _limits(ruleset: Ruleset, numbers: "Mapping[str, int]") -> tuple[Limit, ...]:
+    """The limits that rules need, each with the classes of its pairs."""
+    classes: dict[str, list[int]] = {}
+    for name, number in numbers.items():
+        classes.setdefault(limit_in(name), []).append(number)
+    found = []
+    for profile in ruleset.throttles:
+        for limit in sorted([one for one in classes if one and profile_of(one) == profile.name]):
+            each = profile.per == "client"
+            found.append(Limit(limit, profile.up, profile.down, each, tuple(sorted(classes[limit]))))
+    return tuple(found)
 
 
 def _default_devices(view: "View", table: int) -> tuple[str, ...]:

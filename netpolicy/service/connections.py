@@ -27,6 +27,7 @@ from netpolicy.service.engine import Engine
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.inspection import Inspection
 from netpolicy.service.judge import MAC, Judge
+from netpolicy.service.pairs import line_of
 
 PAGE_LIMIT = 500
 
@@ -254,7 +255,7 @@ class Connections:
             return BLOCK
         for name, known in self._engine.numbers.items():
             if known == number:
-                return name
+                return line_of(name)
         return f"class {number}"
 
     def _judge(self, flow: Flow, compiled: Compiled | None) -> tuple[Decision | Choice, Judgement]:

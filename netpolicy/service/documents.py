@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from netpolicy import __version__
 from netpolicy.core.evaluate import outcome
 from netpolicy.core.model import Outbound, Rule
+from netpolicy.dataplane.kernel import Counted
 from netpolicy.dataplane.state import IPV4, IPV6
 from netpolicy.outbounds.lines import LineState
+from netpolicy.service import throttles
 from netpolicy.service.engine import Engine
 from netpolicy.service.left_out import left_out
 from netpolicy.service.standing import ENFORCED
@@ -30,6 +33,7 @@ RULE_BYTES = 768 << 10
 RULE_FRAME_BYTES = 400  # keys, numbers and headers of one rule
 MATCH_CHARACTERS = 300  # a rule may list thousands of addresses
 WARNING_LIMIT = 50
+THROTTLE_LIMIT = 100
 
 # In force for so many days without one connection: then a rule is shown as unused.
 UNUSED_DAYS = 30
@@ -124,6 +128,7 @@ def rules(
     offset: int = 0,
     usage: Usage | None = None,
     unused_days: int = UNUSED_DAYS,
+    held: Mapping[str, Counted] = MappingProxyType({}),
 ) -> Document:
     """A page of the rules, in file order, with what each did. It may be shorter than `limit`: `total` says how many."""
     now = time.time()
@@ -143,7 +148,12 @@ def rules(
         if room < 0 and found:
             break
         found.append(one)
-    return {"total": len(engine.ruleset.rules), "unused_days": unused_days, "rules": found}
+    return {
+        "total": len(engine.ruleset.rules),
+        "unused_days": unused_days,
+        "rules": found,
+        "throttles": throttles.document(engine.ruleset.throttles[:THROTTLE_LIMIT], engine.ways, held),
+    }
 
 
 def _seconds(time: float | None) -> int | None:

@@ -7,6 +7,7 @@ inside a read: what doors ask is kept ready. Every change of anything is one `re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,13 +17,15 @@ from netpolicy.config.loaded import Loaded
 from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import Transition
-from netpolicy.core.model import Ruleset, Settings
+from netpolicy.core.model import DIRECT, Ruleset, Settings
 from netpolicy.dataplane import conflicts
-from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
+from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import Netlink
 from netpolicy.dataplane.nft import NftError
+from netpolicy.dataplane.policy import DIRECT_CLASS
+from netpolicy.dataplane.shaping import Way
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
 from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
@@ -38,6 +41,7 @@ from netpolicy.service.indexes import Indexes
 from netpolicy.service.left_out import refusal
 from netpolicy.service.line_watch import LineWatch
 from netpolicy.service.loading import Loader
+from netpolicy.service.pairs import limit_in, line_of
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
@@ -122,6 +126,7 @@ class Engine:
     enforced_before: Compiled | None = None  # what that replaced: connections that began meanwhile followed it
     in_force: InForce = field(default_factory=InForce)
     warnings: list[Warning_] = field(default_factory=list)
+    ways: tuple[Way, ...] = ()  # how each limit of speed is held back, and where
     indexes: Indexes = field(default_factory=Indexes)
     loader: Loader = field(default_factory=Loader)
     drift: Drift = field(default_factory=Drift)
@@ -363,19 +368,34 @@ class Engine:
         self.publish("netpolicy.drift", told)
 
     async def _take_numbers(self, allocation: Allocation) -> None:
-        self._release.note(number for name, number in self.numbers.items() if allocation.numbers.get(name) != number)
+        gone = [name for name, number in self.numbers.items() if allocation.numbers.get(name) != number]
+        lines = {name: self._line_left(name, allocation) for name in gone}
+        # Of a pair whose line stays they go on by it, without a limit. Before the swap: both classes are known now.
+        handed_on = {self.numbers[name]: number for name, number in lines.items() if number is not None}
+        await self._release.hand_on(handed_on, Marks(self.settings.fwmark_mask))
+        self._release.note(self.numbers[name] for name, number in lines.items() if number is None)
         await self._release.classes(allocation.recycled, Marks(self.settings.fwmark_mask))
         self._known, self.numbers = dict(allocation.known), dict(allocation.numbers)
-        self._release.note(self.numbers[name] for name in self._lost if name in self.numbers)
+        self._release.note(number for name, number in self.numbers.items() if line_of(name) in self._lost)
         self._lost.clear()
+
+    def _line_left(self, name: str, allocation: Allocation) -> int | None:
+        """The class of a pair's line, where the line keeps it; None for what is no pair too."""
+        line = line_of(name)
+        if not limit_in(name):
+            return None
+        number = DIRECT_CLASS if line == DIRECT else allocation.numbers.get(line)
+        return number if line == DIRECT or number == self.numbers.get(line) else None
 
     async def _follow(self, plan: Plan, cause: str) -> None:
         """Applies until reading back shows nothing left to do; the network may change meanwhile."""
         for _ in range(ATTEMPTS):
             if plan.is_empty:
                 break
-            await self._apply(plan, cause)
+            with contextlib.suppress(Overtaken):
+                await self._apply(plan, cause)
             plan, self.compiled = await self._plan(self._situation(), self.numbers)
+            self._gather_warnings(plan)
         if not plan.is_empty:
             raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
         self.drift.followed(plan)
@@ -518,7 +538,7 @@ class Engine:
     def _allocate(self, ruleset: Ruleset) -> Allocation:
         known = self._known or self._records.classes()
         capacity = Marks(ruleset.settings.fwmark_mask).capacity
-        return allocate(known, needs_class(ruleset.outbounds), capacity)
+        return allocate(known, needs_class(ruleset), capacity)
 
     def _situation(self) -> Situation:
         return Situation(self.ruleset, self.state, self.states)
@@ -571,7 +591,7 @@ class Engine:
     async def _stand_down(self) -> None:
         """Switched off: nothing of ours stays in the kernel."""
         self.compiled = None
-        self.warnings = []
+        self.warnings, self.ways = [], ()
         await self._withdraw()
         self.in_force.in_sync = True
         self.in_force.pending = ()
@@ -592,6 +612,8 @@ class Engine:
     def _gather_warnings(self, plan: Plan) -> None:
         found = [] if self._can_log else [warnings.NO_LOGGING]
         found += warnings.of_conflicts(plan.conflicts) + warnings.of_lines(self.ruleset, self.states)
+        found += warnings.of_ways(plan.ways)
+        self.ways = plan.ways
         self.warnings = found + warnings.of_kernel_rules(self.netlink.rules())
 
     def note_fault(self, fault: BaseException) -> str:

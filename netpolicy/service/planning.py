@@ -178,4 +178,4 @@ def _bounded(rows: Sequence[Any]) -> list[Any]:
 
 
 def _removals(before: Preview) -> list[str]:
-    return [f"- {line}" for line in ("table inet netpolicy", "all our routes and rules")] if before.plan else []
+    return [f"- {line}" for line in ("table inet netpolicy", "all our routes, rules and queues")] if before.plan else []

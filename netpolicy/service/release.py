@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from netpolicy.dataplane.marks import Marks
@@ -57,6 +57,22 @@ class Release:
         for number in sorted(set(numbers)):
             # With the done bit: without it the same bits would be somebody else's.
             await self._forget(marks.bits(number) | marks.done, marks.mask)
+
+    async def hand_on(self, numbers: Mapping[int, int], marks: Marks) -> None:
+        """The connections of a class get another one of the same way: they go on, and nothing of them is lost."""
+        if self._door is not None and numbers and self._marks == marks:
+            await asyncio.to_thread(self._hand_on, numbers, marks)
+
+    def _hand_on(self, numbers: Mapping[int, int], marks: Marks) -> None:
+        assert self._door is not None
+        try:
+            for batch in self._door.entries():
+                for flow in [entry.flow for entry in batch]:
+                    number = numbers.get(marks.number(flow.mark)) if flow and marks.is_done(flow.mark) else None
+                    if flow is not None and number is not None:
+                        self._door.set_mark(flow, marks.bits(number) | marks.done, marks.mask)
+        except NetlinkError as error:
+            self._log.add("warning", "flow", f"open connections may take another way: {error}")
 
     async def undecided(self, marks: Marks) -> None:
         """Forgets the connections that no rule of ours has seen."""

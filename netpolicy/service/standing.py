@@ -6,7 +6,7 @@ I/O. Runs on MicroPython.
 
 from netpolicy.core.evaluate import World, carrier, gate, outcome
 from netpolicy.core.field import LEARNED_FIELDS, PACKET_FIELDS, Domains, Names
-from netpolicy.core.model import BLOCK, DIRECT, GROUP, ROUTES, THROTTLE, Ruleset
+from netpolicy.core.model import BLOCK, DIRECT, GROUP, ROUTES, Ruleset
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -117,8 +117,6 @@ def partly(ruleset: Ruleset, rule: "Rule") -> str:
 
 def action_not_enforced(ruleset: Ruleset, action: "Action") -> str:
     """What of the action this version cannot do at all, or ""."""
-    if action.kind == THROTTLE:
-        return "throttle"
     if action.kind in ROUTES:
         types = {type_of(ruleset, line) for target in action.targets for line in ruleset.lines_of(target)}
         usable = set(LINE_TYPES) | {DIRECT, BLOCK}
@@ -131,8 +129,7 @@ def action_not_enforced(ruleset: Ruleset, action: "Action") -> str:
 
 def action_partly(ruleset: Ruleset, action: "Action") -> str:
     """What of an enforced action the kernel does not do yet, or ""."""
-    missing = ["throttle"] if action.throttle else []
-    missing += ["notify"] if action.notify else []
+    missing = ["notify"] if action.notify else []
     lines = {line for target in action.targets for line in ruleset.lines_of(target)}
     missing += [
         f"outbound {line} of type {type_of(ruleset, line)} (it counts as down)"

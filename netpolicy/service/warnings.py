@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from netpolicy.core.model import Ruleset
 from netpolicy.dataplane.conflicts import Conflict
 from netpolicy.dataplane.host import STRICT, reverse_path_filter
+from netpolicy.dataplane.shaping import PER_CLIENT, POLICED, Way
 from netpolicy.dataplane.state import IPV4, IPV6, MAIN_TABLE, RoutingRule
 from netpolicy.outbounds.lines import LineState
 
@@ -43,6 +44,19 @@ def of_lines(ruleset: Ruleset, states: tuple[LineState, ...]) -> list[Warning_]:
         if state.device and reverse_path_filter(state.device) == STRICT:
             found.append(_strict(state.device))
     return found + _untranslated(ruleset, states)
+
+
+def of_ways(ways: Iterable[Way]) -> list[Warning_]:
+    """NP908: where a limit drops what is too much although it is written to slow down everybody together."""
+    return [
+        Warning_(
+            "NP908",
+            f"throttle {way.limit} {way.direction}: what is too much is dropped on {way.device}, not queued: {way.why}",
+            "a limit without a queue holds, and is rougher: docs/rules.md (Throttles)",
+        )
+        for way in ways
+        if way.how == POLICED and way.why != PER_CLIENT
+    ]
 
 
 # What the kernel begins with, behind `local`: fib4_rules.c and fib6_rules.c. IPv6 has no table `default`.

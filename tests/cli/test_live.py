@@ -270,3 +270,17 @@ def test_rules_show_the_last_hit_and_who_took_nothing_for_long(tool: Tool, daemo
 def test_days_that_make_no_sense_are_refused(words: list[str], tool: Tool, daemon: StandIn) -> None:
     assert tool("rules", *words).code == 64
     assert daemon.calls == []
+
+
+def test_below_the_rules_stands_what_holds_their_limits_and_what_was_dropped(tool: Tool, daemon: StandIn) -> None:
+    assert daemon.replies
+    ways = [{"device": "wan", "how": "policed", "why": "SQM"}, {"device": "lte", "how": "shaped", "why": ""}]
+    up = {"direction": "up", "rate": 1, "packets": 9, "bytes": 2500, "dropped": 4, "devices": ways}
+    nowhere = {**up, "direction": "down", "devices": []}
+    profile = {"name": "slow", "per": "client", "directions": [up, nowhere]}
+    daemon.replies["rules"] = {"rules": [RULE], "throttles": [profile, "broken"]}
+    told = " ".join(" ".join(tool("rules").out.splitlines()[2:]).split())
+    assert told == (
+        "throttle slow up for each client: 9 packets, 2.5k bytes, 4 packets dropped; "
+        "dropped on wan (SQM); queued on lte"
+    )

@@ -222,6 +222,7 @@ class Generator:
         writer.put(self.random.choice(("down", "up")), self.random.choice(rates))
         other = "up" if writer.options[-1].name == "down" else "down"
         writer.maybe(other, rates, 0.5)
+        writer.maybe("per", ("all", "rule", "client"), 0.4)
         self.throttles.append(name)
         return writer.section("throttle", name)
 

@@ -389,7 +389,6 @@ def test_what_the_kernel_cannot_know_at_the_first_packet_is_said():
     assert ("NP207", 1) in found(rule("option rtt_ms '>5'", "option route 'direct'"), "info")
     assert ("NP207", 1) in found(rule("option sni '!*.a.b'", "option route 'direct'"), "info")
     assert not found(rule("option sni '*.a.b'", "option route 'direct'"), "info")
-    assert ("NP207", 1) in found(rule("option any '1'", "option throttle 'slow'"), "warning")
 
 
 def test_a_plain_suffix_pattern_is_questioned():

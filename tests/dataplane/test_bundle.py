@@ -7,6 +7,7 @@ import re
 import pytest
 
 from netpolicy.dataplane.bundle import CHUNK, GATE, MOST_AT_ONCE, InForce, render
+from netpolicy.dataplane.limits import Limit, Shaped
 from netpolicy.dataplane.policy import Entry, Line, Policy
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.routing import Routing
@@ -140,3 +141,10 @@ def test_where_nothing_is_sealed_the_rescue_is_the_removal():
     old = in_force(policy(VIDEO, lines=(Line("wan_a", 1, "wana"), WAN_B)))
     assert not old.is_sealed
     assert render(old)["rescue.nft"] == removal_text()
+
+
+def test_a_limit_of_speed_holds_without_the_queues_that_only_the_daemon_makes():
+    wanted = policy(VIDEO, limits=(Limit("slow", 8000, 0, False, (3,)),), shaped=(Shaped("wana", 0x106, 8000),))
+    assert 'oifname { "wana" } accept' in full_text(build(wanted))
+    told = render(InForce(wanted, build(wanted), ROUTING, {}))["table.nft"]
+    assert "limit rate over 1000 bytes/second" in told and 'oifname { "wana" } accept' not in told

@@ -135,3 +135,14 @@ def test_it_serves_an_asyncio_loop(watch):
 def test_closing_twice_is_fine(watch):
     watch.close()
     watch.close()
+
+
+@pytest.mark.parametrize(("handle", "own"), [("4e50", True), ("9", False)])
+def test_a_queue_that_is_taken_off_a_device_is_told_with_its_owner_and_adjusting_one_is_not(watch, handle, own):
+    queue = ("dev", "wan", "root", "handle", f"{handle}:", "pfifo", "limit")
+    run("tc", "qdisc", "add", *queue, "10")
+    run("tc", "qdisc", "change", *queue, "20")
+    assert {change.kind for change in watch.read()} == {"tc"}
+    run("tc", "qdisc", "del", "dev", "wan", "root")
+    found = until(watch, f"queue {handle}: of wan deleted")
+    assert (found.kind, found.own, found.device) == ("queue", own, "wan")

@@ -66,7 +66,7 @@ def world(scene: Scene) -> World:
 
 
 def numbers(ruleset: Ruleset) -> dict[str, int]:
-    return {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1)}
+    return {name: index for index, name in enumerate(needs_class(ruleset), 1)}
 
 
 @dataclass

@@ -64,7 +64,7 @@ def compiled(
     assert not loaded.fatal and not loaded.skipped, loaded.diagnostics
     ruleset = loaded.ruleset
     seen = view(down)
-    numbers = {name: number for number, name in enumerate(needs_class(ruleset.outbounds), 1)}
+    numbers = {name: number for number, name in enumerate(needs_class(ruleset), 1)}
     return compile_policy(ruleset, state, line_states(ruleset.outbounds, seen), seen, numbers, active=active)
 
 

@@ -33,7 +33,7 @@ def situation(
         netlink.close()
     ruleset = loaded.ruleset
     states = line_states(ruleset.outbounds, view)
-    numbers = {name: number for number, name in enumerate(needs_class(ruleset.outbounds), 1)}
+    numbers = {name: number for number, name in enumerate(needs_class(ruleset), 1)}
     compiled = compile_policy(ruleset, "NORMAL", states, view, numbers)
     routing = desired(compiled.policy, view.routes, view.addresses)
     scene = Scene(view, states, neighbours, ruleset.lists, peers, ruleset.settings.asserts)

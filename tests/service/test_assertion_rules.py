@@ -39,7 +39,7 @@ def by_rules(default: str = "wana", neighbours=()) -> ByRules:
     seen = view()
     seen = View(seen.links, seen.addresses, (*seen.routes, Route(4, 254, "default", device=default, protocol=3)))
     ruleset, _ = compiled(HEAD + RULES)
-    numbers = {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1)}
+    numbers = {name: index for index, name in enumerate(needs_class(ruleset), 1)}
     made = compile_policy(ruleset, "NORMAL", line_states(ruleset.outbounds, seen), seen, numbers)
     return ByRules(made, seen, neighbours)
 

@@ -15,6 +15,7 @@ from netpolicy.core.evaluate import decide
 from netpolicy.core.facts import parse_facts
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.routing import desired
 from netpolicy.dataplane.state import Address, Link, Route
 from netpolicy.dataplane.table import FORWARDED, OWN, Table, build
 from netpolicy.outbounds.lines import LogicalInterface, View, line_states
@@ -62,7 +63,7 @@ def compiled(text: str, state: str = "NORMAL", down: tuple[str, ...] = ()):
     loaded = load_text(text)
     assert not loaded.fatal and not loaded.skipped, loaded.diagnostics
     seen = view(down)
-    numbers = {name: index for index, name in enumerate(needs_class(loaded.ruleset.outbounds), 1)}
+    numbers = {name: index for index, name in enumerate(needs_class(loaded.ruleset), 1)}
     states = line_states(loaded.ruleset.outbounds, seen)
     return loaded.ruleset, compile_policy(loaded.ruleset, state, states, seen, numbers)
 
@@ -259,7 +260,7 @@ def test_after_other_states_lines_and_schedules_a_policy_is_what_it_is_alone():
     stood = set()
     for state, down, active, log in drawn:
         seen = view(down)
-        numbers = {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1 + len(down))}
+        numbers = {name: index for index, name in enumerate(needs_class(ruleset), 1 + len(down))}
         states = line_states(ruleset.outbounds, seen)
         alone = compile_policy(ruleset, state, states, seen, numbers, log=log, active=active)
         after = compile_policy(ruleset, state, states, seen, numbers, log=log, active=active, before=before)
@@ -288,3 +289,57 @@ def test_what_stays_is_kept_once():
     later = compile_policy(ruleset, "NORMAL", line_states(ruleset.outbounds, down), down, numbers, before=first)
     assert later.policy.entries != first.policy.entries and later.standing != first.standing
     assert later.policy.ranked is first.policy.ranked
+
+
+SLOW = """
+config throttle 'slow'
+	option down '2mbit'
+config rule 'calls'
+	list dest_port '5060'
+	option route 'wan_a'
+	option on_fail 'block'
+	option throttle 'slow'
+config rule 'rest'
+	option any '1'
+	option throttle 'slow'
+config rule 'none'
+	list dest_port '25'
+	option block 'reject'
+"""
+
+
+def test_a_throttled_rule_has_the_class_of_a_pair_whose_packets_go_by_the_table_of_its_line():
+    _, made = compiled(HEAD + SLOW)
+    policy = made.policy
+    assert {line.name: (line.number, line.home) for line in policy.lines} == {
+        "wan_a": (1, 0), "wan_a/slow": (3, 1), "wan_b": (2, 0),
+    }  # fmt: skip
+    assert [(one.name, one.up, one.down, one.per_client, one.numbers) for one in policy.limits] == [
+        ("slow", 0, 2_000_000, False, (3, 4))
+    ]
+    assert {rule.name: number for rule, number in policy.entries.pairs()} == {
+        "calls": 3, "rest": 4, "none": policy.marks.reject,
+    }  # fmt: skip
+    routing = desired(policy, view().routes)
+    assert {(rule.mark >> 24, rule.table) for rule in routing.rules if rule.mark} == {(1, 7001), (2, 7002), (3, 7001)}
+    assert {route.table for route in routing.routes} == {7001, 7002}
+    assert {number for number, _ in policy.forbidden} == {1, 3}  # sealed: both classes
+
+
+def test_where_each_rule_has_the_speed_for_itself_two_rules_of_one_way_have_two_classes():
+    text = SLOW.replace("'2mbit'", "'2mbit'\n\toption per 'rule'") + SLOW[SLOW.index("config rule 'rest'") :].replace(
+        "'rest'", "'more'"
+    ).partition("config rule 'none'")[0].replace("option any '1'", "list dest_port '80'")
+    _, made = compiled(HEAD + text)
+    numbers = {rule.name: number for rule, number in made.policy.entries.pairs()}
+    assert len({numbers["calls"], numbers["rest"], numbers["more"]}) == 3
+    assert {one.name: one.numbers for one in made.policy.limits} == {
+        f"slow:{rule}": (numbers[rule],) for rule in ("calls", "rest", "more")
+    }
+
+
+def test_a_throttled_rule_whose_line_is_down_is_refused_like_any_other():
+    _, made = compiled(HEAD + SLOW, down=("wana",))
+    assert (
+        dict((rule.name, number) for rule, number in made.policy.entries.pairs())["calls"] == made.policy.marks.reject
+    )

@@ -23,7 +23,7 @@ def policies(before: tuple[str, ...], after: tuple[str, ...], head: str = HEAD, 
     for rules, start, lost in ((before, HEAD, down[0]), (after, head, down[1])):
         fresh = load_text(start + "".join(rules)).ruleset
         ruleset = with_known_rules(fresh, ruleset) if ruleset is not None else fresh
-        numbers = {name: number for number, name in enumerate(needs_class(ruleset.outbounds), 1)}
+        numbers = {name: number for number, name in enumerate(needs_class(ruleset), 1)}
         seen = view(lost)
         made.append(compile_policy(ruleset, "NORMAL", line_states(ruleset.outbounds, seen), seen, numbers,
                                    before=made[-1] if made else None))  # fmt: skip

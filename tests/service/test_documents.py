@@ -146,7 +146,12 @@ def test_a_page_of_rules_is_what_was_asked(house):
     assert (first["total"], len(first["rules"])) == (1502, 1000)
     assert [rule["name"] for rule in documents.rules(house.engine, {}, 2, 3)["rules"]] == ["r1", "r2"]
     for limit, offset in ((0, 0), (-1, 0), (5, 1502), (5, 10**9)):
-        assert documents.rules(house.engine, {}, limit, offset) == {"total": 1502, "unused_days": 30, "rules": []}
+        assert documents.rules(house.engine, {}, limit, offset) == {
+            "total": 1502,
+            "unused_days": 30,
+            "rules": [],
+            "throttles": [],
+        }
     assert len(documents.rules(house.engine, {}, 10**9, -5)["rules"]) == 1000
 
 

@@ -120,3 +120,22 @@ async def test_a_forgotten_connection_that_comes_back_turned_round_is_known_and_
     assert found is not None and found.id == 1
     flows.give(back, 30, MARKS)
     assert door.asked[-1] == ("set", 2, 0x76000000, 0x77000000)
+
+
+async def test_connections_of_a_pair_that_goes_get_the_class_of_its_line_and_others_stay() -> None:
+    door = Door()
+    flows, _ = release(door)
+    await flows.settle(MARKS)
+    messages = [flow(mark, number=number) for number, mark in ((1, 0x43000000), (2, 0x42000000), (3, 0x03000000))]
+    door.entries = lambda: iter([[Told(one) for one in messages]])  # type: ignore[method-assign, return-value]
+    await flows.hand_on({3: 1}, MARKS)
+    assert door.asked == [("set", 1, 0x41000000, 0x77000000)]
+    await flows.hand_on({3: 1}, Marks(0x7E000000))  # the mask changes: all are forgotten
+    assert len(door.asked) == 1
+
+
+class Told:
+    """An entry that is read already."""
+
+    def __init__(self, read: Flow) -> None:
+        self.flow = read

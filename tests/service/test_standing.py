@@ -63,7 +63,7 @@ def test_what_a_first_packet_does_not_show_is_not_enforced():
     wanted_is_missing = "not enforced yet: sni says only which names it does not want"
     assert standing(FIBRE, "sni=!*.zoom.us") == wanted_is_missing
     assert standing(FIBRE, "sni=*.zoom.us") == standing(FIBRE, "domain=zoom.us") == ENFORCED
-    assert standing(Action("throttle", "slow")) == "not enforced yet: throttle"
+    assert standing(Action("throttle", "slow")) == ENFORCED
     assert standing(Action("route", "proxy")) == "not enforced yet: outbounds of type xray"
 
 
@@ -71,7 +71,7 @@ def test_what_is_done_in_part_is_named():
     ruleset = Ruleset((), LINES)
     rule = Rule("r", 0, (), Action("route", "shared", throttle="slow", notify=True))
     assert not_enforced(ruleset, rule) == ""
-    assert partly(ruleset, rule) == ("not enforced yet: throttle, notify")
+    assert partly(ruleset, rule) == "not enforced yet: notify"
 
 
 def test_a_line_that_a_rule_seals_is_told_also_while_the_rule_waits():

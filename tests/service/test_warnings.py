@@ -5,6 +5,7 @@ from __future__ import annotations
 from netpolicy.core.model import Action, Outbound, Rule, Ruleset
 from netpolicy.dataplane.conflicts import Conflict
 from netpolicy.dataplane.policy import Hop
+from netpolicy.dataplane.shaping import PER_CLIENT, POLICED, SHAPED, Way
 from netpolicy.dataplane.state import RoutingRule
 from netpolicy.outbounds.lines import LineState
 from netpolicy.service import warnings
@@ -61,3 +62,13 @@ def test_a_rule_of_the_kernel_is_missed_though_another_one_leads_to_its_table() 
     assert warnings.of_kernel_rules((*own, RoutingRule(6, 32766, 254))) == []
     (gone,) = warnings.of_kernel_rules((*own, *ours))
     assert gone.code == "NP907" and gone.hint == "ip -6 rule add priority 32766 lookup main"
+
+
+def test_a_limit_that_drops_where_it_could_queue_is_told_and_one_for_each_client_is_not() -> None:
+    ways = (
+        Way("slow", "up", "wan", POLICED, "wan has a queue of somebody else: cake"),
+        Way("slow", "down", "lan", SHAPED),
+        Way("each", "up", "wan", POLICED, PER_CLIENT),
+    )
+    (found,) = warnings.of_ways(ways)
+    assert found.code == "NP908" and "slow up" in found.message and found.message.endswith("somebody else: cake")
