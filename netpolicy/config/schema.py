@@ -191,6 +191,7 @@ OUTBOUND = (
     ),
     OptionSpec("ipv6_prefix", "the prefix for ipv6_source prefix", value.prefix6, types=("interface",)),
     _number("weight", "the share as a member of a balancing group", 1, 1000, "1"),
+    _number("sticky", "seconds that a client of a balance stays with its line, 0 none", 0, 86400, "0", ("group",)),
     OptionSpec(
         "probe", "active checks of the line", value.probe, is_list=True,
         examples=("ping:9.9.9.9", "http:http://connectivity.example/204"),

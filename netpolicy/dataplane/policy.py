@@ -92,17 +92,19 @@ class SourceTranslation(Record):
 class Share(Record):
     """Several classes that the flows of a rule are spread over, as a number that entries name like a class.
 
-    `parts` has per family (4, 6) the classes with their weights: each new flow goes to the next one in turn.
+    `parts` has per family (4, 6) the classes with their weights: each new flow goes to the next one in turn. `sticky`:
+    seconds since its last new flow that a client stays with its class; 0: none does.
     """
 
-    __slots__ = ("number", "parts")
+    __slots__ = ("number", "parts", "sticky")
 
-    def __init__(self, number: int, parts: "dict[int, tuple[tuple[int, int], ...]]") -> None:
+    def __init__(self, number: int, parts: "dict[int, tuple[tuple[int, int], ...]]", sticky: int = 0) -> None:
         self.number = number
         self.parts = parts
+        self.sticky = sticky
 
     def values(self) -> "tuple[object, ...]":
-        return (self.number, self.parts)
+        return (self.number, self.parts, self.sticky)
 
     @property
     def classes(self) -> "tuple[int, ...]":

@@ -6,7 +6,7 @@ orders transactions (staging.py does). Layout and hooks: docs/dataplane.md.
 
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
-from netpolicy.dataplane import labels, learned_sets, limits, names
+from netpolicy.dataplane import labels, learned_sets, limits, names, shares
 from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES, Groups
 from netpolicy.dataplane.kept import Kept
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from netpolicy.dataplane.groups import Group
-    from netpolicy.dataplane.policy import Entry, Share
+    from netpolicy.dataplane.policy import Entry
     from netpolicy.dataplane.shape import LargeSet, Shape
 
 # First packets of rules with `log` go to this NFLOG group, rule name as prefix.
@@ -136,16 +136,15 @@ class Builder:
             chains.extend(_class_chains(policy, number))
         for number in sorted({number for _, number in policy.ingress}):
             chains.append((names.arriving_chain(number), Chain((_save(policy, number), "accept"))))
-        shares = {share.number: share for share in policy.shares}
-        for number in sorted(
-            {policy.default_forwarded, policy.default_own} & set(shares) | set(policy.entries.numbers)
-        ):
-            settled = _spread(shares[number]) if number in shares else (_settle(number),)
-            chains.append((names.verdict_chain(number), Chain(settled)))
+        spread = {share.number for share in policy.shares}
+        for number in sorted(set(policy.entries.numbers) - spread):
+            chains.append((names.verdict_chain(number), Chain((_settle(number),))))
+        for share in policy.shares:
+            chains.extend([(name, Chain(rules)) for name, rules in shares.chains(share)])
         for place, is_logged in enumerate(policy.entries.log):
             if is_logged:
                 entry = policy.entries[place]
-                chains.append((names.rule_chain(entry.rule.name), _logging_chain(entry, entry.number in shares)))
+                chains.append((names.rule_chain(entry.rule.name), _logging_chain(entry, entry.number in spread)))
         if classes != (DIRECT_CLASS,):
             chains.extend(_classification(policy, groups, slot))
             chains.extend(_hooks(policy))
@@ -177,6 +176,8 @@ class Builder:
         if policy.classes == (DIRECT_CLASS,):
             return tuple(result)
         result.extend(limits.sets(policy))
+        for share in policy.shares:
+            result.extend(shares.sets(share))
         result.append(self._hit_set(hits, slot, size))
         result.append(_verdicts(policy, standing, slot, size))
         large = {one.name: one for group in groups for one in group.large}
@@ -261,33 +262,6 @@ def _lookups(groups: "list[Group]", scopes: "tuple[str, ...]", slot: str) -> "li
     rules.append(f"meta priority @{HITS}_{slot}")
     rules.append(f"meta priority vmap @{VERDICTS}_{slot}")
     return rules
-
-
-def _spread(share: "Share") -> "tuple[str, ...]":
-    """Each new flow of a family goes to the next class in turn, as often as its weight says.
-
-    In turn, not by a hash of addresses: of few clients and servers a hash makes shares that are far from the weights.
-    """
-    rules = ["meta priority set 0x0"]
-    every = [share.parts[family] for family in sorted(share.parts)]
-    for family in sorted(share.parts):
-        guard = "" if every.count(every[0]) == len(every) else f"meta nfproto ipv{family} "
-        rules.append(guard + _in_turn(share.parts[family]))
-        if not guard:
-            break
-    return tuple(rules)
-
-
-def _in_turn(rows: "tuple[tuple[int, int], ...]") -> str:
-    if len(rows) == 1:
-        return f"goto {names.saving_chain(rows[0][0])}"
-    elements, start = [], 0
-    for number, weight in rows:
-        last = start + weight - 1
-        elements.append(f"{start}-{last}" if weight > 1 else f"{start}")
-        elements[-1] += f" : goto {names.saving_chain(number)}"
-        start += weight
-    return f"numgen inc mod {start} vmap {{ {', '.join(elements)} }}"
 
 
 def _default(policy: "Policy", number: int, lookups: "list[str]") -> str:

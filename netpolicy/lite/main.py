@@ -25,12 +25,14 @@ from netpolicy.dataplane.routing import Routing, desired
 from netpolicy.dataplane.script import ip_batch, ip_commands, nft_script, removal_text
 from netpolicy.dataplane.state import IPV4, IPV6
 from netpolicy.lite.network import MAX_FILE, read_text, read_view
+from netpolicy.outbounds.group_order import Condition, uses
 from netpolicy.outbounds.lines import line_states
 from netpolicy.service.compile import compile_policy, needs_class
 from netpolicy.service.devices import by_device
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
+    from netpolicy.config.source import Section
     from netpolicy.core.list_content import ListContent
     from netpolicy.outbounds.lines import View
     from netpolicy.service.compile import Compiled
@@ -88,7 +90,7 @@ def main(argv: "list[str]") -> int:
 def load(path: str, root: str = "") -> Loaded:
     """The configuration, the files that it lists and those of its lists. Raises Refused for no file at all."""
     folder = path[: path.rfind("/") + 1]
-    assembly = Assembly(lambda name, place: _entries(_place(folder, root, name), name, place, assembly.findings))
+    assembly = Assembly(lambda section, file: _held(section, file, folder, root, assembly.findings))
     includes = assembly.begin(_source(path))
     for name in includes.values if includes is not None else ():
         found = _place(folder, root, name)
@@ -113,6 +115,18 @@ def _place(folder: str, root: str, name: str) -> str:
     if name.startswith(FURTHER_FILES):
         return root + name
     return "" if "/" in name else folder + name
+
+
+def _held(
+    section: "Section", file: str, folder: str, root: str, findings: Findings
+) -> "tuple[bool, ListContent | None]":
+    """What the file of a list holds: one entry for each line. Nothing is fetched here, and no other format is read."""
+    option = section.option("file")
+    if option is None or not option.values:
+        return True, None
+    name = option.values[0]
+    found = _entries(_place(folder, root, name), name, Place(file, option.line, option.column), findings)
+    return found is not None, found
 
 
 def _entries(path: str, name: str, place: Place, findings: Findings) -> "ListContent | None":
@@ -201,7 +215,12 @@ def _compiled(path: str, root: str, state: str = NORMAL) -> "tuple[Loaded, View,
     numbers = {name: number for number, name in enumerate(names, 1)}
     now = time.localtime()
     opened = active(loaded.ruleset.schedules, now[6], now[3] * 60 + now[4])
-    return loaded, view, compile_policy(loaded.ruleset, state, states, view, numbers, active=opened, learns=False)
+    known = {one.name: Condition(not one.up, families=tuple([hop.family for hop in one.hops])) for one in states}
+    groups = uses(loaded.ruleset, known, {})
+    compiled = compile_policy(
+        loaded.ruleset, state, states, view, numbers, active=opened, groups=groups, learns=False
+    )  # fmt: skip
+    return loaded, view, compiled
 
 
 def _decide(path: str, root: str, words: "list[str]") -> int:

@@ -327,7 +327,10 @@ class _Shares:
             return None
         names = [one.name for one in self._ruleset.outbounds]
         place = self._to_class.limits.index(limit) if limit else 0
-        return Share(FIRST_SHARE * (1 + place) + names.index(group), parts)
+        outbound = self._ruleset.outbound(group)
+        # One way for each family is nothing to stay with.
+        sticky = outbound.sticky if outbound is not None and any([len(rows) > 1 for rows in ways]) else 0
+        return Share(FIRST_SHARE * (1 + place) + names.index(group), parts, sticky)
 
 
 def _lines(

@@ -15,7 +15,7 @@ from netpolicy.dataplane.policy import USUAL_MARKS
 from netpolicy.flows import ctnetlink
 from netpolicy.flows.model import UDP
 from tests.daemon.running import netpolicyd, until
-from tests.kernel.streams import SERVER, Place, place
+from tests.kernel.streams import CLIENTS, SERVER, Place, place
 
 pytestmark = pytest.mark.kernel
 
@@ -38,6 +38,7 @@ config outbound 'wan_b'
 config outbound 'both'
 	option type 'group'
 	option strategy '{strategy}'
+	option sticky '{sticky}'
 	list member 'wan_a'
 	list member 'wan_b'
 config rule 'all'
@@ -48,11 +49,11 @@ config rule 'all'
 """
 
 
-def send(where: Place, count: int, family: int = 4) -> Counter[int]:
+def send(where: Place, count: int, family: int = 4, client: int = 10) -> Counter[int]:
     """The classes of so many new flows."""
     before = Counter(classes())
     kind = {4: socket.AF_INET, 6: socket.AF_INET6}[family]
-    address = {4: "192.168.1.10", 6: "fd00:1::10"}[family]
+    address = {4: f"192.168.1.{client}", 6: f"fd00:1::{client}"}[family]
     with where.client.entered():
         for _ in range(count):
             with socket.socket(kind, socket.SOCK_DGRAM) as one:
@@ -72,7 +73,7 @@ def without_ipv6_by_a(where: Place) -> None:
 
 
 def test_three_to_one_is_three_to_one_and_a_line_that_dies_leaves_all_to_the_other(tmp_path):
-    with place() as where, netpolicyd(tmp_path, CONFIG.format(strategy="balance")) as daemon:
+    with place() as where, netpolicyd(tmp_path, CONFIG.format(strategy="balance", sticky=0)) as daemon:
         without_ipv6_by_a(where)
         numbers = {one["name"]: one["class"] for one in daemon.settled()["outbounds"]}
         a, b = numbers["wan_a"], numbers["wan_b"]
@@ -88,7 +89,7 @@ def test_three_to_one_is_three_to_one_and_a_line_that_dies_leaves_all_to_the_oth
 
 
 def test_a_group_uses_for_each_family_a_line_that_has_it(tmp_path):
-    with place() as where, netpolicyd(tmp_path, CONFIG.format(strategy="failover")) as daemon:
+    with place() as where, netpolicyd(tmp_path, CONFIG.format(strategy="failover", sticky=0)) as daemon:
         without_ipv6_by_a(where)
         numbers = {one["name"]: one["class"] for one in daemon.settled()["outbounds"]}
         assert set(send(where, 10)) == {numbers["wan_a"]}
@@ -96,3 +97,20 @@ def test_a_group_uses_for_each_family_a_line_that_has_it(tmp_path):
         for address, goes in ((SERVER[4], "wan_a"), (SERVER[6], "wan_b")):
             told = daemon.call("decide", facts={"dest_addr": address, "proto": "udp", "dest_port": "4790"})
             assert (told["rule"], told["outbound"]) == ("all", goes)
+
+
+def test_a_client_stays_with_its_line_while_it_makes_connections_and_over_a_reload(tmp_path):
+    with place() as where, netpolicyd(tmp_path, CONFIG.format(strategy="balance", sticky=60)) as daemon:
+        numbers = {one["name"]: one["class"] for one in daemon.settled()["outbounds"]}
+        lines: Counter[int] = Counter()
+        kept: dict[tuple[int, int], int] = {}
+        for client in CLIENTS:
+            for family in (4, 6):
+                ((kept[client, family], count),) = send(where, 5, family, client).items()
+                assert count == 5
+                lines[kept[client, family]] += 1
+        assert lines == {numbers["wan_a"]: 12, numbers["wan_b"]: 4}  # three to one of sixteen clients
+        assert daemon.call("reload")["ok"] and daemon.call("plan")["changes"] == []
+        for (client, family), number in kept.items():
+            assert set(send(where, 2, family, client)) == {number}
+        assert daemon.call("status")["inspector"]["disagreements"] == 0

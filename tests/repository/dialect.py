@@ -62,6 +62,7 @@ DIALECT_FILES = (
     "netpolicy/dataplane/script.py",
     "netpolicy/dataplane/sets.py",
     "netpolicy/dataplane/shape.py",
+    "netpolicy/dataplane/shares.py",
     "netpolicy/dataplane/state.py",
     "netpolicy/dataplane/table.py",
     "netpolicy/outbounds/__init__.py",
