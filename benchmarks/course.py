@@ -132,7 +132,7 @@ class Course:
         """The same with all that belongs to it, as the daemon does it after other rules."""
         links = {link.name: link for link in self.netlink.links()}
         view = View(links, self.netlink.addresses(), self.netlink.routes())
-        numbers = {name: index for index, name in enumerate(needs_class(ruleset.outbounds), 1)}
+        numbers = {name: index for index, name in enumerate(needs_class(ruleset), 1)}
         states = line_states(ruleset.outbounds, view)
         return compile_policy(ruleset, "NORMAL", states, view, numbers, before=before)
 

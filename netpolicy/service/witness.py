@@ -139,12 +139,12 @@ def _neighbours(engine: Engine) -> tuple[Neighbour, ...]:
 
 
 def _lines(engine: Engine) -> list[Line]:
-    """Those that are up and in force; one that was down is no worse after."""
+    """Those in force that have a way out, also where nothing answers; one without was down, and is no worse after."""
     marks = Marks(engine.settings.fwmark_mask)
     found = []
     for state in engine.states if engine.enforced is not None else ():
         outbound = engine.ruleset.outbound(state.name)
         number = engine.numbers.get(state.name, 0)
-        if outbound is not None and state.up and state.device:
+        if outbound is not None and state.hops and state.device:
             found.append(line_of(outbound, state, marks.bits(number) if number else 0))
     return found

@@ -225,6 +225,6 @@ def test_a_line_can_be_supposed_to_be_down(tool: Tool, tmp_path: Path) -> None:
 
 def test_what_the_kernel_does_not_do_yet_stands_beside_the_decision(tool: Tool, tmp_path: Path) -> None:
     path = tmp_path / "rules.np"
-    path.write_text(SCHEDULED)
-    shown = tool("decide", "--rules", str(path), "domain=example.com", "at=mon,19:00").out
-    assert "films: not enforced yet: domain is not known at the first packet" in shown
+    path.write_text(SCHEDULED.replace("domain=example.com", "rtt_ms=>50"))
+    shown = tool("decide", "--rules", str(path), "rtt_ms=60", "at=mon,19:00").out
+    assert "films: not enforced yet: rtt_ms is not known at the first packet" in shown

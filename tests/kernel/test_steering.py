@@ -178,10 +178,14 @@ config outbound 'both'
 """
 
 
+# Groups go back to a line at once that was down.
+AT_ONCE = LINES.replace("option type 'interface'\n", "option type 'interface'\n\toption hold '0'\n")
+
+
 @pytest.mark.parametrize("action", ["route=both", "+fallback=wan_b"])
 def test_when_the_first_of_several_lines_is_lost_new_connections_go_by_the_next(steered: Lab, action: str) -> None:
     then = ["+fallback=wan_a"] if "fallback" in action else []
-    config = LINES + GROUP + rule("to_both", "+dest_port=31000", action, *then, "on_fail=block")
+    config = AT_ONCE + GROUP + rule("to_both", "+dest_port=31000", action, *then, "on_fail=block")
     reload(steered, config)
     assert steered.tcp("desk", SERVER4, 31000)["seen"] == B4
     steered.link("b", "down")
@@ -501,7 +505,7 @@ def test_foreign_marks_tables_and_rules_are_as_before_after_start_reload_and_sto
 
 
 def test_the_state_follows_the_primary_line_and_rules_that_wait_for_it_take_over(steered: Lab) -> None:
-    config = LINES.replace("option default 'direct'", "option default 'direct'\n\toption primary 'wan_a'")
+    config = AT_ONCE.replace("option default 'direct'", "option default 'direct'\n\toption primary 'wan_a'")
     config += rule("away", "+dest_port=31000", "+state=FAILOVER", "route=wan_b", priority=90)
     config += rule("usual", "+dest_port=31000", "route=wan_a")
     assert reload(steered, config)["state"] == "NORMAL"
@@ -511,7 +515,7 @@ def test_the_state_follows_the_primary_line_and_rules_that_wait_for_it_take_over
     steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000, timeout=0.3)["seen"] == B4, what="line B takes over")
     steered.link("a", "up")
     steered.wait_for(lambda: steered.tcp("desk", SERVER4, 31000, timeout=0.3)["seen"] == A4, what="back on line A")
-    assert steered.call("status")["state"] == "NORMAL"
+    steered.wait_for(lambda: steered.call("status")["state"] == "NORMAL", what="the state follows back")
 
 
 VANDAL = """

@@ -83,7 +83,7 @@ def test_no_piece_is_large():
     """Long lists go ahead in parts; what holds them says only which they are."""
     entries = "".join([f"\tlist entry '10.{number >> 8}.{number & 255}.0/25'\n" for number in range(4000)])
     names = "".join([f"\tlist entry 'a{number}.example'\n" for number in range(4000)])
-    rules = "".join([f"config rule 'r{n}'\n\tlist sni 'a{n}.example'\n\toption block '1'\n" for n in range(2000)])
+    rules = "".join([f"config rule 'r{n}'\n\toption rtt_ms '>{n}'\n\toption block '1'\n" for n in range(2000)])
     text = f"config list 'nets'\n{entries}config list 'names'\n{names}{rules}"
     text += "config rule 'all'\n\tlist dest_addr '!@nets'\n\tlist domain '@names'\n\toption block '1'\n"
     loaded = load_text(text)
