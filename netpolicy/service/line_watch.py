@@ -111,6 +111,9 @@ class LineWatch:
         if line.limits != key:
             line.limits = key
             line.health.limited(limits_of(outbound))
+            # A shorter hold-down may be over already.
+            self._note(outbound.name, line, line.health.passed(now), carries(line), in_turn=True)
+            self._wait(outbound.name, line)
         before, line.state = line.state, state
         if before.up == state.up and before.device == state.device:
             return
@@ -177,8 +180,9 @@ class LineWatch:
             line.clock.cancel()
             line.clock = None
         if line.health.state == RECOVERY:
-            seconds = line.health.hold_seconds(line.health.since)
-            line.clock = asyncio.get_running_loop().call_later(seconds + 0.05, self._passed, name, line)
+            over = line.health.since + line.health.hold_seconds(line.health.since)
+            left = max(over - self._clock(), 0.0) + 0.05
+            line.clock = asyncio.get_running_loop().call_later(left, self._passed, name, line)
 
     def _passed(self, name: str, line: Watched) -> None:
         line.clock = None

@@ -195,6 +195,7 @@ class Generator:
 
     def _group(self, writer: Writer) -> None:
         writer.maybe("strategy", ("failover", "balance", "latency"), 0.6)
+        writer.maybe("sticky", ("0", "60", "86400"))
         writer.put("member", *self.random.choices((*self.lines, *self.groups, "direct"), k=self.random.randint(1, 3)))
 
     def _xray(self, writer: Writer) -> None:

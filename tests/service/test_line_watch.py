@@ -126,6 +126,20 @@ def test_a_line_that_was_never_up_is_not_held_down(play):
     play(story)
 
 
+def test_a_shorter_hold_down_may_be_over_at_once(play):
+    async def story(w):
+        w.look()
+        w.look(a=False)
+        w.look()
+        await asyncio.sleep(1)
+        assert w.order == ("b", "a")
+        w.rules = rules(Outbound("a", "interface", interface="wana", hold=0), B, GROUP)
+        w.look()
+        assert w.order == ("a", "b")
+
+    play(story)
+
+
 def test_other_limits_are_taken_over_and_a_dead_line_stays_dead(play):
     async def story(it):
         it.look()
