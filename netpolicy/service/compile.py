@@ -152,7 +152,7 @@ def compile_policy(
         if rule.enabled and way.sealed:
             sealed.update(way.sealed)
         if why == ENFORCED:
-            led = (way, to_class.limit(rule))
+            led = (way, to_class.limit(rule) if rule.action.throttle else "")
             number = to_number.get(led)
             if number is None:
                 number = to_number[led] = shares.of(way.group, rule) or to_class(way.goes, rule)
@@ -186,10 +186,15 @@ def compile_policy(
     )
     rules = _kept(tuple(enforceable), ruleset.deciding)
     enforced = _enforced(ruleset, rules, policy, before)
-    wants_mac = before.wants_mac if before is not None and enforced is before.enforced else _asks_mac(enforced.rules)
-    unmet = [(rule.name, not_enforced[rule.name]) for rule in ruleset.rules if rule.name in not_enforced]
+    # Of those that stood it is known that none asks for it, or that one does: then all are asked, it may be gone.
+    asking = rules if before is None or before.wants_mac else [rule for rule in rules if rule not in stood]
+    unmet = (
+        [(rule.name, not_enforced[rule.name]) for rule in ruleset.rules if rule.name in not_enforced]
+        if not_enforced
+        else []
+    )
     unmet.extend(_parts_without_effect(ruleset))
-    return Compiled(policy, world, waiting, enforced, wants_mac, tuple(unmet), active, state, rules)
+    return Compiled(policy, world, waiting, enforced, _asks_mac(asking), tuple(unmet), active, state, rules)
 
 
 def _enforced(ruleset: Ruleset, rules: "tuple[Rule, ...]", policy: Policy, before: "Compiled | None") -> Ruleset:
@@ -212,7 +217,7 @@ def _enforced(ruleset: Ruleset, rules: "tuple[Rule, ...]", policy: Policy, befor
     return Ruleset(told, ruleset.outbounds, ruleset.settings)
 
 
-def _asks_mac(rules: "tuple[Rule, ...]") -> bool:
+def _asks_mac(rules: "Iterable[Rule]") -> bool:
     return any([field.name == "src_mac" for rule in rules for field in rule.fields])
 
 
