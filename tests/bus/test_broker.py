@@ -231,8 +231,8 @@ def test_others_than_root_are_denied_everything(tmp_path):
 
 def raw(path: str) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
+    client.connect(path)  # waits for room in the backlog, which a socket with a time limit does not
     client.settimeout(10)
-    client.connect(path)
     return client
 
 
