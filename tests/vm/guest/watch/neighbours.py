@@ -145,17 +145,17 @@ def another_filter() -> dict[str, Any]:
     for line in FOREIGN:
         run(line)
     before = hits()
-    talk.give(100_000)
+    talk.give(300_000)
     alone, daemon = hits(), Daemon()
     found: dict[str, Any] = {"told": told_of(daemon.start())}
     begun, counted = hits(), daemon.until(lambda _: True)["counters"]["packets"]
-    talk.give(100_000)
+    talk.give(300_000)
     found["name"] = name_seen()
     found["with"], found["ours"] = hits(), filters()
     found["seen"] = daemon.until(lambda _: True)["counters"]["packets"] - counted
     daemon.stop()
     found |= {"before": before, "alone": alone, "begun": begun}
-    talk.give(100_000)
+    talk.give(300_000)
     found["after"], found["ours_after"], found["loaded_after"] = hits(), filters(), settled()
     run("tc qdisc del dev br-lan clsact")
     return found
