@@ -47,10 +47,10 @@ def of_lines(ruleset: Ruleset, states: tuple[LineState, ...]) -> list[Warning_]:
 
 
 def of_ways(ways: Iterable[Way]) -> list[Warning_]:
-    """NP908: where a limit drops what is too much although it is written to slow down everybody together."""
+    """NP909: where a limit drops what is too much although it is written to slow down everybody together."""
     return [
         Warning_(
-            "NP908",
+            "NP909",
             f"throttle {way.limit} {way.direction}: what is too much is dropped on {way.device}, not queued: {way.why}",
             "a limit without a queue holds, and is rougher: docs/rules.md (Throttles)",
         )

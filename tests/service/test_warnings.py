@@ -71,4 +71,4 @@ def test_a_limit_that_drops_where_it_could_queue_is_told_and_one_for_each_client
         Way("each", "up", "wan", POLICED, PER_CLIENT),
     )
     (found,) = warnings.of_ways(ways)
-    assert found.code == "NP908" and "slow up" in found.message and found.message.endswith("somebody else: cake")
+    assert found.code == "NP909" and "slow up" in found.message and found.message.endswith("somebody else: cake")
