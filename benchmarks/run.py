@@ -19,7 +19,7 @@ from benchmarks import machine, report
 from benchmarks.measure import LEFT_OUT, SAMPLE_SECONDS, Family, Options, Result, order, progress, run
 
 # Each has FAMILIES: the word for --only, and what yields its Turns. Loaded when asked for.
-MODULES = ("decide", "path", "apply", "memory", "tracking", "inspector")
+MODULES = ("decide", "path", "apply", "memory", "tracking", "inspector", "lines", "names")
 NICENESS = -10
 FOLDER = Path(__file__).resolve().parents[1] / "build" / "bench"
 
