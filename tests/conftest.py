@@ -37,6 +37,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: patience[item.path], reverse=True)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes by their number: what is packed holds the time, and processes that share the files must agree on names."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 16 else None
+
+
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """A router with clients, two providers and an internet, fresh for each test file, gone afterwards.

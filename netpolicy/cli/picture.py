@@ -105,8 +105,8 @@ def _kernel(part: Document) -> str:
     text = "does what the rules say" if part.get("in_sync") else "differs from the rules"
     if part.get("waiting"):
         text += f", {part['waiting']} changes not made (netpolicy plan)"
-    if part.get("generation") is not None:
-        count = part["generation"]
+    if part.get("revision") is not None:
+        count = part["revision"]
         text += f", changed {count} time{'' if count == 1 else 's'} since the daemon started"
     return text + (f", last error: {part['error']}" if part.get("error") else "")
 

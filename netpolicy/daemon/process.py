@@ -365,7 +365,7 @@ class Daemon:
             else:
                 await engine.stop()
         except (ApplyError, OSError) as error:
-            if engine.in_force.generation:
+            if engine.in_force.revision:
                 raise CannotStart(f"stopped, but {error}") from None
             # Nothing was ever put there: what cannot be looked at need not be removed.
             self._log.add("warning", "apply", str(error))

@@ -64,7 +64,7 @@ def status(engine: Engine, inspector: Mapping[str, Any], quality: QualityOf = _u
         "config": {"file": engine.places.config, "error": engine.config_error or None},
         "kernel": {
             "in_sync": engine.in_force.in_sync,
-            "generation": engine.in_force.generation,
+            "revision": engine.in_force.revision,
             "rehearsal": engine.kernel.rehearsal,
             "waiting": len(engine.in_force.pending),
             "error": engine.in_force.error or None,

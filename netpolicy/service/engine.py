@@ -95,7 +95,7 @@ class InForce:
     """What is known of the kernel since the last reconcile."""
 
     in_sync: bool = False
-    generation: int = 0
+    revision: int = 0  # how often the kernel was changed since the start
     error: str = ""
     pending: tuple[str, ...] = ()  # what observe mode leaves undone
 
@@ -584,9 +584,9 @@ class Engine:
         if plan.nft.rebuild and self.enforced is not None and any(line.sealed for line in plan.policy.lines):
             # Somebody took the table away: what began without it passed a kill switch unseen.
             await self._release.undecided(Marks(self.settings.fwmark_mask))
-        self.in_force.generation += 1
-        self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, kernel change {self.in_force.generation}")
-        self.publish("netpolicy.apply", {"generation": self.in_force.generation, "changes": len(plan.changes)})
+        self.in_force.revision += 1
+        self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, revision {self.in_force.revision}")
+        self.publish("netpolicy.apply", {"revision": self.in_force.revision, "changes": len(plan.changes)})
 
     async def _stand_down(self) -> None:
         """Switched off: nothing of ours stays in the kernel."""
@@ -604,7 +604,7 @@ class Engine:
         self._records.withdraw()
         self.enforced = self.enforced_before = None
         self.indexes.forget()
-        self.in_force.generation = 0
+        self.in_force.revision = 0
         if had_any:
             await self._release.clear(Marks(self.settings.fwmark_mask))
             self.log.add("info", "apply", "what netpolicy had in the kernel was removed")

@@ -72,11 +72,11 @@ class NameLearning:
         """The engine had a turn. Whether the names that rules ask for are others than before."""
         enforced = self._engine.enforced
         entries = enforced.policy.entries if enforced is not None else None
-        generation = self._engine.in_force.generation
-        if self._seen == (entries, generation):
+        revision = self._engine.in_force.revision
+        if self._seen == (entries, revision):
             return False
         is_same = self._seen is not None and self._seen[0] is entries  # type: ignore[index]
-        self._seen = (entries, generation)
+        self._seen = (entries, revision)
         fields = self.index.fields if is_same else fields_of(entries.rules if entries is not None else ())
         is_other = fields != self.index.fields
         if is_other:

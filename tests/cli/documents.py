@@ -23,7 +23,7 @@ STATUS: dict[str, Any] = {
     "warnings": [{"code": "NP206", "message": "the rule can never match: src_addr leaves nothing, " * 2,
                   "hint": "remove it"}],
     "config": {"file": "/etc/config/netpolicy", "error": None},
-    "kernel": {"in_sync": True, "generation": 4, "error": None},
+    "kernel": {"in_sync": True, "revision": 4, "error": None},
 }  # fmt: skip
 
 RULE = {

@@ -169,12 +169,12 @@ def _plain(text: str) -> list[str]:
 
 def test_a_change_of_somebody_elses_table_is_none_of_its_business(daemon):
     daemon.call("logs")
-    before = daemon.call("status")["kernel"]["generation"]
+    before = daemon.call("status")["kernel"]["revision"]
     run("nft", "add", "element", "inet", "other", "np_words", "{ 172.16.0.0/12 }")
     run("ip", "rule", "add", "priority", "1011", "from", "10.7.7.7", "lookup", "main")
     daemon.settled()
     assert daemon.call("plan")["changes"] == []
-    assert daemon.call("status")["kernel"]["generation"] == before
+    assert daemon.call("status")["kernel"]["revision"] == before
 
 
 # -- death and twins -----------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_after_kill_9_the_state_is_adopted_and_leftovers_are_cleaned(tmp_path):
         assert shape() == before and of_others() == clean
         daemon.end(signal.SIGKILL)
         daemon.start()
-        assert daemon.settled()["kernel"]["generation"] == 0  # nothing had to be changed
+        assert daemon.settled()["kernel"]["revision"] == 0  # nothing had to be changed
         assert daemon.end() == 0
     assert ours() == ""
 

@@ -82,7 +82,7 @@ def test_a_name_that_a_client_was_told_leads_its_connections(lab: Lab) -> None:
     assert lab.tcp("desk", VIDEO, 7)["seen"] == A4  # the rule is for UDP
     assert came_by(lab, CALLS) == A4  # what is under it is meant, not the name
     assert lab.call("plan")["changes"] == []
-    assert lab.call("status")["kernel"]["generation"] == 1
+    assert lab.call("status")["kernel"]["revision"] == 1
 
 
 def test_what_was_learned_outlives_a_reload_and_a_restart(lab: Lab) -> None:

@@ -43,12 +43,12 @@ def test_a_hundred_reloads_lose_no_datagram_and_disturb_no_open_connection(lab: 
         for server in (SERVER4, SERVER6)
     ]
     variants = itertools.cycle(VARIANTS)
-    generation = 0
+    revision = 0
     for _ in range(RELOADS):
-        generation = reload(lab, LINES + kept + next(variants))["kernel"]["generation"]
+        revision = reload(lab, LINES + kept + next(variants))["kernel"]["revision"]
         for node, answer in opened:
             assert lab.ask(node, "talk", id=answer["id"])["ok"]
-    assert generation > RELOADS * 4 // 5  # the reloads were changes, not repetitions
+    assert revision > RELOADS * 4 // 5  # the reloads were changes, not repetitions
     results = [stream.result() for stream in streams]
     assert [(r["received"], r["refused"], r["missing"]) for r in results] == [(DATAGRAMS // 2, 0, [])] * 2
     assert [set(r["seen"]) for r in results] == [{B4}, {B6}]

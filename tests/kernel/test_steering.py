@@ -428,10 +428,10 @@ def test_a_rule_with_log_writes_the_decision_for_passed_and_for_blocked_connecti
 
 def test_a_second_reload_of_the_same_rules_sends_nothing_to_the_kernel(steered: Lab) -> None:
     config = LINES + rule("to_b", "+dest_port=31000", "route=wan_b")
-    before = reload(steered, config)["kernel"]["generation"]
+    before = reload(steered, config)["kernel"]["revision"]
     watcher = steered.popen("router", ["nft", "monitor"], stdout=-1, text=True)
     routes = steered.popen("router", ["ip", "monitor", "route", "rule"], stdout=-1, text=True)
-    assert reload(steered, config)["kernel"]["generation"] == before
+    assert reload(steered, config)["kernel"]["revision"] == before
     assert steered.call("plan")["changes"] == []
     for monitor in (watcher, routes):
         monitor.terminate()

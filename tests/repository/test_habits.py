@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-import warnings
 
 import pytest
 
@@ -31,31 +30,8 @@ TESTED_ELSEWHERE = {
     "netpolicy/dataplane/netlink_codec.py": "tests/dataplane/test_netlink_wire.py",
     "netpolicy/dataplane/netlink_records.py": "tests/dataplane/test_netlink_wire.py",
     "netpolicy/dataplane/state.py": "tests/dataplane/test_netlink.py",  # records only
+    "netpolicy/flows/model.py": "tests/flows/test_ctmessage.py",
 }
-
-# Modules whose test file is still to be written. Nothing is ever added here: a new module
-# comes with its test. An entry that is not needed any more is a warning of the run.
-TEST_DUE_BY_ROOM = {
-    "bus": """
-        object
-    """,
-    "daemon": """
-        dry_run main process
-    """,
-    "flows": """
-        marks model
-    """,
-    "observe": """
-        ring
-    """,
-    "outbounds": """
-        lines netifd
-    """,
-    "service": """
-        api classes compile connections decisions documents engine facts files keeper
-    """,
-}
-TEST_DUE = {f"netpolicy/{room}/{name}.py" for room, names in TEST_DUE_BY_ROOM.items() for name in names.split()}
 
 # Written so that this file does not contain what it looks for.
 FORBIDDEN = {
@@ -88,18 +64,16 @@ def test_every_module_has_a_test_file_of_its_name() -> None:
     missing = [
         f"{path}: no {expected_test(path)}"
         for path in modules_with_tests_due()
-        if not (ROOT / expected_test(path)).exists() and path not in TESTED_ELSEWHERE and path not in TEST_DUE
+        if not (ROOT / expected_test(path)).exists() and path not in TESTED_ELSEWHERE
     ]
     assert not missing, "\n".join(missing)
 
 
 def test_the_exceptions_are_about_modules_and_tests_that_exist() -> None:
     names = set(tracked())
-    gone = [path for path in (*TESTED_ELSEWHERE, *TEST_DUE) if path not in names]
+    gone = [path for path in TESTED_ELSEWHERE if path not in names]
     assert not gone, f"there is no such module: {gone}"
     assert not [test for test in TESTED_ELSEWHERE.values() if not (ROOT / test).exists()]
-    if written := sorted(path for path in TEST_DUE if (ROOT / expected_test(path)).exists()):
-        warnings.warn(f"take these out of TEST_DUE_BY_ROOM, their tests are there: {written}", stacklevel=1)
 
 
 def test_every_module_says_in_its_first_lines_what_it_is_for() -> None:

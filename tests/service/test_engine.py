@@ -240,7 +240,7 @@ async def test_a_kernel_without_packet_logging_enforces_all_the_same(house, tmp_
     assert [one["code"] for one in status(house)["warnings"]] == ["NP901"]
     assert leads_to("mail") == "v_30" and "log prefix" not in ours()
     assert await house.engine.reconcile("again") == ""
-    assert house.engine.in_force.generation == 1
+    assert house.engine.in_force.revision == 1
 
 
 async def test_a_missing_interface_is_reported_and_the_rest_works(house):
@@ -301,7 +301,7 @@ async def test_classes_survive_a_restart_and_a_new_order(house, tmp_path):
     again = House(tmp_path, CONFIG[:a] + CONFIG[b:rules] + CONFIG[a:b] + CONFIG[rules:])
     assert await again.load() == ""
     assert dict(again.engine.numbers) == {"wan_a": 1, "wan_b": 2}
-    assert again.engine.in_force.generation == 0  # nothing to do: adopted as it is
+    assert again.engine.in_force.revision == 0  # nothing to do: adopted as it is
 
 
 async def test_connections_of_an_outbound_that_was_removed_are_forgotten_and_its_class_can_be_used_again(house):
@@ -373,7 +373,7 @@ async def test_turns_at_the_same_time_wait_for_each_other(house):
     house.write(CONFIG)
     await house.engine.read_config()
     assert await asyncio.gather(*(house.engine.reconcile(str(n)) for n in range(4))) == [""] * 4
-    assert house.engine.in_force.generation == 1
+    assert house.engine.in_force.revision == 1
 
 
 async def test_things_of_others_are_not_touched_by_any_of_it(house):
@@ -436,7 +436,7 @@ async def test_other_rules_can_be_looked_at_before_they_are_followed(house):
     assert seen.plan.changes and not seen.plan.is_empty
     assert seen.compiled.standing.keys() == {"video", "post"}
     assert (everything(), status(house)) == (before, said)
-    assert await house.engine.reconcile("nothing") == "" and status(house)["kernel"]["generation"] == 1
+    assert await house.engine.reconcile("nothing") == "" and status(house)["kernel"]["revision"] == 1
     house.write(OFF)
     off = await house.engine.preview((await house.engine.loader.load(str(house.config))).ruleset)
     assert (off.plan, off.compiled, len(off.states)) == (None, None, 2)

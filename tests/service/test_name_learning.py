@@ -36,7 +36,7 @@ class Bench:
         self.lines: list[str] = []
         self.quick: list[frozenset[str]] = []
         self.engine: Any = SimpleNamespace(
-            enforced=SimpleNamespace(policy=self.wanted), in_force=SimpleNamespace(generation=1),
+            enforced=SimpleNamespace(policy=self.wanted), in_force=SimpleNamespace(revision=1),
             places=SimpleNamespace(state=state), log=SimpleNamespace(add=lambda *words: self.lines.append(words[-1])),
             note_fault=self.faults.append,
         )  # fmt: skip
@@ -108,7 +108,7 @@ async def test_a_table_that_somebody_deleted_gets_its_addresses_again(tmp_path) 
         process = await asyncio.create_subprocess_exec("nft", "delete", "table", "inet", TABLE)
         await process.wait()
         await follow(Kernel(open_netlink("builtin")), bench.wanted)
-        bench.engine.in_force.generation = 2
+        bench.engine.in_force.revision = 2
         assert not bench.names.turned()  # the names are the same
         await bench.settled()
         assert list(held(4)) == [KEY]

@@ -23,7 +23,7 @@ NAMED = Rule("video", 1, (parse_field("domain", ("video.example",)),), Action("r
 def engine(state: Path, *rules: Rule) -> Any:
     policy = Policy(entries=tuple(Entry(rule, 0) for rule in rules))
     return SimpleNamespace(
-        enforced=SimpleNamespace(policy=policy), in_force=SimpleNamespace(generation=1),
+        enforced=SimpleNamespace(policy=policy), in_force=SimpleNamespace(revision=1),
         settings=Settings(dnsmasq="off"),
         places=SimpleNamespace(state=str(state)), log=SimpleNamespace(add=lambda *words: None), note_fault=pytest.fail,
     )  # fmt: skip

@@ -89,7 +89,7 @@ function modeWords(status) {
 
 function kernelWords(kernel) {
 	return kernel.in_sync
-		? _('equal to the rules (generation %s)').format(text(kernel.generation))
+		? _('equal to the rules (revision %s)').format(text(kernel.revision))
 		: _('differs from the rules');
 }
 
