@@ -53,11 +53,12 @@ fmt: ## put Python files into the canonical form
 	@$(PYTHON) -m ruff check --fix --quiet . || true
 	@$(PYTHON) -m ruff format .
 
-generated: ## files that are made of the code: the JSON Schema for editors, docs/lints.md, docs/doctor.md
+generated: ## files that are made of the code: the JSON Schema for editors, docs/lints.md, docs/doctor.md, docs/man
 	@scripts/setup test
 	@$(PYTHON) -m netpolicy.config.json_schema > editors/netpolicy.schema.json
 	@$(PYTHON) -m netpolicy.config.lint_page > docs/lints.md
 	@$(PYTHON) -m netpolicy.service.doctor_page > docs/doctor.md
+	@$(PYTHON) -m netpolicy.daemon.manual docs/man
 
 test-unit: ## tests without namespaces
 	@scripts/setup test

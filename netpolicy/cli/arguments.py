@@ -80,7 +80,18 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The options of one run, `command` among them. Raises SystemExit for help and mistakes."""
-    parser = Parser(prog="netpolicy", description="See and steer the NetPolicy daemon.")
+    parser = whole_parser()
+    words = _help_asked(argv)
+    _check_command(parser, words)
+    return parser.parse_args(words)
+
+
+def whole_parser() -> Parser:
+    """The parser of every command. It says what the manual page says."""
+    parser = Parser(
+        prog="netpolicy", description="See and steer the NetPolicy daemon.",
+        epilog="netpolicy help COMMAND, or COMMAND --help, lists the options of one.",
+    )  # fmt: skip
     _add_common(parser, None, False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (_, meaning) in COMMANDS.items():
@@ -91,9 +102,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         # SUPPRESS: what stands before the command must survive when it is not repeated after it.
         _add_common(command, argparse.SUPPRESS, argparse.SUPPRESS)
         OPTIONS.get(name, _nothing)(command)
-    words = _help_asked(argv)
-    _check_command(parser, words)
-    return parser.parse_args(words)
+    return parser
 
 
 def _help_asked(argv: Sequence[str]) -> list[str]:
@@ -241,7 +250,9 @@ def _candidate(command: argparse.ArgumentParser) -> None:
 def _guarded(command: argparse.ArgumentParser) -> None:
     command.add_argument("--confirm", type=_seconds, metavar="SECONDS", help="how long to wait for a confirmation")
     command.add_argument("-m", "--message", metavar="WHY", help="why, for the journal")
-    command.add_argument("--force", action="store_true", help="also when the rehearsal shows a lock-out")
+    command.add_argument(
+        "--force", action="store_true", help="also with mistakes in rules, a lock-out or an assertion that fails"
+    )
     command.add_argument("--console", action="store_true", help="I sit at the router itself: --confirm 0 is allowed")
     command.add_argument("--wait", action="store_true", help="end when the change is confirmed or taken back")
 

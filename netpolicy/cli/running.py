@@ -74,7 +74,7 @@ class Daemon:
         if problem.status == status.METHOD_NOT_FOUND:
             return Failure(
                 f"the running netpolicyd has no method {method!r}",
-                "it may be older than this tool: restart it; its methods: ubus -v list netpolicy",
+                "it may be older than this tool: restart it; the methods of this tool: docs/interfaces.md",
             )
         if problem.status == status.PERMISSION_DENIED:
             return Failure(f"{method}: ubus denies it to this user", "run the command as root")

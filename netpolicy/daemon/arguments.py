@@ -41,7 +41,7 @@ def parse(argv: Sequence[str] | None = None) -> SimpleNamespace:
     `argv` is without the program's name. Nothing of argparse is in what is returned, so that a daemon can
     forget it. Raises SystemExit, with the reason on standard error.
     """
-    parser = _parser()
+    parser = whole_parser()
     options = parser.parse_args(sys.argv[1:] if argv is None else list(argv), SimpleNamespace())
     options.given = _given(options, parser)
     if options.given and not options.dry_run:
@@ -86,7 +86,8 @@ def _named(options: SimpleNamespace, parser: argparse.ArgumentParser) -> Iterato
         yield name, value
 
 
-def _parser() -> argparse.ArgumentParser:
+def whole_parser() -> argparse.ArgumentParser:
+    """The parser of all that netpolicyd takes. It says what the manual page says."""
     import argparse
 
     parser = argparse.ArgumentParser(

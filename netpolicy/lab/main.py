@@ -38,7 +38,6 @@ def parser() -> argparse.ArgumentParser:
         help=f"what happens by itself; tour: {TOUR_SECONDS:.0f} seconds",
     )
     found.add_argument("--config", default=str(EXAMPLE), help="the router's configuration (a copy is used)")
-    found.add_argument("--ui", type=int, metavar="PORT", help="not available yet")
     return found
 
 
@@ -50,8 +49,6 @@ def main(argv: list[str]) -> int:
         except starter.LabError as problem:
             return _refuse(str(problem))
     options = parser().parse_args(argv)
-    if options.ui is not None:
-        return _refuse("--ui is not available yet: the lab shows its picture in this terminal; start it without --ui")
     if not os.access(options.config, os.R_OK):
         return _refuse(f"cannot read {options.config}: name a readable configuration with --config")
     arguments = [

@@ -108,6 +108,7 @@ class ListRefresh:
         self._task: asyncio.Task[None] | None = None
         self._seen: object = None
         self._try_at = NEVER
+        self._is_held = False  # by a change that is under way: tried again as soon as it is over
 
     # -- what it is told -------------------------------------------------------------------
 
@@ -124,6 +125,9 @@ class ListRefresh:
     def configured(self) -> None:
         """The engine may have taken another configuration."""
         loaded = self._engine.loaded
+        if self._is_held and not self._engine.frozen:
+            self._try_at = self._time()
+            self._wake.set()
         if loaded is None or loaded is self._seen:
             return
         self._seen = loaded
@@ -269,7 +273,7 @@ class ListRefresh:
 
     async def _try(self) -> None:
         """Have the rules read again with all new copies; where that is refused, with one at a time."""
-        self._try_at = NEVER
+        self._try_at, self._is_held = NEVER, False
         waiting = [one for one in self._watched.values() if self._is_new(one)]
         if not waiting:
             return
@@ -292,8 +296,9 @@ class ListRefresh:
                 self._tell(one, "info", f"{one.head.addresses} addresses, {one.head.names} names" if one.head else "")
             self._look("a list was fetched")
         elif result == LATER:
-            for one in fresh:
-                one.waits = why
+            for one in fresh:  # it was fetched: what was wrong before is over
+                one.failures, one.error, one.waits = 0, "", why
+            self._is_held = bool(self._engine.frozen)
             self._try_at = self._time() + LATER_SECONDS
         return result, why
 

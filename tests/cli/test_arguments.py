@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
-from netpolicy.cli.arguments import COMMANDS, parse
+from netpolicy.cli.arguments import COMMANDS, parse, whole_parser
 
 from .conftest import Tool
 from .stand_in import StandIn
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # What interfaces promises for later: there is no command that only pretends.
 NOT_YET = ["xray"]
@@ -82,3 +85,11 @@ def test_a_word_that_is_no_text_is_refused_without_a_traceback(tool: Tool, daemo
         result = tool(*words)
         assert result.code in (1, 64)
         assert "internal error" not in result.err
+
+
+def test_the_page_of_the_tool_names_every_command_and_option() -> None:
+    page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    for name, command in whole_parser()._subparsers._group_actions[0].choices.items():
+        assert f"`{name}" in page, name
+        missing = [word for action in command._actions for word in action.option_strings if word not in page]
+        assert not missing, (name, missing)

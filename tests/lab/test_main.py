@@ -22,11 +22,6 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_page_in_a_browser_is_refused_for_now_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["--ui", "8080"]) == 4
-    assert "start it without --ui" in capsys.readouterr().err
-
-
 def test_a_configuration_that_cannot_be_read_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["--config", "/nowhere/netpolicy"]) == 4
     assert "cannot read /nowhere/netpolicy" in capsys.readouterr().err

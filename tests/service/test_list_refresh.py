@@ -37,10 +37,15 @@ class Kept:
         self.server = server
         self.now = time.time()
         self.looks: list[str] = []
+        self.taken = asyncio.Event()
         self.refresh = self.keeper()
 
+    def look(self, why):
+        self.looks.append(why)
+        self.taken.set()
+
     def keeper(self):
-        made = ListRefresh(self.engine, self.looks.append, chance=lambda: 0.5, now=lambda: self.now)
+        made = ListRefresh(self.engine, self.look, chance=lambda: 0.5, now=lambda: self.now)
         self.engine.loader = Loader(kept=made.folder)
         self.engine.list_warnings = made.warnings
         return made
@@ -124,7 +129,7 @@ async def test_a_new_daemon_has_the_copy_at_once_and_fetches_when_it_is_time(kep
 async def test_what_cannot_be_taken_now_is_tried_again_also_by_the_next_daemon(kept):
     kept.engine.frozen = "change r1 waits"
     await kept.refresh.turn()
-    assert (kept.one()["waits"], kept.one()["names"]) == ("change r1 waits", 0)
+    assert (kept.one()["waits"], kept.one()["names"], kept.one()["error"]) == ("change r1 waits", 0, None)
     kept.refresh = kept.keeper()
     kept.refresh.configured()
     kept.engine.frozen = ""
@@ -173,3 +178,20 @@ async def test_what_hangs_is_ended_and_the_loop_goes_on(kept):
     await kept.refresh.close()
     assert time.monotonic() - began < 1
     assert kept.one()["age"] is None
+
+
+async def test_a_change_that_is_over_is_not_waited_for(kept):
+    kept.server.pages["/l"] = says(b"", 503)
+    await kept.refresh.turn()
+    assert "503" in kept.one()["error"]
+    kept.server.pages["/l"] = says(b"a.example\n")
+    kept.engine.frozen = "change r1 waits"
+    kept.refresh.fetch_now()
+    await kept.refresh.turn()
+    assert (kept.one()["waits"], kept.one()["error"], kept.one()["failures"]) == ("change r1 waits", None, 0)
+    kept.engine.frozen = ""
+    kept.refresh.configured()
+    kept.refresh.start()
+    await asyncio.wait_for(kept.taken.wait(), 10)
+    await kept.refresh.close()
+    assert (kept.one()["waits"], kept.one()["names"]) == (None, 1)
