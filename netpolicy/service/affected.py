@@ -124,7 +124,8 @@ def _moved(before: _Opinion | None, after: _Opinion, facts: Facts, number: int, 
     if after.judge.is_of(number, fate.number):
         return None
     was = before.judge.fate(facts) if before is not None else None
-    if was == fate:
+    is_left = before is not None and was is not None and before.judge.is_of(number, was.number)
+    if was == fate and not is_left:
         return None  # this apply changed nothing for it: it is older than the rule
     if after.judge.blocks(fate.number):
         return fate
@@ -133,7 +134,7 @@ def _moved(before: _Opinion | None, after: _Opinion, facts: Facts, number: int, 
     # By the rule that moves, or by those that are left when such a rule is gone, or is a plain route from now on.
     is_moved = fate.kind == SWITCH_ROUTE
     if before is not None and was is not None and was.kind == SWITCH_ROUTE:
-        is_moved = is_moved or before.judge.is_of(number, was.number)
+        is_moved = is_moved or is_left
     return fate if is_moved else None
 
 

@@ -13,6 +13,7 @@ from netpolicy.core.field import Field
 from netpolicy.core.index import Building
 from netpolicy.core.index_view import View
 from netpolicy.core.model import DIRECT, ROUTE, Action, Rule, Ruleset
+from netpolicy.dataplane.policy import Policy
 from netpolicy.service.compile import Compiled
 from netpolicy.service.judge import HIDDEN
 from netpolicy.service.standing import SCHEDULE
@@ -58,11 +59,18 @@ def changed_rules(before: Compiled | None, after: Compiled) -> tuple[Rule, ...] 
     kept_after = [pair[0] for pair in after.policy.entries.pairs() if pair in old]
     if kept_before != kept_after:
         return None
-    gone = {rule.name for rule, number in old - new}
-    come = {rule.name for rule, number in new - old}
+    spread = _other_shares(before.policy, after.policy)
+    gone = {rule.name for rule, number in old if number in spread or (rule, number) not in new}
+    come = {rule.name for rule, number in new if number in spread or (rule, number) not in old}
     if len(gone) + len(come) > MOST:
         return None
     return _named(before, gone) + _named(after, come)
+
+
+def _other_shares(before: Policy, after: Policy) -> set[int]:
+    """The shares that lead to other classes than they did."""
+    old, new = ({one.number: one.classes for one in policy.shares} for policy in (before, after))
+    return {number for number, classes in old.items() if new.get(number, classes) != classes}
 
 
 def _named(compiled: Compiled, names: set[str]) -> tuple[Rule, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from netpolicy.config.load import load_text
 from netpolicy.dataplane.state import Address, Link, Neighbour, Route
 from netpolicy.flows.model import Flow
+from netpolicy.outbounds.group_order import uses
 from netpolicy.outbounds.lines import View, line_states
 from netpolicy.service.compile import Compiled, compile_policy, needs_class
 from netpolicy.service.facts import Surroundings
@@ -65,7 +66,8 @@ def compiled(
     ruleset = loaded.ruleset
     seen = view(down)
     numbers = {name: number for number, name in enumerate(needs_class(ruleset), 1)}
-    return compile_policy(ruleset, state, line_states(ruleset.outbounds, seen), seen, numbers, active=active)
+    states = line_states(ruleset.outbounds, seen)
+    return compile_policy(ruleset, state, states, seen, numbers, active=active, groups=uses(ruleset, {}, {}))
 
 
 def flow(

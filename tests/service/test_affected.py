@@ -70,6 +70,33 @@ def test_what_a_change_of_rules_means_for_a_connection_to_port_443(before, after
         assert can_affect(old.policy, new.policy)
 
 
+BALANCE = """
+config outbound 'both'
+	option type 'group'
+	option strategy 'balance'
+	list member 'wan_a'
+	list member 'wan_b'
+"""
+MORE = """
+config outbound 'wan_c'
+	option type 'interface'
+	option interface 'wanc'
+"""
+
+
+@pytest.mark.parametrize(("action", "expected"), [("switch_route", "share"), ("route", None)])
+def test_a_line_that_leaves_a_balance_loses_the_connections_that_are_to_switch_and_no_others(action, expected):
+    spread = rule("video", "+dest_port=443", f"{action}=both")
+    three = BALANCE + "\tlist member 'wan_c'\n"
+    old, new = (compiled(spread, head=HEAD + MORE + group) for group in (three, BALANCE))
+    (share,) = new.policy.shares
+    assert number(old, new, flow(0x43000000)) == (share.number if expected else None)
+    for mark in (WAN_A, WAN_B, DIRECT):  # there already; older than the rule
+        assert number(old, new, flow(mark)) is None
+    assert number(old, new, flow(0x43000000, port=80)) is None
+    assert number(new, old, flow(WAN_A)) is None
+
+
 def test_a_default_that_becomes_block_cuts_what_no_rule_names():
     old, new = compiled(VIDEO), compiled(VIDEO, head=CLOSED_DEFAULT)
     assert number(old, new, flow(DIRECT, port=80)) == 30
