@@ -257,7 +257,7 @@ def _nft(path: str, root: str, words: "list[str]") -> int:
     if not _is_in_force(loaded):
         sys.stdout.write(removal_text())
         return FINE
-    _say_what_waits(compiled)
+    _say_what_waits(loaded, compiled)
     try:
         text = nft_script(compiled.policy)
     except TooManyBoxes as problem:
@@ -276,9 +276,12 @@ def _is_in_force(loaded: Loaded) -> bool:
     return False
 
 
-def _say_what_waits(compiled: "Compiled") -> None:
+def _say_what_waits(loaded: Loaded, compiled: "Compiled") -> None:
     for name, why in compiled.not_enforced:
         sys.stderr.write(f"{name}: {why}\n")
+    for named in loaded.ruleset.lists:
+        if named.url:
+            sys.stderr.write(f"list {named.name}: nothing is fetched here: what its file and entries say counts\n")
 
 
 def _routing(path: str, root: str) -> Routing:

@@ -5,6 +5,8 @@ cannot be enforced is named with the reason: nothing is silently weaker than it 
 Runs on MicroPython.
 """
 
+from binascii import crc32
+
 from netpolicy.core.address import V4, V6, parse_address
 from netpolicy.core.evaluate import World, default_outbound
 from netpolicy.core.health import NORMAL
@@ -251,8 +253,6 @@ def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":
     for outbound in ruleset.outbounds:
         missing = ["type " + outbound.type] if outbound.type in LATER_TYPES else []
         found.append(("outbound " + outbound.name, missing))
-    for named in ruleset.lists:
-        found.append(("list " + named.name, [name for name in ("url", "refresh") if getattr(named, name)]))
     for what, missing in found:
         if missing:
             yield what, "not enforced yet: {}".format(", ".join(missing))
@@ -266,11 +266,6 @@ class _Classes:
         self._marks = marks
         self._numbers = numbers
         self._per_rule = per_rule(ruleset)
-
-    @property
-    def limits(self) -> "list[str]":
-        """Every limit that a pair is for, in an order that does not depend on where rules stand."""
-        return sorted({limit_in(name) for name in self._numbers} - {""})
 
     def limit(self, rule: "Rule") -> str:
         """The limit of speed that holds what the rule matches, or ""."""
@@ -296,6 +291,7 @@ class _Classes:
 
 # Classes end long before.
 FIRST_SHARE = 1000
+SHARES = 999_000
 
 
 class _Shares:
@@ -330,12 +326,18 @@ class _Shares:
         ways = set(parts.values())
         if not all(ways) or (len(ways) == 1 and len(parts[V4]) == 1):
             return None
-        names = [one.name for one in self._ruleset.outbounds]
-        place = self._to_class.limits.index(limit) if limit else 0
         outbound = self._ruleset.outbound(group)
         # One way for each family is nothing to stay with.
         sticky = outbound.sticky if outbound is not None and any([len(rows) > 1 for rows in ways]) else 0
-        return Share(FIRST_SHARE * (1 + place) + names.index(group), parts, sticky)
+        return Share(self._number(pair(group, limit)), parts, sticky)
+
+    def _number(self, name: str) -> int:
+        """By its name, not by its place: its clients must not be forgotten when another outbound comes or goes."""
+        taken = {one.number for one in self.made}
+        number = crc32(name.encode()) % SHARES
+        while FIRST_SHARE + number in taken:
+            number = (number + 1) % SHARES
+        return FIRST_SHARE + number
 
 
 def _lines(

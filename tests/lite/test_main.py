@@ -49,6 +49,7 @@ config list 'net'
 	list entry '192.0.2.0/24'
 	list entry '2001:db8:9::/48'
 	list entry 'example.com'
+	option url 'https://lists.example.net/net.txt'
 """
 RULES = (
     LINES
@@ -127,6 +128,7 @@ def test_the_text_is_the_table_and_the_routes_of_the_rules(files: dict[str, Path
     assert "192.0.2.0/24 . 5060-5061 . 17 . " in nft.stdout and "2001:db8:9::/48 . 5060-5061 . 17 . " in nft.stdout
     assert 'iifname "br-lan"' in nft.stdout
     assert "names: not enforced yet: domain is not known at the first packet" in nft.stderr
+    assert "list net: nothing is fetched here" in nft.stderr
     ip = here(files, "ip").stdout.splitlines()
     assert any("default via 203.0.113.1 dev pppoe-wan table 7001" in line for line in ip)
     assert any("default via 2001:db8:b::1 dev wanb table 7002" in line for line in ip)

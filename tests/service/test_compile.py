@@ -18,6 +18,7 @@ from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.routing import desired
 from netpolicy.dataplane.state import Address, Link, Route
 from netpolicy.dataplane.table import FORWARDED, OWN, Table, build
+from netpolicy.outbounds.group_order import uses
 from netpolicy.outbounds.lines import LogicalInterface, View, line_states
 from netpolicy.service.compile import compile_policy, needs_class
 from tests.netns import needs_root, private_netns
@@ -343,3 +344,40 @@ def test_a_throttled_rule_whose_line_is_down_is_refused_like_any_other():
     assert (
         dict((rule.name, number) for rule, number in made.policy.entries.pairs())["calls"] == made.policy.marks.reject
     )
+
+
+SPREAD = """
+config outbound 'both'
+	option type 'group'
+	option strategy 'balance'
+	option sticky '600'
+	list member 'wan_a'
+	list member 'wan_b'
+config rule 'all'
+	option any '1'
+	option route 'both'
+"""
+
+
+def numbers_of_shares(text: str) -> set[int]:
+    ruleset = load_text(text).ruleset
+    numbers = {name: index for index, name in enumerate(needs_class(ruleset), 1)}
+    states = line_states(ruleset.outbounds, view())
+    made = compile_policy(ruleset, "NORMAL", states, view(), numbers, groups=uses(ruleset, {}, {}))
+    return {one.number for one in made.policy.shares}
+
+
+def test_clients_stay_with_their_line_when_another_outbound_or_limit_comes_before_their_group():
+    """The sets that hold them are called after the number of the share."""
+    limited = "config throttle 't_{0}'\n\toption up '1mbit'\n" + SPREAD[SPREAD.index("config rule") :].replace(
+        "'all'", "'{0}'"
+    ) + "\toption throttle 't_{0}'\n"  # fmt: skip
+    other = "config outbound 'new'\n\toption type 'group'\n\tlist member 'wan_b'\n"
+    few = numbers_of_shares(HEAD + SPREAD + limited.format("slow"))
+    more = numbers_of_shares(HEAD + other + SPREAD + limited.format("quick") + limited.format("slow"))
+    assert len(few) == 2 and len(more) == 3 and few < more
+
+
+def test_a_list_that_is_fetched_is_nothing_that_waits():
+    text = "config list 'ads'\n\toption url 'https://lists.example.net/ads.txt'\n\toption refresh '1d'\n"
+    assert compiled(HEAD + text)[1].not_enforced == ()
