@@ -568,7 +568,7 @@ class Engine:
             log,
             active(ruleset.schedules, *local_moment(self.clock())) if ruleset.schedules else (),
             self.compiled,
-            self.lines.uses(ruleset),
+            self.lines.uses(ruleset, situation.states),
         )
         return await self.kernel.plan(compiled.policy), compiled
 

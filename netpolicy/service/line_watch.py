@@ -63,6 +63,7 @@ class LineWatch:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._lines: dict[str, Watched] = {}
         self._uses: dict[str, Use] = {}
+        self._by_hand: dict[str, str] = {}  # of lines that are set, also while a change that goes back is without them
         self._ruleset = Ruleset()
         self._has_latency = False
 
@@ -96,15 +97,20 @@ class LineWatch:
     def set_by_hand(self, name: str, word: str) -> bool:
         """One of BY_HAND, until another one: `down` takes a line out, `up` has its probes not count. False: no line."""
         line = self._lines.get(name)
-        if line is not None:
-            line.by_hand = word
-        return line is not None
+        if line is None:
+            return False
+        line.by_hand = word
+        self._by_hand[name] = word
+        if word == AUTO:
+            del self._by_hand[name]
+        return True
 
     def _follow_kernel(self, outbound: Outbound, state: LineState, now: float) -> None:
         key = (outbound.max_latency_ms, outbound.max_loss, outbound.hold)
         line = self._lines.get(outbound.name)
         if line is None:
             line = self._lines[outbound.name] = Watched(limits_of(outbound), key, state, now)
+            line.by_hand = self._by_hand.get(outbound.name, AUTO)
             say = line.health.found if state.up else line.health.lost
             say(state.reason, now)
             return
@@ -191,15 +197,17 @@ class LineWatch:
             made = line.health.passed(self._clock())
             self._note(name, line, made, carried, in_turn=False)
 
-    def uses(self, ruleset: Ruleset) -> dict[str, Use]:
-        """Per group how its lines are to be used now."""
-        found = self._used(ruleset)
+    def uses(self, ruleset: Ruleset, states: Iterable[LineState] = ()) -> dict[str, Use]:
+        """Per group how its lines are to be used now; `states` are those of its lines, which may not be watched yet."""
+        found = self._used(ruleset, states)
         if ruleset is self._ruleset:
             self._uses = found
         return found
 
-    def _used(self, ruleset: Ruleset) -> dict[str, Use]:
-        return uses(ruleset, {name: _condition(line) for name, line in self._lines.items()}, self._uses)
+    def _used(self, ruleset: Ruleset, states: Iterable[LineState] = ()) -> dict[str, Use]:
+        known = {name: _condition(line, line.state, carries(line)) for name, line in self._lines.items()}
+        known |= {one.name: _condition(self._lines.get(one.name), one, one.up) for one in states if one.type in LINES}
+        return uses(ruleset, known, self._uses)
 
     def engine_state(self, settings: Settings) -> str:
         """That of the primary outbound; NORMAL where there is none."""
@@ -274,10 +282,11 @@ def _is_trusted(line: Watched) -> bool:
     return line.health.is_trusted or line.by_hand == UP
 
 
-def _condition(line: Watched) -> Condition:
-    latency = line.prober.latency_ms if line.prober is not None else None
-    families = tuple([hop.family for hop in line.state.hops])
-    return Condition(not carries(line), _is_trusted(line), latency, families)
+def _condition(line: Watched | None, state: LineState, is_up: bool) -> Condition:
+    """Of a line that nobody watches yet only the state is known."""
+    latency = line.prober.latency_ms if line is not None and line.prober is not None else None
+    families = tuple([hop.family for hop in state.hops])
+    return Condition(not is_up, line is None or _is_trusted(line), latency, families)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -183,6 +183,30 @@ def test_what_is_gone_is_forgotten(play):
     play(story)
 
 
+def test_what_a_person_said_of_a_line_outlives_a_change_without_it_that_goes_back(play):
+    async def story(it):
+        it.look()
+        assert it.watch.set_by_hand("a", "down")
+        it.watch.look(rules(B), states()[1:2])
+        assert not it.look()["a"].up
+        assert it.watch.set_by_hand("a", "auto")
+        it.watch.look(rules(B), states()[1:2])
+        assert it.look()["a"].up
+
+    play(story)
+
+
+def test_of_rules_that_are_only_supposed_the_lines_are_used_as_they_are_now(play):
+    async def story(it):
+        it.watch.look(rules(B), states()[1:2])
+        supposed = rules(A, B, Outbound("g", "group", strategy="balance", member=("a", "b")))
+        used = it.watch.uses(supposed, states(a=False))["g"]
+        assert used.shares[4] == (("b", 1),), "nobody watches a yet, and it is down"
+        assert it.watch.uses(supposed, states())["g"].shares[4] == (("a", 1), ("b", 1))
+
+    play(story)
+
+
 def test_only_lines_have_a_health(play):
     async def story(it):
         it.look()
