@@ -15,6 +15,9 @@ TOLERANCE_MS, TOLERANCE_SHARE = 10.0, 0.2
 
 DEEPEST = 16  # groups in groups; a circle ends here
 
+# Proxies and tunnels are not driven yet: what is sent there waits, or is blocked, as its rule says.
+LATER_TYPES = ("xray", "tunnel")
+
 
 class Condition:
     """What is known of one line. `latency_ms` is None where nobody measures it.
@@ -61,12 +64,17 @@ class Use:
 
 
 UNKNOWN = Condition()
+DOWN = Condition(is_down=True)
 FAMILIES = (4, 6)
 
 
 def uses(ruleset: Ruleset, conditions: "Mapping[str, Condition]", before: "Mapping[str, Use]") -> "dict[str, Use]":
     """Per group how it is to be used; `before` is what was said last. O(members of all groups)."""
     found: dict[str, Use] = {}
+    later = {outbound.name: DOWN for outbound in ruleset.outbounds if outbound.type in LATER_TYPES}
+    if later:
+        conditions = dict(conditions)
+        conditions.update(later)
     for outbound in ruleset.outbounds:
         if outbound.type == GROUP:
             last = before.get(outbound.name)

@@ -16,9 +16,10 @@ from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, Share, SourceTranslation
 from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
+from netpolicy.outbounds.group_order import LATER_TYPES
 from netpolicy.service.devices import by_device
 from netpolicy.service.pairs import limit_in, limit_of, line_of, pair, pairs, per_rule, profile_of
-from netpolicy.service.standing import ENFORCED, LATER_TYPES, LINE_TYPES, Ways
+from netpolicy.service.standing import ENFORCED, LINE_TYPES, Ways
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -94,7 +95,6 @@ def world_of(
             ingress[outbound.interface] = state.name
             ingress[state.device] = state.name
     down = [state.name for state in states if not state.up]
-    # Proxies and tunnels are not driven yet: what is sent there waits, is blocked, as its rule says.
     down += [outbound.name for outbound in ruleset.outbounds if outbound.type in LATER_TYPES]
     order, order6 = [{name: use.order[family] for name, use in (groups or {}).items()} for family in (V4, V6)]
     return World(tuple(down), ingress, _local(view), order, order6)

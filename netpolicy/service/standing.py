@@ -7,6 +7,7 @@ I/O. Runs on MicroPython.
 from netpolicy.core.evaluate import World, carrier, gate, outcome
 from netpolicy.core.field import LEARNED_FIELDS, PACKET_FIELDS, Domains, Names
 from netpolicy.core.model import BLOCK, DIRECT, GROUP, ROUTES, Ruleset
+from netpolicy.outbounds.group_order import LATER_TYPES
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 ENFORCED = "kernel"
 
 LINE_TYPES = ("interface", "table")  # outbounds with a class of their own
-LATER_TYPES = ("xray", "tunnel")
 
 SCHEDULE = "schedule"
 

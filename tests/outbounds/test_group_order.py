@@ -127,3 +127,12 @@ def test_each_family_has_its_own_order_and_shares():
     assert shares(group, 6, a=old) == {"b": 1} and shares(group, 4, a=old) == {"a": 1}
     assert shares(weighted(), 6, a=old) == {"b": 1, "c": 1}
     assert shares(group, 6, a=old, b=old) == {"a": 1}, "there it ends, instead of leaking"
+
+
+def test_proxies_and_tunnels_are_passed_over_as_long_as_nobody_drives_them():
+    """They have no class: a share that named one could not be compiled."""
+    found = rules(g="failover p a t", h="balance p b", n="balance t")
+    ruleset = Ruleset(outbounds=(Outbound("p", "xray", node="far"), Outbound("t", "tunnel"), *found.outbounds))
+    assert shares(ruleset) == {"a": 1}
+    assert shares(ruleset, group="h") == {"b": 1}
+    assert shares(ruleset, group="n") == {}
