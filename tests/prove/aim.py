@@ -14,7 +14,7 @@ from netpolicy.core.address import BITS, V4, V6, parse_range
 from netpolicy.core.facts import Facts
 from netpolicy.core.packet import PORT_PROTOCOLS, parse_dscp, parse_protocol
 from tests.prove.packet import Sample, sample
-from tests.prove.scene import LOGICAL, RuleText, Scene
+from tests.prove.scene import LOGICAL, OF_NAMES, RuleText, Scene
 from tests.prove.values import DEVICES, DSCP, MACS, NAME_IN_LISTS, World
 
 # Never on the wire as the last header of IPv6: extension headers, and "no next header".
@@ -80,7 +80,7 @@ class _Aim:
         facts = Facts()
         facts.family = self._family()
         facts.src_addr = facts.family, self._address("src_addr", facts.family)
-        facts.dest_addr = facts.family, self._address("dest_addr", facts.family)
+        facts.dest_addr = facts.family, self._destination(facts.family)
         facts.proto = self._protocol(facts.family)
         if facts.proto in PORT_PROTOCOLS:
             facts.src_port, facts.dest_port = self._port("src_port"), self._port("dest_port")
@@ -105,6 +105,15 @@ class _Aim:
                 return self._border(found[1], found[2], (1 << BITS[family]) - 1)
         low, high = self.rng.choice([(low, high) for one, low, high in self.world.ranges if one == family])
         return self._border(low, high, (1 << BITS[family]) - 1)
+
+    def _destination(self, family: int) -> int:
+        """Mostly an address that was told for some name, where the rule asks for one."""
+        if self.rng.random() < (0.7 if set(OF_NAMES) & set(self.fields) else 0.02):
+            told = [parse_range(text) for _, addresses in self.scene.heard for text in addresses]
+            told = [low for one, low, _ in told if one == family]
+            if told:
+                return self.rng.choice(told)
+        return self._address("dest_addr", family)
 
     def _range(self, name: str) -> tuple[int, int, int]:
         text = self._value(name)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from netpolicy.core.health import STATES
 from tests.prove.scene import TABLES, RuleText, Scene, Values
-from tests.prove.values import DEVICES, DSCP, INTERFACE_WORDS, MACS, World
+from tests.prove.values import DEVICES, DOMAINS, DSCP, INTERFACE_WORDS, MACS, NAMES, SNI, World
 
 LINES = ("wan_b", "wan_c", "gone", "proxy", *(f"table_{number}" for number in TABLES))
 GROUPS = ("pair", "dead", "nested", "mixed")
@@ -31,7 +31,7 @@ PRIORITIES = (
 
 WEIGHTS = {
     "src_addr": 5, "dest_addr": 7, "src_port": 3, "dest_port": 6, "proto": 5, "src_iface": 4, "src_mac": 2,
-    "family": 2, "dscp": 1, "schedule": 1, "domain": 0.2,
+    "family": 2, "dscp": 1, "schedule": 1, "domain": 2, "sni": 1,
 }  # fmt: skip
 
 
@@ -79,12 +79,13 @@ class Maker:
         """The same rule with another action."""
         kind = rng.choice(("route", "route", "route", "switch_route", "block", "fallback"))
         on_fail = rng.choice(("next", "next", "direct", "block"))
-        rule = replace(rule, log=rng.random() < 0.1)
+        rule = replace(rule, log=rng.random() < 0.1, throttle="")
         if kind == "block":
             return replace(rule, action=(kind, rng.choice(("drop", "reject"))), targets=(), on_fail="next")
-        goals = rng.sample((*LINES, *LINES, *GROUPS, "direct", "closed", "plain"), 3 if kind == "fallback" else 1)
+        goals = rng.sample((*LINES, *GROUPS, "direct", "closed", "plain"), 3 if kind == "fallback" else 1)
         targets = tuple(dict.fromkeys(goals)) if kind == "fallback" else ()
-        return replace(rule, action=(kind, goals[0]), targets=targets, on_fail=on_fail)
+        throttle = rng.choice(("slow", "each")) if rng.random() < 0.1 else ""
+        return replace(rule, action=(kind, goals[0]), targets=targets, on_fail=on_fail, throttle=throttle)
 
     def _many(self, rng: random.Random, name: str) -> Values:
         return tuple(dict.fromkeys(_DRAW_MANY[name](self.world, rng) for _ in range(rng.choice((20, 60)))))
@@ -93,8 +94,6 @@ class Maker:
         """Values of one field, negated ones among them."""
         if name == "family":
             return (rng.choice(("ipv4", "ipv6", "!ipv4", "!ipv6")),)
-        if name == "domain":
-            return ("example.com",)
         if name.endswith("_addr") and rng.random() < 0.15:
             return self._list_values(rng)
         draw = _DRAW[name]
@@ -145,6 +144,8 @@ _DRAW = {
     "src_mac": lambda world, rng: rng.choice(MACS),
     "dscp": lambda world, rng: rng.choice(DSCP),
     "schedule": lambda world, rng: rng.choice(SCHEDULES),
+    "domain": lambda world, rng: rng.choice(DOMAINS),
+    "sni": lambda world, rng: rng.choice(SNI),
 }
 
 
@@ -170,13 +171,16 @@ def random_scene(rng: random.Random, most_rules: int = MANY_RULES) -> tuple[Scen
         rules,
         tuple(maker.list_of(rng, name) for name in maker.lists),
         (
-            ("pair", ("gone", "wan_b")), ("dead", ("gone", "proxy")), ("nested", ("dead", "table_121", "pair")),
-            ("mixed", tuple(rng.sample(LINES, 3))),
+            ("pair", ("gone", "wan_c", "wan_b")), ("dead", ("gone", "proxy")),
+            ("nested", ("dead", "table_121", "pair")),
+            ("mixed", tuple(rng.sample((*LINES, "pair", "plain"), 3))),
         ),
         SCHEDULES,
         default=random_default(rng),
         state=rng.choice(("NORMAL", "NORMAL", *STATES)),
         down=random_down(rng),
+        heard=tuple((name, maker.world.hosts(rng)) for name in NAMES),
+        balanced=tuple((name, rng.choice((0, 60))) for name in GROUPS if rng.random() < 0.5),
         active=tuple(sorted(rng.sample(SCHEDULES, rng.randint(0, 2)))),
         keeps_rules=rng.random() < 0.5,
     )  # fmt: skip

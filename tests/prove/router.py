@@ -14,16 +14,22 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from netpolicy.core.address import format_address
+from netpolicy.core.address import format_address, parse_range
 from netpolicy.dataplane.kernel import Kernel, Plan
+from netpolicy.dataplane.learned_sets import is_learned, set_name
+from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.nft_element import Element
+from netpolicy.dataplane.nft_link import NftLink
+from netpolicy.dataplane.nft_messages import AddElements
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.state import Link
 from netpolicy.outbounds.lines import LogicalInterface, View
+from netpolicy.service.name_index import NameIndex, fields_of
 from tests.netns import Namespace, connect
 from tests.prove import witness
 from tests.prove.packet import Sample
-from tests.prove.scene import LOGICAL, TABLES
+from tests.prove.scene import LOGICAL, TABLES, Values
 from tests.prove.values import DEVICES
 from tests.prove.witness import Witness
 
@@ -103,6 +109,21 @@ class Router:
     def load(self, policy: Policy) -> Plan:
         """Leads the kernel to the policy by what differs; the plan that did."""
         return self._run(self._load(policy))
+
+    def learn(self, policy: Policy, heard: Iterable[tuple[str, Values]], known: set[str]) -> set[str]:
+        """Fills the sets of names that are not `known`; those that are there now. What is in one must stay there."""
+        index = NameIndex(fields_of(policy.entries.rules))
+        told: dict[str, list[Element]] = {}
+        for name, addresses in heard:
+            for family, number, _ in map(parse_range, addresses):
+                for base in index.bases(name):
+                    key = number.to_bytes(4 if family == 4 else 16, "big")
+                    told.setdefault(set_name(base, family), []).append(Element(key, timeout_ms=600_000))
+        with self._inside(), NftLink(TABLE) as link:
+            there = {name for name in link.sets() if is_learned(name)}
+            for name in sorted((there - known) & set(told)):
+                link.commit([AddElements(name, told[name])])
+        return there
 
     def plan(self, policy: Policy) -> Plan:
         return self._run(self.kernel.plan(policy))

@@ -28,6 +28,9 @@ INTERFACE_WORDS = ("lan", "guest", "wanb", "wanc", "lo", "office", "second", "el
 PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "dccp", "udplite", "esp", "89", "253")
 PORTS = (0, 1, 22, 25, 53, 67, 68, 80, 443, 546, 547, 1024, 3478, 5004, 8080, 32767, 32768, 65534, 65535)
 NAME_IN_LISTS = "example.com"  # a list may hold both
+NAMES = (NAME_IN_LISTS, "a.example.com", "b.a.example.com", "example.net", "video.example.net")
+DOMAINS = (*NAMES, "=example.com", "*.example.com", "*.example.net", "keyword:video", "@small")
+SNI = (*NAMES, "*.example.com", "*.a.example.com", "v*", "*")
 LONG_LIST = 50
 # Multicast and link-local begin here.
 STEERED_BELOW = {V4: 0xE0000000, V6: 0xFE80 << 112}
@@ -54,6 +57,11 @@ class World:
 
     def small(self, rng: random.Random) -> str:
         return format_range(*_small(rng, rng.choice(self.ranges)))
+
+    def hosts(self, rng: random.Random) -> tuple[str, ...]:
+        """Some single addresses at the borders of ranges, where packets are aimed."""
+        found = [rng.choice(self.ranges) for _ in range(rng.randint(1, 6))]
+        return tuple(dict.fromkeys(format_range(family, *[rng.choice(ends)] * 2) for family, *ends in found))
 
     def port(self, rng: random.Random) -> str:
         low = rng.choice(self.ports)
