@@ -324,11 +324,13 @@ class _Shares:
         for family, rows in use.shares.items():
             parts[family] = tuple([(self._to_class(line, rule), weight) for line, weight in rows])
         ways = set(parts.values())
-        if not all(ways) or (len(ways) == 1 and len(parts[V4]) == 1):
-            return None
         outbound = self._ruleset.outbound(group)
-        # One way for each family is nothing to stay with.
-        sticky = outbound.sticky if outbound is not None and any([len(rows) > 1 for rows in ways]) else 0
+        # Also while one line alone is left: its clients stay when the others come back.
+        sticky = outbound.sticky if outbound is not None and outbound.strategy == "balance" else 0
+        if len(self._ruleset.lines_of(group)) < 2:
+            sticky = 0
+        if not all(ways) or (len(ways) == 1 and len(parts[V4]) == 1 and not sticky):
+            return None
         return Share(self._number(pair(group, limit)), parts, sticky)
 
     def _number(self, name: str) -> int:

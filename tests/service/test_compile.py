@@ -18,7 +18,7 @@ from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.routing import desired
 from netpolicy.dataplane.state import Address, Link, Route
 from netpolicy.dataplane.table import FORWARDED, OWN, Table, build
-from netpolicy.outbounds.group_order import uses
+from netpolicy.outbounds.group_order import Condition, uses
 from netpolicy.outbounds.lines import LogicalInterface, View, line_states
 from netpolicy.service.compile import compile_policy, needs_class
 from tests.netns import needs_root, private_netns
@@ -359,12 +359,23 @@ config rule 'all'
 """
 
 
-def numbers_of_shares(text: str) -> set[int]:
+def spread(text: str, down: tuple[str, ...] = ()) -> Table:
     ruleset = load_text(text).ruleset
     numbers = {name: index for index, name in enumerate(needs_class(ruleset), 1)}
-    states = line_states(ruleset.outbounds, view())
-    made = compile_policy(ruleset, "NORMAL", states, view(), numbers, groups=uses(ruleset, {}, {}))
-    return {one.number for one in made.policy.shares}
+    states = line_states(ruleset.outbounds, view(down))
+    conditions = {one.name: Condition(is_down=not one.up) for one in states}
+    used = uses(ruleset, conditions, {})
+    return build(compile_policy(ruleset, "NORMAL", states, view(down), numbers, groups=used).policy)
+
+
+def shares_of(text: str) -> set[str]:
+    return {name for name in spread(text).chains if re.fullmatch("v_[0-9]{4,}", name)}
+
+
+def test_clients_of_a_line_stay_with_it_while_the_other_one_is_down():
+    before, after = spread(HEAD + SPREAD), spread(HEAD + SPREAD, down=("wanb",))
+    sets = [{one.declaration for one in table.sets if one.name.startswith("y")} for table in (before, after)]
+    assert len(sets[0]) == 4 and len(sets[1]) == 2 and sets[1] < sets[0]
 
 
 def test_clients_stay_with_their_line_when_another_outbound_or_limit_comes_before_their_group():
@@ -373,8 +384,8 @@ def test_clients_stay_with_their_line_when_another_outbound_or_limit_comes_befor
         "'all'", "'{0}'"
     ) + "\toption throttle 't_{0}'\n"  # fmt: skip
     other = "config outbound 'new'\n\toption type 'group'\n\tlist member 'wan_b'\n"
-    few = numbers_of_shares(HEAD + SPREAD + limited.format("slow"))
-    more = numbers_of_shares(HEAD + other + SPREAD + limited.format("quick") + limited.format("slow"))
+    few = shares_of(HEAD + SPREAD + limited.format("slow"))
+    more = shares_of(HEAD + other + SPREAD + limited.format("quick") + limited.format("slow"))
     assert len(few) == 2 and len(more) == 3 and few < more
 
 
