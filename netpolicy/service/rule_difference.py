@@ -19,6 +19,7 @@ from netpolicy.core.address import V4, V6
 from netpolicy.core.domain import DomainSet
 from netpolicy.core.model import BLOCK, FALLBACK, ROUTES, THROTTLE, Rule, Ruleset
 from netpolicy.core.named_list import NamedList
+from netpolicy.core.web_address import parse_web_address
 from netpolicy.observe.redact import redact
 from netpolicy.service.reuse import says_the_same
 
@@ -35,7 +36,7 @@ ACTIONS = (*ROUTES, BLOCK, THROTTLE)  # options of a rule that are shown as one:
 ORDERED = (RULE, OUTBOUND)
 
 # What people write freely; everything else is of a narrow form.
-FREE = ("name", "url", "server", "probe", "key", "node", "file", "ruleset")
+FREE = ("name", "server", "probe", "key", "node", "file", "ruleset")
 
 LONGEST = 400  # characters of a value in a detail
 SHOWN_VALUES = 3  # that came or went, in a line of text
@@ -241,6 +242,8 @@ def _shown(name: str, values: tuple[str, ...]) -> str:
 
 
 def _clean(name: str, value: str) -> str:
+    if name == "url":  # of one that is in a rule set: it can be read
+        return parse_web_address(value).shown
     return redact(value, LONGEST) if name in FREE else value
 
 

@@ -157,7 +157,7 @@ def load_again(path: Path, nets: Path, text: str) -> Ruleset:
 
 def test_no_secret_comes_out():
     text = BEFORE.replace(
-        "list entry '192.0.2.0/24'", "list entry '192.0.2.0/24'\n\toption url 'https://me:hunter2@h/x'"
+        "list entry '192.0.2.0/24'", "list entry '192.0.2.0/24'\n\toption url 'https://me:hunter2@h/x?hunter2'"
     )
     text = text.replace("config rule 'mail'\n", "config rule 'mail'\n\toption name 'password=hunter2'\n")
     found = differences(ruleset(BEFORE), ruleset(text))
