@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from netpolicy.config.loaded import Loaded
 from netpolicy.service import candidate, reading
 from netpolicy.service.change import CHECKED, UNCHANGED, Change, Request
 from netpolicy.service.change_tools import ApplyRefused, Tools
@@ -130,7 +131,7 @@ class Planning:
             "conflicts": _bounded(
                 [{"message": one.message, "hint": one.hint} for one in after.plan.conflicts] if after.plan else ()
             ),
-            "not_enforced": _bounded([f"{name}: {why}" for name, why in _not_enforced(after)]),
+            "not_enforced": _bounded([f"{name}: {why}" for name, why in _not_enforced(after)] + _without(found.loaded)),
             "skipped": _bounded([f"rule {name} is left out: {why}" for name, why in found.loaded.skipped]),
         }
 
@@ -164,6 +165,11 @@ def lock_out(rehearsal: Rehearsal) -> ApplyRefused | None:
 
 def _not_enforced(preview: Preview) -> Iterable[tuple[str, str]]:
     return preview.compiled.not_enforced if preview.compiled is not None else ()
+
+
+def _without(loaded: Loaded) -> list[str]:
+    """Lists that lack something now, as one whose address is new: what it will hold is no part of the change."""
+    return [found.message for found in loaded.diagnostics if found.code == "NP217"]
 
 
 def _bounded(rows: Sequence[Any]) -> list[Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from netpolicy.service.api import Refused
 from netpolicy.service.change import AWAITING, REFUSED
+from netpolicy.service.loading import Loader
 from tests.netns import needs_root, run
 from tests.router import router
 from tests.service.changing import ChangingHouse, Told, state
@@ -108,6 +109,15 @@ async def test_a_plan_that_an_apply_would_refuse_says_so(watched):
     await watched.guarded.ended()
     assert change.state == REFUSED and refused == {"error": change.error, "hint": change.hint}
     assert "assert lan can wan tcp/443: refused" in refused["error"]
+
+
+async def test_a_plan_names_the_lists_that_have_nothing_yet(house, tmp_path):
+    house.engine.loader = Loader(kept=str(tmp_path / "lists"))
+    house.write(CONFIG + "config list 'ads'\n\toption url 'https://me:pw@lists.example.net/ads?token=s3cret'\n"
+                "config rule 'no_ads'\n\tlist dest_addr '@ads'\n\toption block '1'\n")  # fmt: skip
+    (told,) = (await house.changes.plan({}))["not_enforced"]
+    assert "'ads' has nothing from https://lists.example.net/ads" in told
+    assert "s3cret" not in told and "pw" not in told
 
 
 async def test_a_plan_names_the_change_that_waits(house):
