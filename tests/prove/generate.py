@@ -173,7 +173,7 @@ def random_scene(rng: random.Random, most_rules: int = MANY_RULES) -> tuple[Scen
         (
             ("pair", ("gone", "wan_c", "wan_b")), ("dead", ("gone", "proxy")),
             ("nested", ("dead", "table_121", "pair")),
-            ("mixed", tuple(rng.sample((*LINES, "pair", "plain"), 3))),
+            ("mixed", tuple(rng.sample((*LINES, "pair", "plain", "closed"), 3))),
         ),
         SCHEDULES,
         default=random_default(rng),
