@@ -26,6 +26,24 @@ def fields_of(rules: Iterable[object]) -> dict[str, Field]:
     return found
 
 
+def heirs(before: Mapping[str, Field], after: Mapping[str, Field]) -> dict[str, list[str]]:
+    """By the sets of before the new ones that want whatever those held: the question is asked for more names now."""
+    found: dict[str, list[str]] = {}
+    for base, field in after.items():
+        wanted, unwanted = _signs(field)
+        for known, old in before.items() if base not in before else ():
+            had, had_not = _signs(old)
+            if old.name == field.name and had and had <= wanted and unwanted <= had_not:
+                found.setdefault(known, []).append(base)
+    return found
+
+
+def _signs(field: Field) -> tuple[set[str], set[str]]:
+    """What the field wants and what it does not, as it is written."""
+    unwanted = {value for value in field.values if value.startswith("!")}  # type: ignore[attr-defined]
+    return set(field.values) - unwanted, unwanted  # type: ignore[attr-defined]
+
+
 class NameIndex:
     """Made anew when the rules change; O(labels) for each look-up, and one more for each long list."""
 

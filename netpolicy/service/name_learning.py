@@ -23,7 +23,7 @@ from netpolicy.flows.seen import MAPPED
 from netpolicy.service import learned_file
 from netpolicy.service.engine import Engine
 from netpolicy.service.learned_addresses import Addresses
-from netpolicy.service.name_index import NameIndex, fields_of
+from netpolicy.service.name_index import NameIndex, fields_of, heirs
 
 # The time of an answer, within reason: clients use it longer than it says, and addresses that live for days move.
 SHORTEST_SECONDS = 300.0
@@ -123,12 +123,20 @@ class NameLearning:
     def _take(self, index: NameIndex) -> None:
         new = set(index.fields) - set(self.index.fields)
         changed = {base for base in index.fields if index.fields[base] is not self.index.fields.get(base)}
+        self._hand_down(heirs(self.index.fields, index.fields))
         self.index = index
         self.addresses.follow(index.fields)
         self._full.clear()
         if new or changed:
             for name, addresses in self._memory():
                 self._note([base for base in index.bases(name) if base in new or base in changed], addresses)
+
+    def _hand_down(self, heirs: Mapping[str, list[str]]) -> None:
+        """A set whose question changed has another name: what it held must not be asked for again, name by name."""
+        for name, key, left in self.addresses.all(self._clock()) if heirs else ():
+            for base in heirs.get(base_of(name), ()):
+                if len(self._waiting) < MOST_WAITING and left >= 1:
+                    self._waiting[set_name(base, 4 if len(key) == 4 else 6), key] = left
 
     def _note(self, bases: Iterable[str], addresses: Told) -> None:
         now = self._clock()

@@ -7,7 +7,7 @@ import pytest
 from netpolicy.core.field import parse_field
 from netpolicy.core.named_list import Lists, NamedList
 from netpolicy.dataplane.learned_sets import base_name
-from netpolicy.service.name_index import NameIndex
+from netpolicy.service.name_index import NameIndex, heirs
 
 LISTS = Lists((NamedList("long", (*[f"n{number}.long.example" for number in range(100)], "=b.test")),))
 FIELDS = {
@@ -35,3 +35,23 @@ def test_the_index_says_what_the_fields_say(name: str) -> None:
 
 def test_no_field_wants_nothing() -> None:
     assert NameIndex({}).bases("example.com") == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name", "is_heir"),
+    [
+        ("a.test", "b.test a.test", "domain", True),
+        ("b.test a.test", "a.test b.test", "domain", True),  # another order is another set
+        ("a.test !x.a.test", "a.test", "domain", True),
+        ("a.test !x.a.test", "a.test !x.a.test @long", "domain", True),
+        ("a.test", "a.test !x.a.test", "domain", False),
+        ("a.test b.test", "a.test", "domain", False),
+        ("!a.test", "b.test", "domain", False),
+        ("a.test", "a.test", "sni", False),
+        ("a.test", "a.test", "domain", False),  # it is the same set
+    ],
+)
+def test_a_set_is_handed_down_to_a_question_that_wants_all_of_it(before, after, name, is_heir) -> None:
+    old, new = parse_field("domain", tuple(before.split()), LISTS), parse_field(name, tuple(after.split()), LISTS)
+    expected = {base_name(old): [base_name(new)]} if is_heir else {}
+    assert heirs({base_name(old): old}, {base_name(new): new}) == expected

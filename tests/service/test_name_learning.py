@@ -99,6 +99,19 @@ async def test_a_new_rule_gets_what_was_heard_before_and_a_next_daemon_what_was_
         await following.names.close()
 
 
+async def test_a_question_for_more_names_has_what_the_one_before_held(tmp_path) -> None:
+    with router():
+        bench = Bench(str(tmp_path), NAMED)
+        await bench.follow()
+        bench.names.told("video.example", [(MAPPED + KEY, 900.0), (SIX, 600.0)])
+        await bench.settled()
+        bench.wanted = policy(Entry(rule("named", domain="news.example video.example"), 2))
+        bench.engine.enforced = SimpleNamespace(policy=bench.wanted)
+        await bench.follow()
+        assert (list(held(4)), list(held(6))) == ([KEY], [SIX]) and 890 <= held(4)[KEY] <= 900
+        await bench.names.close()
+
+
 async def test_a_table_that_somebody_deleted_gets_its_addresses_again(tmp_path) -> None:
     with router():
         bench = Bench(str(tmp_path), NAMED)
