@@ -57,6 +57,7 @@ class NameLearning:
         self._link: NftLink | None = None
         self._seen: object = None  # the rules and the kernel change that were followed last
         self._waiting: dict[tuple[str, bytes], float] = {}  # seconds, by set and key
+        self._gone: list[tuple[str, bytes, float]] = []  # set, key, until when
         self._must_read = False
         self._is_first = True
         self._work: asyncio.Task[None] | None = None
@@ -124,6 +125,7 @@ class NameLearning:
         new = set(index.fields) - set(self.index.fields)
         changed = {base for base in index.fields if index.fields[base] is not self.index.fields.get(base)}
         self._hand_down(heirs(self.index.fields, index.fields))
+        self._bring_back(new, set(self.index.fields) - set(index.fields))
         self.index = index
         self.addresses.follow(index.fields)
         self._full.clear()
@@ -137,6 +139,14 @@ class NameLearning:
             for base in heirs.get(base_of(name), ()):
                 if len(self._waiting) < MOST_WAITING and left >= 1:
                     self._waiting[set_name(base, 4 if len(key) == 4 else 6), key] = left
+
+    def _bring_back(self, new: set[str], gone: set[str]) -> None:
+        """What the sets held that went with the last change: it may be taken back."""
+        now = self._clock()
+        for name, key, until in self._gone:
+            if base_of(name) in new and until - now >= 1 and len(self._waiting) < MOST_WAITING:
+                self._waiting[name, key] = until - now
+        self._gone = [(name, key, now + left) for name, key, left in self.addresses.all(now) if base_of(name) in gone]
 
     def _note(self, bases: Iterable[str], addresses: Told) -> None:
         now = self._clock()

@@ -99,7 +99,7 @@ async def test_a_new_rule_gets_what_was_heard_before_and_a_next_daemon_what_was_
         await following.names.close()
 
 
-async def test_a_question_for_more_names_has_what_the_one_before_held(tmp_path) -> None:
+async def test_a_question_for_more_names_has_what_the_one_before_held_and_so_has_the_way_back(tmp_path) -> None:
     with router():
         bench = Bench(str(tmp_path), NAMED)
         await bench.follow()
@@ -109,6 +109,10 @@ async def test_a_question_for_more_names_has_what_the_one_before_held(tmp_path) 
         bench.engine.enforced = SimpleNamespace(policy=bench.wanted)
         await bench.follow()
         assert (list(held(4)), list(held(6))) == ([KEY], [SIX]) and 890 <= held(4)[KEY] <= 900
+        bench.wanted = policy(NAMED)  # the change is taken back
+        bench.engine.enforced = SimpleNamespace(policy=bench.wanted)
+        await bench.follow()
+        assert (list(held(4)), list(held(6))) == ([KEY], [SIX])
         await bench.names.close()
 
 
