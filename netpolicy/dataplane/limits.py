@@ -24,6 +24,8 @@ MAJOR = 0x4E50
 FIRST_MINOR = 0x100
 # Of what is dropped, in the set that counts.
 DROPPED = 0x8000
+# Two classes of ours for each.
+MOST_NUMBER = (DROPPED - FIRST_MINOR) // 2 - 1
 
 COUNTS = "np_limits"  # a bare "limits" is a word of nft
 
@@ -42,24 +44,26 @@ CLIENT_SECONDS = 60
 
 
 class Limit(Record):
-    """A profile of speeds in bit/s (0: none), shared by all that has one of these classes, or by each client."""
+    """A profile of speeds in bit/s (0: none), shared by all that has one of these classes, or by each client.
 
-    __slots__ = ("down", "name", "numbers", "per_client", "up")
+    `number`: names what belongs to it, 1 to MOST_NUMBER, so that its counters and queues stay while its classes
+    change; 0: the first of its classes does.
+    """
 
-    def __init__(self, name: str, up: int, down: int, per_client: bool, numbers: "tuple[int, ...]") -> None:
+    __slots__ = ("down", "name", "number", "numbers", "per_client", "up")
+
+    def __init__(
+        self, name: str, up: int, down: int, per_client: bool, numbers: "tuple[int, ...]", number: int = 0
+    ) -> None:
         self.name = name
         self.up = up
         self.down = down
         self.per_client = per_client
         self.numbers = numbers  # classes, ascending
+        self.number = number or numbers[0]
 
     def values(self) -> "tuple[object, ...]":
-        return (self.name, self.up, self.down, self.per_client, self.numbers)
-
-    @property
-    def number(self) -> int:
-        """The one of its classes that names what belongs to it."""
-        return self.numbers[0]
+        return (self.name, self.up, self.down, self.per_client, self.numbers, self.number)
 
     def rate(self, direction: str) -> int:
         """Bits in a second, 0 where that direction is free."""

@@ -11,7 +11,7 @@ from netpolicy.core.address import V4, V6, parse_address
 from netpolicy.core.evaluate import World, default_outbound
 from netpolicy.core.health import NORMAL
 from netpolicy.core.model import BLOCK, DIRECT, Ruleset
-from netpolicy.dataplane.limits import Limit
+from netpolicy.dataplane.limits import MOST_NUMBER, Limit
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, Share, SourceTranslation
 from netpolicy.dataplane.routing import private_subnets
@@ -331,15 +331,9 @@ class _Shares:
             sticky = 0
         if not all(ways) or (len(ways) == 1 and len(parts[V4]) == 1 and not sticky):
             return None
-        return Share(self._number(pair(group, limit)), parts, sticky)
-
-    def _number(self, name: str) -> int:
-        """By its name, not by its place: its clients must not be forgotten when another outbound comes or goes."""
-        taken = {one.number for one in self.made}
-        number = crc32(name.encode()) % SHARES
-        while FIRST_SHARE + number in taken:
-            number = (number + 1) % SHARES
-        return FIRST_SHARE + number
+        # By its name, not by its place: its clients must not be forgotten when another outbound comes or goes.
+        number = by_name(pair(group, limit), SHARES, {one.number - FIRST_SHARE for one in self.made})
+        return Share(FIRST_SHARE + number, parts, sticky)
 
 
 def _lines(
@@ -377,11 +371,22 @@ def _limits(ruleset: Ruleset, numbers: "Mapping[str, int]") -> tuple[Limit, ...]
     for name, number in numbers.items():
         classes.setdefault(limit_in(name), []).append(number)
     found = []
+    taken: set[int] = {0}
     for profile in ruleset.throttles:
         for limit in sorted([one for one in classes if one and profile_of(one) == profile.name]):
             each = profile.per == "client"
-            found.append(Limit(limit, profile.up, profile.down, each, tuple(sorted(classes[limit]))))
+            number = by_name(limit, MOST_NUMBER + 1, taken)
+            taken.add(number)
+            found.append(Limit(limit, profile.up, profile.down, each, tuple(sorted(classes[limit])), number))
     return tuple(found)
+
+
+def by_name(name: str, below: int, taken: "set[int]") -> int:
+    """A number that stays with the name, whatever comes or goes beside it; the next one where that is taken."""
+    number = crc32(name.encode()) % below
+    while number in taken:
+        number = (number + 1) % below
+    return number
 
 
 def _default_devices(view: "View", table: int) -> tuple[str, ...]:

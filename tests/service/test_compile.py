@@ -327,6 +327,17 @@ def test_a_throttled_rule_has_the_class_of_a_pair_whose_packets_go_by_the_table_
     assert {number for number, _ in policy.forbidden} == {1, 3}  # sealed: both classes
 
 
+def test_counters_and_queues_of_a_limit_stay_when_its_rules_take_other_lines():
+    client = SLOW.replace("'2mbit'", "'2mbit'\n\toption per 'client'")
+    before, after = (compiled(HEAD + text)[1].policy for text in (client, client.replace("'wan_a'", "'wan_b'")))
+    assert before.limits[0].number == after.limits[0].number != before.limits[0].numbers[0]
+    alone = client[: client.index("config rule 'calls'")] + client[client.index("config rule 'rest'") :]
+    names = [
+        {one.name for one in build(policy).sets if one.timeout} for policy in (before, compiled(HEAD + alone)[1].policy)
+    ]
+    assert names[0] == names[1] and len(names[0]) == 2
+
+
 def test_where_each_rule_has_the_speed_for_itself_two_rules_of_one_way_have_two_classes():
     text = SLOW.replace("'2mbit'", "'2mbit'\n\toption per 'rule'") + SLOW[SLOW.index("config rule 'rest'") :].replace(
         "'rest'", "'more'"
