@@ -285,7 +285,7 @@ class Engine:
             states = self.states if ruleset is self.ruleset else self._suppose(ruleset)
             if not ruleset.settings.enabled:
                 return Preview(ruleset, states)
-            situation = Situation(ruleset, self.lines.engine_state(ruleset.settings), states)
+            situation = Situation(ruleset, self.lines.engine_state(ruleset.settings, states), states)
             return Preview(ruleset, states, *await self._plan(situation, self._allocate(ruleset).numbers))
 
     async def stop(self) -> None:

@@ -209,11 +209,11 @@ class LineWatch:
         known |= {one.name: _condition(self._lines.get(one.name), one, one.up) for one in states if one.type in LINES}
         return uses(ruleset, known, self._uses)
 
-    def engine_state(self, settings: Settings) -> str:
-        """That of the primary outbound; NORMAL where there is none."""
+    def engine_state(self, settings: Settings, states: Iterable[LineState] = ()) -> str:
+        """That of the primary outbound; NORMAL where there is none. `states`: as it is where nobody watches it yet."""
         line = self._lines.get(settings.primary)
         if line is None:
-            return NORMAL
+            return FAILOVER if any(one.name == settings.primary and not one.up for one in states) else NORMAL
         by_hand = {UP: NORMAL, DOWN: FAILOVER} if line.state.up else {}
         return by_hand.get(line.by_hand, line.health.state)
 

@@ -203,6 +203,8 @@ def test_of_rules_that_are_only_supposed_the_lines_are_used_as_they_are_now(play
         used = it.watch.uses(supposed, states(a=False))["g"]
         assert used.shares[4] == (("b", 1),), "nobody watches a yet, and it is down"
         assert it.watch.uses(supposed, states())["g"].shares[4] == (("a", 1), ("b", 1))
+        told = [it.watch.engine_state(supposed.settings, states(a=up)) for up in (True, False)]
+        assert told == [NORMAL, FAILOVER], "a is the primary one"
 
     play(story)
 
