@@ -41,7 +41,7 @@ def test_a_broken_object_is_told_with_what_is_wrong(tmp_path: Path) -> None:
 def test_an_object_with_other_layouts_is_not_used(tmp_path: Path) -> None:
     """As after half an upgrade: the program would write what the reader takes for something else."""
     data = bytearray(OBJECT.read_bytes())
-    at = data.index(struct.pack("=II", 40, 152))  # key and value of the flows
+    at = data.index(struct.pack("=II", 40, 168))  # key and value of the flows
     struct.pack_into("=II", data, at, 40, 160)
     (tmp_path / "other.o").write_bytes(data)
     with pytest.raises(Unloadable, match="not of this version"):
