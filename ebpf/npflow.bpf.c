@@ -70,6 +70,7 @@ struct flow {
 #define SIDE_TLS 0x400
 #define SIDE_HTTP 0x800
 #define SIDE_SIZED 0x1000   /* `need` is known, not just a bound */
+#define SIDE_DNS 0x2000
 
 struct event {
 	u64 when; /* ns */
@@ -84,6 +85,8 @@ struct event {
 #define EVENT_DNS_ANSWER 4
 #define EVENT_QUIC 5
 #define EVENT_OVER 6
+#define EVENT_DNS_ASKING 7 /* as EVENT_STREAM, of DNS over TCP; and what comes back */
+#define EVENT_DNS_ANSWERING 8
 
 struct stats {
 	u64 packets;
@@ -115,7 +118,9 @@ struct settings { /* zero until user space has written them: then nothing leaves
 #define HELLO 8192     /* of a ClientHello; post-quantum ones have some 2000 bytes */
 #define REQUEST 2048   /* of an HTTP request: Host is among its first lines */
 #define DATAGRAM 2048
+#define ANSWERS 8192   /* of what a name server says by TCP */
 #define PIECES 16      /* of one flow: some programs cut their ClientHello into small ones on purpose */
+#define MESSAGES 64    /* the same of DNS over TCP, which may be open for many questions */
 #define INITIALS 6     /* of one QUIC connection */
 #define QUIC_LEAST 1200 /* RFC 9000, 14.1: no Initial of a client is shorter; a server's first full answer is as long */
 #define RECORDS 320    /* headers of TLS records, where a ClientHello is spread over some */
@@ -557,7 +562,39 @@ static INLINE void send_over(struct context *c, struct flow *flow, struct side *
 	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + sizeof(struct flow), wakeup(set, EVENT_OVER)));
 }
 
-/* ---- first payload of whoever opened a TCP connection ---- */
+/* ---- first payload of whoever opened a TCP connection, and of name servers ---- */
+
+/* Is this the side of a client's connection to a name server that this program sees? */
+static INLINE int is_with_name_server(struct context *c, struct side *own, const int down)
+{
+	return c->key->remote_port == net16(PORT_DNS) && (own->flags & SIDE_OPENER ? !down : down);
+}
+
+/* Does the stream begin with the length of a message, and a plain question or answer behind it? RFC 1035, 4.2.2. */
+static INLINE int begins_dns(struct context *c, const int down)
+{
+	u8 begin[6] = {};
+
+	if (c->packet->payload < sizeof(begin)) /* some send the length alone */
+		return 1;
+	if (skb_load(c->skb, c->packet->at, begin, sizeof(begin)))
+		return 0;
+	return (begin[0] << 8 | begin[1]) >= DNS_HEADER && (begin[4] & 0xf8) == (down ? 0x80 : 0);
+}
+
+/* The switch for what begins so; 0 for what is nobody's business. */
+static INLINE u32 switch_of(u16 kind, const int down)
+{
+	switch (kind) {
+	case SIDE_TLS:
+		return SEND_TLS;
+	case SIDE_HTTP:
+		return SEND_HTTP;
+	case SIDE_DNS:
+		return down ? SEND_DNS_ANSWERS : SEND_DNS_QUERIES;
+	}
+	return 0;
+}
 
 static INLINE int is_method(u32 word)
 {
@@ -631,15 +668,18 @@ static INLINE void capture(struct context *c, struct side *own, const int down)
 	struct packet *p = c->packet;
 	u32 offset = p->sequence + !!(p->flags & TCP_SYN) - own->isn - 1, end = offset + p->payload, length;
 	struct settings *set = settings();
+	u16 event = down ? EVENT_INBOUND : EVENT_STREAM;
 
-	if (!set || !(set->on & (SEND_TLS | SEND_HTTP)) || own->pieces >= PIECES)
+	if (!set || own->pieces >= (own->flags & SIDE_DNS ? MESSAGES : PIECES))
 		goto done;
 	if (!offset && !own->need) {
-		u16 kind = kind_of_stream(c);
-		if (kind == SIDE_TLS ? !(set->on & SEND_TLS) : kind == SIDE_HTTP ? !(set->on & SEND_HTTP) : 1)
+		u16 kind = own->flags & SIDE_OPENER ? kind_of_stream(c) : 0;
+		if (!kind && is_with_name_server(c, own, down) && begins_dns(c, down))
+			kind = SIDE_DNS;
+		if (!(set->on & switch_of(kind, down)))
 			goto done;
 		own->flags |= kind;
-		own->need = kind == SIDE_TLS ? HELLO : REQUEST;
+		own->need = kind == SIDE_TLS ? HELLO : kind == SIDE_DNS && down ? ANSWERS : REQUEST;
 	}
 	if ((own->flags & (SIDE_TLS | SIDE_SIZED)) == SIDE_TLS && offset <= 3 && end >= 9) {
 		u32 need = hello_length(c, offset);
@@ -648,7 +688,8 @@ static INLINE void capture(struct context *c, struct side *own, const int down)
 		own->need = need;
 		own->flags |= SIDE_SIZED;
 	}
-	if (!own->need && !(set->on & SEND_TLS))
+	/* Before its beginning, nobody knows what it is. */
+	if (!own->need && !(set->on & (own->flags & SIDE_OPENER ? SEND_TLS : SEND_DNS_ANSWERS)))
 		return;
 	length = own->need ? own->need : HELLO;
 	if (offset >= length) {
@@ -662,7 +703,9 @@ static INLINE void capture(struct context *c, struct side *own, const int down)
 	length -= offset;
 	if (length > p->payload)
 		length = p->payload;
-	send_payload(c, set, own, down ? EVENT_INBOUND : EVENT_STREAM, p->at, length, offset);
+	if (own->flags & SIDE_DNS || !(own->flags & SIDE_OPENER))
+		event = down ? EVENT_DNS_ANSWERING : EVENT_DNS_ASKING;
+	send_payload(c, set, own, event, p->at, length, offset);
 	if (offset <= own->seen)
 		own->seen = offset + length;
 	if (own->need && own->seen >= own->need)
@@ -737,12 +780,14 @@ static INLINE void advance(struct context *c, struct side *own, struct side *pee
 		own->flags |= SIDE_FIN;
 }
 
-static INLINE void synchronize(struct context *c, struct side *own)
+static INLINE void synchronize(struct context *c, struct side *own, const int down)
 {
 	struct packet *p = c->packet;
 
 	if (!(own->flags & SIDE_SYN)) {
 		own->flags |= p->flags & TCP_ACK ? SIDE_SYN : SIDE_SYN | SIDE_OPENER;
+		if (p->flags & TCP_ACK && !is_with_name_server(c, own, down)) /* what is answered, is read of no other */
+			own->flags |= SIDE_CAPTURED;
 		own->isn = p->sequence;
 		own->next = p->sequence + 1;
 		own->syn_at = ticks();
@@ -773,8 +818,8 @@ static INLINE void follow_tcp(struct context *c, struct flow *flow, struct side 
 		reset(c, own);
 	} else {
 		if (p->flags & TCP_SYN)
-			synchronize(c, own);
-		if (p->payload && (own->flags & (SIDE_OPENER | SIDE_CAPTURED)) == SIDE_OPENER)
+			synchronize(c, own, down);
+		if (p->payload && unlikely((own->flags & (SIDE_SYN | SIDE_CAPTURED)) == SIDE_SYN))
 			capture(c, own, down);
 		if (p->payload || p->flags & TCP_FIN)
 			advance(c, own, peer, is_later);

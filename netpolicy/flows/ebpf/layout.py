@@ -10,7 +10,7 @@ import struct
 import sys
 from typing import NamedTuple
 
-from netpolicy.flows.seen import DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM
+from netpolicy.flows.seen import DNS_ANSWER, DNS_ANSWERING, DNS_ASKING, DNS_QUERY, INBOUND, QUIC, STREAM
 
 KEY_SIZE, SIDE_SIZE, FLOW_SIZE, EVENT_SIZE = 40, 64, 168, 64
 PIECE = 8192  # the longest payload of an event
@@ -44,8 +44,8 @@ SETTINGS = struct.Struct("=4I")  # on, urgent, wake, 0
 SEND_TLS, SEND_HTTP, SEND_DNS_ANSWERS, SEND_DNS_QUERIES, SEND_QUIC, SEND_OVER = 1, 2, 4, 8, 16, 32
 
 # kinds of events
-KINDS = {1: STREAM, 2: INBOUND, 3: DNS_QUERY, 4: DNS_ANSWER, 5: QUIC}
-EVENT_DNS_ANSWER, EVENT_OVER = 4, 6
+KINDS = {1: STREAM, 2: INBOUND, 3: DNS_QUERY, 4: DNS_ANSWER, 5: QUIC, 7: DNS_ASKING, 8: DNS_ANSWERING}
+EVENT_DNS_ANSWER, EVENT_OVER, EVENT_DNS_ANSWERING = 4, 6, 8
 
 # struct side, flags
 SIDE_SYN, SIDE_FIN, SIDE_RST, SIDE_DATA, SIDE_OPENER, SIDE_ANSWERED = 1, 2, 4, 8, 16, 32
