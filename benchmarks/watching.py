@@ -21,7 +21,7 @@ from netpolicy.flows.seen import Measured, Payload
 NONE, EBPF, PACKET = "none", "ebpf", "packet"
 TIERS = (EBPF, PACKET)
 DEVICE = "lan"
-TICK = 0.1  # seconds between two looks where nothing wakes us
+TICK = 0.2  # seconds between two looks where nothing wakes us: as the daemon has it when there is traffic
 
 
 class Switches(NamedTuple):
