@@ -173,7 +173,8 @@ def resolved(street: Street, folder: Path, name: str) -> str:
     return street.client.run("unshare", "-m", "sh", "-c", script, "sh", str(folder / "resolv.conf"), name)
 
 
-def test_addresses_are_learned_from_dns_over_tcp(street: Street, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tier", ["ebpf", "packet"])
+def test_a_tier_learns_addresses_from_dns_over_tcp(street: Street, tier: str, tmp_path: Path) -> None:
     four, six = "198.51.100.4", "2001:db8::4"
     more = [f"--host-record={NAME},203.0.113.{number}" for number in range(1, 9)]
 
@@ -188,7 +189,7 @@ def test_addresses_are_learned_from_dns_over_tcp(street: Street, tmp_path: Path)
         assert not feed.counters["faults"]
 
     with name_server(street, f"--host-record={NAME},{four},{six}", *more):
-        watched(street, body, "ebpf")
+        watched(street, body, tier)
 
 
 def test_a_tier_that_breaks_is_followed_by_the_next_and_the_daemon_goes_on(street: Street) -> None:
