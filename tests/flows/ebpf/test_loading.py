@@ -78,6 +78,29 @@ def test_without_the_cheap_clock_the_program_is_taken_too(bpf: None, monkeypatch
     loaded.close()
 
 
+class Strict:
+    """The call that loads a program, with BPF_F_STRICT_ALIGNMENT."""
+
+    def __init__(self, form: struct.Struct) -> None:
+        self._form = form
+
+    def pack(self, *given: int | bytes) -> bytes:
+        return self._form.pack(*given[:8], 1, *given[9:])
+
+
+@pytest.mark.kernel
+def test_processors_that_read_aligned_words_only_take_the_program_too(
+    bpf: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old ARM and MIPS: headers are read in place, so the verifier must find each word of them where it may be."""
+    monkeypatch.setattr(bpf_call, "ATTR_PROGRAM", Strict(bpf_call.ATTR_PROGRAM))
+    loaded = Loaded(Capacity(64, 4096))
+    for ethernet in (True, False):
+        for down in (True, False):
+            assert loaded.program(ethernet, down) > 0
+    loaded.close()
+
+
 @pytest.mark.kernel
 def test_sizes_are_those_that_were_asked_for(bpf: None) -> None:
     loaded = Loaded(Capacity(128, 8192))
