@@ -976,7 +976,7 @@ static INLINE int inspect(struct __sk_buff *skb, const int down)
 {
 	u32 zero = 0;
 	struct stats *stats = map_lookup(&counts, &zero);
-	struct packet packet;
+	struct packet packet = {}; /* what is not read on a way is nothing, not what a register had */
 	struct key key;
 	struct context context = {skb, &packet, &key, stats};
 	enum found found;
