@@ -81,7 +81,7 @@ class Conversations:
         back = bytes.fromhex((mac_of(course.router, "wana") + mac_of(course.server, "eth0")).replace(":", ""))
         self._ways = [(_wire(course.client), course.ends), (_wire(course.server), back)]
         self._stages = [
-            (self._ways[not stage.up][0], Messages(_frames(stage, self._ways[not stage.up][1], first, count)))
+            (self._ways[not stage.up][0], Messages(wired(stage, self._ways[not stage.up][1], first, count)))
             for stage in stages
         ]
 
@@ -145,7 +145,8 @@ def ends_of(number: int) -> tuple[int, int, int]:
     )
 
 
-def _frames(stage: Stage, link: bytes, first: int, count: int) -> list[bytes]:
+def wired(stage: Stage, link: bytes, first: int, count: int) -> list[bytes]:
+    """This packet of so many connections, as frames. `link`: both addresses of its Ethernet header."""
     size = 40 + len(stage.payload)
     head = struct.pack("!BBHHHBBH", 0x45, 0, size, 0, 0x4000, 64, TCP, 0)
     found = []

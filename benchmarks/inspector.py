@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from benchmarks.conversations import Conversations, Talking
 from benchmarks.course import Course, WrongMeasure
 from benchmarks.effort import Effort
 from benchmarks.inspector_memory import grown
+from benchmarks.inspector_program import program
 from benchmarks.measure import Family, Options, Ratio, Sample, Turns
 from benchmarks.path_rules import open_flows
 from benchmarks.talk import Bulk
@@ -36,13 +37,11 @@ def throughput(options: Options) -> Iterator[Turns]:
     """One TCP connection: with big packets, as a host or a merging device sends them, and in frames of 1500 bytes."""
     tiers = there()
     for what, offload in (("gso", True), ("frames", False)):
-        courses = {tier: Course(offload) for tier in (NONE, *tiers)}
-        watching = [Watching(tier, courses[tier]) for tier in tiers]
+        lane = _Lane(offload, tiers, options.seconds)
         base = f"inspector/throughput/{what}"
-        samples = {f"{base}/{tier}": _bulk(course, options.seconds) for tier, course in courses.items()}
+        samples: dict[str, Sample] = {f"{base}/{tier}": partial(lane.sample, tier) for tier in (NONE, *tiers)}
         ratios = tuple(Ratio(f"{base}/{tier}", f"{base}/{tier}", f"{base}/{NONE}") for tier in tiers)
-        ends = [*(one.close for one in watching), *(course.close for course in courses.values())]
-        yield Turns("Gbit/s", samples, ratios, partial(_close, ends), parts=PARTS, best=max)
+        yield Turns("Gbit/s", samples, ratios, lane.close, parts=PARTS, best=max)
 
 
 def connections(options: Options) -> Iterator[Turns]:
@@ -70,6 +69,7 @@ def memory(options: Options) -> Iterator[Turns]:
 
 def inspector(options: Options) -> Iterator[Turns]:
     """All of it."""
+    yield from program(options)
     yield from throughput(options)
     yield from connections(options)
     yield from memory(options)
@@ -78,20 +78,54 @@ def inspector(options: Options) -> Iterator[Turns]:
 FAMILIES: dict[str, Family] = {"inspector": inspector}
 
 
-def _bulk(course: Course, seconds: float) -> Sample:
-    """A new connection each time: some are lucky with their memory."""
-    places = itertools.cycle(open_flows(OPEN_FLOWS, 0))
+class _Lane:
+    """One course and one connection at a time, which every tier is put on in turn, and taken off.
 
-    def sample() -> float:
-        with contextlib.closing(Bulk(course, next(places))) as talk:
-            talk.run(seconds / 4)
-            effort = Effort()
-            began = effort.now()
-            arrived = talk.run(seconds)
-            time.sleep(0.0005)  # what was left to the kernel's helper thread belongs to this sample
-            return arrived * 8 / 1e9 / (effort.now() - began)
+    Some connections are lucky with their memory, by a third: more than all that is to be seen here. So each carries
+    all the samples of one turn, with and without a tier, and the next turn has another.
+    """
 
-    return sample
+    def __init__(self, offload: bool, tiers: tuple[str, ...], seconds: float) -> None:
+        self._course = Course(offload)
+        self._seconds = seconds
+        self._watching = {tier: Watching(tier, self._course) for tier in tiers}
+        for one in self._watching.values():
+            one.leave()
+        self._places = itertools.cycle(open_flows(OPEN_FLOWS, 0))
+        self._talk: Bulk | None = None
+        self._taken: set[str] = set()
+
+    def sample(self, tier: str) -> float:
+        """Gbit/s per second of CPU time, with that tier on the device."""
+        talk = self._connection(tier)
+        watching = self._watching.get(tier)
+        if watching is not None:
+            watching.come()
+        talk.run(self._seconds / 4)
+        effort = Effort()
+        began = effort.now()
+        arrived = talk.run(self._seconds)
+        time.sleep(0.0005)  # what was left to the kernel's helper thread belongs to this sample
+        took = effort.now() - began
+        if watching is not None:
+            watching.leave()
+        return arrived * 8 / 1e9 / took
+
+    def close(self) -> None:
+        if self._talk is not None:
+            self._talk.close()
+        for one in self._watching.values():
+            one.close()
+        self._course.close()
+
+    def _connection(self, tier: str) -> Bulk:
+        if self._talk is None or tier in self._taken:
+            if self._talk is not None:
+                self._talk.close()
+            self._talk = Bulk(self._course, next(self._places))
+            self._taken.clear()
+        self._taken.add(tier)
+        return self._talk
 
 
 class Made(NamedTuple):
@@ -146,8 +180,3 @@ def _cost(road: _Road, tier: str, rate: float, seconds: float, reads: bool) -> f
         if not watching.hellos or (reads and watching.names < watching.hellos):
             raise WrongMeasure(f"of {made.number} connections {watching.hellos} were seen, {watching.names} names read")
         return made.cpu / made.number * 1e6
-
-
-def _close(ends: list[Callable[[], None]]) -> None:
-    for end in ends:
-        end()

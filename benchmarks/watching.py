@@ -21,7 +21,7 @@ from netpolicy.flows.seen import Measured, Payload
 NONE, EBPF, PACKET = "none", "ebpf", "packet"
 TIERS = (EBPF, PACKET)
 DEVICE = "lan"
-TICK = 0.1  # seconds between two looks where nothing wakes us
+TICK = 0.2  # seconds between two looks where nothing wakes us: as the daemon has it when there is traffic
 
 
 class Switches(NamedTuple):
@@ -44,7 +44,19 @@ class Watching:
         self._reader = Reader(choose()[0]) if reads else None
         with course.router.entered():
             self.tier = _made(tier, self._payload, self._measured)
+        self._router = course.router
+        self.come()
+
+    def come(self) -> None:
+        """Onto the device."""
+        with self._router.entered():
             self.tier.attach(DEVICE)
+
+    def leave(self) -> None:
+        """Off the device, with all that waits."""
+        self.drain(0)
+        with self._router.entered():
+            self.tier.detach(DEVICE)
 
     def drain(self, seconds: float) -> None:
         """Waits so long for something, and takes all that is there."""

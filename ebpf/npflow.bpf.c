@@ -44,13 +44,14 @@ struct side {
 	u8 ttl, ttl_reset, pieces, zero;
 };
 
+/* Behind 88 bytes of the map's own (its links, the key), so that each side has a cache line of its own. */
 struct flow {
-	struct side up, down;
 	u64 first; /* ns */
 	u32 ifindex;
 	u16 flags;
 	u16 mac[3]; /* the client's, zero on devices without Ethernet header */
-	u32 zero;
+	u32 zero[5];
+	struct side up, down;
 };
 
 #define FLOW_MID 1 /* its beginning was not seen */
@@ -69,6 +70,7 @@ struct flow {
 #define SIDE_TLS 0x400
 #define SIDE_HTTP 0x800
 #define SIDE_SIZED 0x1000   /* `need` is known, not just a bound */
+#define SIDE_DNS 0x2000
 
 struct event {
 	u64 when; /* ns */
@@ -83,6 +85,8 @@ struct event {
 #define EVENT_DNS_ANSWER 4
 #define EVENT_QUIC 5
 #define EVENT_OVER 6
+#define EVENT_DNS_ASKING 7 /* as EVENT_STREAM, of DNS over TCP; and what comes back */
+#define EVENT_DNS_ANSWERING 8
 
 struct stats {
 	u64 packets;
@@ -93,6 +97,7 @@ struct stats {
 	u64 begun, over; /* flows */
 	u64 full;      /* flows that found no place */
 	u64 events, lost;
+	u64 bounce; /* counts nothing, see bounced() */
 };
 
 struct settings { /* zero until user space has written them: then nothing leaves the kernel */
@@ -113,7 +118,9 @@ struct settings { /* zero until user space has written them: then nothing leaves
 #define HELLO 8192     /* of a ClientHello; post-quantum ones have some 2000 bytes */
 #define REQUEST 2048   /* of an HTTP request: Host is among its first lines */
 #define DATAGRAM 2048
+#define ANSWERS 8192   /* of what a name server says by TCP */
 #define PIECES 16      /* of one flow: some programs cut their ClientHello into small ones on purpose */
+#define MESSAGES 64    /* the same of DNS over TCP, which may be open for many questions */
 #define INITIALS 6     /* of one QUIC connection */
 #define QUIC_LEAST 1200 /* RFC 9000, 14.1: no Initial of a client is shorter; a server's first full answer is as long */
 #define RECORDS 320    /* headers of TLS records, where a ClientHello is spread over some */
@@ -199,8 +206,7 @@ struct head {
 } __attribute__((aligned(8)));
 
 struct packet {
-	struct key key;
-	u16 mac[3];
+	u32 protocol;
 	u8 flags, ttl;
 	u32 sequence, acknowledged;
 	u32 network; /* where the IP header begins */
@@ -278,21 +284,22 @@ static INLINE void mapped(union address *to, u32 address)
 	to->word[3] = address;
 }
 
-/* Ports, sequence numbers and payload of what begins at `at`, which `head` has. */
-static INLINE enum found transport(struct __sk_buff *skb, struct packet *p, struct head *head, u32 at, const int down)
+/* Ports, sequence numbers and payload of what begins at `at`, which `tcp` or `udp` is. */
+static INLINE enum found transport(struct __sk_buff *skb, struct packet *p, struct key *key, const struct tcp *tcp,
+				   const struct udp *udp, u32 at, const int down)
 {
 	u32 used = at - p->network, own, payload = 0;
-	u16 source = head->tcp.source, destination = head->tcp.destination; /* at the same place in both */
+	u16 source, destination;
 
-	if (p->key.protocol == TCP) {
-		own = (head->tcp.offset >> 4) * 4;
-		if (own < sizeof(struct tcp))
+	if (p->protocol == TCP) {
+		own = (tcp->offset >> 4) * 4;
+		if (unlikely(own < sizeof(struct tcp)))
 			return MALFORMED;
-		p->flags = head->tcp.flags;
-		p->sequence = net32(head->tcp.sequence);
-		p->acknowledged = net32(head->tcp.acknowledged);
+		p->flags = tcp->flags;
+		p->sequence = net32(tcp->sequence);
+		p->acknowledged = net32(tcp->acknowledged);
 	} else {
-		u32 length = net16(head->udp.length);
+		u32 length = net16(udp->length);
 		own = sizeof(struct udp);
 		if (length < own ? length || !skb->gso_size : used + length > p->total)
 			return MALFORMED;
@@ -301,12 +308,14 @@ static INLINE enum found transport(struct __sk_buff *skb, struct packet *p, stru
 		payload = skb->gso_size ? 0 : length - own;
 		p->flags = 0;
 	}
-	if (used + own > p->total)
+	if (unlikely(used + own > p->total))
 		return MALFORMED;
+	source = tcp->source, destination = tcp->destination; /* at the same place in both */
 	p->at = at + own;
 	p->payload = payload ? payload : p->total - used - own;
-	p->key.client_port = down ? destination : source;
-	p->key.remote_port = down ? source : destination;
+	key->client_port = down ? destination : source;
+	key->remote_port = down ? source : destination;
+	key->protocol = p->protocol;
 
 	p->pieces = skb->gso_segs;
 	if (!p->pieces && skb->gso_size) /* from a virtual machine, which may leave it open */
@@ -320,36 +329,65 @@ static INLINE enum found transport(struct __sk_buff *skb, struct packet *p, stru
  * leaves out what then does not apply. */
 #define asked(what) ({ u64 answer; asm("%0 = " #what " ll" : "=r"(answer)); answer; })
 
-/* Reads the headers. `down` is a constant: each program is compiled for its own direction. */
-static INLINE enum found parse(struct __sk_buff *skb, struct packet *p, const int down)
+static INLINE void addresses4(struct packet *p, struct key *key, const struct ipv4 *ip, const int down)
+{
+	p->protocol = ip->protocol;
+	p->ttl = ip->ttl;
+	p->total = net16(ip->total);
+	mapped(&key->client, down ? ip->destination : ip->source);
+	mapped(&key->remote, down ? ip->source : ip->destination);
+}
+
+static INLINE void addresses6(struct packet *p, struct key *key, const struct ipv6 *ip, const int down)
+{
+	const u64 *client = down ? ip->destination : ip->source, *remote = down ? ip->source : ip->destination;
+
+	p->protocol = ip->protocol;
+	p->ttl = ip->ttl;
+	p->total = ip->payload ? net16(ip->payload) + sizeof(struct ipv6) : 0;
+	key->client.half[0] = client[0];
+	key->client.half[1] = client[1];
+	key->remote.half[0] = remote[0];
+	key->remote.half[1] = remote[1];
+}
+
+/* Is the length that the header says one that the packet has? */
+static INLINE int is_whole(struct __sk_buff *skb, struct packet *p)
+{
+	u32 have = skb->len - p->network;
+
+	if (unlikely(!p->total) && skb->gso_size) /* merged by the kernel to more than the field can say */
+		p->total = have;
+	return p->total <= have;
+}
+
+/* The same number, of which the verifier knows nothing: else it goes through all that follows for each it can be. */
+static INLINE u32 bounced(struct stats *stats, u32 number)
+{
+	*(volatile u32 *)&stats->bounce = number;
+	return *(volatile u32 *)&stats->bounce;
+}
+
+/* Reads the headers of any packet. `down` is a constant: each program is compiled for its own direction. */
+static INLINE enum found parse(struct __sk_buff *skb, struct stats *stats, struct packet *p, struct key *key,
+			       const int down)
 {
 	struct head head;
-	u32 at = 0, have;
-	int whole = 0; /* 40 bytes from the IP header on are in `head` */
+	u32 at = 0;
 	u8 version;
 
-	__builtin_memset(p->mac, 0, 6);
 	if (asked(ethernet)) {
 		at = ETHERNET;
-		/* nearly every packet is answered by this one call */
-		whole = !skb_load(skb, 0, head.destination, ETHERNET + sizeof(struct ipv6));
-		if (!whole && skb_load(skb, 0, head.destination, ETHERNET))
+		if (skb_load(skb, 0, head.destination, ETHERNET))
 			return MALFORMED;
-		__builtin_memcpy(p->mac, down ? head.destination : head.source, 6);
-		if (head.type != net16(TYPE_IPV4) && head.type != net16(TYPE_IPV6)) {
-			head.type = behind_tags(skb, head.type, &at);
-			whole = 0;
-			if (head.type != net16(TYPE_IPV4) && head.type != net16(TYPE_IPV6))
-				return OTHER;
-		}
+		head.type = behind_tags(skb, head.type, &at);
+		if (head.type != net16(TYPE_IPV4) && head.type != net16(TYPE_IPV6))
+			return OTHER;
 	}
-	if (!whole) {
-		whole = !skb_load(skb, at, &head.six, sizeof(struct ipv6));
-		if (!whole && skb_load(skb, at, &head.four, sizeof(struct ipv4)))
-			return MALFORMED;
-	}
+	/* A small packet of IPv4 has less than is asked for. */
+	if (skb_load(skb, at, &head.six, sizeof(struct ipv6)) && skb_load(skb, at, &head.four, sizeof(struct ipv4)))
+		return MALFORMED;
 	p->network = at;
-	have = skb->len - at;
 	version = head.four.version_length >> 4;
 	if (version == 4) {
 		u32 length = (head.four.version_length & 15) * 4;
@@ -357,49 +395,67 @@ static INLINE enum found parse(struct __sk_buff *skb, struct packet *p, const in
 			return MALFORMED;
 		if (head.four.fragment & net16(0x3fff))
 			return FRAGMENT;
-		p->key.protocol = head.four.protocol;
-		p->ttl = head.four.ttl;
-		p->total = net16(head.four.total);
-		/* groups and broadcast are nobody's connection */
-		if (net32(head.four.destination) >= 0xe0000000)
-			return OTHER;
-		mapped(&p->key.client, down ? head.four.destination : head.four.source);
-		mapped(&p->key.remote, down ? head.four.source : head.four.destination);
+		addresses4(p, key, &head.four, down);
 		at += length;
-		whole = whole && length == sizeof(struct ipv4);
 	} else if (version == 6) {
 		enum found found;
-		if (!whole)
+		if (skb->len - at < sizeof(struct ipv6))
 			return MALFORMED;
-		p->key.protocol = head.six.protocol;
-		p->ttl = head.six.ttl;
-		p->total = head.six.payload ? net16(head.six.payload) + sizeof(struct ipv6) : 0;
-		if (*(u8 *)head.six.destination == 0xff)
-			return OTHER;
-		__builtin_memcpy(&p->key.client, down ? head.six.destination : head.six.source, 16);
-		__builtin_memcpy(&p->key.remote, down ? head.six.source : head.six.destination, 16);
+		addresses6(p, key, &head.six, down);
 		at += sizeof(struct ipv6);
-		found = behind_extensions(skb, &p->key.protocol, &at);
+		found = behind_extensions(skb, &p->protocol, &at);
 		if (found != USABLE)
 			return found;
-		whole = 0;
 	} else {
 		return MALFORMED;
 	}
-	if (!p->total && skb->gso_size) /* merged by the kernel to more than the field can say */
-		p->total = have;
-	if (p->total > have)
+	if (!is_whole(skb, p))
 		return MALFORMED;
-	if (p->key.protocol == TCP) {
-		if (!whole && skb_load(skb, at, &head.tcp, sizeof(struct tcp)))
+	at = bounced(stats, at);
+	p->network = bounced(stats, p->network);
+	if (p->protocol == TCP) {
+		if (skb_load(skb, at, &head.tcp, sizeof(struct tcp)))
 			return MALFORMED;
-	} else if (p->key.protocol == UDP) {
-		if (!whole && skb_load(skb, at, &head.udp, sizeof(struct udp)))
+	} else if (p->protocol == UDP) {
+		if (skb_load(skb, at, &head.udp, sizeof(struct udp)))
 			return MALFORMED;
 	} else {
 		return OTHER;
 	}
-	return transport(skb, p, &head, at, down);
+	return transport(skb, p, key, &head.tcp, &head.udp, at, down);
+}
+
+/* Reads the headers of nearly every packet in place: no tags, no options, no extensions. OTHER: `parse` shall look. */
+static INLINE enum found parse_plain(struct __sk_buff *skb, struct packet *p, struct key *key, const int down)
+{
+	void *data = (void *)(u64)skb->data, *end = (void *)(u64)skb->data_end;
+	const u16 *type = data + ETHERNET - 2;
+	const struct ipv4 *four = data + ETHERNET;
+	const struct ipv6 *six = data + ETHERNET;
+
+	/* Behind two bytes that the verifier knows of, an Ethernet header leaves everything aligned; without it, nothing. */
+	if (!asked(ethernet) || unlikely(data + ETHERNET + sizeof(*four) + sizeof(struct tcp) > end))
+		return OTHER;
+	p->network = ETHERNET;
+	if (likely(*type == net16(TYPE_IPV4))) {
+		void *next = data + ETHERNET + sizeof(*four);
+		if (unlikely(four->version_length != 0x45 || four->fragment & net16(0x3fff)))
+			return OTHER;
+		addresses4(p, key, four, down);
+		if (unlikely((p->protocol != TCP && p->protocol != UDP) || !is_whole(skb, p)))
+			return OTHER;
+		return transport(skb, p, key, next, next, ETHERNET + sizeof(*four), down);
+	}
+	if (*type == net16(TYPE_IPV6) && data + ETHERNET + sizeof(*six) + sizeof(struct tcp) <= end) {
+		void *next = data + ETHERNET + sizeof(*six);
+		if (unlikely(*(u8 *)six >> 4 != 6))
+			return OTHER;
+		addresses6(p, key, six, down);
+		if (unlikely((p->protocol != TCP && p->protocol != UDP) || !is_whole(skb, p)))
+			return OTHER;
+		return transport(skb, p, key, next, next, ETHERNET + sizeof(*six), down);
+	}
+	return OTHER;
 }
 
 /* ---- telling ---- */
@@ -407,6 +463,7 @@ static INLINE enum found parse(struct __sk_buff *skb, struct packet *p, const in
 struct context {
 	struct __sk_buff *skb;
 	struct packet *packet;
+	struct key *key;
 	struct stats *stats;
 };
 
@@ -438,7 +495,7 @@ static INLINE struct record *record(struct context *c, u16 kind)
 	r->event.when = ktime_ns();
 	r->event.kind = kind;
 	r->event.ifindex = c->skb->ifindex;
-	r->event.key = c->packet->key;
+	r->event.key = *c->key;
 	return r;
 }
 
@@ -505,7 +562,39 @@ static INLINE void send_over(struct context *c, struct flow *flow, struct side *
 	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + sizeof(struct flow), wakeup(set, EVENT_OVER)));
 }
 
-/* ---- first payload of whoever opened a TCP connection ---- */
+/* ---- first payload of whoever opened a TCP connection, and of name servers ---- */
+
+/* Is this the side of a client's connection to a name server that this program sees? */
+static INLINE int is_with_name_server(struct context *c, struct side *own, const int down)
+{
+	return c->key->remote_port == net16(PORT_DNS) && (own->flags & SIDE_OPENER ? !down : down);
+}
+
+/* Does the stream begin with the length of a message, and a plain question or answer behind it? RFC 1035, 4.2.2. */
+static INLINE int begins_dns(struct context *c, const int down)
+{
+	u8 begin[6] = {};
+
+	if (c->packet->payload < sizeof(begin)) /* some send the length alone */
+		return 1;
+	if (skb_load(c->skb, c->packet->at, begin, sizeof(begin)))
+		return 0;
+	return (begin[0] << 8 | begin[1]) >= DNS_HEADER && (begin[4] & 0xf8) == (down ? 0x80 : 0);
+}
+
+/* The switch for what begins so; 0 for what is nobody's business. */
+static INLINE u32 switch_of(u16 kind, const int down)
+{
+	switch (kind) {
+	case SIDE_TLS:
+		return SEND_TLS;
+	case SIDE_HTTP:
+		return SEND_HTTP;
+	case SIDE_DNS:
+		return down ? SEND_DNS_ANSWERS : SEND_DNS_QUERIES;
+	}
+	return 0;
+}
 
 static INLINE int is_method(u32 word)
 {
@@ -579,15 +668,18 @@ static INLINE void capture(struct context *c, struct side *own, const int down)
 	struct packet *p = c->packet;
 	u32 offset = p->sequence + !!(p->flags & TCP_SYN) - own->isn - 1, end = offset + p->payload, length;
 	struct settings *set = settings();
+	u16 event = down ? EVENT_INBOUND : EVENT_STREAM;
 
-	if (!set || !(set->on & (SEND_TLS | SEND_HTTP)) || own->pieces >= PIECES)
+	if (!set || own->pieces >= (own->flags & SIDE_DNS ? MESSAGES : PIECES))
 		goto done;
 	if (!offset && !own->need) {
-		u16 kind = kind_of_stream(c);
-		if (kind == SIDE_TLS ? !(set->on & SEND_TLS) : kind == SIDE_HTTP ? !(set->on & SEND_HTTP) : 1)
+		u16 kind = own->flags & SIDE_OPENER ? kind_of_stream(c) : 0;
+		if (!kind && is_with_name_server(c, own, down) && begins_dns(c, down))
+			kind = SIDE_DNS;
+		if (!(set->on & switch_of(kind, down)))
 			goto done;
 		own->flags |= kind;
-		own->need = kind == SIDE_TLS ? HELLO : REQUEST;
+		own->need = kind == SIDE_TLS ? HELLO : kind == SIDE_DNS && down ? ANSWERS : REQUEST;
 	}
 	if ((own->flags & (SIDE_TLS | SIDE_SIZED)) == SIDE_TLS && offset <= 3 && end >= 9) {
 		u32 need = hello_length(c, offset);
@@ -596,7 +688,8 @@ static INLINE void capture(struct context *c, struct side *own, const int down)
 		own->need = need;
 		own->flags |= SIDE_SIZED;
 	}
-	if (!own->need && !(set->on & SEND_TLS))
+	/* Before its beginning, nobody knows what it is. */
+	if (!own->need && !(set->on & (own->flags & SIDE_OPENER ? SEND_TLS : SEND_DNS_ANSWERS)))
 		return;
 	length = own->need ? own->need : HELLO;
 	if (offset >= length) {
@@ -610,7 +703,9 @@ static INLINE void capture(struct context *c, struct side *own, const int down)
 	length -= offset;
 	if (length > p->payload)
 		length = p->payload;
-	send_payload(c, set, own, down ? EVENT_INBOUND : EVENT_STREAM, p->at, length, offset);
+	if (own->flags & SIDE_DNS || !(own->flags & SIDE_OPENER))
+		event = down ? EVENT_DNS_ANSWERING : EVENT_DNS_ASKING;
+	send_payload(c, set, own, event, p->at, length, offset);
 	if (offset <= own->seen)
 		own->seen = offset + length;
 	if (own->need && own->seen >= own->need)
@@ -654,7 +749,7 @@ static INLINE void acknowledge(struct context *c, struct side *own, struct side 
 }
 
 /* Payload or FIN: new, or once more? */
-static INLINE void advance(struct context *c, struct side *own, struct side *peer)
+static INLINE void advance(struct context *c, struct side *own, struct side *peer, int is_later)
 {
 	struct packet *p = c->packet;
 	u32 end = p->sequence + !!(p->flags & TCP_SYN) + p->payload;
@@ -670,7 +765,8 @@ static INLINE void advance(struct context *c, struct side *own, struct side *pee
 			own->flags &= ~(SIDE_RST | SIDE_TOLD);
 			c->stats->over--;
 		}
-		if (!own->sample_at || peer->sample_done == own->sample) {
+		/* Two readings of the exact clock cost as much as all the rest: one sample for each tick is enough. */
+		if (!own->sample_at || (is_later && peer->sample_done == own->sample)) {
 			*(volatile u32 *)&own->sample_at = 0; /* no other CPU takes the new end with the old time */
 			*(volatile u32 *)&own->sample = end;
 			*(volatile u32 *)&own->sample_at = ticks() | 1;
@@ -684,12 +780,14 @@ static INLINE void advance(struct context *c, struct side *own, struct side *pee
 		own->flags |= SIDE_FIN;
 }
 
-static INLINE void synchronize(struct context *c, struct side *own)
+static INLINE void synchronize(struct context *c, struct side *own, const int down)
 {
 	struct packet *p = c->packet;
 
 	if (!(own->flags & SIDE_SYN)) {
 		own->flags |= p->flags & TCP_ACK ? SIDE_SYN : SIDE_SYN | SIDE_OPENER;
+		if (p->flags & TCP_ACK && !is_with_name_server(c, own, down)) /* what is answered, is read of no other */
+			own->flags |= SIDE_CAPTURED;
 		own->isn = p->sequence;
 		own->next = p->sequence + 1;
 		own->syn_at = ticks();
@@ -708,7 +806,8 @@ static INLINE void reset(struct context *c, struct side *own)
 	own->flags |= SIDE_RST;
 }
 
-static INLINE void follow_tcp(struct context *c, struct flow *flow, struct side *own, struct side *peer, const int down)
+static INLINE void follow_tcp(struct context *c, struct flow *flow, struct side *own, struct side *peer, int is_later,
+			      const int down)
 {
 	struct packet *p = c->packet;
 	u16 told = (own->flags | peer->flags) & SIDE_TOLD;
@@ -719,18 +818,18 @@ static INLINE void follow_tcp(struct context *c, struct flow *flow, struct side 
 		reset(c, own);
 	} else {
 		if (p->flags & TCP_SYN)
-			synchronize(c, own);
-		if (p->payload && (own->flags & (SIDE_OPENER | SIDE_CAPTURED)) == SIDE_OPENER)
+			synchronize(c, own, down);
+		if (p->payload && unlikely((own->flags & (SIDE_SYN | SIDE_CAPTURED)) == SIDE_SYN))
 			capture(c, own, down);
 		if (p->payload || p->flags & TCP_FIN)
-			advance(c, own, peer);
+			advance(c, own, peer, is_later);
 		if (!(own->flags & peer->flags & SIDE_SAW_FIN))
 			return;
 	}
 	if (!told)
 		send_over(c, flow, own);
 	if (!(p->flags & TCP_RST))
-		map_delete(&flows, &p->key);
+		map_delete(&flows, c->key);
 	else if (!told) /* it stays for a while: what is under way would look like a connection without beginning */
 		own->flags |= SIDE_TOLD;
 }
@@ -754,7 +853,7 @@ static INLINE int is_initial(struct context *c, u32 at)
 static INLINE void follow_udp(struct context *c, struct side *own, struct side *peer, const int down)
 {
 	struct packet *p = c->packet;
-	int dns = p->key.remote_port == net16(PORT_DNS);
+	int dns = c->key->remote_port == net16(PORT_DNS);
 	u32 size = p->payload, at = p->at, left = p->payload;
 	struct settings *set;
 
@@ -795,14 +894,20 @@ static INLINE int restarts(struct packet *p, struct side *own, struct side *peer
  * forgotten would look like another. */
 static INLINE int begins(struct packet *p)
 {
-	if (p->key.protocol == UDP)
+	if (p->protocol == UDP)
 		return 1;
 	if (p->flags & TCP_RST)
 		return 0;
 	return p->flags & TCP_SYN ? !(p->flags & TCP_FIN) : p->payload > 0;
 }
 
-static INLINE struct flow *begin(struct context *c)
+/* A group, or a broadcast? */
+static INLINE int is_for_many(const union address *to)
+{
+	return to->byte[0] == 0xff || (!to->half[0] && to->word[2] == net32(0xffff) && net32(to->word[3]) >= 0xe0000000);
+}
+
+static INLINE struct flow *begin(struct context *c, const int down)
 {
 	struct packet *p = c->packet;
 	struct flow fresh, *flow;
@@ -810,12 +915,13 @@ static INLINE struct flow *begin(struct context *c)
 	__builtin_memset(&fresh, 0, sizeof(fresh));
 	fresh.first = ktime_ns();
 	fresh.ifindex = c->skb->ifindex;
-	__builtin_memcpy(fresh.mac, p->mac, 6);
-	if (p->key.protocol == TCP && (p->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+	if (asked(ethernet))
+		skb_load(c->skb, down ? 0 : 6, fresh.mac, 6);
+	if (p->protocol == TCP && (p->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 		fresh.flags = FLOW_MID;
-	if (!map_update(&flows, &p->key, &fresh, UPDATE_NOEXIST))
+	if (!map_update(&flows, c->key, &fresh, UPDATE_NOEXIST))
 		c->stats->begun++;
-	flow = map_lookup(&flows, &p->key); /* the other direction may have been quicker */
+	flow = map_lookup(&flows, c->key); /* the other direction may have been quicker */
 	if (!flow)
 		c->stats->full++;
 	return flow;
@@ -824,25 +930,31 @@ static INLINE struct flow *begin(struct context *c)
 static INLINE void follow(struct context *c, const int down)
 {
 	struct packet *p = c->packet;
-	struct flow *flow = map_lookup(&flows, &p->key);
+	struct flow *flow = map_lookup(&flows, c->key);
 	struct side *own, *peer;
+	u32 now;
+	int is_later;
 
-	if (flow && p->flags & TCP_SYN) {
+	if (flow && unlikely(p->flags & TCP_SYN)) {
 		own = down ? &flow->down : &flow->up;
 		peer = down ? &flow->up : &flow->down;
 		if (restarts(p, own, peer)) {
 			if (!((own->flags | peer->flags) & SIDE_TOLD))
 				send_over(c, flow, own);
-			map_delete(&flows, &p->key);
+			map_delete(&flows, c->key);
 			flow = 0;
 		}
 	}
-	if (!flow) {
+	if (unlikely(!flow)) {
+		if (is_for_many(down ? &c->key->client : &c->key->remote)) { /* that is nobody's connection */
+			c->stats->other++;
+			return;
+		}
 		if (!begins(p)) {
 			c->stats->stray++;
 			return;
 		}
-		flow = begin(c);
+		flow = begin(c, down);
 		if (!flow)
 			return;
 	}
@@ -850,9 +962,12 @@ static INLINE void follow(struct context *c, const int down)
 	peer = down ? &flow->up : &flow->down;
 	own->bytes += p->total + (p->pieces - 1) * (p->at - p->network);
 	own->packets += p->pieces;
-	own->last = roughly_now();
-	if (p->key.protocol == TCP)
-		follow_tcp(c, flow, own, peer, down);
+	now = roughly_now();
+	is_later = own->last != now;
+	if (is_later)
+		own->last = now;
+	if (likely(p->protocol == TCP))
+		follow_tcp(c, flow, own, peer, is_later, down);
 	else
 		follow_udp(c, own, peer, down);
 }
@@ -861,23 +976,25 @@ static INLINE int inspect(struct __sk_buff *skb, const int down)
 {
 	u32 zero = 0;
 	struct stats *stats = map_lookup(&counts, &zero);
-	struct packet packet;
+	struct packet packet = {}; /* what is not read on a way is nothing, not what a register had */
+	struct key key;
+	struct context context = {skb, &packet, &key, stats};
 	enum found found;
 
-	if (!stats)
+	if (unlikely(!stats))
 		return GO_ON;
 	stats->packets++;
-	found = parse(skb, &packet, down);
-	if (found == USABLE) {
-		struct context context = {skb, &packet, stats};
+	found = parse_plain(skb, &packet, &key, down);
+	if (unlikely(found == OTHER))
+		found = parse(skb, stats, &packet, &key, down);
+	if (likely(found == USABLE))
 		follow(&context, down);
-	} else if (found == OTHER) {
+	else if (found == OTHER)
 		stats->other++;
-	} else if (found == FRAGMENT) {
+	else if (found == FRAGMENT)
 		stats->fragments++;
-	} else {
+	else
 		stats->malformed++;
-	}
 	return GO_ON;
 }
 
@@ -886,6 +1003,6 @@ SECTION("tc/down") int down(struct __sk_buff *skb) { return inspect(skb, 1); }
 
 _Static_assert(sizeof(struct key) == 40, "layout.py");
 _Static_assert(sizeof(struct side) == 64, "layout.py");
-_Static_assert(sizeof(struct flow) == 152, "layout.py");
+_Static_assert(sizeof(struct flow) == 168, "layout.py");
 _Static_assert(sizeof(struct event) == 64, "layout.py");
-_Static_assert(sizeof(struct stats) == 80, "layout.py");
+_Static_assert(sizeof(struct stats) == 88, "layout.py");

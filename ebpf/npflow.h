@@ -15,6 +15,9 @@ typedef signed long long s64;
 
 #define SECTION(name) __attribute__((section(name), used))
 #define INLINE inline __attribute__((always_inline))
+/* What nearly every packet meets lies in one row, so that few lines of the processor's cache hold it. */
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* enum bpf_map_type */
 #define MAP_ARRAY 2

@@ -169,7 +169,7 @@ class Daemon:
             loader=self._loader,
         )
         self._keeper = Keeper(engine)
-        self._flows = FlowWatch()
+        self._flows = FlowWatch(say=lambda level, text: self._log.add(level, "flow", text))
         self._connections = Connections(engine, self._flows.table)
         self._inspection = Inspection(engine, self._connections.outbound_of)
         self._connections.inspection = self._inspection

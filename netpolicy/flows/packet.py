@@ -16,7 +16,17 @@ from netpolicy.flows.handshakes import SEQUENCES, Handshakes, Origin
 from netpolicy.flows.packet_filter import DNS_PORT, LAN, TCP, Wanted
 from netpolicy.flows.packet_frame import FIN, RST, SYN, Frame, parse
 from netpolicy.flows.packet_ring import BLOCKS, Captured, Refused, Ring
-from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_QUERY, QUIC, Measured, Payload, SeenKey
+from netpolicy.flows.seen import (
+    BEGINNING,
+    DNS_ANSWER,
+    DNS_ANSWERING,
+    DNS_ASKING,
+    DNS_QUERY,
+    QUIC,
+    Measured,
+    Payload,
+    SeenKey,
+)
 
 WAY = "packet"
 AT_ONCE = 500  # packets of one `drain`: some milliseconds
@@ -128,14 +138,22 @@ class PacketInspector:
         if frame.protocol != TCP:
             self._datagram(key, frame, packet, up)
             return
-        if not frame.flags & SYN:
+        if key[3] == DNS_PORT:
+            self._messages(key, frame, packet, up)
+        elif not frame.flags & SYN:
             self._words(key, frame, packet)
         if frame.flags & (SYN | FIN | RST) and self._switches.flows:
             measured = self._handshakes.take(key, frame, Origin(up, packet.when, ifindex, packet.mac))
             if measured is not None:
                 self._on_measured(measured)
-        if frame.flags & SYN:
+        if frame.flags & SYN and key[3] != DNS_PORT:
             self._words(key, frame, packet)
+
+    def _messages(self, key: SeenKey, frame: Frame, packet: Captured, up: bool) -> None:
+        """Of a name server by TCP: each segment for itself, as the kernel merges them."""
+        if frame.end > frame.start:
+            data = packet.data[frame.start : frame.end]
+            self._on_payload(Payload(key, DNS_ASKING if up else DNS_ANSWERING, 0, data, packet.when, True))
 
     def _words(self, key: SeenKey, frame: Frame, packet: Captured) -> None:
         """The first ones of a connection, once. Of one whose beginning was not seen: whatever looks like them."""

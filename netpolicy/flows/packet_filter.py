@@ -24,6 +24,7 @@ EXTENSIONS = 4  # headers between IPv6 and TCP or UDP; more are an attack or a t
 
 # Bytes of payload. A ClientHello may be merged from several segments; with post-quantum key shares it has some 1,800.
 TLS_BYTES, HTTP_BYTES, DNS_BYTES, QUIC_BYTES = 4096, 2048, 1432, 3000
+DNS_STREAM_BYTES, DNS_LEAST = 4096, 12  # by TCP, behind the length in front of each message; no message is shorter
 QUIC_LEAST = 1200  # no Initial of a client is shorter
 QUIC_V1, QUIC_V2 = 0x00000001, 0x6B3343CF
 DNS_PORT, QUIC_PORT = 53, 443
@@ -148,7 +149,7 @@ def _extension(number: int) -> Source:
 def _tcp(role: str, wanted: Wanted) -> Source:
     """Headers of SYN, FIN and RST; what a client says first where that is a hello or a request."""
     has_payload = wanted.tls or wanted.http
-    if not has_payload and not wanted.flows:
+    if not has_payload and not wanted.flows and not wanted.dns_answers and not wanted.dns_queries:
         return ["tcp", Line("ret", 0)]
     return [
         "tcp",
@@ -165,10 +166,33 @@ def _tcp(role: str, wanted: Wanted) -> Source:
         Line("ld m", PAYLOAD) if wanted.flows else Line("ld #", 0),
         "first words",
         Line("st", BARE),
+        *_name_server(role, wanted),
         *(_first_words(role, wanted) if has_payload else []),
         "bare",
         Line("ld m", BARE),
         Line("ret a"),
+    ]
+
+
+def _name_server(role: str, wanted: Wanted) -> Source:
+    """Segments from and to name servers, where there is more in them than the length of a message."""
+    ways = [(0, "answers", wanted.dns_answers), (2, "asks", wanted.dns_queries)]
+    ports = [line for place, name, on in ways if on for line in (Line("ldh x", place), Line("jeq", DNS_PORT, name))]
+    if not ports:
+        return []
+    return [
+        *ports,
+        Line("ja", yes="no name server"),
+        *(["answers", *_only_up(role, "segment", "no name server")] if wanted.dns_answers else []),
+        *(["asks", *_only_up(role, "no name server")] if wanted.dns_queries else []),
+        "segment",
+        Line("ldx m", PAYLOAD),
+        Line("ld len"),
+        Line("sub x"),
+        Line("jgt", 0x7FFFFFFF, "bare"),
+        Line("jgt", 2 + DNS_LEAST, "", "bare"),
+        *_take(DNS_STREAM_BYTES),
+        "no name server",
     ]
 
 

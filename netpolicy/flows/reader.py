@@ -12,11 +12,23 @@ from typing import NamedTuple
 from netpolicy.flows import dns_wire, http_host, tls_hello
 from netpolicy.flows.assembly import Assembly
 from netpolicy.flows.dns_message import Asked, Proof, Timed, proof
+from netpolicy.flows.dns_stream import MessageStreams
 from netpolicy.flows.names import INCOMPLETE, NO_NAME, NOT_DECRYPTED, OTHER, Refused
 from netpolicy.flows.quic_crypto import Cipher
 from netpolicy.flows.quic_stream import QuicStream
 from netpolicy.flows.recent import Recent
-from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM, Payload, SeenKey
+from netpolicy.flows.seen import (
+    BEGINNING,
+    DNS_ANSWER,
+    DNS_ANSWERING,
+    DNS_ASKING,
+    DNS_QUERY,
+    INBOUND,
+    QUIC,
+    STREAM,
+    Payload,
+    SeenKey,
+)
 
 TLS, HTTP, DNS = "tls", "http", "dns"
 
@@ -81,6 +93,9 @@ class Reader:
         self._hellos = Assembly() if hellos is None else hellos
         self._quic = None if cipher is None else QuicStream(cipher, self._hellos)
         self._asked = Asked() if asked is None else asked
+        self._asking, self._answering = MessageStreams(), MessageStreams()
+        # What the payload that was read last said beside its result: DNS over TCP may have several answers in one.
+        self.more: list[Result] = []
         self._done = Recent(DONE_LIMIT, DONE_SECONDS)
         self._by_kind: dict[str, Callable[[Payload], Result | None]] = {
             STREAM: self._stream,
@@ -89,10 +104,15 @@ class Reader:
             QUIC: self._quic_hello,
             DNS_QUERY: self._question,
             DNS_ANSWER: self._answer,
+            DNS_ASKING: self._questions,
+            DNS_ANSWERING: self._answers,
         }
 
     def read(self, payload: Payload) -> Result | None:
-        """What is known with this piece; None while more is needed, and for what says nothing new."""
+        """What is known with this piece; None while more is needed, and for what says nothing new.
+
+        Where `more` is not empty then, it is for the caller to take out.
+        """
         return self._by_kind[payload.kind](payload)
 
     @property
@@ -102,6 +122,9 @@ class Reader:
         for name, joined in (("tcp", self._streams), ("inbound", self._inbound), ("quic", self._hellos)):
             found |= {f"{name}_{what}": count for what, count in joined.counters.items()}
             found[f"{name}_held"] = joined.held
+        for which, messages in (("asking", self._asking), ("answering", self._answering)):
+            found |= {f"{which}_{what}": count for what, count in messages.counters.items()}
+            found[f"{which}_held"] = messages.held
         return found
 
     def expire(self, now: float) -> list[Result]:
@@ -110,6 +133,8 @@ class Reader:
         found += [_inbound(_late(key, data)) for key, data in self._inbound.expire(now)]
         if self._quic is not None:
             found += [_late_hello(key, data) for key, data in self._quic.expire(now)]
+        self._asking.expire(now)
+        found += [Unknown(key, DNS, INCOMPLETE) for key in self._answering.expire(now)]
         self._asked.expire(now)
         self._done.age(now)
         return found
@@ -171,20 +196,43 @@ class Reader:
         return found
 
     def _question(self, payload: Payload) -> Result | None:
+        return self._note(payload, payload.data)
+
+    def _questions(self, payload: Payload) -> Result | None:
+        return self._several(payload, self._asking, self._note)
+
+    def _note(self, payload: Payload, message: bytes) -> Result | None:
         try:
-            self._asked.note(payload.key, dns_wire.parse(payload.data), payload.when)
+            self._asked.note(payload.key, dns_wire.parse(message), payload.when)
         except Refused as refused:
             return Unknown(payload.key, DNS, refused.reason)
         return None
 
     def _answer(self, payload: Payload) -> Result | None:
+        return self._told(payload, payload.data)
+
+    def _answers(self, payload: Payload) -> Result | None:
+        return self._several(payload, self._answering, self._told)
+
+    def _told(self, payload: Payload, data: bytes) -> Result:
         key = payload.key
         try:
-            message = dns_wire.parse(payload.data)
+            message = dns_wire.parse(data)
             found = proof(message)
         except Refused as refused:
             return Unknown(key, DNS, refused.reason)
         return _answered(key, found, self._asked.was(key, message, payload.when))
+
+    def _several(
+        self, payload: Payload, streams: MessageStreams, read: Callable[[Payload, bytes], Result | None]
+    ) -> Result | None:
+        self.more = []
+        try:
+            found = [result for one in streams.add(payload) if (result := read(payload, one)) is not None]
+        except Refused as refused:
+            return Unknown(payload.key, DNS, refused.reason)
+        self.more = found[1:]
+        return found[0] if found else None
 
 
 def _source(data: bytes) -> str:

@@ -19,6 +19,8 @@ STREAM = "stream"  # TCP: the first bytes of the client, which opened the connec
 BEGINNING = "beginning"  # the same by a tier that tells the first segment alone: nothing follows
 INBOUND = "inbound"  # as STREAM, where the remote side opened it: a name in there is not the remote's
 DNS_QUERY, DNS_ANSWER = "dns_query", "dns"  # one UDP datagram to or from port 53 of the remote
+# DNS over TCP: the first bytes of the client, which opened the connection, and of the name server
+DNS_ASKING, DNS_ANSWERING = "dns_asking", "dns_answering"
 QUIC = "quic"  # one UDP datagram with an Initial packet of the client
 
 # States of a connection. UDP knows "open" alone: whether it was answered, `down.packets` tells.

@@ -15,6 +15,7 @@ from netpolicy.flows.model import RESYNC, Flow, FlowEvent, FlowKey
 from netpolicy.flows.table import FlowTable
 
 OnChange = Callable[[list[FlowEvent]], None]
+Say = Callable[[str, str], None]  # level, text
 
 # A flow takes about 400 bytes here; a small router's whole conntrack table fits.
 LIMIT = 16384
@@ -51,10 +52,14 @@ class FlowWatch:
         poll_seconds: float = POLL_SECONDS,
         receive_buffer: int = ctnetlink.RECEIVE_BUFFER,
         retry_seconds: float = RETRY_SECONDS,
+        say: Say = lambda level, text: None,
     ) -> None:
+        """`say` hears of each change of the tier, once, with its reason; not of the best one at the start."""
         self.table = FlowTable(limit)
         self.tier = "none"
         self.reason = "not started"
+        self._say = say
+        self._said = "ctnetlink"
         self._refusal = ""  # why ctnetlink does not serve
         self._refresh_seconds = refresh_seconds
         self._poll_seconds = poll_seconds
@@ -146,6 +151,7 @@ class FlowWatch:
         self._batches = None
         self.tier = "ctnetlink" if self._events else "proc"
         self.reason = "" if self._events else self._refusal
+        self._tell()
         collected, held = self._collected, self._held
         self._collected, self._held = {}, []
         self.table.adopt(collected)
@@ -167,7 +173,20 @@ class FlowWatch:
         self._batches = None
         self.tier = "none"
         self.reason = f"{self._refusal}; {proc.PATH}: {error.strerror}; is the nf_conntrack module loaded?"
+        self._tell()
         self._schedule(self._poll_seconds, self.refresh)
+
+    def _tell(self) -> None:
+        """A source that fails every minute with other words is said once."""
+        if self.tier == self._said:
+            return
+        self._said = self.tier
+        if self.tier == "none":
+            self._say("warning", f"connections cannot be read: {self.reason}")
+        elif self.reason:
+            self._say("warning", f"connections are seen late: {self.reason}")
+        else:
+            self._say("info", "connections are told by ctnetlink again")
 
     def _subscribe(self) -> None:
         """Listen before the table is read, so that nothing happens unheard between the two."""

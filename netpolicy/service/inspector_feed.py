@@ -100,6 +100,10 @@ class Feed:
             return
         if found is not None:
             self._take(found, piece.when)
+            if self.reader.more:
+                for another in self.reader.more:
+                    self._take(another, piece.when)
+                self.reader.more.clear()
 
     def measured(self, told: Measured, now: float) -> None:
         """How a connection goes."""

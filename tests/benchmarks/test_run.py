@@ -73,6 +73,8 @@ def test_watching_is_measured_against_a_router_that_nobody_watches(tmp_path: Pat
     assert found["inspector/cpu/500/packet/read"]["value"] > 0
     assert found["inspector/memory/packet"]["value"] > 0
     assert "inspector/lossless/packet" in found
+    for name in ("segment", "ack"):  # where there is BPF
+        assert found.get(f"inspector/program/{name}", {"value": 40})["value"] > 20
 
 
 def test_a_family_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:

@@ -153,6 +153,20 @@ def test_names_are_asked_for_upwards_and_told_downwards():
     assert taken(long, type=OUT) == V4_HEAD + 8 + packet_filter.DNS_BYTES
 
 
+def test_segments_of_name_servers_are_taken_where_a_message_can_be_in_them():
+    """Both ways, by either switch; as far as an answer by TCP is read."""
+    asks, answers = (ipv4(tcp(b"\0\x20" + QUERY, ports=ports, options=TIMES)) for ports in ((40000, 53), (53, 40000)))
+    assert (taken(asks), taken(asks, type=OUT)) == (len(asks), 0)
+    assert (taken(answers), taken(answers, type=OUT)) == (0, len(answers))
+    assert (taken(answers, role=WAN), taken(asks, role=WAN, type=OUT)) == (len(answers), len(asks))
+    alone = NONE._replace(dns_answers=True)
+    assert (taken(asks, wanted=alone), taken(answers, type=OUT, wanted=alone)) == (0, len(answers))
+    for payload in (b"", b"\0\x20", b"\0\x0c" + bytes(12)):  # an acknowledgement, a length, a header without a question
+        assert taken(ipv4(tcp(payload, ports=(40000, 53)))) == 0
+    long = ipv4(tcp(QUERY.ljust(60_000, b"x"), ports=(53, 40000)))
+    assert taken(long, type=OUT) == V4_HEAD + TCP_HEAD + packet_filter.DNS_STREAM_BYTES
+
+
 def test_quic_begins_with_a_long_datagram_of_either_version():
     for payload in (INITIAL, INITIAL_2):
         packet = ipv4(udp(payload), UDP)

@@ -15,7 +15,7 @@ from netpolicy.flows import names
 from netpolicy.flows.assembly import Assembly
 from netpolicy.flows.quic_crypto import choose
 from netpolicy.flows.reader import DONE_LIMIT, DONE_SECONDS, Answer, Name, Reader, Unknown
-from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_QUERY, INBOUND, QUIC
+from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_ANSWERING, DNS_ASKING, DNS_QUERY, INBOUND, QUIC
 from tests.xray.real_xray import isolated, needs_xray
 
 from .dns_build import HTTPS, a, answer, cname, parameter, question, record, service
@@ -243,6 +243,31 @@ def test_an_answer_that_offers_encrypted_hellos():
 )
 def test_an_answer_that_proves_nothing_says_why(data, reason):
     assert Reader().read(payload(data, DNS_ANSWER)) == Unknown(ON_DNS, "dns", reason)
+
+
+def test_answers_over_tcp_come_out_of_one_segment_and_of_several():
+    """Clients ask for both families at once, and servers answer so."""
+    reader = Reader()
+    questions = [question("Www.example.com", kind) for kind in (1, 28)]
+    answers = [
+        answer("www.example.com", a("198.51.100.4")),
+        answer("www.example.com", a("2001:db8::4"), kind=28),
+        answer("other.example.com", a("198.51.100.9")),
+    ]
+    asking, answering = (
+        b"".join(len(one).to_bytes(2, "big") + one for one in several) for several in (questions, answers)
+    )
+    assert reader.read(payload(asking, DNS_ASKING)) is None
+    assert reader.read(payload(answering[:50], DNS_ANSWERING, when=0.1)) is None and not reader.more
+    found = reader.read(payload(answering[50:], DNS_ANSWERING, offset=50, when=0.2))
+    assert [one.addresses[0][0] for one in (found, *reader.more)] == [
+        mapped("198.51.100.4"), mapped("2001:db8::4"), mapped("198.51.100.9"),
+    ]  # fmt: skip
+    assert [one.asked for one in (found, *reader.more)] == [True, True, False]
+    broken = reader.read(payload(b"\0\x01\0", DNS_ANSWERING, number=2))
+    assert broken == Unknown(flow(2, 53), "dns", names.MALFORMED) and not reader.more
+    reader.read(payload(answering[:50], DNS_ANSWERING, number=3))
+    assert reader.expire(100.0) == [Unknown(flow(3, 53), "dns", names.INCOMPLETE)]
 
 
 def test_a_question_that_is_none():

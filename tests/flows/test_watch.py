@@ -175,19 +175,26 @@ async def test_a_loss_is_repaired_while_new_flows_keep_coming(place):
 
 @needs_proc
 async def test_a_failure_at_run_time_falls_to_proc_and_comes_back(place):
-    watch = FlowWatch(refresh_seconds=0.05, poll_seconds=0.05, retry_seconds=0.2)
+    said = []
+    watch = FlowWatch(
+        refresh_seconds=0.05, poll_seconds=0.05, retry_seconds=0.2, say=lambda level, text: said.append((level, text))
+    )
     listener = Listener(watch)
     await listener.until(lambda: watch.tier == "ctnetlink")
+    assert not said
     with without_net_admin():
         await listener.until(lambda: watch.tier == "proc")
         assert watch.reason.startswith("list connections: not permitted")
         assert "reading /proc/net/nf_conntrack every 0.05 s instead" in watch.reason
         assert watch.fileno() == -1
+        assert said == [("warning", f"connections are seen late: {watch.reason}")]
     place.udp(4, 5000)
     await listener.until(lambda: 5000 in listener.ports())
     await listener.until(lambda: watch.tier == "ctnetlink" and watch.reason == "")
     place.udp(4, 5001)
     await listener.until(lambda: any(event.kind == "new" for event in listener.heard))
+    # however often it was tried in between
+    assert [level for level, _ in said] == ["warning", "info"] and "ctnetlink again" in said[1][1]
     watch.close()
 
 
@@ -207,7 +214,8 @@ async def test_without_ctnetlink_from_the_start_proc_is_polled(place):
 async def test_without_any_source_it_says_so_and_goes_on_trying(place, monkeypatch):
     monkeypatch.setattr(proc, "PATH", "/proc/net/absent")
     with without_net_admin():
-        watch = FlowWatch(poll_seconds=0.05, retry_seconds=0.05)
+        said = []
+        watch = FlowWatch(poll_seconds=0.05, retry_seconds=0.05, say=lambda *words: said.append(words))
         listener = Listener(watch)
         for _ in range(100):
             await asyncio.sleep(0.01)
@@ -216,6 +224,7 @@ async def test_without_any_source_it_says_so_and_goes_on_trying(place, monkeypat
         assert watch.tier == "none"
         assert "/proc/net/absent: No such file or directory; is the nf_conntrack module loaded?" in watch.reason
         assert snapshot()[1] == "none"
+        assert said == [("warning", f"connections cannot be read: {watch.reason}")]
     await listener.until(lambda: watch.tier == "ctnetlink")
     watch.close()
 

@@ -60,6 +60,8 @@ FRAMES = (
     b"\2\5\0\1\1\1\1" + b"\3\5\0\0\1\1\1\1" + b"\x1c\1\6\3abc" + crypto(0, b"abc"),
 )
 
+FRAMED = tuple(len(one).to_bytes(2, "big") + one + b"\0\x14" + one[:20] for one in MESSAGES)
+
 CORPORA: dict[str, tuple[bytes, ...]] = {
     "host-name": NAMES,
     "tls-hello": STREAMS + HELLOS + EXTENSIONS,
@@ -71,7 +73,7 @@ CORPORA: dict[str, tuple[bytes, ...]] = {
     "assembly": tuple(Random(seed).randbytes(120) for seed in range(20)),
     "payloads": tuple(
         bytes((kind | 0x40, number, 0, cut)) + data
-        for kind, parts in enumerate((STREAMS + HEADS, STREAMS, PACKETS, MESSAGES, MESSAGES))
+        for kind, parts in enumerate((STREAMS + HEADS, STREAMS, PACKETS, MESSAGES, MESSAGES, STREAMS, FRAMED, FRAMED))
         for number, data in enumerate(parts)
         for cut in (0, 100, 255)
     ),

@@ -13,9 +13,19 @@ from netpolicy.flows import dns_message, dns_service, dns_wire, http_host, names
 from netpolicy.flows.assembly import Assembly
 from netpolicy.flows.quic_crypto import Cipher, choose, keys_of
 from netpolicy.flows.reader import Name, Reader
-from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM, Payload
+from netpolicy.flows.seen import (
+    BEGINNING,
+    DNS_ANSWER,
+    DNS_ANSWERING,
+    DNS_ASKING,
+    DNS_QUERY,
+    INBOUND,
+    QUIC,
+    STREAM,
+    Payload,
+)
 
-KINDS = (STREAM, INBOUND, QUIC, DNS_ANSWER, DNS_QUERY, BEGINNING)
+KINDS = (STREAM, INBOUND, QUIC, DNS_ANSWER, DNS_QUERY, BEGINNING, DNS_ASKING, DNS_ANSWERING)
 MOST_PIECES = 60  # of an input; more would only take longer
 TEXT = bytes((number * number >> 3) & 0xFF for number in range(2048))
 
@@ -142,6 +152,11 @@ def payloads(data: bytes) -> None:
         found = reader.read(given)
         if isinstance(found, Name) and not found.name:
             raise Broken("a name without a name")
+        if len(reader.more) * 14 > 8 << 10 or any(one is None for one in reader.more):
+            raise Broken("more answers than bytes for them")
+        reader.more.clear()
+    if any(value > 128 << 10 for name, value in reader.counters.items() if name in ("asking_held", "answering_held")):
+        raise Broken("more is held than may be")
     if head[3] > 250:
         reader.expire(float(head[3]) + 20)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +22,15 @@ from netpolicy.dataplane.netlink import Netlink, open_netlink
 from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
 from netpolicy.flows.ebpf import clsact, layout
 from netpolicy.flows.ebpf.loading import Loaded
+from netpolicy.flows.learned import Named
 from netpolicy.flows.quic_crypto import V1, V2
 from netpolicy.flows.seen import Payload
 from netpolicy.service.inspector import Inspector
+from netpolicy.service.inspector_feed import packed
 from netpolicy.service.inspector_options import Wanted
 from netpolicy.service.inspector_tiers import OPENERS, OnMeasured, OnPayload, Open, Tier, open_ebpf, open_packet
 from tests.flows.ebpf.conftest import refusal
-from tests.flows.ebpf.hosts import Street
+from tests.flows.ebpf.hosts import CLIENT, SERVER, Street
 from tests.flows.quic_clients import real
 from tests.netns import needs_root
 
@@ -142,6 +146,50 @@ def test_a_tier_names_a_connection_by_the_quic_of_a_real_client(street: Street, 
         assert (seen.source, seen.confidence) == ("quic", "certain")
 
     watched(street, body, tier)
+
+
+@contextlib.contextmanager
+def name_server(street: Street, *options: str) -> Iterator[None]:
+    """A real one at the server's address."""
+    program = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin:/sbin")
+    if program is None:
+        pytest.skip("dnsmasq is not installed")
+    usual = ("--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--no-daemon", "--pid-file=", "--bind-interfaces")
+    command = [program, *usual, f"--listen-address={SERVER}", *options]
+    with street.server.entered():
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    with child:
+        try:
+            assert child.stderr and any("started" in line for line in child.stderr)
+            yield
+        finally:
+            child.terminate()
+
+
+def resolved(street: Street, folder: Path, name: str) -> str:
+    """What the C library's own resolver says by TCP: it asks for both families in one connection."""
+    (folder / "resolv.conf").write_text(f"nameserver {SERVER}\noptions use-vc timeout:2\n", encoding="ascii")
+    script = 'mount --bind "$1" /etc/resolv.conf && getent ahosts "$2"'
+    return street.client.run("unshare", "-m", "sh", "-c", script, "sh", str(folder / "resolv.conf"), name)
+
+
+@pytest.mark.parametrize("tier", ["ebpf", "packet"])
+def test_a_tier_learns_addresses_from_dns_over_tcp(street: Street, tier: str, tmp_path: Path) -> None:
+    four, six = "198.51.100.4", "2001:db8::4"
+    more = [f"--host-record={NAME},203.0.113.{number}" for number in range(1, 9)]
+
+    async def body(watcher: Watcher) -> None:
+        feed = watcher.inspector.feed
+        said = await asyncio.to_thread(resolved, street, tmp_path, NAME)
+        assert four in said and six in said
+        await watcher.until(lambda: feed.counters["answers"] == 2)
+        for address in (four, six, "203.0.113.8"):
+            known = feed.learned.look_up(packed(CLIENT), packed(address), time.monotonic())
+            assert isinstance(known, Named) and (known.name, known.source) == (NAME, "dns")
+        assert not feed.counters["faults"]
+
+    with name_server(street, f"--host-record={NAME},{four},{six}", *more):
+        watched(street, body, tier)
 
 
 def test_a_tier_that_breaks_is_followed_by_the_next_and_the_daemon_goes_on(street: Street) -> None:

@@ -7,6 +7,8 @@ here, so there are few steps and no keyword arguments. Where everything stands: 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 from netpolicy.flows.ebpf import layout
 from netpolicy.flows.ebpf.layout import (
@@ -56,24 +58,24 @@ def over(event: bytes | memoryview) -> Measured | None:
     """The flow whose end an event tells."""
     if len(event) < EVENT_SIZE + FLOW_SIZE:
         return None
-    when, client, remote, a, b, c, d, protocol, *numbers, mac = layout.OVER.unpack_from(event)
-    return _measured((client, remote, a << 8 | b, c << 8 | d, protocol), numbers, mac, when, True)
+    when, client, remote, a, b, c, d, protocol, *numbers = layout.OVER.unpack_from(event)
+    return _measured((client, remote, a << 8 | b, c << 8 | d, protocol), numbers, when, True)
 
 
 def measured(key: bytes | memoryview, flow: bytes | memoryview, now: int, final: bool) -> Measured:
     """What an entry of the map says. `now`: nanoseconds of the monotonic clock, not before its last packet."""
     client, remote, a, b, c, d, protocol = layout.KEY.unpack_from(key)
-    *numbers, mac = layout.FLOW.unpack_from(flow)
-    return _measured((client, remote, a << 8 | b, c << 8 | d, protocol), numbers, mac, now, final)
+    numbers = layout.FLOW.unpack_from(flow)
+    return _measured((client, remote, a << 8 | b, c << 8 | d, protocol), numbers, now, final)
 
 
-def _measured(key: SeenKey, numbers: list[int], mac: bytes, now: int, final: bool) -> Measured:
+def _measured(key: SeenKey, numbers: Sequence[Any], now: int, final: bool) -> Measured:
     (
+        first, ifindex, flags, mac,
         up_bytes, up_packets, up_again, up_srtt, up_handshake, up_last,
         up_flags, up_syns, up_resets, up_ttl, up_rst_ttl,
         down_bytes, down_packets, down_again, down_srtt, down_handshake, down_last,
         down_flags, down_syns, down_resets, down_ttl, down_rst_ttl,
-        first, ifindex, flags,
     ) = numbers  # fmt: skip
     if not LONG_WORDS:
         up_bytes, down_bytes = whole(up_bytes, up_packets), whole(down_bytes, down_packets)

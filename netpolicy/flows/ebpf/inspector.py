@@ -85,7 +85,8 @@ class Inspector:
         """What leaves the kernel from now on."""
         self._switches = switches
         # a name is wanted before its first connection, which comes at once
-        urgent, wake = 1 << layout.EVENT_DNS_ANSWER, self._capacity.ring // WAKE_PART
+        urgent = 1 << layout.EVENT_DNS_ANSWER | 1 << layout.EVENT_DNS_ANSWERING
+        wake = self._capacity.ring // WAKE_PART
         settings = layout.SETTINGS.pack(switches.bits, urgent, wake, 0)
         self._loaded.maps["config"].update(bytes(4), settings)
 

@@ -10,9 +10,9 @@ import struct
 import sys
 from typing import NamedTuple
 
-from netpolicy.flows.seen import DNS_ANSWER, DNS_QUERY, INBOUND, QUIC, STREAM
+from netpolicy.flows.seen import DNS_ANSWER, DNS_ANSWERING, DNS_ASKING, DNS_QUERY, INBOUND, QUIC, STREAM
 
-KEY_SIZE, SIDE_SIZE, FLOW_SIZE, EVENT_SIZE = 40, 64, 152, 64
+KEY_SIZE, SIDE_SIZE, FLOW_SIZE, EVENT_SIZE = 40, 64, 168, 64
 PIECE = 8192  # the longest payload of an event
 RECORD_SIZE = EVENT_SIZE + PIECE
 
@@ -21,22 +21,22 @@ ADDRESSES = "16s16s4BI"
 # Bytes, packets, retransmissions; srtt, handshake; last, flags; SYNs, RSTs, TTL, TTL of the RST.
 # Left out: what only the program needs.
 SIDE = "QII20xII4xIH4x4B2x"
-FLOW_END = "QIH6s4x"  # first, ifindex, flags, mac
+FLOW_HEAD = "QIH6s20x"  # first, ifindex, flags, mac
 
 KEY = struct.Struct("=" + ADDRESSES)
 EVENT = struct.Struct("=QHHIII" + ADDRESSES)  # when, kind, length, ifindex, offset, first
-FLOW = struct.Struct("=" + SIDE + SIDE + FLOW_END)  # up, down
+FLOW = struct.Struct("=" + FLOW_HEAD + SIDE + SIDE)  # up, down
 # An event with a flow, in one go: the commonest of all.
-OVER = struct.Struct("=Q16x" + ADDRESSES + SIDE + SIDE + FLOW_END)
+OVER = struct.Struct("=Q16x" + ADDRESSES + FLOW_HEAD + SIDE + SIDE)
 
 # struct event: the lower byte of its kind; there are no 256 kinds
 KIND = 8 if sys.byteorder == "little" else 9
 
 # struct flow: where a sweep looks before it reads all of it
-LAST_UP, FLAGS_UP = 48, 52
-LAST_DOWN, FLAGS_DOWN = SIDE_SIZE + LAST_UP, SIDE_SIZE + FLAGS_UP
+UP, DOWN = 40, 40 + SIDE_SIZE
+LAST, FLAGS, PACKETS = 48, 52, 8
 
-STATS = struct.Struct("=10Q")
+STATS = struct.Struct("=10Q8x")
 COUNTERS = ("packets", "other", "fragments", "malformed", "stray", "begun", "over", "full", "events", "lost")
 SETTINGS = struct.Struct("=4I")  # on, urgent, wake, 0
 
@@ -44,8 +44,8 @@ SETTINGS = struct.Struct("=4I")  # on, urgent, wake, 0
 SEND_TLS, SEND_HTTP, SEND_DNS_ANSWERS, SEND_DNS_QUERIES, SEND_QUIC, SEND_OVER = 1, 2, 4, 8, 16, 32
 
 # kinds of events
-KINDS = {1: STREAM, 2: INBOUND, 3: DNS_QUERY, 4: DNS_ANSWER, 5: QUIC}
-EVENT_DNS_ANSWER, EVENT_OVER = 4, 6
+KINDS = {1: STREAM, 2: INBOUND, 3: DNS_QUERY, 4: DNS_ANSWER, 5: QUIC, 7: DNS_ASKING, 8: DNS_ANSWERING}
+EVENT_DNS_ANSWER, EVENT_OVER, EVENT_DNS_ANSWERING = 4, 6, 8
 
 # struct side, flags
 SIDE_SYN, SIDE_FIN, SIDE_RST, SIDE_DATA, SIDE_OPENER, SIDE_ANSWERED = 1, 2, 4, 8, 16, 32

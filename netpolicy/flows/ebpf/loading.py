@@ -28,7 +28,7 @@ class Unloadable(Exception):
 
 
 class Capacity(NamedTuple):
-    """How much is followed at once. A flow takes 264 bytes of the kernel's memory."""
+    """How much is followed at once. A flow takes 256 bytes of the kernel's memory."""
 
     flows: int = FLOWS
     ring: int = RING_BYTES  # a power of two, and whole pages

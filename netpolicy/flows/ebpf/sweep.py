@@ -21,9 +21,8 @@ SECOND = 10**9 / (1 << layout.COARSE)  # in the unit of `last`
 BEHIND = 11
 
 # Where a verdict looks: when each side was last seen, and its flags.
-UP = struct.Struct(f"={layout.LAST_UP}xIH")
-DOWN = struct.Struct(f"={layout.LAST_DOWN}xIH")
-PACKETS_UP, PACKETS_DOWN = struct.Struct("=8xI"), struct.Struct(f"={layout.SIDE_SIZE + 8}xI")
+UP, DOWN = (struct.Struct(f"={side + layout.LAST}xIH") for side in (layout.UP, layout.DOWN))
+PACKETS_UP, PACKETS_DOWN = (struct.Struct(f"={side + layout.PACKETS}xI") for side in (layout.UP, layout.DOWN))
 PROTOCOL = struct.Struct("=36xI")
 REMOTE_PORT = struct.Struct(">34xH")
 

@@ -25,7 +25,7 @@ def side(**values: int) -> tuple[int, ...]:
 def flow(
     up: tuple[int, ...], down: tuple[int, ...], first: int = 10**9, flags: int = 0, mac: bytes = bytes(6)
 ) -> bytes:
-    return layout.FLOW.pack(*up, *down, first, 3, flags, mac)
+    return layout.FLOW.pack(first, 3, flags, mac, *up, *down)
 
 
 def event(kind: int, body: bytes, first: int = 1, length: int | None = None) -> bytes:

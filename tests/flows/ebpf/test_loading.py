@@ -41,7 +41,7 @@ def test_a_broken_object_is_told_with_what_is_wrong(tmp_path: Path) -> None:
 def test_an_object_with_other_layouts_is_not_used(tmp_path: Path) -> None:
     """As after half an upgrade: the program would write what the reader takes for something else."""
     data = bytearray(OBJECT.read_bytes())
-    at = data.index(struct.pack("=II", 40, 152))  # key and value of the flows
+    at = data.index(struct.pack("=II", 40, 168))  # key and value of the flows
     struct.pack_into("=II", data, at, 40, 160)
     (tmp_path / "other.o").write_bytes(data)
     with pytest.raises(Unloadable, match="not of this version"):
@@ -71,6 +71,29 @@ def test_the_kernel_takes_every_program_and_keeps_none(bpf: None, ethernet: bool
 def test_without_the_cheap_clock_the_program_is_taken_too(bpf: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Linux 5.10: the call that it does not know is in the code, and never reached."""
     monkeypatch.setattr(bpf_call, "has_helper", lambda function: False)
+    loaded = Loaded(Capacity(64, 4096))
+    for ethernet in (True, False):
+        for down in (True, False):
+            assert loaded.program(ethernet, down) > 0
+    loaded.close()
+
+
+class Strict:
+    """The call that loads a program, with BPF_F_STRICT_ALIGNMENT."""
+
+    def __init__(self, form: struct.Struct) -> None:
+        self._form = form
+
+    def pack(self, *given: int | bytes) -> bytes:
+        return self._form.pack(*given[:8], 1, *given[9:])
+
+
+@pytest.mark.kernel
+def test_processors_that_read_aligned_words_only_take_the_program_too(
+    bpf: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old ARM and MIPS: headers are read in place, so the verifier must find each word of them where it may be."""
+    monkeypatch.setattr(bpf_call, "ATTR_PROGRAM", Strict(bpf_call.ATTR_PROGRAM))
     loaded = Loaded(Capacity(64, 4096))
     for ethernet in (True, False):
         for down in (True, False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import struct
 import time
 
 import pytest
@@ -11,7 +12,20 @@ import pytest
 from netpolicy.flows.ebpf.bpf_call import BpfError
 from netpolicy.flows.ebpf.inspector import Switches
 from netpolicy.flows.ebpf.loading import Capacity
-from netpolicy.flows.seen import CLOSED, DNS_ANSWER, DNS_QUERY, INBOUND, MAPPED, OPEN, QUIC, RESET, STREAM, SYN
+from netpolicy.flows.seen import (
+    CLOSED,
+    DNS_ANSWER,
+    DNS_ANSWERING,
+    DNS_ASKING,
+    DNS_QUERY,
+    INBOUND,
+    MAPPED,
+    OPEN,
+    QUIC,
+    RESET,
+    STREAM,
+    SYN,
+)
 
 from . import frames
 from .frames import (
@@ -600,6 +614,68 @@ def test_pieces_of_one_flow_are_bounded(shown: Trial) -> None:
     assert len(shown.payloads()) == 16
 
 
+# -- DNS over TCP ----------------------------------------------------------------------------
+
+
+ASKED, ANSWERED = (struct.pack(">HHH", 70, 7, flags) + bytes(range(66)) for flags in (0x0100, 0x8180))
+
+
+def said_to_name_server(talk: Talk) -> None:
+    talk.shake_hands()
+    talk.up(ACK | PSH, ASKED)
+    talk.down(ACK, ANSWERED)
+
+
+@pytest.mark.parametrize("six", [False, True])
+def test_both_directions_of_dns_over_tcp_are_sent_from_their_beginning(six: bool, shown: Trial) -> None:
+    talk = Talk(shown, six=six, server=53)
+    talk.shake_hands()
+    talk.up(ACK | PSH, ASKED[:2])  # some send the length alone
+    talk.up(ACK | PSH, ASKED[2:])
+    talk.down(ACK, ANSWERED[:40])
+    talk.down(ACK, ANSWERED[40:] + ANSWERED)
+    talk.up(ACK | PSH, ASKED)
+    assert [(one.kind, one.offset, one.data, one.first) for one in shown.payloads()] == [
+        (DNS_ASKING, 0, ASKED[:2], True),
+        (DNS_ASKING, 2, ASKED[2:], False),
+        (DNS_ANSWERING, 0, ANSWERED[:40], True),
+        (DNS_ANSWERING, 40, ANSWERED[40:] + ANSWERED, False),
+        (DNS_ASKING, 72, ASKED, False),
+    ]
+
+
+def test_of_dns_over_tcp_a_bounded_beginning_is_sent(shown: Trial) -> None:
+    talk = Talk(shown, server=53)
+    talk.shake_hands()
+    for _ in range(200):
+        talk.up(ACK, ASKED)
+        talk.down(ACK, ANSWERED * 10)
+    sent = {kind: [one.data for one in shown.payloads() if one.kind == kind] for kind in (DNS_ASKING,)}
+    assert sum(map(len, sent[DNS_ASKING])) == 2048
+    shown.forget()
+    talk = Talk(shown, server=53)
+    talk.shake_hands()
+    for _ in range(200):
+        talk.down(ACK, ANSWERED * 10)
+    assert sum(len(one.data) for one in shown.payloads()) == 8192
+
+
+def test_only_a_name_servers_words_are_sent_of_who_answers(shown: Trial) -> None:
+    """Not those of other ports, of another protocol on that port, nor of a client's own name server."""
+    said_to_name_server(Talk(shown, server=5353))
+    talk = Talk(shown, port=40001, server=53)
+    talk.shake_hands()
+    talk.down(ACK, b"SSH-2.0-OpenSSH_9.2")
+    talk.up(ACK, b"\0\x0c\0\x07\x81\x80 is an answer")
+    talk.down(ACK, ANSWERED)
+    inward = Talk(shown, port=53, inward=True)  # the remote asks from port 53
+    inward.down(frames.SYN)
+    inward.up(SYN_ACK)
+    inward.down(ACK, ASKED)
+    inward.up(ACK, ANSWERED)
+    assert not shown.payloads()
+
+
 # -- UDP -----------------------------------------------------------------------------------
 
 
@@ -674,6 +750,7 @@ def everything_once(shown: Trial) -> None:
     shown.run(ethernet(v4(udp(3, 53, b"question" * 4))))
     shown.run(ethernet(ipv4(REMOTE, CLIENT, UDP, udp(53, 3, b"answer" * 4)), down=True), down=True)
     shown.run(ethernet(v4(udp(4, 443, initial()))))
+    said_to_name_server(Talk(shown, 5, server=53))
 
 
 def said(shown: Trial) -> list[str]:
@@ -692,8 +769,8 @@ def test_nothing_leaves_the_kernel_before_it_is_switched_on(shown: Trial) -> Non
     [
         ("tls", ["stream1"]),
         ("http", ["stream2"]),
-        ("dns_queries", ["dns_query3"]),
-        ("dns_answers", ["dns3"]),
+        ("dns_queries", ["dns_query3", "dns_asking5"]),
+        ("dns_answers", ["dns3", "dns_answering5"]),
         ("quic", ["quic4"]),
         ("flows", ["over1", "over2"]),
     ],

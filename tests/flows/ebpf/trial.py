@@ -111,15 +111,21 @@ class Trial:
 class Talk:
     """A TCP connection, segment by segment: `up` from the client, `down` to it. Numbers follow by themselves.
 
-    `inward`: the remote opens it.
+    `inward`: the remote opens it. `server`: the port of who is connected to.
     """
 
     def __init__(
-        self, shown: Trial, port: int = 40000, isn: int = 1000, six: bool = False, inward: bool = False
+        self,
+        shown: Trial,
+        port: int = 40000,
+        isn: int = 1000,
+        six: bool = False,
+        inward: bool = False,
+        server: int = 443,
     ) -> None:
         self._shown = shown
         self._ends = ("2001:db8:1::5", "2001:db8:ffff::7") if six else (CLIENT, REMOTE)
-        self._ports = (443, port) if inward else (port, 443)
+        self._ports = (server, port) if inward else (port, server)
         self.next = {False: isn, True: isn + 7_000_000}
 
     def up(self, flags: int = ACK, data: bytes = b"", **how: Any) -> None:
