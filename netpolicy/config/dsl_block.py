@@ -5,7 +5,7 @@ Never decides what a line means: the kinds of blocks do. Runs on MicroPython.
 
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.dsl_word import BLANKS, Line, Piece, WordFault, quoted_name, split
-from netpolicy.config.schema import SECTIONS, OptionSpec, suggestion
+from netpolicy.config.schema import SECTIONS, OptionSpec, labelled, suggestion
 from netpolicy.config.source import Option, Section, spot
 from netpolicy.config.value import MAX_NAME
 
@@ -93,7 +93,13 @@ class Block:
     ) -> None:
         """Report a mistake: the section cannot be used."""
         self.broken = True
-        self._findings.error(code, Place(self._file, line, column, self.name, length), text, hint, fix)
+        self._findings.error(code, self._place(line, column, length), self._labelled(text), hint, fix)
+
+    def _place(self, line: int, column: int, length: int = 0) -> Place:
+        return Place(self._file, line, column, self.name if self.type == "rule" else "", length)
+
+    def _labelled(self, text: str) -> str:
+        return labelled(self.type, self.name) + text
 
     def unknown(self, text: str, word: str, known: tuple[str, ...], line: int, column: int) -> None:
         """Report a word that is not known, with the one that was probably meant."""
@@ -111,9 +117,8 @@ class Block:
         if old is None:
             self._order.append(spec.name)
         else:
-            place = Place(self._file, line, column, self.name)
-            text = f"{spec.word} replaces what line {old.line} says"
-            self._findings.warning("NP005", place, text, "write it once")
+            text = self._labelled(f"{spec.word} replaces what line {old.line} says")
+            self._findings.warning("NP005", self._place(line, column), text, "write it once")
         self._options[spec.name] = Growing(line, column)
         self._options[spec.name].extend(texts, pieces, line)
 

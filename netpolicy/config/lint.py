@@ -42,7 +42,6 @@ def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
     """What the kernel does not do yet; the service names it in its plan too."""
     waits = [field.name for field in rule.fields if field.name in MEASURED_FIELDS]
     unnamed = [field.name for field in rule.fields if field.name in LEARNED_FIELDS and _wants_all_names(field)]
-    later = [field.name for field in rule.fields if field.name in ("dscp", "schedule")]
     # Whoever blocks relies on it; any other rule that waits is one preference less.
     protects = rule.action.kind == BLOCK or rule.action.on_fail == BLOCK
     severity = WARNING if protects and rule.enabled else INFO
@@ -53,8 +52,6 @@ def _check_enforced(rule: Rule, place: Place, findings: Findings) -> None:
     if unnamed:
         text = "{}: only names that are not wanted; not enforced in the kernel".format(", ".join(unnamed))
         findings.add("NP207", severity, place, text, "say which names are meant: all but some cannot be learned")
-    if later:
-        findings.add("NP207", severity, place, "{}: not enforced in the kernel yet".format(", ".join(later)), hint)
 
 
 def _wants_all_names(field: Field) -> bool:

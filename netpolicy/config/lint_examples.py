@@ -79,7 +79,7 @@ EXAMPLES: dict[str, Pair] = {
                   "netpolicy:\n  primary wan\n\n" + LINE + "\n" + MAIL),
     "NP206": _dsl("rule ping:\n  match protocol=icmp port=7\n  action block\n",
                   "rule echo:\n  match protocol=udp port=7\n  action block\n"),
-    "NP207": _dsl(LINE + "\nrule calls:\n  match dscp=ef\n  action route=wan\n",
+    "NP207": _dsl(LINE + "\nrule calls:\n  match latency_ms=\">150\"\n  action route=wan\n",
                   LINE + "\nrule calls:\n  match port=5060\n  action route=wan\n"),
     "NP208": _dsl("netpolicy:\n  enabled true\n", "netpolicy:\n  enabled true\n\n" + MAIL),
     "NP209": _dsl(LINE + "\nrule calls:\n  match sni=*zoom.us\n  action route=wan\n",

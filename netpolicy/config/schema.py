@@ -313,6 +313,15 @@ EMPTY_IS_A_MISTAKE = MATCH_OPTIONS + (  # noqa: RUF005 - not in MicroPython
 )  # fmt: skip
 
 
+def labelled(type: str, name: str) -> str:
+    """The section, to begin a message with. "" for a rule, which the place of a finding names, and for what is none of
+    our sections: that may have a secret for a name.
+    """
+    if type not in SECTION_TYPES or type == "rule" or not name:
+        return ""
+    return f"{type} {name!r}: "
+
+
 def nearest(word: str, known: tuple[str, ...]) -> str:
     """ "did you mean 'x'?" for a word that is close to a known one, or ""."""
     found = suggestion(word, known)

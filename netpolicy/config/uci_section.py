@@ -6,6 +6,7 @@ quotes or lines without a command: that is uci.py. Behaviour: libuci's file pars
 """
 
 from netpolicy.config.diagnostic import Findings, Place
+from netpolicy.config.schema import labelled
 from netpolicy.config.source import Option, Section, spot
 
 
@@ -43,6 +44,7 @@ class Sections:
         self._opened: list[OpenSection] = []
         self._named: dict[str, OpenSection] = {}
         self._current: OpenSection | None = None
+        self.is_refused = False
         self.commands = 0
 
     @property
@@ -59,15 +61,17 @@ class Sections:
         return self._named.get(name)
 
     def close(self) -> None:
-        """Options of a refused section must not fall into the one before."""
+        """A section that may be refused begins: its options must not fall into the one before, nor be reported each."""
         self._current = None
+        self.is_refused = True
 
     def open(self, type: str, name: str, line: int) -> None:
         """Begin a section, or go on with the one of that name (which must be of that type)."""
+        self.is_refused = False
         known = self._named.get(name)
         if known is not None:
-            place = Place(self._file, line, 1, name)
-            self._findings.warning("NP005", place, f"the section goes on, it began in line {known.line}")
+            text = f"the section goes on, it began in line {known.line}"
+            self._warn("NP005", known, line, 1, text, "write it once, or give one of the two another name")
             self._current = known
             return
         self._current = OpenSection(type, name, line)
@@ -89,22 +93,26 @@ class Sections:
         """What libuci makes of an option that is given again, or without a value."""
         name = new.name
         if _is_absent(new):
-            self._warn("NP006", section, new, f"option {name} has no value, UCI ignores the line")
+            text = f"option {name} has no value, UCI ignores the line"
+            self._warn("NP006", section, new.line, new.column, text, "write a value, or remove the line")
             return old or new
         if old is None or _is_absent(old):
             return new
         if not new.is_list:
-            self._warn("NP005", section, new, f"option {name} replaces what line {old.line} says")
+            text = f"option {name} replaces what line {old.line} says"
+            self._warn("NP005", section, new.line, new.column, text, "write it once")
             section.further.pop(name, None)
             return new
         if not old.is_list:
-            self._warn("NP005", section, new, f"list {name} also takes the value of line {old.line}")
+            text = f"list {name} also takes the value of line {old.line}"
+            self._warn("NP005", section, new.line, new.column, text, f"write `list {name}` in both lines")
         section.further.setdefault(name, []).append((new.values[0], new.spots[0]))
         old.is_list = True
         return old
 
-    def _warn(self, code: str, section: OpenSection, option: Option, text: str) -> None:
-        self._findings.warning(code, Place(self._file, option.line, option.column, section.name), text)
+    def _warn(self, code: str, section: OpenSection, line: int, column: int, text: str, hint: str) -> None:
+        place = Place(self._file, line, column, section.name if section.type == "rule" else "")
+        self._findings.warning(code, place, labelled(section.type, section.name) + text, hint)
 
 
 def _is_absent(option: Option) -> bool:

@@ -8,9 +8,10 @@ Runs on MicroPython.
 """
 
 from netpolicy.config.diagnostic import Findings, Place
+from netpolicy.config.schema import SECTION_TYPES
 from netpolicy.config.source import SourceFile
-from netpolicy.config.uci_section import Sections
-from netpolicy.config.uci_word import Cursor, SyntaxFault, Word, next_word, until
+from netpolicy.config.uci_section import OpenSection, Sections
+from netpolicy.config.uci_word import Cursor, SyntaxFault, Word, next_word, reaching, until
 from netpolicy.config.value import NAME_CHARACTERS
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -26,6 +27,10 @@ TYPE_CHARACTERS = "".join([chr(code) for code in range(0x21, 0x7F)])
 
 # Keyword (libuci also takes its first letter): arguments that must be there, arguments at most.
 COMMANDS = {"package": (1, 1), "config": (1, 2), "option": (1, 2), "list": (1, 2)}
+EXAMPLES = {
+    "package": "package netpolicy", "config": "config rule 'mail'", "option": "option block '1'",
+    "list": "list dest_port '25'",
+}  # fmt: skip
 
 
 def read_carefully(text: str, file: str = "<text>") -> SourceFile:
@@ -51,7 +56,7 @@ def read_with(text: str, file: str, read_ahead: "Callable[[Cursor, Sections], No
             _read_line(cursor, sections)
         except SyntaxFault as fault:
             faults += 1
-            findings.error("NP003", Place(file, fault.line, fault.column), fault.text, fault.hint)
+            findings.error("NP003", Place(file, fault.line, fault.column, fault.rule), fault.text, fault.hint)
             cursor.go_after_line(fault.resume)
     return SourceFile(file, sections.all(), findings.all)
 
@@ -103,23 +108,34 @@ def _read_command(cursor: Cursor, sections: Sections) -> bool:
     if not keyword:
         raise cursor.fault("invalid command", "a line begins with config, option, list or #")
     cursor.advance(len(word))
-    need, most = COMMANDS[keyword]
+    if keyword == "config":
+        sections.close()
+    need, _ = COMMANDS[keyword]
     words: list[Word] = []
-    separated = False
+    try:
+        separated = _read_words(cursor, keyword, words)
+        if len([word for word in words if word.text]) < need:
+            hint = "for example " + EXAMPLES[keyword]
+            raise SyntaxFault(f"{keyword} needs a name", hint, line, column, cursor.line_start(line))
+        _take(sections, keyword, words, line, column)
+    except SyntaxFault as fault:
+        # Of a quote that nobody closed the words after it have the mistakes; its own place is the one to show.
+        raise next((one for one in map(reaching, words) if one is not None), fault)  # noqa: B904 - not in MicroPython
+    return separated
+
+
+def _read_words(cursor: Cursor, keyword: str, words: list[Word]) -> bool:
+    """Take the arguments of a command; whether a ";" ended them."""
+    most = COMMANDS[keyword][1]
     while True:
         cursor.skip_blanks()
         if cursor.take_line_end():
-            break
+            return False
         if cursor.peek == ";":
-            separated = _take_separator(cursor, keyword, words, most)
-            break
+            return _take_separator(cursor, keyword, words, most)
         if len(words) == most:
             raise cursor.fault("too many arguments", "put a value with blanks between quotes")
         words.append(next_word(cursor))
-    if len([word for word in words if word.text]) < need:
-        raise SyntaxFault(f"{keyword} needs a name", "", line, column, cursor.line_start(line))
-    _take(sections, keyword, words, line, column)
-    return separated
 
 
 def _take_separator(cursor: Cursor, keyword: str, words: list[Word], most: int) -> bool:
@@ -151,22 +167,38 @@ def _check(allowed: str, word: Word, what: str) -> None:
 
 
 def _take_config(sections: Sections, words: list[Word], line: int) -> None:
-    sections.close()
     type_word = words[0]
     _check(TYPE_CHARACTERS, type_word, "a section type has visible ASCII characters only")
     name = words[1].text if len(words) > 1 else ""
-    if name:
-        _check(NAME_CHARACTERS, words[1], "a section name has letters, digits and _")
+    if name and not all(c in NAME_CHARACTERS for c in name):
+        raise _bad_name(type_word.text, words[1])
     known = sections.named(name)
     if known is not None and known.type != type_word.text:
-        text = f"the section of this name was of another type in line {known.line}"
-        raise SyntaxFault(text, "give one of them another name", type_word.line, type_word.column, type_word.end)
+        raise _shared_name(known, type_word, words[1])
     sections.open(type_word.text, name, line)
+
+
+def _bad_name(type: str, word: Word) -> SyntaxFault:
+    what = type if type in SECTION_TYPES else "section"
+    hint = "letters, digits and _; `option name`, a name for people, may have any characters"
+    return SyntaxFault(f"invalid character in the name of the {what}", hint, word.line, word.column, word.end)
+
+
+def _shared_name(known: OpenSection, type: Word, name: Word) -> SyntaxFault:
+    if known.type in SECTION_TYPES and type.text in SECTION_TYPES:  # else a file of something else: nothing is shown
+        text = f"the name {name.text!r} is already used by the {known.type} in line {known.line}"
+    else:
+        text = f"the section of this name was of another type in line {known.line}"
+    hint = "in UCI all sections share their names, whatever they are: give one of them another name"
+    rule = name.text if type.text == "rule" else ""
+    return SyntaxFault(text, hint, name.line, name.column, type.end, rule)
 
 
 def _take_option(sections: Sections, is_list: bool, words: list[Word], line: int, column: int) -> None:
     name_word = words[0]
     _check(NAME_CHARACTERS, name_word, "an option name has letters, digits and _")
+    if sections.is_refused:
+        return  # reported with its first line
     if not sections.is_open:
         raise SyntaxFault("an option outside of a section", "begin with a config line", line, column, name_word.end)
     value, at = (words[1].text, words[1].spot) if len(words) > 1 else ("", 0)

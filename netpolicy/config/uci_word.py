@@ -31,25 +31,27 @@ def until(text: str, position: int, stops: str) -> int:
 class SyntaxFault(Exception):
     """The text cannot go on like this; reading resumes in the line after `resume` (an offset)."""
 
-    def __init__(self, text: str, hint: str, line: int, column: int, resume: int) -> None:
+    def __init__(self, text: str, hint: str, line: int, column: int, resume: int, rule: str = "") -> None:
         super().__init__(text)
         self.text = text
         self.hint = hint
         self.line = line
         self.column = column
         self.resume = resume
+        self.rule = rule
 
 
 class Word:
-    """One argument and where it stood; `is_plain`: written without quotes and escapes."""
+    """One argument and where it stood (`start`, `end`: offsets); `is_plain`: written without quotes and escapes."""
 
-    __slots__ = ("column", "end", "is_plain", "line", "text")
+    __slots__ = ("column", "end", "is_plain", "line", "start", "text")
 
-    def __init__(self, text: str, is_plain: bool, line: int, column: int, end: int) -> None:
+    def __init__(self, text: str, is_plain: bool, line: int, column: int, start: int, end: int) -> None:
         self.text = text
         self.is_plain = is_plain
         self.line = line
         self.column = column
+        self.start = start
         self.end = end
 
     @property
@@ -129,7 +131,7 @@ class Cursor:
 
 def next_word(cursor: Cursor) -> Word:
     """The word that begins at the cursor. Raises SyntaxFault for a quote without an end."""
-    line, column = cursor.line, cursor.column
+    line, column, start = cursor.line, cursor.column, cursor.position
     parts: list[str] = []
     is_plain = True
     while cursor.peek and cursor.peek not in ENDS_WORD:
@@ -141,8 +143,21 @@ def next_word(cursor: Cursor) -> Word:
         is_plain = False
         if len(parts) > MAX_PARTS:
             raise SyntaxFault("a word of too many pieces", "", line, column, cursor.position)
-        TAKE[cursor.peek](cursor, parts)
-    return Word("".join(parts), is_plain, line, column, cursor.position)
+        try:
+            TAKE[cursor.peek](cursor, parts)
+        except SyntaxFault as fault:
+            # Between the quotes of two lines stands what was meant to be outside: the first one was forgotten.
+            unclosed = reaching(Word("".join(parts), is_plain, line, column, start, cursor.position))
+            raise unclosed or fault  # noqa: B904 - not in MicroPython
+    return Word("".join(parts), is_plain, line, column, start, cursor.position)
+
+
+def reaching(word: Word) -> SyntaxFault | None:
+    """The fault that the word's quote was not closed in its line, None for a word of one line."""
+    if word.is_plain or "\n" not in word.text:
+        return None
+    hint = "close it in its line; as it is, its value ends at the next quote, lines below"
+    return SyntaxFault("a quote that opens here is not closed in this line", hint, word.line, word.column, word.start)
 
 
 def _take_single(cursor: Cursor, parts: list[str]) -> None:

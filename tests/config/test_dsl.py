@@ -155,7 +155,7 @@ throttle slow dwn=2mbit
         (5, "unknown action key rout"),
         (7, "unterminated quote"),
         (12, "unknown directive 'outbond'"),
-        (16, "unknown option dwn of throttle"),
+        (16, "throttle 'slow': unknown option dwn of throttle"),
         (16, "throttle 'slow' limits nothing"),
         (9, "rule name is required"),
         (15, "route 'x' is not an outbound"),

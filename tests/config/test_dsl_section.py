@@ -56,14 +56,14 @@ def test_a_block(text, options):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("throttle a dwn=1mbit", ("NP101", 1, 12, "unknown option dwn of throttle")),
-        ("throttle a 2mbit", ("NP101", 1, 12, "'2mbit' is not an option")),
-        ("throttle a down=1mbit,2mbit", ("NP105", 1, 12, "down takes one value")),
-        ("list a:\n  url x y\n", ("NP105", 2, 3, "url takes one value")),
-        ("list a:\n  url # c\n", ("NP105", 2, 3, "url needs a value")),
-        ("list a:\n  x.example\n", ("NP101", 2, 3, "unknown option x.example of list")),
+        ("throttle a dwn=1mbit", ("NP101", 1, 12, "throttle 'a': unknown option dwn of throttle")),
+        ("throttle a 2mbit", ("NP101", 1, 12, "throttle 'a': '2mbit' is not an option")),
+        ("throttle a down=1mbit,2mbit", ("NP105", 1, 12, "throttle 'a': down takes one value")),
+        ("list a:\n  url x y\n", ("NP105", 2, 3, "list 'a': url takes one value")),
+        ("list a:\n  url # c\n", ("NP105", 2, 3, "list 'a': url needs a value")),
+        ("list a:\n  x.example\n", ("NP101", 2, 3, "list 'a': unknown option x.example of list")),
         ("list a: x.example\n", ("NP003", 1, 9, "nothing may follow the name")),
-        ("assert\n", ("NP105", 1, 1, "assert needs a value")),
+        ("assert\n", ("NP105", 1, 1, "netpolicy 'main': assert needs a value")),
     ],
 )
 def test_mistakes_at_their_place(text, expected):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from netpolicy.config.linter import lint_text
 from tests.netns import needs_root, private_netns
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +75,13 @@ def test_the_shipped_configuration_is_off_and_changes_nothing() -> None:
     assert sections["main"]["enabled"] == "0"
     assert sections["main"]["mode"] == "observe"
     assert [name for name, values in sections.items() if values[".type"] == "rule"] == []
+
+
+def test_what_the_shipped_configuration_shows_in_comments_is_right_too() -> None:
+    text = (FILES / "etc/config/netpolicy").read_text()
+    shown = re.sub(r"^#(?: (?=config )|(?=\t))", "", text, flags=re.MULTILINE).replace("enabled '0'", "enabled '1'")
+    assert shown.count("\nconfig ") == text.count("config ") == 5
+    assert [item.text() for item in lint_text(shown) if item.severity != "info"] == []
 
 
 def test_the_include_loads_nothing_without_the_daemon(tmp_path: Path) -> None:
