@@ -48,6 +48,7 @@ from netpolicy.service.changes import Changes
 from netpolicy.service.connections import Connections
 from netpolicy.service.decisions import DecisionLog
 from netpolicy.service.engine import Engine, Places
+from netpolicy.service.eyes import Closed, Eyes
 from netpolicy.service.generations import Store
 from netpolicy.service.guarded import Guarded
 from netpolicy.service.inspection import Inspection
@@ -58,7 +59,6 @@ from netpolicy.service.loading import Loader
 from netpolicy.service.naming import Naming
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
-from netpolicy.service.witness import Witness
 
 # netifd answers in milliseconds; a hung one must not hold up a failover.
 NETIFD_SECONDS = 1.0
@@ -182,7 +182,7 @@ class Daemon:
         engine.turned = lambda: asyncio.get_running_loop().call_soon(self._turned)
         self._sampler = Sampler(engine, Usage(self._places.state))
         store = Store(self._places.store)
-        self._guarded = Guarded(Tools(engine, guard, store, self._journal, Witness()))
+        self._guarded = Guarded(Tools(engine, guard, store, self._journal, Closed(_witness)))
         engine.adopt = self._guarded.adopt
         self._changes = Changes(engine, self._guarded, store, self._journal)
         self._lists = ListRefresh(engine, self._keeper.look)
@@ -401,6 +401,13 @@ class Daemon:
 def _matters(change: Change) -> bool:
     """Changes of other people's nft tables and qdiscs are no concern of rules; ours, and of the network, are."""
     return change.kind not in ("nft", "tc") or change.own
+
+
+def _witness() -> Eyes:
+    """Half a megabyte that only guarded changes need."""
+    from netpolicy.service.witness import Witness
+
+    return Witness()
 
 
 def _has_ubusd() -> bool:

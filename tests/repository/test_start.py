@@ -28,10 +28,10 @@ NOT_IN_THE_DAEMON = (
     "netpolicy.config.assemble", "netpolicy.config.dsl", "netpolicy.config.json_schema", "netpolicy.config.lint_codes",
     "netpolicy.config.linter", "netpolicy.config.load", "netpolicy.config.print_dsl", "netpolicy.config.print_uci",
     "netpolicy.config.sarif", "netpolicy.config.schema", "netpolicy.config.yaml_sections",
-    "netpolicy.dataplane.netlink_pyroute2", "netpolicy.outbounds.line_probe",
-    "netpolicy.outbounds.line_traffic",
+    "netpolicy.dataplane.netlink_pyroute2", "netpolicy.flows.administration", "netpolicy.flows.evidence",
+    "netpolicy.outbounds.check", "netpolicy.outbounds.line_probe", "netpolicy.outbounds.line_traffic",
     "netpolicy.service.doctor", "netpolicy.service.doctor_finding",
-    "netpolicy.service.doctor_given", "netpolicy.service.doctor_system",
+    "netpolicy.service.doctor_given", "netpolicy.service.doctor_system", "netpolicy.service.witness",
 )  # fmt: skip
 
 DOTTED = {"http.server", "urllib.request"}
