@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _serve(given: SimpleNamespace) -> int:
-    forget(("argparse", "gettext", "locale"))
+    forget(("argparse", "fnmatch", "gettext", "locale", "shutil"))
     one_heap()
     with kept_out(), put_off():
         import asyncio

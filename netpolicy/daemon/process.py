@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import gc
 import os
-import shutil
 import signal
 import sys
 import time
@@ -25,6 +24,7 @@ from netpolicy.bus.client import UbusClient
 from netpolicy.bus.status import UbusError
 from netpolicy.config.kept_list import FOLDER
 from netpolicy.daemon.lean import give_back
+from netpolicy.dataplane import program
 from netpolicy.dataplane.guard import Guard, GuardPlaces
 from netpolicy.dataplane.kernel import ApplyError, Kernel
 from netpolicy.dataplane.netlink import open_netlink
@@ -276,7 +276,7 @@ class Daemon:
 
     async def _meet_netifd(self, loop: asyncio.AbstractEventLoop) -> None:
         """Waits for the bus and for what netifd says first, where there is a netifd."""
-        if self._broker is not None or not any(shutil.which(program) for program in NETIFD):
+        if self._broker is not None or not any(map(program.find, NETIFD)):
             return
         until = loop.time() + MEETING_SECONDS
         while not self._logical and loop.time() < until and not self._ended.is_set():
@@ -411,7 +411,7 @@ def _witness() -> Eyes:
 
 
 def _has_ubusd() -> bool:
-    return any(shutil.which(program) for program in UBUSD)
+    return any(map(program.find, UBUSD))
 
 
 async def _answers(path: str) -> bool:
