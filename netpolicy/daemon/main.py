@@ -15,9 +15,13 @@ from netpolicy.daemon.lean import forget, forget_annotations, kept_out, one_heap
 # sysexits.h: the predecessor used 1 for everything that stopped it.
 FAILED = 1
 
+# What the command line needs, and nobody after it.
+PASSING = ("argparse", "fnmatch", "gettext", "locale", "shutil")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs netpolicyd; returns the exit status."""
+    passing = tuple(name for name in PASSING if name not in sys.modules)
     with kept_out(), put_off():  # argparse asks shutil how wide the terminal is
         from netpolicy.daemon import arguments
 
@@ -26,11 +30,11 @@ def main(argv: list[str] | None = None) -> int:
         from netpolicy.daemon.dry_run import main as dry_run
 
         return dry_run(given)
+    forget(passing)
     return _serve(given)
 
 
 def _serve(given: SimpleNamespace) -> int:
-    forget(("argparse", "fnmatch", "gettext", "locale", "shutil"))
     one_heap()
     with kept_out(), put_off():
         import asyncio
