@@ -156,6 +156,8 @@ class DomainSet:
     @property
     def is_empty(self) -> bool:
         """Whether no name can be meant."""
+        if not self.lists:  # as of nearly every rule
+            return not (self.suffix or self.exact or self.under or self.others)
         return not any([len(one.suffix) + len(one.exact) + len(one.under) + len(one.others) for one in self.parts()])
 
     def parts(self) -> "list[DomainSet]":

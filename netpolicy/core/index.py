@@ -134,18 +134,19 @@ def _means_the_same(field: "Field", known: "Field") -> bool:
 
 def _hanging_steps(rules: "list[Rule]", popularity: Popularity, groups: Groups) -> "Generator[None, None, list[Entry]]":
     """Hang each rule under its key; the entries of those that have none, in rank order."""
-    conditions = Conditions()
+    entry_of, key_of, add = Conditions().entry, popularity.key_of, groups.add
     unkeyed: list[Entry] = []
     for rank, rule in enumerate(rules):
         if rank % RULES_PER_STEP == 0:
             yield
-        key = popularity.key_of(rule.fields)
+        fields = rule.fields
+        key = key_of(fields)
         if key is None:
-            unkeyed.append(conditions.entry(rank, rule.fields))
+            unkeyed.append(entry_of(rank, fields))
             continue
-        if len(rule.fields) == 1 and is_exact_key(key):
-            groups.add(key_text(key), key, (rank, None, None, None, None))
+        if len(fields) == 1 and is_exact_key(key):
+            add(key_text(key), key, (rank, None, None, None, None))
             continue
-        asked = [field for field in rule.fields if field is not key or not is_exact_key(field)]
-        groups.add(key_text(key), key, conditions.entry(rank, asked))
+        asked = [field for field in fields if field is not key or not is_exact_key(field)]
+        add(key_text(key), key, entry_of(rank, asked))
     return unkeyed

@@ -49,17 +49,19 @@ class Conditions:
         if not isinstance(field, Numbers):
             return None
         ranges = field.ranges
-        if ranges not in self._sets:
+        numbers = self._sets.get(ranges)
+        if numbers is None and ranges not in self._sets:
             few = sum([high - low + 1 for low, high in ranges]) <= MAX_WRITTEN_OUT
             numbers = frozenset([one for low, high in ranges for one in range(low, high + 1)]) if few else None
             self._sets[ranges] = numbers
-        return self._sets[ranges]
+        return numbers
 
     def _check(self, field: Field) -> "Check":
         key = (field.name, field.told)
-        if key not in self._checks:
-            self._checks[key] = check_of(field)
-        return self._checks[key]
+        found = self._checks.get(key)
+        if found is None:
+            found = self._checks[key] = check_of(field)
+        return found
 
 
 def check_of(field: Field) -> "Check":

@@ -88,27 +88,28 @@ class Popularity:
         best = None
         lowest = 0
         for field in fields:
-            price = self._price(field)
-            if price == NOT_A_KEY:
-                continue
-            price *= self._asked(field)
+            if isinstance(field, Network):  # mostly there are as many as rules, and it is soon known
+                price = _price_of_network(field) * self._counts[field.name][field.told]
+            else:
+                price = self._price(field)
+                if price == NOT_A_KEY:
+                    continue
             if best is None or price < lowest:
                 best, lowest = field, price
         return best
 
     def _price(self, field: Field) -> int:
-        if isinstance(field, Network):  # mostly there are as many as rules, and it is soon known
-            return _price_of_network(field)
+        """How many rules ask for its values, at the price of each."""
+        if isinstance(field, Domains):  # as many as rules too
+            return _price_of_names(field) * self._asked(field)
         key = key_text(field)
         price = self._prices.get(key)
         if price is None:
-            price = self._prices[key] = price_of(field)
+            price = self._prices[key] = price_of(field) * self._asked(field)
         return price
 
     def _asked(self, field: Field) -> int:
         counts = self._counts[field.name]
-        if isinstance(field, Network):
-            return counts[field.told]
         values = field.values
         if len(values) == 1:
             return counts[values[0]]

@@ -71,7 +71,7 @@ def has_only_words(field: "Domains | Names") -> bool:
 
 
 def _has_others(names: DomainSet) -> bool:
-    return any([part.others for part in names.parts()])
+    return any([part.others for part in names.parts()]) if names.lists else bool(names.others)
 
 
 def wanted_of(field: Field) -> "Wanted | None":
@@ -81,6 +81,18 @@ def wanted_of(field: Field) -> "Wanted | None":
     if isinstance(field, Names) and field.wanted:
         return _of_patterns(field.wanted)
     return None
+
+
+def one_kind_of(field: Domains) -> "tuple[int, Collection[str]] | None":
+    """The names that a field wants where they are all of one kind, as those of nearly every rule; else None."""
+    names = field.wanted
+    if names.lists or names.others:
+        return None
+    if names.suffix:
+        return None if names.exact or names.under else (DOMAIN_SUFFIX, names.suffix)
+    if names.exact:
+        return None if names.under else (DOMAIN_EXACT, names.exact)
+    return (DOMAIN_UNDER, names.under) if names.under else None
 
 
 def _of_domains(names: DomainSet) -> Wanted:
@@ -160,7 +172,9 @@ def _note_parents(word: str, dot: int, end: int, below: "set[str]") -> None:
 def _row_steps(
     codes: "dict[str, int | list[int]]", below: "set[str]", groups: "Groups"
 ) -> "Generator[None, None, dict[str, Row]]":
-    made: dict[object, Row] = {}
+    made: dict[object, Row] = {}  # of names that several groups want
+    last = -1
+    of_last: list[Row | None] = [None, None]  # the names of a group come one after the other
     rows: dict[str, Any] = codes  # in place: a second dict of all names would be filled while this one is emptied
     for number, word in enumerate(rows):
         if number % SLICE == 0:
@@ -173,10 +187,11 @@ def _row_steps(
             if row is None:
                 row = made[key] = _row(found, is_more, groups)
         else:
-            code = 2 * found + is_more
-            row = made.get(code)
+            if found != last:
+                last, of_last = found, [None, None]
+            row = of_last[is_more]
             if row is None:
-                row = made[code] = _row_of_one(found, is_more, groups)
+                row = of_last[is_more] = _row_of_one(found, is_more, groups)
         rows[word] = row
     passing: Row = (None, None, None, None, True)
     for number, word in enumerate(below):
@@ -189,7 +204,10 @@ def _row_steps(
 
 def _row_of_one(code: int, is_more_below: bool, groups: "Groups") -> "Row":
     entry = groups.list_of([code // KINDS])
-    below, exact, sni_below, sni_exact = IN_LISTS[code % KINDS]
+    kind = code % KINDS
+    if kind == DOMAIN_SUFFIX:  # mostly
+        return (entry, entry, None, None, is_more_below)
+    below, exact, sni_below, sni_exact = IN_LISTS[kind]
     return (
         entry if below else None,
         entry if exact else None,

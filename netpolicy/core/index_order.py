@@ -5,6 +5,7 @@ values, so that a sort which is not stable (MicroPython's) gives the same order.
 """
 
 from netpolicy.core.bisection import bisect_right
+from netpolicy.core.model import MORE_THAN_FIELDS
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -24,15 +25,17 @@ SAMPLES_PER_SLICE = 8
 
 def ranked_steps(ruleset: "Ruleset") -> "Generator[None, None, list[Rule]]":
     """The rules of `ruleset.ranked`, in slices: by priority, then specificity, then the file's order."""
-    equals: dict[tuple[int, int], list[Rule]] = {}
+    equals: dict[int, list[Rule]] = {}
+    find = equals.get
     for number, rule in enumerate(ruleset.rules):
         if number % SLICE == 0:
             yield
-        key = (-rule.priority, -len(rule.fields))
-        if key in equals:
-            equals[key].append(rule)
-        else:
+        key = -(rule.priority * MORE_THAN_FIELDS + len(rule.fields))
+        row = find(key)
+        if row is None:
             equals[key] = [rule]
+        else:
+            row.append(rule)
     ranked: list[Rule] = []
     ordered = yield from sorted_steps(list(equals))
     for number, key in enumerate(ordered):

@@ -10,7 +10,7 @@ from netpolicy.core.index_condition import check_of
 from netpolicy.core.index_interval import measured_steps, number_steps, page_steps
 from netpolicy.core.index_key import MAX_WRITTEN_OUT
 from netpolicy.core.index_literal import gram_size, grams
-from netpolicy.core.index_name import KINDS, name_steps, wanted_of
+from netpolicy.core.index_name import KINDS, name_steps, one_kind_of, wanted_of
 from netpolicy.core.index_order import SLICE
 from netpolicy.core.list_budget import MAX_INDEXED
 
@@ -155,14 +155,13 @@ class Filling:
         return count
 
     def _take_names(self, group: int, field: Field) -> int:
+        one = one_kind_of(field) if isinstance(field, Domains) else None
+        if one is not None and len(one[1]) <= MAX_INDEXED:
+            self._words.append((group * KINDS + one[0], one[1]))
+            return len(one[1])
         wanted = wanted_of(field)
         if wanted is None:
             return 0
-        if len(wanted.words) == 1 and not wanted.literals:  # as of nearly every rule
-            kind, words = wanted.words[0]
-            if len(words) <= MAX_INDEXED:
-                self._words.append((group * KINDS + kind, words))
-                return len(words)
         count = sum([len(words) for _, words in wanted.words])
         if count > MAX_INDEXED:
             self._large.append((check_of(field), group))

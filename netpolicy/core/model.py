@@ -21,6 +21,9 @@ GROUP = "group"
 # Names that exist without being defined.
 BUILT_IN_OUTBOUNDS = (DIRECT, BLOCK)
 
+# No rule has as many fields: a rank is one number, by which priority goes before specificity.
+MORE_THAN_FIELDS = 1024
+
 # The router's own traffic has no incoming device; rules name it as this one.
 ROUTER_ITSELF = "lo"
 
@@ -332,14 +335,16 @@ class Ruleset:
         """The rules in the order in which they win: priority, then specificity, then the file's order."""
         if self._ranked is None:  # sorted once: every decision walks them
             # Ten thousand rules share few ranks, and each rank keeps the file's order: only the ranks are sorted.
-            ranks: dict[tuple[int, int], list[Rule]] = {}
+            ranks: dict[int, list[Rule]] = {}
+            find = ranks.get
             for rule in self.rules:
-                rank = (-rule.priority, -len(rule.fields))
-                if rank in ranks:
-                    ranks[rank].append(rule)
-                else:
+                rank = rule.priority * MORE_THAN_FIELDS + len(rule.fields)
+                row = find(rank)
+                if row is None:
                     ranks[rank] = [rule]
-            self._ranked = tuple([rule for rank in sorted(ranks) for rule in ranks[rank]])
+                else:
+                    row.append(rule)
+            self._ranked = tuple([rule for rank in sorted(ranks, reverse=True) for rule in ranks[rank]])
         return self._ranked
 
     @property

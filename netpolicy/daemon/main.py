@@ -9,28 +9,34 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
-from netpolicy.daemon import arguments
+from netpolicy.daemon.later import put_off
 from netpolicy.daemon.lean import forget, forget_annotations, kept_out, one_heap
 
 # sysexits.h: the predecessor used 1 for everything that stopped it.
 FAILED = 1
 
+# What the command line needs, and nobody after it.
+PASSING = ("argparse", "fnmatch", "gettext", "locale", "shutil")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs netpolicyd; returns the exit status."""
-    with kept_out():  # argparse asks shutil how wide the terminal is
+    passing = tuple(name for name in PASSING if name not in sys.modules)
+    with kept_out(), put_off():  # argparse asks shutil how wide the terminal is
+        from netpolicy.daemon import arguments
+
         given = arguments.parse(sys.argv[1:] if argv is None else argv)
     if given.dry_run:
         from netpolicy.daemon.dry_run import main as dry_run
 
         return dry_run(given)
+    forget(passing)
     return _serve(given)
 
 
 def _serve(given: SimpleNamespace) -> int:
-    forget(("argparse", "gettext"))
     one_heap()
-    with kept_out():
+    with kept_out(), put_off():
         import asyncio
 
         from netpolicy.bus.paths import default_socket

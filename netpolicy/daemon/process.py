@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import gc
 import os
-import shutil
 import signal
 import sys
 import time
@@ -25,6 +24,7 @@ from netpolicy.bus.client import UbusClient
 from netpolicy.bus.status import UbusError
 from netpolicy.config.kept_list import FOLDER
 from netpolicy.daemon.lean import give_back
+from netpolicy.dataplane import program
 from netpolicy.dataplane.guard import Guard, GuardPlaces
 from netpolicy.dataplane.kernel import ApplyError, Kernel
 from netpolicy.dataplane.netlink import open_netlink
@@ -48,6 +48,7 @@ from netpolicy.service.changes import Changes
 from netpolicy.service.connections import Connections
 from netpolicy.service.decisions import DecisionLog
 from netpolicy.service.engine import Engine, Places
+from netpolicy.service.eyes import Closed, Eyes
 from netpolicy.service.generations import Store
 from netpolicy.service.guarded import Guarded
 from netpolicy.service.inspection import Inspection
@@ -58,7 +59,6 @@ from netpolicy.service.loading import Loader
 from netpolicy.service.naming import Naming
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
-from netpolicy.service.witness import Witness
 
 # netifd answers in milliseconds; a hung one must not hold up a failover.
 NETIFD_SECONDS = 1.0
@@ -182,7 +182,7 @@ class Daemon:
         engine.turned = lambda: asyncio.get_running_loop().call_soon(self._turned)
         self._sampler = Sampler(engine, Usage(self._places.state))
         store = Store(self._places.store)
-        self._guarded = Guarded(Tools(engine, guard, store, self._journal, Witness()))
+        self._guarded = Guarded(Tools(engine, guard, store, self._journal, Closed(_witness)))
         engine.adopt = self._guarded.adopt
         self._changes = Changes(engine, self._guarded, store, self._journal)
         self._lists = ListRefresh(engine, self._keeper.look)
@@ -276,7 +276,7 @@ class Daemon:
 
     async def _meet_netifd(self, loop: asyncio.AbstractEventLoop) -> None:
         """Waits for the bus and for what netifd says first, where there is a netifd."""
-        if self._broker is not None or not any(shutil.which(program) for program in NETIFD):
+        if self._broker is not None or not any(map(program.find, NETIFD)):
             return
         until = loop.time() + MEETING_SECONDS
         while not self._logical and loop.time() < until and not self._ended.is_set():
@@ -403,8 +403,15 @@ def _matters(change: Change) -> bool:
     return change.kind not in ("nft", "tc") or change.own
 
 
+def _witness() -> Eyes:
+    """Half a megabyte that only guarded changes need."""
+    from netpolicy.service.witness import Witness
+
+    return Witness()
+
+
 def _has_ubusd() -> bool:
-    return any(shutil.which(program) for program in UBUSD)
+    return any(map(program.find, UBUSD))
 
 
 async def _answers(path: str) -> bool:

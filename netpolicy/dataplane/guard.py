@@ -23,8 +23,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from netpolicy.dataplane import bundle, guard_files, guard_trial
-from netpolicy.dataplane.guard_trial import BundleRefused
+from netpolicy.dataplane import bundle, guard_files
 from netpolicy.dataplane.pending import ABSENT, Pending, Unreadable, parse_record, print_record
 
 # How long the guard has to answer; a slow router starts a shell in a tenth of it, a busy one in more.
@@ -36,6 +35,8 @@ RECOVER_SECONDS = 300.0
 
 # Constant: the second fork of a process that is to outlive this one.
 DETACH = '"$@" </dev/null >/dev/null 2>&1 &'
+
+NO_WAY_BACK = "the way back does not work, so nothing was changed: {}"
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -146,8 +147,8 @@ class Guard:
                 raise
         except OSError as error:
             raise GuardError(f"{error.filename or self.places.store}: {error.strerror}; nothing was changed") from error
-        except (BundleRefused, ValueError) as error:
-            raise GuardError(f"the way back does not work, so nothing was changed: {error}") from error
+        except ValueError as error:
+            raise GuardError(NO_WAY_BACK.format(error)) from error
         return made
 
     async def advance(self, state: str) -> None:
@@ -288,7 +289,12 @@ class Guard:
         texts = await asyncio.to_thread(bundle.render, old)
         state = self.places.state
         kept = (os.path.join(state, "fw4", "netpolicy.nft"), os.path.join(state, "classes.json"))
-        tried = await guard_trial.prepare(self.places.program, state, texts, candidate_text, kept)
+        from netpolicy.dataplane import guard_trial  # a change alone needs it
+
+        try:
+            tried = await guard_trial.prepare(self.places.program, state, texts, candidate_text, kept)
+        except guard_trial.BundleRefused as error:
+            raise GuardError(NO_WAY_BACK.format(error)) from error
         self.tried = tried.how
         return replace(made, bundle_sha256=tried.sum)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 
 # pathlib would be half a megabyte of the resting daemon.
 Path = str | os.PathLike[str]
@@ -77,6 +76,8 @@ def remove_pending(folder: Path) -> None:
         os.unlink(os.path.join(folder, "record"))
         sync_folder(folder)
     with contextlib.suppress(FileNotFoundError):
+        import shutil  # after a change alone
+
         shutil.rmtree(folder)
         sync_folder(os.path.dirname(folder))
 

@@ -5,7 +5,7 @@ Never knows what a shape means. Runs on MicroPython.
 """
 
 from netpolicy.dataplane.rows import column
-from netpolicy.dataplane.shape import Shape
+from netpolicy.dataplane.shape import Shape, shapes
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     # What the shapes of a rule are but for their numbers: signature, long lists, how many bytes.
     Form = tuple[tuple[Signature, tuple[LargeSet | LearnedSet, ...], int], ...]
+
+
+# With more rules that are others, all shapes are gathered anew, and those of others made once.
+FEW = 256
 
 
 class Kept:
@@ -59,6 +63,21 @@ class Kept:
             at += length
         return tuple(found)
 
+    def serves(self, policy: "Policy") -> bool:
+        """Whether all rules of that policy have the shapes that those at their places had; then it is the policy kept.
+
+        As where a rule leads elsewhere. O(rules), and the shapes of those that are others.
+        """
+        before, now = self._policy.entries, policy.entries
+        if len(now) != len(before) or now.blocks != before.blocks or policy.device_names != self._policy.device_names:
+            return False
+        pairs = zip(now.rules, before.rules)  # noqa: B905 - MicroPython's zip knows no strict
+        others = [place for place, (rule, known) in enumerate(pairs) if rule is not known]
+        if len(others) > FEW or not all([_alike(shapes(now[at], policy), self.shapes(at)) for at in others]):
+            return False
+        self._policy = policy
+        return True
+
     def known_to(self, policy: "Policy") -> "dict[Rule, int]":
         """The places of rules that have the same shapes in that policy; by rule, which is compared by identity."""
         before, now = self._policy.entries, policy.entries
@@ -68,6 +87,14 @@ class Kept:
         for rule in _blocking(before) ^ _blocking(now):
             known.pop(rule, None)
         return known
+
+
+def _alike(found: "tuple[Shape, ...]", known: "tuple[Shape, ...]") -> bool:
+    return [_values(shape) for shape in found] == [_values(shape) for shape in known]
+
+
+def _values(shape: Shape) -> "tuple[object, ...]":
+    return shape.signature, shape.held, [one.name for one in shape.large]
 
 
 def _blocking(entries: "Entries") -> "set[Rule]":

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 from dataclasses import dataclass
 
-from netpolicy.dataplane import listing, names
+from netpolicy.dataplane import listing, names, program
 
 TIME_LIMIT = 30.0  # seconds; a load of 100 000 elements takes about one
 
@@ -106,7 +105,7 @@ class Nft:
 
     async def rehearse(self, text: str) -> listing.Listing:
         """Really loads the text in a fresh network namespace and lists it. Raises NftError, NoRehearsal."""
-        unshare = shutil.which("unshare")
+        unshare = program.find("unshare")
         if unshare is None:
             raise NoRehearsal("the `unshare` tool is not installed")
         # A constant script: the text is its standard input. `ip` may be missing, lo is not needed.

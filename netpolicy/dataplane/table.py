@@ -108,7 +108,7 @@ LONG_GUARD = 1024
 class Builder:
     """Makes tables one after the other; what did not change since the last one is not made again."""
 
-    __slots__ = ("_groups", "_hits", "_large", "_made", "_shapes")
+    __slots__ = ("_asked", "_groups", "_hits", "_large", "_made", "_shapes", "_standing")
 
     def __init__(self) -> None:
         self._groups = Groups()
@@ -116,6 +116,8 @@ class Builder:
         self._made: tuple[Policy, Table] | None = None
         self._hits: KernelSet | None = None
         self._shapes = Kept(Policy())
+        self._standing: Sequence[int] | None = None  # the labels of those rules, and the groups that came of it
+        self._asked: list[Group] = []
 
     def build(
         self, policy: "Policy", labelled: "Mapping[str, int] | None" = None, slot: str = "a", room: int = 0
@@ -129,7 +131,7 @@ class Builder:
         given = labels.assign(policy.ranked) if labelled is None else labelled
         hits = self._hits_of(policy, given)
         standing = column([given[rule.name] for rule in policy.entries.rules])
-        groups = self._groups.of(self._labelled(policy, standing))
+        groups = self._groups_of(policy, standing)
         chains = [(names.SCHEMA, Chain(()))]
         classes = policy.classes
         for number in classes:
@@ -202,6 +204,14 @@ class Builder:
         made = KernelSet(name, ("classid",), hits, counter=True, size=size)
         self._hits = made
         return made
+
+    def _groups_of(self, policy: "Policy", standing: "Sequence[int]") -> "list[Group]":
+        """Those of last time where all rules have the shapes and labels that they had. Raises TooManyBoxes."""
+        if standing != self._standing or not self._shapes.serves(policy):
+            self._standing = None  # it may be refused, and then what came of it is nothing
+            self._asked = self._groups.of(self._labelled(policy, standing))
+            self._standing = standing
+        return self._asked
 
     def _labelled(self, policy: "Policy", standing: "Sequence[int]") -> "Iterator[tuple[tuple[Shape, ...], int]]":
         """The shapes of all rules that stand, one rule after the other: a row of them would be a megabyte.

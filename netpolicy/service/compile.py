@@ -144,35 +144,44 @@ def compile_policy(
     is_same_time = before is not None and before.state == state and before.active == active
     stood = set(earlier.entries.rules if is_same_time else ())
     entries = _Standing()
+    add_rule, add_number = entries.rules.append, entries.numbers.append
+    add_log, add_blocks = entries.log.append, entries.blocks.append
     enforceable, waiting, not_enforced = [], {}, {}
-    to_number: dict[tuple[Way, str], int] = {}  # rules of one way and limit have one class
+    to_number: dict[tuple[Way, str] | Way, int] = {}  # rules of one way and limit have one class
     sealed: set[str] = set()
-    for rule in ruleset.deciding:
-        way = ways.way(rule)
-        # One that did, goes on to where nothing that could hold it back is another.
-        why = ENFORCED if way.goes and not way.later and rule in stood else ways.standing(rule, way)
-        if rule.enabled and way.sealed:
+    find_way, deciding = ways.way, ruleset.deciding
+    for rule in deciding:  # ten thousand, at every change: what is asked of all of them is little
+        way = find_way(rule)
+        if way.sealed and rule.enabled:
             sealed.update(way.sealed)
-        if why == ENFORCED:
-            led = (way, to_class.limit(rule) if rule.action.throttle else "")
-            number = to_number.get(led)
-            if number is None:
-                number = to_number[led] = shares.of(way.group, rule) or to_class(way.goes, rule)
-            entries.add(rule, number, rule.action.log and log, way.blocks)
-        else:
-            waiting[rule.name] = why
-        is_enforceable = not why.startswith("not enforced")
-        if is_enforceable:
-            enforceable.append(rule)
-        if way.partly or not is_enforceable:
-            not_enforced[rule.name] = way.partly if is_enforceable else why
+        # One that did, goes on to where nothing that could hold it back is another.
+        if not (rule in stood and way.goes and not way.later):
+            why = ways.standing(rule, way)
+            if why != ENFORCED:
+                waiting[rule.name] = why
+                is_enforceable = not why.startswith("not enforced")
+                if is_enforceable:
+                    enforceable.append(rule)
+                if way.partly or not is_enforceable:
+                    not_enforced[rule.name] = way.partly if is_enforceable else why
+                continue
+        action = rule.action
+        led = (way, to_class.limit(rule)) if action.throttle else way
+        number = to_number.get(led)
+        if number is None:
+            number = to_number[led] = shares.of(way.group, rule) or to_class(way.goes, rule)
+        add_rule(rule)
+        add_number(number)
+        add_log(log and action.log)
+        add_blocks(way.blocks)
+        enforceable.append(rule)
+        if way.partly:
+            not_enforced[rule.name] = way.partly
     policy = Policy(
         marks=marks,
         lines=_lines(ruleset, states, numbers, view, sealed),
         entries=_kept(entries.in_columns(ruleset.ranked), earlier.entries),
-        ranked=_kept(
-            tuple([rule.name for rule in ruleset.deciding]), before.policy.ranked if before is not None else None
-        ),
+        ranked=_kept(tuple([rule.name for rule in deciding]), before.policy.ranked if before is not None else None),
         ingress=_ingress(states, numbers),
         default_forwarded=shares.of(settings.default) or to_class(default_outbound(ruleset, world, False), None),
         default_own=shares.of(settings.default) or to_class(default_outbound(ruleset, world, True), None),
@@ -186,7 +195,7 @@ def compile_policy(
         shares=shares.made,
         limits=_limits(ruleset, numbers),
     )
-    rules = _kept(tuple(enforceable), ruleset.deciding)
+    rules = _kept(tuple(enforceable), deciding)
     enforced = _enforced(ruleset, rules, policy, before)
     # Of those that stood it is known that none asks for it, or that one does: then all are asked, it may be gone.
     asking = rules if before is None or before.wants_mac else [rule for rule in rules if rule not in stood]
@@ -229,22 +238,16 @@ def _kept(now: "Row", known: "Row | None") -> "Row":
 
 
 class _Standing:
-    """The rules that stand, while they are gathered."""
+    """The rules that stand, while they are gathered, and what belongs to each at the same place."""
 
     def __init__(self) -> None:
-        self._rules: list[Rule] = []
-        self._numbers: list[int] = []
-        self._log = bytearray()
-        self._blocks = bytearray()
-
-    def add(self, rule: "Rule", number: int, log: bool, blocks: bool) -> None:
-        self._rules.append(rule)
-        self._numbers.append(number)
-        self._log.append(log)
-        self._blocks.append(blocks)
+        self.rules: list[Rule] = []
+        self.numbers: list[int] = []
+        self.log = bytearray()
+        self.blocks = bytearray()
 
     def in_columns(self, ranked: "tuple[Rule, ...]") -> Entries:
-        return Entries(_kept(tuple(self._rules), ranked), self._numbers, bytes(self._log), bytes(self._blocks))
+        return Entries(_kept(tuple(self.rules), ranked), self.numbers, bytes(self.log), bytes(self.blocks))
 
 
 def _parts_without_effect(ruleset: Ruleset) -> "Iterator[tuple[str, str]]":

@@ -5,12 +5,14 @@ The class here sees nothing and is what tests and machines without all that use;
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from netpolicy.service.change import Request
 from netpolicy.service.engine import Engine, Preview
+from netpolicy.service.loading import importing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,39 @@ class Eyes:
     async def evidence(self, engine: Engine, claim: Mapping[str, Any], request: Request) -> tuple[str, str]:
         """(what shows that a new connection got through, why it is not believed): one of the two is ""."""
         return "nobody looks", ""
+
+
+class Closed(Eyes):
+    """Those that `make` makes, once somebody has to look: until then they are not in memory."""
+
+    def __init__(self, make: Callable[[], Eyes]) -> None:
+        """`make` is called in a thread: what it imports takes a while."""
+        self._make = make
+        self._open: Eyes | None = None
+
+    async def _opened(self) -> Eyes:
+        if self._open is None:
+            async with importing():
+                self._open = self._open or await asyncio.to_thread(self._make)
+        return self._open
+
+    async def describe(self, engine: Engine, after: Preview) -> dict[str, Any]:
+        return await (await self._opened()).describe(engine, after)
+
+    async def rehearse(self, engine: Engine, before: Preview, after: Preview) -> Rehearsal:
+        return await (await self._opened()).rehearse(engine, before, after)
+
+    async def probe(self, engine: Engine) -> object:
+        return await (await self._opened()).probe(engine)
+
+    async def compare(self, engine: Engine, before: object) -> tuple[list[dict[str, Any]], str]:
+        return await (await self._opened()).compare(engine, before)
+
+    async def switched(self, engine: Engine) -> None:
+        await (await self._opened()).switched(engine)
+
+    async def evidence(self, engine: Engine, claim: Mapping[str, Any], request: Request) -> tuple[str, str]:
+        return await (await self._opened()).evidence(engine, claim, request)
 
 
 class CannotSee(Exception):

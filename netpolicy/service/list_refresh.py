@@ -25,7 +25,7 @@ from netpolicy.dataplane.rehearsal_child import ChildFailed, in_child
 from netpolicy.service.engine import Engine
 from netpolicy.service.list_timing import NEVER, after_failure, after_success, at_start, is_stale
 from netpolicy.service.list_trial import LATER, TAKEN, try_lists
-from netpolicy.service.loading import IMPORTING
+from netpolicy.service.loading import importing
 from netpolicy.service.warnings import Warning_
 
 # A whole fetch, names and redirections and slow lines included.
@@ -34,8 +34,6 @@ FETCH_SECONDS = 300.0
 # What cannot be taken now (a change waits for its confirmation) is tried again so often.
 LATER_SECONDS = 30.0
 
-IMPORT_STEP_SECONDS = 0.01
-
 AGES = (False, True)  # of a copy: the one that counts, and a new one
 
 Fetch = Callable[[NamedList, str], Awaitable[dict[str, Any]]]
@@ -43,14 +41,10 @@ Fetch = Callable[[NamedList, str], Awaitable[dict[str, Any]]]
 
 async def fetch_beside(one: NamedList, folder: str, limit: float = FETCH_SECONDS) -> dict[str, Any]:
     """What `list_fetch.fetch_list` tells, from a process of its own."""
-    while not IMPORTING.acquire(blocking=False):  # noqa: ASYNC110 - a thread holds it, and knows no loop
-        await asyncio.sleep(IMPORT_STEP_SECONDS)
-    try:
+    async with importing():
         # It has forked at its first step, which is before it waits for anything.
         fetching = asyncio.get_running_loop().create_task(in_child(partial(_work, one, folder), limit))
         await asyncio.sleep(0)
-    finally:
-        IMPORTING.release()
     try:
         told: dict[str, Any] = json.loads(await fetching)
     except ChildFailed as failure:

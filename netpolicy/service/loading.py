@@ -13,7 +13,7 @@ import signal
 import struct
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -36,7 +36,19 @@ STANDARD_ERROR = 2
 IMPORTING = threading.Lock()
 IMPORT_STEP_SECONDS = 0.01
 
+
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextlib.asynccontextmanager
+async def importing() -> AsyncIterator[None]:
+    """Inside, the caller alone imports or forks; others of this loop wait without holding it up."""
+    while not IMPORTING.acquire(blocking=False):  # noqa: ASYNC110 - a thread holds it, and knows no loop
+        await asyncio.sleep(IMPORT_STEP_SECONDS)
+    try:
+        yield
+    finally:
+        IMPORTING.release()
 
 
 def _load(path: str, **given: Any) -> Loaded:
@@ -71,14 +83,11 @@ class Loader:
         """
         given = {"instead": instead, "fresh": fresh, "kept": self._kept}
         read = partial(self._read, path, **{name: value for name, value in given.items() if value})
-        while not IMPORTING.acquire(blocking=False):  # noqa: ASYNC110 - a thread holds it, and knows no loop
-            await asyncio.sleep(IMPORT_STEP_SECONDS)
-        try:
-            pid, pipe = self._fork(read, before)
-        except OSError:  # no memory or no process left for it: it costs more memory here, and works
-            return await asyncio.to_thread(read)
-        finally:
-            IMPORTING.release()
+        async with importing():
+            try:
+                pid, pipe = self._fork(read, before)
+            except OSError:  # no memory or no process left for it: it costs more memory here, and works
+                return await asyncio.to_thread(read)
         self._children.add(pid)
         why = ""
         taking = _Taking(pipe, before)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 
 from netpolicy.config import value
-from netpolicy.config.uci import BuiltinReader
 from netpolicy.core.value import ValueProblem
 
 FIREWALL = "/etc/config/firewall"
@@ -20,6 +19,8 @@ def is_on(path: str = FIREWALL) -> bool:
     """Whether fw4 is told to make a flowtable; False where there is no such file."""
     if not os.path.exists(path):
         return False
+    from netpolicy.config.uci import BuiltinReader  # elsewhere than on OpenWrt there is nothing to read
+
     for section in BuiltinReader().read(path).sections:
         option = section.option(OPTION) if section.type == SECTION else None
         if option is not None and option.values:

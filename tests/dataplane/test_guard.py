@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from netpolicy.dataplane import guard
+from netpolicy.dataplane import guard, guard_trial
 from netpolicy.dataplane.guard import Guard, GuardError, find_pending, reason_word, start_of, uptime
 from netpolicy.dataplane.pending import Unreadable
 from tests.dataplane.followed import MAIL, OTHER, VIDEO, WORK
@@ -53,13 +53,13 @@ async def test_after_arming_everything_is_in_place_and_nothing_in_the_kernel_cha
 
 
 async def test_the_time_runs_from_the_end_of_the_trial(router, monkeypatch):
-    tried = guard.guard_trial.prepare
+    tried = guard_trial.prepare
 
     async def slow(*given):
         monkeypatch.setattr(guard, "uptime", lambda: uptime() + 200)  # as if it had taken so long
         return await tried(*given)
 
-    monkeypatch.setattr(guard.guard_trial, "prepare", slow)
+    monkeypatch.setattr(guard_trial, "prepare", slow)
     await router.arm(CANDIDATE, seconds=90)
     assert find_pending(router.places).deadline >= uptime() + 280
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_the_record_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     guard_files.make_folder(folder / "old")
     (folder / "record").write_text("x")
     (folder / "verdict").write_text("x")
-    monkeypatch.setattr(guard_files.shutil, "rmtree", lambda *_: None)  # as after a power cut
+    monkeypatch.setattr(shutil, "rmtree", lambda *_: None)  # as after a power cut
     guard_files.remove_pending(folder)
     assert sorted(os.listdir(folder)) == ["old", "verdict"]
     monkeypatch.undo()

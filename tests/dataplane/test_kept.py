@@ -52,6 +52,30 @@ def test_a_rule_that_begins_to_block_and_one_that_is_new_are_not_known():
     assert known.keys() & {fresh.rule, block.rule, entries[0].rule} == {entries[0].rule}
 
 
+def test_rules_that_lead_elsewhere_are_served_until_one_asks_for_something_else():
+    rules = [rule(f"r{number}", **match) for number, match in enumerate(MATCHES)]
+    found = kept(policy_of([Entry(one, 1) for one in rules]))
+    elsewhere = [rule(f"r{number}", **match) for number, match in enumerate(MATCHES)]
+    now = policy_of([Entry(one, 2) for one in elsewhere])
+    assert found.serves(now) and set(found.known_to(now)) == set(elsewhere)
+    for place, match in enumerate(MATCHES):
+        other = [*elsewhere]
+        other[place] = rule(f"r{place}", **{**match, "dest_port": "4711"})
+        assert found.serves(policy_of([Entry(one, 2) for one in other])) == (place == len(MATCHES) - 1)
+        assert found.serves(now)
+
+
+def test_other_devices_blocks_and_numbers_of_rules_are_not_served(monkeypatch):
+    entries = [Entry(rule(f"r{number}", src_iface="lan"), 1) for number in range(3)]
+    found = kept(policy_of(entries))
+    again = [Entry(rule(f"r{number}", src_iface="lan"), 1) for number in range(3)]
+    assert found.serves(policy_of(again)) and not found.serves(policy_of(again[:2]))
+    assert not found.serves(policy_of(again, device_names=(("lan", "br-lan"),)))
+    assert not found.serves(policy_of([*again[:2], Entry(again[2].rule, 30, blocks=True)]))
+    monkeypatch.setattr("netpolicy.dataplane.kept.FEW", 2)
+    assert found.serves(policy_of(again)) and not found.serves(policy_of(entries))
+
+
 def test_where_interfaces_are_other_devices_nothing_is_known():
     entries = [Entry(rule("r", src_iface="lan"), 1)]
     found = kept(policy_of(entries, device_names=(("lan", "br-lan"),)))

@@ -177,6 +177,38 @@ def test_what_did_not_change_is_not_made_again():
     assert len([one for one in third.sets if one.interval and one in first.sets]) == 1
 
 
+MATCHES = ({"dest_port": "443"}, {"src_iface": "office"}, {"dest_addr": "10.0.0.0/8", "dest_port": "80"}, {})
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.sampled_from((1, 2, 30)), st.booleans()), max_size=3)))
+def test_whatever_was_built_before_the_table_is_the_one_that_is_built_for_once(rows):
+    builder = Builder()
+    for row in rows:
+        entries = [
+            Entry(rule(f"r{place}", **MATCHES[match]), number, log, blocks=number == 30)
+            for place, (match, number, log) in enumerate(row)
+        ]
+        wanted, built = build(policy(*entries)), builder.build(policy(*entries))
+        assert texts(built) == texts(wanted) and built.order == wanted.order
+        assert [one.text() for one in built.sets] == [one.text() for one in wanted.sets]
+
+
+def test_a_policy_that_was_refused_is_refused_again(monkeypatch):
+    def refuse(_):
+        raise TooManyBoxes
+
+    builder = Builder()
+    built = builder.build(policy(VIDEO))
+    other = policy(replace(VIDEO, rule=rule("video", dest_port="444")))
+    with monkeypatch.context() as patched:
+        patched.setattr("netpolicy.dataplane.groups.arrange", refuse)
+        for _ in range(2):
+            with pytest.raises(TooManyBoxes):
+                builder.build(other)
+    assert [one.text() for one in builder.build(other).sets] == [one.text() for one in build(other).sets]
+    assert [one.text() for one in builder.build(policy(VIDEO)).sets] == [one.text() for one in built.sets]
+
+
 def test_another_device_behind_an_interface_is_seen():
     inside = Entry(rule("inside", src_iface="office"), 2)
     builder = Builder()

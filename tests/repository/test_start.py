@@ -21,16 +21,18 @@ LEAN_ASKS = ("ctypes",)
 # A daemon at rest never asks for any of these; a name stands for what is below it too.
 NOT_IN_THE_DAEMON = (
     *[name for name in HEAVY if name not in LEAN_ASKS],
-    "_ssl", "_hashlib", "argparse", "bz2", "datetime", "email", "gettext", "ipaddress", "lzma", "multiprocessing",
-    "pathlib", "pickle", "random", "unittest", "xml",
+    "_ssl", "_hashlib", "argparse", "ast", "asyncio.sslproto", "bz2", "datetime", "dis", "email", "gettext", "inspect",
+    "ipaddress", "linecache", "locale", "logging", "lzma", "multiprocessing", "pathlib", "pickle", "random", "shutil",
+    "textwrap", "tokenize", "traceback", "unittest", "xml",
     "netpolicy.cli", "netpolicy.web", "netpolicy.lab", "netpolicy.xray", "netpolicy.config.convert",
     "netpolicy.config.assemble", "netpolicy.config.dsl", "netpolicy.config.json_schema", "netpolicy.config.lint_codes",
     "netpolicy.config.linter", "netpolicy.config.load", "netpolicy.config.print_dsl", "netpolicy.config.print_uci",
     "netpolicy.config.sarif", "netpolicy.config.schema", "netpolicy.config.yaml_sections",
-    "netpolicy.dataplane.netlink_pyroute2", "netpolicy.outbounds.line_probe",
-    "netpolicy.outbounds.line_traffic",
+    "netpolicy.dataplane.guard_trial",
+    "netpolicy.dataplane.netlink_pyroute2", "netpolicy.flows.administration", "netpolicy.flows.evidence",
+    "netpolicy.outbounds.check", "netpolicy.outbounds.line_probe", "netpolicy.outbounds.line_traffic",
     "netpolicy.service.doctor", "netpolicy.service.doctor_finding",
-    "netpolicy.service.doctor_given", "netpolicy.service.doctor_system",
+    "netpolicy.service.doctor_given", "netpolicy.service.doctor_system", "netpolicy.service.witness",
 )  # fmt: skip
 
 DOTTED = {"http.server", "urllib.request"}
