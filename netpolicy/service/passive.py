@@ -1,13 +1,13 @@
 """Brings what conntrack and the inspector tell of clients' connections to the lines that they leave by.
 
-Judges nothing (outbounds/line_evidence.py does) and sends nothing. A client is a MAC address, so that one with many
-addresses is one; where that is not known, its whole network is. The router's own connections do not count.
+Judges nothing (outbounds/line_evidence.py does) and sends nothing. A client is a MAC address of the neighbour table:
+one with many addresses is one, and an address that somebody invented is nobody's. The router itself does not count.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from netpolicy.core.address import parse_address
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 1024  # addresses whose client is remembered
 NEIGHBOUR_SECONDS = 2.0  # the neighbour table is read no sooner again
-NETWORK_BITS = {4: 8, 6: 64}  # of an address that are left out where no MAC address is known
 
 
 class Passive:
@@ -35,7 +34,7 @@ class Passive:
         self._lines: dict[int, tuple[str, Evidence]] = {}  # by the bits of a class
         self._class_mask = 0
         self._inside: tuple[inside.Subnet, ...] = ()
-        self._names: dict[str, Hashable] = {}  # None: no client
+        self._names: dict[str, str] = {}  # by address of a client; "": none
         self._macs: dict[str, str] = {}
         self._read = float("-inf")
 
@@ -69,7 +68,7 @@ class Passive:
     def timed(self, outbound: str, client: str, remote: str, milliseconds: float) -> None:
         """A handshake of a client with that remote took so long."""
         evidence = self._engine.lines.evidence(outbound)
-        if evidence is not None and (whose := self._whose(client)) is not None:
+        if evidence is not None and (whose := self._whose(client)):
             evidence.delays.note(whose, remote, milliseconds, asyncio.get_running_loop().time())
             self._engine.lines.weigh_later(outbound)
 
@@ -78,7 +77,7 @@ class Passive:
             evidence.answered(flow.id)
         elif kind == "destroy":
             evidence.ended(flow.id)
-        elif kind == "new" and (whose := self._whose(flow.source)) is not None:
+        elif kind == "new" and (whose := self._whose(flow.source)):
             evidence.began(flow.id, whose, (flow.destination, flow.destination_port), now)
             self._engine.lines.weigh_later(line)
 
@@ -88,26 +87,27 @@ class Passive:
 
     # -- who it is -------------------------------------------------------------------------
 
-    def _whose(self, address: str) -> Hashable:
-        """The client with that address; None for what is none: the router, and whoever comes from outside."""
-        if address in self._names:
-            return self._names[address]
-        name = self._name(address)
-        if len(self._names) >= MOST_NAMES:
-            self._names.clear()
-        if name is None or isinstance(name, str):  # what is not known yet may be soon
+    def _whose(self, address: str) -> str:
+        """The client with that address; "" for what is none: the router, nobody's, and whoever comes from outside."""
+        name = self._names.get(address)
+        if name is None:
+            if not self._is_inside(address):
+                name = ""
+            elif not (name := self._mac(address)):
+                return ""  # it may be known soon
+            if len(self._names) >= MOST_NAMES:
+                self._names.clear()
             self._names[address] = name
         return name
 
-    def _name(self, address: str) -> Hashable:
+    def _is_inside(self, address: str) -> bool:
         try:
             family, number = parse_address(address)
         except ValueProblem:
-            return None
-        if not any(one.family == family and one.low <= number <= one.high for one in self._inside):
-            return None
-        if any(one.address == address for one in self._engine.view.addresses):
-            return None
+            return False
+        return any(one.family == family and one.low <= number <= one.high for one in self._inside)
+
+    def _mac(self, address: str) -> str:
         now = asyncio.get_running_loop().time()
         if address not in self._macs and now - self._read >= NEIGHBOUR_SECONDS:
             self._read = now
@@ -115,4 +115,4 @@ class Passive:
                 self._macs = {one.address: one.mac for one in self._engine.netlink.neighbours()}
             except NetlinkError:
                 self._macs = {}
-        return self._macs.get(address) or (family, number >> NETWORK_BITS[family])
+        return self._macs.get(address, "")
