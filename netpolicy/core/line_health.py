@@ -243,6 +243,7 @@ class LineHealth:
 
     def _recover(self, because: str, now: float) -> Transition:
         self.is_trusted = True
+        self._seen = []  # what was lost before is made good: one more alone is no failure
         return self._go(NORMAL, because, now)
 
     def _go(self, state: str, because: str, now: float) -> Transition:

@@ -146,8 +146,11 @@ class LineWatch:
 
     def _listen(self, outbound: Outbound, line: Watched, is_steered: bool) -> None:
         line.slow_ms = float(outbound.max_latency_ms) or NEVER
-        if not (outbound.passive and line.state.up and is_steered):
+        if not (outbound.passive and is_steered):
             line.evidence = None
+        elif not line.state.up:
+            if line.evidence is not None:
+                line.evidence.missed()  # who answered by it is still known when it is back
         elif line.evidence is None:
             # Not in memory where nothing is steered.
             from netpolicy.outbounds.line_evidence import Evidence

@@ -120,6 +120,16 @@ def test_it_comes_back_over_good_rounds_and_a_hold_down():
     assert (line.state, line.is_trusted, line.because) == (NORMAL, True, "good for 10 s")
 
 
+def test_what_was_lost_before_it_came_back_does_not_count_twice():
+    line = after(LOST, LOST, LOST, GOOD, GOOD, GOOD, limits=Limits(hold=0.0, settle=0.0))
+    line.probed(GOOD, 6.0)
+    assert line.state == NORMAL
+    line.probed(LOST, 7.0)
+    assert (line.state, line.is_dead) == (DEGRADED, False)
+    line.probed(LOST, 8.0)
+    assert (line.state, line.is_dead) == (DEGRADED, False)
+
+
 def test_degraded_settles_sooner_than_failover_holds():
     line = after(LOST, GOOD, GOOD, GOOD)
     assert (line.state, line.is_trusted, line.hold_seconds(3.0)) == (RECOVERY, True, 5.0)

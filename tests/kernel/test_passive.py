@@ -74,7 +74,8 @@ def sum_of(data):
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
 for number in range(10_000):
-    near, far = bytes((192, 168, 1, 11 if number % 2 else 20 + number % 200)), bytes((198, 18, number % 251, 1 + number % 249))
+    near = bytes((192, 168, 1, 11 if number % 2 else 20 + number % 200))
+    far = bytes((198, 18, number % 251, 1 + number % 249))
     ports = 1024 + number, 443
     tcp = struct.pack("!HHIIBBHHH", *ports, number, 0, 5 << 4, 2, 64000, 0, 0)
     check = sum_of(near + far + struct.pack("!HH", 6, len(tcp)) + tcp)
