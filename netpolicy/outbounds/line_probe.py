@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import LineHealth, Round
 from netpolicy.outbounds.check import send
-from netpolicy.outbounds.check_line import FAILED, PASSED, REFUSED, TIMEOUT, UNKNOWN, Answer, Line, timed
+from netpolicy.outbounds.check_line import FAILED, PASSED, TIMEOUT, Answer, Line, timed
 from netpolicy.outbounds.check_target import DNS, HTTP, HTTPS, PING, TCP, Target
 from netpolicy.outbounds.line_delay import delay_words
 from netpolicy.outbounds.line_evidence import Doubt, Evidence
-from netpolicy.outbounds.line_traffic import Traffic
+from netpolicy.outbounds.line_others import Others
+from netpolicy.outbounds.line_traffic import STALL_SECONDS, Passing, Traffic
 
 Send = Callable[[Line, Target], Awaitable[Answer]]
 
@@ -33,8 +34,6 @@ SILENT_SECONDS = 0.7  # … where nothing at all comes in by a line that answers
 LATE_SECONDS, LATE_TIMES = 0.2, 3.0  # an answer that takes longer, or so many times as long as usual, is late
 
 LOOK_SECONDS = 0.25  # between looks at what passes a line in use: that asks nobody
-WINDOW_SECONDS = 0.9  # of them together tell whether it is used
-STALL_SECONDS, STALL_LOOKS = 0.5, 4  # nothing comes in for so long, where it did in as many looks before
 DOUBT_SECONDS = 0.5  # between questions that what passes gives cause for; longer after each that found nothing
 CLIENT_LATE_SECONDS = 0.3  # a client's connection that waits for longer, or for thrice the line's time, may be lost
 BUSY_TIMES = 5  # a line that clients have answers by is asked five times more seldom
@@ -46,17 +45,12 @@ LONG_FAILED_SECONDS, LONG_SECONDS = 5.0, 120.0  # … for so long
 # Of a web page the whole answer is fetched: not each second.
 WEB_SECONDS = 10.0
 
-# Packets within a second beside our own, from which on a line is in use: routers and modems chat a little.
-USED_PACKETS = 3
 # What one question of ours sends at most: repeated, to several addresses, after its name was looked up.
 OWN_PACKETS = {PING: 5, DNS: 10, TCP: 25, HTTP: 60, HTTPS: 60}
-USED_SECONDS = 10.0  # … and counts as such: connections over a dead line send less and less
 # Bytes after the answers were late that tell a line that lives from the chat of its neighbours, and from what was under
 # way, or is sent again, when the way out died.
 ALIVE_BYTES = 16_384
 QUIET_BYTES = 512  # as good as nothing
-# Where no target answers, servers that answered clients by this line are asked: the target may be what is dead.
-OTHERS, OTHERS_SECONDS = 2, 10.0  # so many, and of a line that failed no sooner again
 
 REMEMBERED = 60  # questions to one target, for the share that was lost: a blip of two or three moves nothing
 LATENCY_PART = 0.25  # of a new answer in the mean
@@ -94,47 +88,6 @@ class Score:
         return sum(self._lost) / REMEMBERED
 
 
-class Passing:
-    """What passes the line's device: whether it is used, and whether what came in comes in no more."""
-
-    def __init__(self, traffic: Traffic, now: float) -> None:
-        self._traffic = traffic
-        self.received = 0  # bytes since the beginning
-        self.own = 0  # packets that are ours, at most
-        self.last_in = now
-        self.has_stalled = False
-        self._sent = 0
-        self._window = now
-        self._used = float("-inf")
-        self._now = now
-        self._looks = 0  # in which something came in, of late
-        self._sent_since = 0  # something came in
-
-    @property
-    def is_used(self) -> bool:
-        """Whether somebody else than us sent by it of late."""
-        return self._now - self._used < USED_SECONDS
-
-    def look(self, now: float) -> None:
-        """Take in what passed since the last look."""
-        sent, received = self._traffic.since()
-        self._now = now
-        self.received += received
-        self._sent += sent
-        if now - self._window >= WINDOW_SECONDS:
-            if self._sent - self.own >= USED_PACKETS:
-                self._used = now
-            self._sent = self.own = 0
-            self._window = now
-        if received:
-            self.last_in, self._sent_since = now, 0
-            self._looks = min(self._looks + 1, STALL_LOOKS)
-            return
-        self._sent_since += sent
-        if self._looks == STALL_LOOKS and self._sent_since >= USED_PACKETS and now - self.last_in >= STALL_SECONDS:
-            self.has_stalled, self._looks = True, 0
-
-
 class Prober:
     """One line that is probed. `told` is called with every round that says something of the line."""
 
@@ -149,6 +102,7 @@ class Prober:
         self._health = health
         self._send = asking
         self._evidence = evidence
+        self._others = Others(line, evidence)
         loop = asyncio.get_running_loop()
         self._passing = Passing(traffic or Traffic(line.device), loop.time())
         self._scores = {target.words: Score() for target in line.targets}
@@ -159,8 +113,7 @@ class Prober:
         self._doubt_after = DOUBT_SECONDS
         self._hurry = asyncio.Event()
         self._rounds: set[asyncio.Task[None]] = set()
-        self._asked_web = self._asked = self._asked_others = float("-inf")
-        self._reached: str | None = None  # which other server answered last time; None: there was none to ask
+        self._asked_web = self._asked = float("-inf")
         self._failed_since = loop.time()
         self._task = loop.create_task(self._run())
 
@@ -193,6 +146,7 @@ class Prober:
     async def _pause(self) -> None:
         seconds = self._habits.interval
         if self._health.state != FAILOVER:
+            seconds = min(seconds, BUSY_SECONDS)
             if self._suspects:
                 seconds = SUSPECT_SECONDS
             elif self._passing.is_used:
@@ -206,8 +160,8 @@ class Prober:
         if self._health.state == FAILOVER:
             if self._failed_since == float("inf"):
                 self._failed_since = now
-            long = now - self._failed_since > LONG_SECONDS
-            return since >= (LONG_FAILED_SECONDS if long else FAILED_SECONDS) * 0.9 or self._hurry.is_set()
+            seconds = LONG_FAILED_SECONDS if self._has_failed_long(now) else FAILED_SECONDS
+            return since >= seconds * 0.9 or self._hurry.is_set()
         self._failed_since = float("inf")
         if self._suspects or self._hurry.is_set() or self._has_doubts(now, since):
             return True
@@ -216,11 +170,14 @@ class Prober:
             times = max(times, BUSY_TIMES)
         return since >= self._habits.interval * times - LOOK_SECONDS / 2
 
+    def _has_failed_long(self, now: float) -> bool:
+        return self._health.state == FAILOVER and now - self._failed_since > LONG_SECONDS
+
     def _has_doubts(self, now: float, since: float) -> bool:
         """Whether what passes gives cause to ask now. Who cries wolf is heard more and more seldom."""
-        if self._passing.has_stalled:
+        if self._passing.has_stalled and since >= DOUBT_SECONDS:
             self._passing.has_stalled = False
-            return since >= DOUBT_SECONDS
+            return True
         if self._evidence is None:
             return False
         if self._clients_say(now) is None:
@@ -263,22 +220,20 @@ class Prober:
         enough = len(passed) >= min(self._habits.quorum, len(known))
         self._suspects = not enough
         silent = ", ".join(one.words for one, answer in known if answer.state == FAILED)
-        seen, is_strong = self._heard(loop.time())
+        seen, is_strong = self._heard(loop.time(), enough)
         self._told(
             Round(
                 enough, self.latency_ms, self.loss, silent, len(passed), len(known), is_alive and not enough,
-                seen, is_strong, self._reached or "",
+                seen, is_strong, self._others.reached or "",
             )
         )  # fmt: skip
 
-    def _heard(self, now: float) -> tuple[str, bool]:
-        """What clients' connections say against the line, and whether several of them do."""
-        if self._evidence is None:
-            return "", False
+    def _heard(self, now: float, is_answered: bool) -> tuple[str, bool]:
+        """What clients' connections say against the line, and whether several do; delay only of one that answers."""
         doubt = self._clients_say(now)
         if doubt is not None:
             return doubt.words, doubt.is_strong
-        excess = self._evidence.delays.excess(now)
+        excess = self._evidence.delays.excess(now) if self._evidence is not None and is_answered else None
         if excess is None or excess <= self._habits.slow_ms:
             return "", False
         return delay_words(excess), True
@@ -290,58 +245,54 @@ class Prober:
         """
         asking = {self._question(one): one for one in targets}
         others: dict[asyncio.Task[Answer], Target] = {}
-        is_few, began = False, self._passing.received
+        is_few, was_suspect, began = False, self._suspects, self._asked
+        received = self._passing.received
         try:
             done, _ = await asyncio.wait(asking, timeout=self._late())
-            if len([one for one in done if one.result().state == PASSED]) < min(self._habits.quorum, len(targets)):
+            needed = min(self._habits.quorum, len(targets))
+            if _passed(done) < needed:
                 is_few = True
                 left = [one for one in self._line.targets if one not in targets]
                 if left:
-                    self._asked_web = self._asked
+                    self._asked_web = began
                     asking |= {self._question(one): one for one in left}
-                others = {self._question(one): one for one in self._others(self._asked)}
+                others = {self._question(one): one for one in self._strangers(began, was_suspect)}
             self._passing.look(asyncio.get_running_loop().time())
             before = self._passing.received
-            await self._answered([*asking, *others], began)
-            is_alive = is_few and self._is_alive(others, self._passing.received - before)
+            is_silent = await self._is_silent([*asking], began, received)
+            if others and not is_silent and _passed(asking) < needed:
+                await asyncio.wait(others, timeout=max(began + ANSWER_SECONDS - asyncio.get_running_loop().time(), 0))
+            self._passing.look(asyncio.get_running_loop().time())
         finally:
             for one in (*asking, *others):
                 one.cancel()
             await asyncio.gather(*asking, *others, return_exceptions=True)
+        self._others.told([(target, _result(one)) for one, target in others.items()])
+        is_alive = is_few and self._is_alive(self._passing.received - before)
         return [(target, _result(one)) for one, target in asking.items()], is_alive
 
-    async def _answered(self, asking: list[asyncio.Task[Answer]], began: int) -> None:
-        """Waits for them; where nothing whatever comes in, not as long as one could."""
+    async def _is_silent(self, asking: list[asyncio.Task[Answer]], began: float, received: int) -> bool:
+        """Waits for them; True where nothing whatever comes in, before all the time is over."""
         loop = asyncio.get_running_loop()
-        may_end = self._passing.is_used and (self.latency_ms or ANSWER_SECONDS * 1000) <= SILENT_SECONDS * 100
-        if may_end:
-            left = max(self._asked + SILENT_SECONDS - loop.time(), 0)
-            _, asked = await asyncio.wait(asking, timeout=left)
+        left = set(asking)
+        if self._passing.is_used and (self.latency_ms or ANSWER_SECONDS * 1000) <= SILENT_SECONDS * 100:
+            _, left = await asyncio.wait(asking, timeout=max(began + SILENT_SECONDS - loop.time(), 0))
             self._passing.look(loop.time())
-            if asked and self._passing.received - began <= QUIET_BYTES:
-                return
-        await asyncio.wait(asking)
-        self._passing.look(loop.time())
+            if left and self._passing.received - received <= QUIET_BYTES:
+                return True
+        if left:
+            await asyncio.wait(left)
+        return False
 
-    def _others(self, now: float) -> list[Target]:
-        """Servers that answered clients by this line."""
-        if self._evidence is None or (self._health.state == FAILOVER and now - self._asked_others < OTHERS_SECONDS):
-            return []
-        self._asked_others = now
-        families = self._line.families
-        return [
-            Target(f"{address} port {port}", TCP, address, port)
-            for address, port in self._evidence.ends(OTHERS)
-            if (6 if ":" in address else 4) in families
-        ]
+    def _strangers(self, now: float, was_suspect: bool) -> list[Target]:
+        """At once where the round before was not answered either: then it is no alarm of a late answer alone."""
+        is_failed = self._health.state == FAILOVER
+        return self._others.due(now, was_suspect and not is_failed, is_failed, self._has_failed_long(now))
 
-    def _is_alive(self, others: dict[asyncio.Task[Answer], Target], received: int) -> bool:
+    def _is_alive(self, received: int) -> bool:
         """Whether something else answers; where there is nothing else to ask, whether much comes in."""
-        told = [(target, answer) for one, target in others.items() if (answer := _result(one)).state != UNKNOWN]
-        if told or self._asked_others == self._asked:
-            answering = [target.words for target, one in told if one.state == PASSED or one.reason == REFUSED]
-            self._reached = answering[0] if answering else "" if told else None
-        return received >= ALIVE_BYTES if self._reached is None else bool(self._reached)
+        reached = self._others.reached
+        return received >= ALIVE_BYTES if reached is None else bool(reached)
 
     def _question(self, target: Target) -> asyncio.Task[Answer]:
         self._passing.own += OWN_PACKETS[target.kind]
@@ -375,6 +326,10 @@ def _result(task: asyncio.Task[Answer]) -> Answer:
     if not task.done() or task.cancelled():
         return Answer(FAILED, TIMEOUT, "no answer")
     return task.result()
+
+
+def _passed(tasks: Iterable[asyncio.Task[Answer]]) -> int:
+    return sum(_result(one).state == PASSED for one in tasks)
 
 
 def _is_page(target: Target) -> bool:
