@@ -52,10 +52,11 @@ class Round:
 
     `answered` of `asked` targets did, which is enough when `enough`; `latency_ms` is the middle one of the answers,
     `loss` the share of the packets of late that were lost (0-1). `words` name the targets that did not answer.
-    `alive`: nothing answered, but the line brought in much else; then it is not dead.
+    `alive`: nothing answered, but something else did (`reached`), or the line brought in much; then it is not dead.
+    `seen`: what clients' connections say against the line, in words; `is_strong`: several of them, and none for it.
     """
 
-    __slots__ = ("alive", "answered", "asked", "enough", "latency_ms", "loss", "words")
+    __slots__ = ("alive", "answered", "asked", "enough", "is_strong", "latency_ms", "loss", "reached", "seen", "words")
 
     def __init__(
         self,
@@ -66,6 +67,9 @@ class Round:
         answered: int = 0,
         asked: int = 1,
         alive: bool = False,
+        seen: str = "",
+        is_strong: bool = False,
+        reached: str = "",
     ) -> None:
         self.enough = enough
         self.latency_ms = latency_ms
@@ -74,6 +78,9 @@ class Round:
         self.answered = answered
         self.asked = asked
         self.alive = alive
+        self.seen = seen
+        self.is_strong = is_strong
+        self.reached = reached
 
 
 class Transition:
@@ -92,8 +99,8 @@ class LineHealth:
     """One line. `is_dead`: nothing comes back; `is_trusted`: it has not failed, or is through its hold-down since."""
 
     __slots__ = (
-        "_begun", "_good", "_limits", "_penalised", "_penalty", "_seen", "because", "is_dead", "is_trusted", "since",
-        "state",
+        "_begun", "_good", "_limits", "_penalised", "_penalty", "_seen", "because", "is_dead", "is_doubted",
+        "is_trusted", "since", "state",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, now: float, state: str = NORMAL) -> None:
@@ -102,6 +109,7 @@ class LineHealth:
         self.since = now
         self.because = "nothing was seen yet"
         self.is_dead = False
+        self.is_doubted = False  # DEGRADED by what clients' connections say, and by nothing else
         self.is_trusted = state in (NORMAL, DEGRADED)
         self._seen: list[int] = [SLOW] if state == DEGRADED else []
         self._good = 0
@@ -137,6 +145,9 @@ class LineHealth:
         kind = self._kind(one)
         self._begun = True
         self._seen = (self._seen + [kind])[-self._limits.window :]
+        if kind == GOOD and one.is_strong and self.state != FAILOVER:
+            self._good = 0
+            return self.doubted(one.seen, now)
         self._good = self._good + 1 if kind == GOOD else 0
         if kind == GOOD:
             return self._went_well(one, now)
@@ -167,6 +178,19 @@ class LineHealth:
         self.is_dead = False
         return self._go(RECOVERY, because, now)
 
+    def doubted(self, because: str, now: float) -> "Transition | None":
+        """Clients' connections speak against the line, and nothing else does: that degrades it, and no more."""
+        if self.state not in (NORMAL, RECOVERY) or not self.is_trusted:
+            return None
+        self._begun = True
+        made = self._go(DEGRADED, because, now)
+        self.is_doubted = True
+        return made
+
+    def cleared(self, because: str, now: float) -> "Transition | None":
+        """They speak for it again; of a line that is probed its probes say so."""
+        return self._go(RECOVERY, because, now) if self.is_doubted else None
+
     def passed(self, now: float) -> "Transition | None":
         """Time passed: a line that nobody probes is through its hold-down."""
         if self.state != RECOVERY or now - self.since < self.hold_seconds(self.since):
@@ -193,16 +217,21 @@ class LineHealth:
     def _went_badly(self, one: Round, now: float) -> "Transition | None":
         bad = sum([kind != GOOD for kind in self._seen])
         lost = sum([kind == LOST for kind in self._seen])
-        is_dead = lost >= self._limits.bad_of
+        # Several clients that get no answer count as one round more that was lost; never as all of them.
+        more = 1 if one.is_strong and lost >= 2 else 0
+        is_dead = lost + more >= self._limits.bad_of
         because = self._bad_words(one, bad, lost)
+        if one.seen:
+            because = "{}; {}".format(one.seen, because)
         if self.state == FAILOVER:
             if is_dead and not self.is_dead:
                 self.is_dead, self.because = True, because
             return None
-        if self.state == DEGRADED and bad >= self._limits.bad_of:
+        if self.state == DEGRADED and bad + more >= self._limits.bad_of:
             self.is_dead = is_dead
             return self._fail(because, now)
         if self.state == DEGRADED:
+            self.is_doubted = False  # its probes say it too
             return None
         return self._go(DEGRADED, because, now)
 
@@ -214,11 +243,13 @@ class LineHealth:
 
     def _recover(self, because: str, now: float) -> Transition:
         self.is_trusted = True
+        self._seen = []  # what was lost before is made good: one more alone is no failure
         return self._go(NORMAL, because, now)
 
     def _go(self, state: str, because: str, now: float) -> Transition:
         made = Transition(self.state, state, because, now)
         self.state, self.because, self.since = state, because, now
+        self.is_doubted = False
         return made
 
     def _bad_words(self, one: Round, bad: int, lost: int) -> str:
@@ -227,7 +258,8 @@ class LineHealth:
             return of + (" ({})".format(one.words) if one.words else "")
         limits = self._limits.thresholds
         if one.alive and not one.enough:
-            return "no probe is answered ({}), though much else comes in".format(one.words)
+            but = one.reached + " answers" if one.reached else "much else comes in"
+            return "no probe is answered ({}), though {}".format(one.words, but)
         if one.latency_ms is not None and one.latency_ms > limits.latency_ms:
             what = "latency {:.0f} ms, more than {:g}".format(one.latency_ms, limits.latency_ms)
         else:

@@ -178,8 +178,8 @@ class Outbound:
 
     __slots__ = (
         "gateway", "gateway6", "hold", "interface", "interval", "ipv6_prefix", "ipv6_source", "key", "masq",
-        "max_latency_ms", "max_loss", "member", "name", "node", "position", "probe", "quorum", "server", "sticky",
-        "strategy", "table", "title", "type", "weight",
+        "max_latency_ms", "max_loss", "member", "name", "node", "passive", "position", "probe", "quorum", "server",
+        "sticky", "strategy", "table", "title", "type", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -208,6 +208,7 @@ class Outbound:
         max_loss: int = 5,
         hold: int = 10,
         sticky: int = 0,
+        passive: bool = True,
     ) -> None:
         self.name = name
         self.type = type  # interface, table, group, direct, block, xray, tunnel
@@ -229,6 +230,7 @@ class Outbound:
         self.max_latency_ms = max_latency_ms  # 0: any
         self.max_loss = max_loss  # percent; 0: any
         self.sticky = sticky  # of a balance: seconds that a client stays with its line
+        self.passive = passive  # whether what clients' connections say counts
         self.hold = hold  # seconds of being good before groups go back to it
         self.node = node  # of type xray: the imported node
         self.server = server  # of type tunnel: "ssh://user@host:port"

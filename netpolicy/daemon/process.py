@@ -57,6 +57,7 @@ from netpolicy.service.line_hooks import LineHooks
 from netpolicy.service.list_refresh import ListRefresh
 from netpolicy.service.loading import Loader
 from netpolicy.service.naming import Naming
+from netpolicy.service.passive import Passive
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
 
@@ -173,6 +174,8 @@ class Daemon:
         self._connections = Connections(engine, self._flows.table)
         self._inspection = Inspection(engine, self._connections.outbound_of)
         self._connections.inspection = self._inspection
+        self._passive = Passive(engine)
+        self._inspection.tell_round_trip = self._passive.timed
         self._hooks = LineHooks(self._log)
         engine.worried = self._keeper.hurry
         engine.carries = self._call_hooks
@@ -242,6 +245,7 @@ class Daemon:
         """The engine looked at the network, perhaps with other settings: the inspector follows."""
         if not self._ended.is_set():
             self._inspection.turned()
+            self._passive.turned()
             self._lists.configured()
             self._names.turned()
 
@@ -267,6 +271,7 @@ class Daemon:
                 self._connections.note_gone(event.flow)
             elif event.kind == "resync":
                 self._connections.forget_ended()
+        self._passive.heard(events)
         self._inspection.heard(events, self._flows.table)
 
     def _packets_logged(self) -> None:

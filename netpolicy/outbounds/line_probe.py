@@ -1,7 +1,7 @@
 """Asks one line's targets again and again, as often as it is worth it, and hands on what each round came to.
 
 Judges nothing: core/line_health.py does. Never asks much of a line that nobody uses, and never calls a question that
-could not be sent a lost one. Senders: outbounds/check.py.
+could not be sent a lost one. Senders: outbounds/check.py; what clients' connections say: outbounds/line_evidence.py.
 """
 
 from __future__ import annotations
@@ -9,24 +9,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import LineHealth, Round
 from netpolicy.outbounds.check import send
-from netpolicy.outbounds.check_line import FAILED, PASSED, Answer, Line, timed
+from netpolicy.outbounds.check_line import FAILED, PASSED, TIMEOUT, Answer, Line, timed
 from netpolicy.outbounds.check_target import DNS, HTTP, HTTPS, PING, TCP, Target
-from netpolicy.outbounds.line_traffic import Traffic
+from netpolicy.outbounds.line_delay import delay_words
+from netpolicy.outbounds.line_evidence import Doubt, Evidence
+from netpolicy.outbounds.line_others import Others
+from netpolicy.outbounds.line_traffic import STALL_SECONDS, Passing, Traffic
 
 Send = Callable[[Line, Target], Awaitable[Answer]]
 
 # From the death of a line in use to the end of the third round without an answer, at most: a second until the next
-# round begins, twice the time until an answer is late and a pause, and the time of the third: 2.7 s.
+# round begins, twice the time until an answer is late and a pause, and the time of the third: 2.7 s. Mostly what comes
+# in, or a client, tells within half a second that something is wrong, and where nothing comes in it is given up sooner.
 BUSY_SECONDS = 1.0  # between rounds while the line is in use
 SUSPECT_SECONDS = 0.15  # … while something is wrong, after an answer is late
 ANSWER_SECONDS = 1.0  # how long a round waits for its answers
+SILENT_SECONDS = 0.7  # … where nothing at all comes in by a line that answers ten times as soon as that
 LATE_SECONDS, LATE_TIMES = 0.2, 3.0  # an answer that takes longer, or so many times as long as usual, is late
+
+LOOK_SECONDS = 0.25  # between looks at what passes a line in use: that asks nobody
+DOUBT_SECONDS = 0.5  # between questions that what passes gives cause for; longer after each that found nothing
+CLIENT_LATE_SECONDS = 0.3  # a client's connection that waits for longer, or for thrice the line's time, may be lost
+BUSY_TIMES = 5  # a line that clients have answers by is asked five times more seldom
 
 IDLE_TIMES = 10  # a line that nobody uses is asked ten times more seldom
 FAILED_SECONDS = 1.0  # one that failed
@@ -35,13 +45,12 @@ LONG_FAILED_SECONDS, LONG_SECONDS = 5.0, 120.0  # … for so long
 # Of a web page the whole answer is fetched: not each second.
 WEB_SECONDS = 10.0
 
-# Packets within a second beside our own, from which on a line is in use: routers and modems chat a little.
-USED_PACKETS = 3
 # What one question of ours sends at most: repeated, to several addresses, after its name was looked up.
 OWN_PACKETS = {PING: 5, DNS: 10, TCP: 25, HTTP: 60, HTTPS: 60}
-USED_SECONDS = 10.0  # … and counts as such: connections over a dead line send less and less
-# Bytes in a second that tell a line that lives from the chat of its neighbours.
+# Bytes after the answers were late that tell a line that lives from the chat of its neighbours, and from what was under
+# way, or is sent again, when the way out died.
 ALIVE_BYTES = 16_384
+QUIET_BYTES = 512  # as good as nothing
 
 REMEMBERED = 60  # questions to one target, for the share that was lost: a blip of two or three moves nothing
 LATENCY_PART = 0.25  # of a new answer in the mean
@@ -53,6 +62,7 @@ class Habits:
 
     interval: float = BUSY_SECONDS
     quorum: int = 1
+    slow_ms: float = float("inf")  # round trips of clients that take so much longer than usual speak against it
 
 
 class Score:
@@ -83,7 +93,7 @@ class Prober:
 
     def __init__(
         self, line: Line, habits: Habits, told: Callable[[Round], None], health: LineHealth,
-        asking: Send = send, traffic: Traffic | None = None,
+        asking: Send = send, traffic: Traffic | None = None, evidence: Evidence | None = None,
     ) -> None:  # fmt: skip
         """`health` is what `told` feeds: a line that is not NORMAL is asked at every interval, used or not."""
         self._line = line
@@ -91,18 +101,18 @@ class Prober:
         self._told = told
         self._health = health
         self._send = asking
-        self._traffic = traffic or Traffic(line.device)
+        self._evidence = evidence
+        self._others = Others(line, evidence)
+        loop = asyncio.get_running_loop()
+        self._passing = Passing(traffic or Traffic(line.device), loop.time())
         self._scores = {target.words: Score() for target in line.targets}
         self.latency_ms: float | None = None
         self.loss: float | None = None
         self.last: tuple[tuple[str, Answer], ...] = ()  # the answers of the last round
         self._suspects = False
+        self._doubt_after = DOUBT_SECONDS
         self._hurry = asyncio.Event()
         self._rounds: set[asyncio.Task[None]] = set()
-        self._own_packets = 0
-        self._received = 0
-        self._used = float("-inf")
-        loop = asyncio.get_running_loop()
         self._asked_web = self._asked = float("-inf")
         self._failed_since = loop.time()
         self._task = loop.create_task(self._run())
@@ -134,24 +144,58 @@ class Prober:
             await self._pause()
 
     async def _pause(self) -> None:
-        seconds = SUSPECT_SECONDS if self._suspects and self._health.state != FAILOVER else self._habits.interval
+        seconds = self._habits.interval
+        if self._health.state != FAILOVER:
+            seconds = min(seconds, BUSY_SECONDS)
+            if self._suspects:
+                seconds = SUSPECT_SECONDS
+            elif self._passing.is_used:
+                seconds = LOOK_SECONDS
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), seconds)
 
     def _is_due(self, now: float) -> bool:
-        sent, self._received = self._traffic.since()
-        if sent - self._own_packets >= USED_PACKETS:
-            self._used = now
-        self._own_packets = 0
+        self._passing.look(now)
         since = now - self._asked
         if self._health.state == FAILOVER:
             if self._failed_since == float("inf"):
                 self._failed_since = now
-            long = now - self._failed_since > LONG_SECONDS
-            return since >= (LONG_FAILED_SECONDS if long else FAILED_SECONDS) * 0.9 or self._hurry.is_set()
+            seconds = LONG_FAILED_SECONDS if self._has_failed_long(now) else FAILED_SECONDS
+            return since >= seconds * 0.9 or self._hurry.is_set()
         self._failed_since = float("inf")
-        is_used = now - self._used < USED_SECONDS or self._health.state != NORMAL
-        return is_used or self._suspects or self._hurry.is_set() or since >= self._habits.interval * IDLE_TIMES
+        if self._suspects or self._hurry.is_set() or self._has_doubts(now, since):
+            return True
+        times = 1.0 if self._passing.is_used or self._health.state != NORMAL else IDLE_TIMES
+        if self._goes_well(now):
+            times = max(times, BUSY_TIMES)
+        return since >= self._habits.interval * times - LOOK_SECONDS / 2
+
+    def _has_failed_long(self, now: float) -> bool:
+        return self._health.state == FAILOVER and now - self._failed_since > LONG_SECONDS
+
+    def _has_doubts(self, now: float, since: float) -> bool:
+        """Whether what passes gives cause to ask now. Who cries wolf is heard more and more seldom."""
+        if self._passing.has_stalled and since >= DOUBT_SECONDS:
+            self._passing.has_stalled = False
+            return True
+        if self._evidence is None:
+            return False
+        if self._clients_say(now) is None:
+            self._doubt_after = DOUBT_SECONDS
+            return False
+        if since < self._doubt_after:
+            return False
+        self._doubt_after = min(self._doubt_after * 2, max(self._habits.interval, DOUBT_SECONDS))
+        return True
+
+    def _goes_well(self, now: float) -> bool:
+        """Whether several addresses answered clients just now, and the device had something come in."""
+        is_fed = self._health.state == NORMAL and now - self._passing.last_in <= STALL_SECONDS
+        return is_fed and self._evidence is not None and self._evidence.is_busy(now)
+
+    def _clients_say(self, now: float) -> Doubt | None:
+        late = max(CLIENT_LATE_SECONDS, (self.latency_ms or 0) / 1000 * LATE_TIMES)
+        return self._evidence.doubt(now, late) if self._evidence is not None else None
 
     def _late(self) -> float:
         return min(max(LATE_SECONDS, (self.latency_ms or 0) / 1000 * LATE_TIMES), ANSWER_SECONDS)
@@ -159,8 +203,9 @@ class Prober:
     # -- what ------------------------------------------------------------------------------
 
     async def _round(self) -> None:
-        now = self._asked = asyncio.get_running_loop().time()
-        asked = await self._ask(self._targets(now))
+        loop = asyncio.get_running_loop()
+        self._asked = loop.time()
+        asked, is_alive = await self._ask(self._targets(self._asked))
         self.last = tuple((one.words, answer) for one, answer in asked)
         known = [(one, answer) for one, answer in asked if answer.state in (PASSED, FAILED)]
         if not known:
@@ -175,27 +220,82 @@ class Prober:
         enough = len(passed) >= min(self._habits.quorum, len(known))
         self._suspects = not enough
         silent = ", ".join(one.words for one, answer in known if answer.state == FAILED)
-        received = self._received + self._traffic.since()[1] if not enough else 0
-        self._told(Round(enough, self.latency_ms, self.loss, silent, len(passed), len(known), received >= ALIVE_BYTES))
+        seen, is_strong = self._heard(loop.time(), enough)
+        self._told(
+            Round(
+                enough, self.latency_ms, self.loss, silent, len(passed), len(known), is_alive and not enough,
+                seen, is_strong, self._others.reached or "",
+            )
+        )  # fmt: skip
 
-    async def _ask(self, targets: list[Target]) -> list[tuple[Target, Answer]]:
-        """Those, and the pages too as soon as too few of the others answer: where pings are lost, pages may not be."""
-        left = [one for one in self._line.targets if one not in targets]
+    def _heard(self, now: float, is_answered: bool) -> tuple[str, bool]:
+        """What clients' connections say against the line, and whether several do; delay only of one that answers."""
+        doubt = self._clients_say(now)
+        if doubt is not None:
+            return doubt.words, doubt.is_strong
+        excess = self._evidence.delays.excess(now) if self._evidence is not None and is_answered else None
+        if excess is None or excess <= self._habits.slow_ms:
+            return "", False
+        return delay_words(excess), True
+
+    async def _ask(self, targets: list[Target]) -> tuple[list[tuple[Target, Answer]], bool]:
+        """The answers, and whether the line lives all the same where too few came.
+
+        Too few: then the pages are asked too, for where pings are lost pages may not be, and servers of clients.
+        """
         asking = {self._question(one): one for one in targets}
+        others: dict[asyncio.Task[Answer], Target] = {}
+        is_few, was_suspect, began = False, self._suspects, self._asked
+        received = self._passing.received
         try:
-            if left:
-                done, _ = await asyncio.wait(asking, timeout=self._late())
-                if len([one for one in done if one.result().state == PASSED]) < min(self._habits.quorum, len(targets)):
-                    self._asked_web = self._asked
+            done, _ = await asyncio.wait(asking, timeout=self._late())
+            needed = min(self._habits.quorum, len(targets))
+            if _passed(done) < needed:
+                is_few = True
+                left = [one for one in self._line.targets if one not in targets]
+                if left:
+                    self._asked_web = began
                     asking |= {self._question(one): one for one in left}
-            await asyncio.gather(*asking)
+                others = {self._question(one): one for one in self._strangers(began, was_suspect)}
+            self._passing.look(asyncio.get_running_loop().time())
+            before = self._passing.received
+            is_silent = await self._is_silent([*asking], began, received)
+            if others and not is_silent and _passed(asking) < needed:
+                await asyncio.wait(others, timeout=max(began + ANSWER_SECONDS - asyncio.get_running_loop().time(), 0))
+            self._passing.look(asyncio.get_running_loop().time())
         finally:
-            for one in asking:
+            for one in (*asking, *others):
                 one.cancel()
-        return [(target, one.result()) for one, target in asking.items()]
+            await asyncio.gather(*asking, *others, return_exceptions=True)
+        self._others.told([(target, _result(one)) for one, target in others.items()])
+        is_alive = is_few and self._is_alive(self._passing.received - before)
+        return [(target, _result(one)) for one, target in asking.items()], is_alive
+
+    async def _is_silent(self, asking: list[asyncio.Task[Answer]], began: float, received: int) -> bool:
+        """Waits for them; True where nothing whatever comes in, before all the time is over."""
+        loop = asyncio.get_running_loop()
+        left = set(asking)
+        if self._passing.is_used and (self.latency_ms or ANSWER_SECONDS * 1000) <= SILENT_SECONDS * 100:
+            _, left = await asyncio.wait(asking, timeout=max(began + SILENT_SECONDS - loop.time(), 0))
+            self._passing.look(loop.time())
+            if left and self._passing.received - received <= QUIET_BYTES:
+                return True
+        if left:
+            await asyncio.wait(left)
+        return False
+
+    def _strangers(self, now: float, was_suspect: bool) -> list[Target]:
+        """At once where the round before was not answered either: then it is no alarm of a late answer alone."""
+        is_failed = self._health.state == FAILOVER
+        return self._others.due(now, was_suspect and not is_failed, is_failed, self._has_failed_long(now))
+
+    def _is_alive(self, received: int) -> bool:
+        """Whether something else answers; where there is nothing else to ask, whether much comes in."""
+        reached = self._others.reached
+        return received >= ALIVE_BYTES if reached is None else bool(reached)
 
     def _question(self, target: Target) -> asyncio.Task[Answer]:
-        self._own_packets += OWN_PACKETS[target.kind]
+        self._passing.own += OWN_PACKETS[target.kind]
         return asyncio.get_running_loop().create_task(timed(self._send(self._line, target), ANSWER_SECONDS))
 
     def _targets(self, now: float) -> list[Target]:
@@ -219,6 +319,17 @@ class Prober:
         answering = [one for one in self._line.targets if self._scores[one.words].has_answered]
         counted = [one for one in answering if not _is_page(one)] or answering or self._line.targets
         self.loss = min((self._scores[one.words].loss for one in counted), default=None)
+
+
+def _result(task: asyncio.Task[Answer]) -> Answer:
+    """What it came to; who is not waited for any longer did not answer."""
+    if not task.done() or task.cancelled():
+        return Answer(FAILED, TIMEOUT, "no answer")
+    return task.result()
+
+
+def _passed(tasks: Iterable[asyncio.Task[Answer]]) -> int:
+    return sum(_result(one).state == PASSED for one in tasks)
 
 
 def _is_page(target: Target) -> bool:

@@ -9,6 +9,12 @@ from __future__ import annotations
 COUNTERS = "/proc/net/dev"
 RECEIVED_BYTES, SENT_PACKETS = 0, 9  # columns behind the name
 
+# Packets within a second beside our own, from which on a line is in use: routers and modems chat a little.
+USED_PACKETS = 3
+USED_SECONDS = 10.0  # … and counts as such: connections over a dead line send less and less
+WINDOW_SECONDS = 0.9  # of looks that together tell whether it is used
+STALL_SECONDS, STALL_LOOKS = 0.5, 4  # nothing comes in for so long, where it did in as many looks before
+
 
 class Traffic:
     """The counters of one device."""
@@ -36,3 +42,44 @@ class Traffic:
         except (OSError, ValueError, IndexError):
             pass
         return 0, 0
+
+
+class Passing:
+    """What passes the line's device: whether it is used, and whether what came in comes in no more."""
+
+    def __init__(self, traffic: Traffic, now: float) -> None:
+        self._traffic = traffic
+        self.received = 0  # bytes since the beginning
+        self.own = 0  # packets that are ours, at most
+        self.last_in = now
+        self.has_stalled = False
+        self._sent = 0
+        self._window = now
+        self._used = float("-inf")
+        self._now = now
+        self._looks = 0  # in which something came in, of late
+        self._sent_since = 0  # something came in
+
+    @property
+    def is_used(self) -> bool:
+        """Whether somebody else than us sent by it of late."""
+        return self._now - self._used < USED_SECONDS
+
+    def look(self, now: float) -> None:
+        """Take in what passed since the last look."""
+        sent, received = self._traffic.since()
+        self._now = now
+        self.received += received
+        self._sent += sent
+        if now - self._window >= WINDOW_SECONDS:
+            if self._sent - self.own >= USED_PACKETS:
+                self._used = now
+            self._sent = self.own = 0
+            self._window = now
+        if received:
+            self.last_in, self._sent_since = now, 0
+            self._looks = min(self._looks + 1, STALL_LOOKS)
+            return
+        self._sent_since += sent
+        if self._looks == STALL_LOOKS and self._sent_since >= USED_PACKETS and now - self.last_in >= STALL_SECONDS:
+            self.has_stalled, self._looks = True, 0

@@ -38,6 +38,7 @@ class Inspection:
         self._is_clean = False
         self.inspector: Inspector | None = None
         self.tell_name: Callable[[str, Iterable[tuple[bytes, float]]], None] | None = None
+        self.tell_round_trip: Callable[[str, str, str, float], None] | None = None
         self.tell_sets: Callable[[], dict[str, Any]] | None = None  # how the sets of names are filled
         self.shade = OPEN
 
@@ -61,6 +62,7 @@ class Inspection:
             engine = self._engine
             self.inspector = Inspector(engine.netlink, lambda: _outside(engine), self._outbound, self._say)
             self.inspector.feed.tell_name = self.tell_name
+            self.inspector.feed.tell_round_trip = self.tell_round_trip
             self.inspector.start(asyncio.get_running_loop(), settings)
 
     def network_changed(self, changes: Iterable[Change]) -> None:

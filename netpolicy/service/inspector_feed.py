@@ -75,6 +75,8 @@ class Feed:
         self._marks: dict[SeenKey, int] = {}  # of connections that conntrack told and no device showed yet
         self.bypasses = Bypasses()
         self.tell_name: Callable[[str, Iterable[tuple[bytes, float]]], None] | None = None  # who wants to hear of names
+        # Who wants to hear how long a handshake took: outbound, client, remote, milliseconds.
+        self.tell_round_trip: Callable[[str, str, str, float], None] | None = None
         self.by_ports = False  # ports of bridges are watched, which show what never reaches the router
         self._costly = Ration(COSTLY_EACH_SECOND, COSTLY_EACH_SECOND)
         self._ration = Ration(EACH_SECOND, EACH_SECOND // 2)
@@ -251,6 +253,8 @@ class Feed:
         outbound = self._outbound(mark) if mark != UNKNOWN_MARK else ""
         if outbound:
             self.outbounds.note(outbound, new, now)
+            if new.rtt_us and self.tell_round_trip is not None:
+                self.tell_round_trip(outbound, text_of(key[0]), text_of(key[1]), new.rtt_us / 1000)
 
     def _entry(self, key: SeenKey) -> Seen:
         seen = self.seen.get(key)

@@ -1,7 +1,7 @@
-"""Keeps the health of every line: what the kernel says of it, what its probes say, and what follows for groups.
+"""Keeps the health of every line: what the kernel says of it, its probes and clients, and what follows for groups.
 
 Never changes a route: it says which lines carry, in which order, and why; the engine's next turn does the rest. From
-outbounds/lines.py, outbounds/line_probe.py, core/line_health.py.
+outbounds/lines.py, line_probe.py and line_evidence.py there, core/line_health.py.
 """
 
 from __future__ import annotations
@@ -20,9 +20,15 @@ from netpolicy.outbounds.group_order import Condition, Use, uses
 from netpolicy.outbounds.lines import LineState
 
 if TYPE_CHECKING:
+    from netpolicy.outbounds.line_evidence import Evidence
     from netpolicy.outbounds.line_probe import Prober
 
 NEVER = float("inf")
+
+# What clients say of a line that nobody probes is weighed so often, while there is something to weigh; a connection is
+# in vain after its first packet was repeated.
+WEIGH_SECONDS, CLIENT_LATE_SECONDS = 1.0, 1.5
+CLEARING_REMOTES = 2  # addresses that have to answer what began later
 
 LINES = ("interface", "table")  # outbounds that lead out by themselves
 
@@ -34,7 +40,9 @@ BY_HAND = (AUTO, UP, DOWN)
 class Watched:
     """One line under watch."""
 
-    __slots__ = ("by_hand", "clock", "health", "limits", "probed", "prober", "since", "state")
+    __slots__ = (
+        "by_hand", "clock", "evidence", "health", "limits", "probed", "prober", "since", "slow_ms", "state", "weighing",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits, key: tuple[object, ...], state: LineState, now: float) -> None:
         self.limits = key  # what its health was made with
@@ -45,6 +53,9 @@ class Watched:
         self.prober: Prober | None = None
         self.probed: object = None  # what its prober was made for
         self.clock: asyncio.TimerHandle | None = None
+        self.evidence: Evidence | None = None  # what clients' connections say; None: nobody listens
+        self.slow_ms = NEVER
+        self.weighing: asyncio.TimerHandle | None = None
 
 
 class LineWatch:
@@ -136,7 +147,21 @@ class LineWatch:
         for name, line in self._lines.items():
             outbound = ruleset.outbound(name)
             if outbound is not None:
+                self._listen(outbound, line, bool(numbers.get(name)))
                 self._probe(outbound, line, marks.bits(numbers[name]) if numbers.get(name) else 0)
+
+    def _listen(self, outbound: Outbound, line: Watched, is_steered: bool) -> None:
+        line.slow_ms = float(outbound.max_latency_ms) or NEVER
+        if not (outbound.passive and is_steered):
+            line.evidence = None
+        elif not line.state.up:
+            if line.evidence is not None:
+                line.evidence.missed()  # who answered by it is still known when it is back
+        elif line.evidence is None:
+            # Not in memory where nothing is steered.
+            from netpolicy.outbounds.line_evidence import Evidence
+
+            line.evidence = Evidence()
 
     def _probe(self, outbound: Outbound, line: Watched, mark: int) -> None:
         wanted = None
@@ -145,7 +170,8 @@ class LineWatch:
             from netpolicy.outbounds.check import line_of
 
             made = line_of(outbound, line.state, mark)
-            wanted = (made, outbound.interval, outbound.quorum) if made.targets else None
+            habits = (outbound.interval, outbound.quorum, line.slow_ms, line.evidence)
+            wanted = (made, habits) if made.targets else None
         if wanted == line.probed:
             return
         if line.prober is not None:
@@ -155,9 +181,9 @@ class LineWatch:
         if wanted is not None:
             from netpolicy.outbounds.line_probe import Habits, Prober
 
-            habits = Habits(float(outbound.interval), outbound.quorum)
+            each = Habits(float(outbound.interval), outbound.quorum, line.slow_ms)
             told = partial(self._probed, outbound.name, line)
-            line.prober = Prober(wanted[0], habits, told, line.health)
+            line.prober = Prober(wanted[0], each, told, line.health, evidence=line.evidence)
 
     def _probed(self, name: str, line: Watched, one: Round) -> None:
         if self._lines.get(name) is not line or not line.state.up:
@@ -165,6 +191,39 @@ class LineWatch:
         carried = carries(line)
         made = line.health.probed(one, self._clock())
         self._note(name, line, made, carried, in_turn=False)
+
+    # -- what clients say ------------------------------------------------------------------
+
+    def evidence(self, name: str) -> Evidence | None:
+        """Where what clients' connections say of a line is put; None where nobody asks for it."""
+        line = self._lines.get(name)
+        return line.evidence if line is not None else None
+
+    def weigh_later(self, name: str) -> None:
+        """A client began something by the line. One that is probed asks by itself."""
+        line = self._lines.get(name)
+        if line is not None and line.weighing is None and line.prober is None and line.evidence is not None:
+            line.weighing = asyncio.get_running_loop().call_later(WEIGH_SECONDS, self._weigh, name, line)
+
+    def _weigh(self, name: str, line: Watched) -> None:
+        line.weighing = None
+        evidence, health, now = line.evidence, line.health, self._clock()
+        if self._lines.get(name) is not line or evidence is None or line.prober is not None or not line.state.up:
+            return
+        carried = carries(line)
+        doubt, excess = evidence.doubt(now, CLIENT_LATE_SECONDS), evidence.delays.excess(now)
+        made = None
+        if doubt is not None and doubt.is_strong:
+            made = health.doubted(doubt.words, now)
+        elif excess is not None and excess > line.slow_ms:
+            from netpolicy.outbounds.line_delay import delay_words
+
+            made = health.doubted(delay_words(excess), now)
+        elif doubt is None and (answering := evidence.proved(health.since)) >= CLEARING_REMOTES:
+            made = health.cleared(f"{answering} addresses answered clients since", now)
+        self._note(name, line, made, carried, in_turn=False)
+        if len(evidence) or health.is_doubted:
+            self.weigh_later(name)
 
     # -- what follows ----------------------------------------------------------------------
 
@@ -243,7 +302,7 @@ class LineWatch:
         for line in self._lines.values():
             if line.prober is not None:
                 _end(line.prober)
-            line.prober = line.probed = None
+            line.prober = line.probed = line.evidence = None
 
     async def close(self) -> None:
         """Nobody is probed any more."""
@@ -257,6 +316,8 @@ class LineWatch:
         line = self._lines.pop(name)
         if line.clock is not None:
             line.clock.cancel()
+        if line.weighing is not None:
+            line.weighing.cancel()
         if line.prober is not None and ended:
             _end(line.prober)
 

@@ -176,6 +176,7 @@ class Generator:
         if kind in ("interface", "table"):
             for option in ("interval", "quorum", "max_latency_ms", "max_loss", "hold"):
                 writer.maybe(option, ("1", "7", "16"))
+            writer.maybe("passive", ("0", "1", "false"))
         (self.groups if kind == "group" else self.lines).append(name)
         return writer.section("outbound", name)
 

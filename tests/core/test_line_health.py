@@ -68,6 +68,37 @@ def test_where_much_comes_in_a_line_without_answers_is_not_dead():
     assert line.because == "no probe is answered (ping:9.9.9.9), though much else comes in"
 
 
+def test_what_several_clients_say_counts_as_one_lost_round_more_and_alone_it_degrades():
+    doubted = Round(True, 20.0, 0.0, seen="9 connections of 3 clients to 5 addresses without answer", is_strong=True)
+    line = after(GOOD, doubted, doubted, doubted, doubted, doubted, doubted)
+    assert (line.state, line.is_trusted, line.because) == (DEGRADED, True, doubted.seen)
+    lost = Round(False, 20.0, 0.0, "ping:9.9.9.9", seen=doubted.seen, is_strong=True)
+    assert after(GOOD, lost).state == DEGRADED, "one lost round is never enough"
+    line = after(GOOD, LOST, lost)
+    assert (line.state, line.is_dead) == (FAILOVER, True)
+    assert line.because == doubted.seen + "; 2 of 3 rounds of probes lost (ping:9.9.9.9)"
+    weak = Round(False, 20.0, 0.0, "ping:9.9.9.9", seen="9 connections of 1 client to 5 addresses without answer")
+    assert after(GOOD, weak, weak).state == DEGRADED
+    assert after(GOOD, weak, weak, weak).because.startswith(
+        "9 connections of 1 client to 5 addresses without answer; 3"
+    )
+
+
+def test_a_line_without_probes_is_degraded_by_clients_and_cleared_by_them_and_never_down():
+    line = LineHealth(Limits(), 0.0)
+    made = line.doubted("nobody is answered", 1.0)
+    assert made is not None and (line.state, line.is_trusted, line.is_dead) == (DEGRADED, True, False)
+    assert line.doubted("nobody is answered", 2.0) is None and line.state == DEGRADED
+    assert line.cleared("4 addresses answered", 3.0) is not None and line.state == RECOVERY
+    assert line.passed(8.1) is not None and line.state == NORMAL
+    slow = after(SLOW)
+    assert slow.cleared("4 addresses answered", 3.0) is None, "what its probes said clients do not clear"
+    failed = after(LOST, LOST, LOST)
+    assert failed.doubted("nobody is answered", 9.0) is None and failed.state == FAILOVER
+    failed.found("carrier", 10.0)
+    assert failed.doubted("nobody is answered", 11.0) is None, "nor is a hold-down ended by them"
+
+
 def test_the_words_are_of_this_time_and_not_of_an_earlier_loss():
     line = after(LOST, GOOD, GOOD, GOOD)
     line.probed(SLOW, 4.0)
@@ -87,6 +118,16 @@ def test_it_comes_back_over_good_rounds_and_a_hold_down():
     assert line.probed(GOOD, 21.9) is None
     line.probed(GOOD, 22.1)
     assert (line.state, line.is_trusted, line.because) == (NORMAL, True, "good for 10 s")
+
+
+def test_what_was_lost_before_it_came_back_does_not_count_twice():
+    line = after(LOST, LOST, LOST, GOOD, GOOD, GOOD, limits=Limits(hold=0.0, settle=0.0))
+    line.probed(GOOD, 6.0)
+    assert line.state == NORMAL
+    line.probed(LOST, 7.0)
+    assert (line.state, line.is_dead) == (DEGRADED, False)
+    line.probed(LOST, 8.0)
+    assert (line.state, line.is_dead) == (DEGRADED, False)
 
 
 def test_degraded_settles_sooner_than_failover_holds():
@@ -141,8 +182,11 @@ def test_a_surprise_asks_for_the_next_round_soon():
     assert after(LOST, LOST, LOST, GOOD).is_suspect
 
 
-ROUNDS = st.sampled_from([GOOD, SLOW, LOSSY, LOST, ALIVE])
-EVENTS = st.lists(st.tuples(st.floats(0, 40), st.one_of(ROUNDS, st.sampled_from(["lost", "found", "passed"]))))
+DOUBTED = Round(True, 20.0, 0.0, seen="clients", is_strong=True)
+SILENT = Round(False, 20.0, 0.0, "ping:9.9.9.9", seen="clients", is_strong=True)
+ROUNDS = st.sampled_from([GOOD, SLOW, LOSSY, LOST, ALIVE, DOUBTED, SILENT])
+WORDS = st.sampled_from(["lost", "found", "passed", "doubted", "cleared"])
+EVENTS = st.lists(st.tuples(st.floats(0, 40), st.one_of(ROUNDS, WORDS)))
 
 
 @settings(max_examples=150)
@@ -158,6 +202,9 @@ def test_whatever_happens_only_known_steps_are_made_and_the_invariants_hold(even
             made = line.probed(event, now)
         elif event == "passed":
             made = line.passed(now)
+        elif event in ("doubted", "cleared"):
+            made = getattr(line, event)("clients", now)
+            assert (line.state, line.is_trusted) != (FAILOVER, True) or made is None
         else:
             has_carrier = event == "found"
             made = getattr(line, event)("the kernel", now)

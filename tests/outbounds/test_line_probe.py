@@ -10,8 +10,9 @@ import pytest
 
 from netpolicy.core.health import FAILOVER
 from netpolicy.core.line_health import Limits, LineHealth, Round
-from netpolicy.outbounds.check_line import PASSED, UNKNOWN, Answer, Line
+from netpolicy.outbounds.check_line import FAILED, PASSED, REFUSED, UNKNOWN, Answer, Line
 from netpolicy.outbounds.check_target import Target, parse_target
+from netpolicy.outbounds.line_evidence import Evidence
 from netpolicy.outbounds.line_probe import OWN_PACKETS, Habits, Prober
 from tests.virtual_time import Clock
 
@@ -28,6 +29,7 @@ class Network:
     def __init__(self) -> None:
         self.silent: set[str] = set()
         self.unsendable: set[str] = set()
+        self.refusing: set[str] = set()
         self.asked: list[tuple[float, str]] = []
         self.seconds = 0.02
         self.is_used = False
@@ -40,6 +42,8 @@ class Network:
         self._own += OWN_PACKETS[target.kind]
         if target.words in self.unsendable:
             return Answer(UNKNOWN, "no-way", "there is no way")
+        if target.words in self.refusing:
+            return Answer(FAILED, REFUSED, "refused")
         if target.words in self.silent:
             await asyncio.sleep(3600)
         await asyncio.sleep(self.seconds)
@@ -59,8 +63,19 @@ class Probed:
         self.health = LineHealth(Limits(), loop.time())
         self.rounds: list[tuple[float, Round]] = []
         self.changes: list[tuple[float, str]] = []
+        self.evidence = Evidence()
+        self.numbers = itertools.count()
         line = Line("wan", "wana", targets=tuple(map(parse_target, probes)))
-        self.prober = Prober(line, habits, self._told, self.health, network.send, network)  # type: ignore[arg-type]
+        self.prober = Prober(
+            line, habits, self._told, self.health, network.send, network, self.evidence,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def client(self, whose: str, address: str, is_answered: bool = True) -> None:
+        """A connection of a client by the line."""
+        number = next(self.numbers)
+        self.evidence.began(number, whose, (address, 443), asyncio.get_running_loop().time())
+        if is_answered:
+            self.evidence.answered(number)
 
     def _told(self, one: Round) -> None:
         now = asyncio.get_running_loop().time()
@@ -239,6 +254,120 @@ def test_with_a_page_beside_the_ping_a_death_is_known_as_soon(play):
         assert next(when for when, state in line.changes if state == FAILOVER) - died <= 3.0
 
     play(story, PING, PAGE)
+
+
+def test_where_what_came_in_comes_no_more_a_death_is_known_sooner(play):
+    async def story(line):
+        line.network.is_used, line.network.received = True, 5000
+        await asyncio.sleep(20)
+        for late in (0.0, 0.3, 0.9):
+            await asyncio.sleep(late)
+            died = asyncio.get_running_loop().time()
+            line.network.silent.add(PING)
+            line.network.received = 0
+            await asyncio.sleep(6)
+            assert line.health.is_dead and line.changes[-1][0] - died <= 2.2
+            line.network.silent.clear()
+            line.network.received = 5000
+            await asyncio.sleep(60)
+            assert line.health.state == "NORMAL"
+
+    play(story)
+
+
+def test_clients_that_wait_have_it_asked_and_two_of_them_are_a_lost_round(play):
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(20.6)
+        line.asked()
+        for whose, address in itertools.product(("desk", "phone"), "abcd"):
+            line.client(whose, address)
+        await asyncio.sleep(0.05)
+        line.network.silent |= {PING, *(f"{address} port 443" for address in "abcd")}
+        died = asyncio.get_running_loop().time()
+        for whose, address in itertools.product(("desk", "phone"), "abcd"):
+            line.client(whose, address, is_answered=False)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(3)
+        assert line.changes[-1][1] == FAILOVER and line.changes[-1][0] - died <= 2.0
+        what = "8 connections of 2 clients to 4 addresses without answer; 2 of "
+        assert line.health.is_dead and line.health.because.startswith(what)
+
+    play(story)
+
+
+def test_one_client_that_begins_what_nobody_answers_costs_a_few_questions_and_nothing_else(play):
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(20)
+        line.asked()
+        for number in range(10_000):
+            line.client("liar", f"192.0.2.{number % 250}", is_answered=False)
+            if not number % 100:
+                await asyncio.sleep(0.6)
+        assert len(line.asked()) <= 65, "a minute"
+        assert line.changes == []
+
+    play(story)
+
+
+def test_a_line_that_clients_have_answers_by_is_asked_seldom_until_they_have_none(play):
+    async def story(line):
+        line.network.is_used, line.network.received = True, 5000
+        await asyncio.sleep(20)
+        line.asked()
+        for _ in range(200):
+            for address in "abcd":
+                line.client("desk", address)
+            await asyncio.sleep(0.3)
+        assert len(line.asked()) <= 13
+        died = asyncio.get_running_loop().time()
+        await asyncio.sleep(2)
+        assert line.asked()[0] - died <= 1.0
+
+    play(story)
+
+
+@pytest.mark.parametrize("how", ["refusing", "silent", "passed"])
+def test_where_no_target_answers_servers_of_clients_tell_whether_the_line_or_the_target_is_dead(play, how):
+    async def story(line):
+        line.network.is_used = True
+        for address in "abc":
+            line.client("desk", address)
+        await asyncio.sleep(10)
+        line.network.silent.add(PING)
+        if how != "passed":
+            getattr(line.network, how).update(f"{address} port 443" for address in "abc")
+        line.network.received = 100_000  # of which much comes in though nothing gets out
+        await asyncio.sleep(10)
+        line.network.asked.clear()
+        await asyncio.sleep(60)
+        assert len([one for _, one in line.network.asked if "port" in one]) <= 12, "now and then"
+
+    found = play(story)
+    assert found.health.state == FAILOVER and found.health.is_dead == (how == "silent")
+    if how != "silent":
+        assert found.health.because.startswith("no probe is answered (ping:192.0.2.9), though ")
+
+
+def test_what_came_in_before_the_death_or_is_sent_again_is_no_sign_of_life(play):
+    class Dying(Network):
+        died = 0.0
+
+        def since(self) -> tuple[int, int]:
+            sent, _ = super().since()
+            begun = asyncio.get_running_loop().time() - self.died
+            return sent, 1_000_000 if self.died == 0 or begun < 0.1 else 800
+
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(20.4)
+        died = line.network.died = asyncio.get_running_loop().time()
+        line.network.silent.add(PING)
+        await asyncio.sleep(6)
+        assert line.health.is_dead and line.changes[-1][0] - died <= 2.8
+
+    play(story, network=Dying())
 
 
 def test_much_that_comes_in_is_told_with_a_round_that_nobody_answers(play):

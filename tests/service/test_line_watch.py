@@ -220,6 +220,49 @@ def test_only_lines_have_a_health(play):
     play(story)
 
 
+def test_clients_degrade_a_line_that_nobody_probes_and_clear_it_again(play):
+    def begin(it: Watching, since: int, is_answered: bool) -> None:
+        evidence = it.watch.evidence("b")
+        assert evidence is not None
+        for number in range(8):
+            evidence.began(since + number, ("desk", "phone")[number % 2], (f"192.0.2.{number % 4}", 443),
+                           asyncio.get_running_loop().time())  # fmt: skip
+            if is_answered:
+                evidence.answered(since + number)
+        it.watch.weigh_later("b")
+
+    async def story(it):
+        it.look()
+        assert it.watch.evidence("b") is None
+        it.watch.follow(it.rules, {"b": 2})
+        begin(it, 0, is_answered=True)
+        await asyncio.sleep(1)
+        begin(it, 100, is_answered=False)
+        await asyncio.sleep(3)
+        assert it.look()["b"].up and it.watch.document("b")["state"] == "DEGRADED"
+        assert it.watch.document("b")["because"] == "8 connections of 2 clients to 4 addresses without answer"
+        begin(it, 200, is_answered=True)
+        await asyncio.sleep(2)
+        assert it.watch.document("b")["because"] == "4 addresses answered clients since"
+        await asyncio.sleep(10)
+        assert it.watch.document("b")["state"] == "NORMAL" and it.watch._lines["b"].weighing is None
+
+    found = play(story)
+    assert found.told == [("b", "NORMAL", "DEGRADED"), ("b", "DEGRADED", "RECOVERY"), ("b", "RECOVERY", "NORMAL")]
+
+
+def test_who_does_not_want_it_hears_nothing_of_clients(play):
+    async def story(it):
+        it.rules = rules(Outbound("a", "interface", interface="wana", passive=False), B, GROUP)
+        it.look()
+        it.watch.follow(it.rules, {"a": 1, "b": 2})
+        assert it.watch.evidence("a") is None and it.watch.evidence("b") is not None
+        it.watch.rest()
+        assert it.watch.evidence("b") is None
+
+    play(story)
+
+
 def test_only_lines_with_probes_that_are_up_are_probed_with_the_mark_of_their_class(play, monkeypatch):
     async def story(it):
         it.look()

@@ -1,0 +1,118 @@
+"""Brings what conntrack and the inspector tell of clients' connections to the lines that they leave by.
+
+Judges nothing (outbounds/line_evidence.py does) and sends nothing. A client is a MAC address of the neighbour table:
+one with many addresses is one, and an address that somebody invented is nobody's. The router itself does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from netpolicy.core.address import parse_address
+from netpolicy.core.value import ValueProblem
+from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.state import MAIN_TABLE, NetlinkError
+from netpolicy.flows import inside
+from netpolicy.flows.model import TCP, Flow, FlowEvent
+from netpolicy.service.engine import Engine
+from netpolicy.service.pairs import line_of
+
+if TYPE_CHECKING:
+    from netpolicy.outbounds.line_evidence import Evidence
+
+MOST_NAMES = 1024  # addresses whose client is remembered
+NEIGHBOUR_SECONDS = 2.0  # the neighbour table is read no sooner again
+
+
+class Passive:
+    """One daemon's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lines: dict[int, tuple[str, Evidence]] = {}  # by the bits of a class
+        self._class_mask = 0
+        self._inside: tuple[inside.Subnet, ...] = ()
+        self._names: dict[str, str] = {}  # by address of a client; "": none
+        self._macs: dict[str, str] = {}
+        self._read = float("-inf")
+
+    def turned(self) -> None:
+        """The engine looked at the network, perhaps by other settings."""
+        engine, view = self._engine, self._engine.view
+        marks = Marks(engine.settings.fwmark_mask)
+        self._class_mask = marks.class_mask
+        found = [(name, number, engine.lines.evidence(line_of(name))) for name, number in engine.numbers.items()]
+        self._lines = {marks.bits(number): (line_of(name), one) for name, number, one in found if one is not None}
+        outside = {state.device for state in engine.states if state.device}
+        routes = [one for one in view.routes if one.table == MAIN_TABLE]
+        self._inside = inside.subnets(view.addresses, routes, outside)
+        self._names.clear()
+
+    def heard(self, events: Iterable[FlowEvent]) -> None:
+        """Events of the table of connections. A few microseconds for each that is TCP."""
+        if not self._lines:
+            return
+        now = asyncio.get_running_loop().time()
+        for event in events:
+            flow = event.flow
+            if flow is None:
+                if event.kind == "overrun":
+                    self._missed()
+            elif flow.protocol == TCP and flow.id:
+                found = self._lines.get(flow.mark & self._class_mask)
+                if found is not None:
+                    self._heard(event.kind, flow, *found, now)
+
+    def timed(self, outbound: str, client: str, remote: str, milliseconds: float) -> None:
+        """A handshake of a client with that remote took so long."""
+        evidence = self._engine.lines.evidence(outbound)
+        if evidence is not None and (whose := self._whose(client)):
+            evidence.delays.note(whose, remote, milliseconds, asyncio.get_running_loop().time())
+            self._engine.lines.weigh_later(outbound)
+
+    def _heard(self, kind: str, flow: Flow, line: str, evidence: Evidence, now: float) -> None:
+        if flow.is_answered:
+            evidence.answered(flow.id)
+        elif kind == "destroy":
+            evidence.ended(flow.id)
+        elif kind == "new" and (whose := self._whose(flow.source)):
+            evidence.began(flow.id, whose, (flow.destination, flow.destination_port), now)
+            self._engine.lines.weigh_later(line)
+
+    def _missed(self) -> None:
+        for _, evidence in self._lines.values():
+            evidence.missed()
+
+    # -- who it is -------------------------------------------------------------------------
+
+    def _whose(self, address: str) -> str:
+        """The client with that address; "" for what is none: the router, nobody's, and whoever comes from outside."""
+        name = self._names.get(address)
+        if name is None:
+            if not self._is_inside(address):
+                name = ""
+            elif not (name := self._mac(address)):
+                return ""  # it may be known soon
+            if len(self._names) >= MOST_NAMES:
+                self._names.clear()
+            self._names[address] = name
+        return name
+
+    def _is_inside(self, address: str) -> bool:
+        try:
+            family, number = parse_address(address)
+        except ValueProblem:
+            return False
+        return any(one.family == family and one.low <= number <= one.high for one in self._inside)
+
+    def _mac(self, address: str) -> str:
+        now = asyncio.get_running_loop().time()
+        if address not in self._macs and now - self._read >= NEIGHBOUR_SECONDS:
+            self._read = now
+            try:
+                self._macs = {one.address: one.mac for one in self._engine.netlink.neighbours()}
+            except NetlinkError:
+                self._macs = {}
+        return self._macs.get(address, "")

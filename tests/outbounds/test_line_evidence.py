@@ -1,0 +1,160 @@
+"""Who speaks for and against a line: one client is one voice whatever it does, several are several."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netpolicy.core.health import DEGRADED, NORMAL
+from netpolicy.core.line_health import Limits, LineHealth, Round
+from netpolicy.outbounds import line_evidence
+from netpolicy.outbounds.line_evidence import MOST_CLIENTS, MOST_WAITING, Evidence
+
+LATE = 0.3
+NUMBERS = itertools.count(1)
+
+
+def began(evidence: Evidence, whose: str, address: str, now: float, port: int = 443) -> int:
+    number = next(NUMBERS)
+    evidence.began(number, whose, (address, port), now)
+    return number
+
+
+def answered(evidence: Evidence, whose: str, *addresses: str, now: float) -> None:
+    for address in addresses:
+        evidence.answered(began(evidence, whose, address, now))
+
+
+def known(*clients: str) -> Evidence:
+    """A line by which each of these had four addresses answer, ten seconds ago."""
+    evidence = Evidence()
+    for client in clients:
+        answered(evidence, client, "a", "b", "c", "d", now=-10.0)
+    return evidence
+
+
+def test_several_clients_that_wait_for_several_known_addresses_say_that_it_is_broken():
+    evidence = known("desk", "phone")
+    for client, address in (("desk", "a"), ("desk", "b"), ("phone", "c"), ("phone", "d"), ("phone", "new")):
+        began(evidence, client, address, 0.0)
+    assert evidence.doubt(0.2, LATE) is None, "nobody waits for long yet"
+    doubt = evidence.doubt(0.5, LATE)
+    assert doubt is not None and doubt.is_strong
+    assert doubt.words == "5 connections of 2 clients to 5 addresses without answer"
+    assert evidence.doubt(20.0, LATE) is None, "what was long ago says nothing"
+
+
+def test_one_answer_to_what_began_later_refutes_all_and_one_to_what_began_earlier_does_not():
+    evidence = known("desk", "phone")
+    early = began(evidence, "desk", "a", 0.0)
+    for client, address in (("desk", "b"), ("desk", "c"), ("phone", "d"), ("phone", "a")):
+        began(evidence, client, address, 1.0)
+    evidence.answered(early)
+    doubt = evidence.doubt(2.0, LATE)
+    assert doubt is not None and doubt.is_strong
+    answered(evidence, "phone", "b", now=1.5)
+    assert evidence.doubt(2.0, LATE) is None
+
+
+def test_what_never_answered_anybody_makes_no_strong_doubt():
+    evidence = Evidence()
+    for client, address in itertools.product(("desk", "phone", "lamp"), "abcd"):
+        began(evidence, client, address, 0.0)
+    doubt = evidence.doubt(1.0, LATE)
+    assert doubt is not None and doubt.clients == 3 and not doubt.is_strong
+    assert doubt.words == "12 connections of 3 clients to 4 addresses without answer"
+
+
+def test_one_address_that_is_dead_makes_no_strong_doubt():
+    evidence = known("desk", "phone", "lamp")
+    for client in ("desk", "phone", "lamp"):
+        for port in range(5):
+            began(evidence, client, "a", 0.0, port)
+    doubt = evidence.doubt(1.0, LATE)
+    assert doubt is not None and (doubt.clients, doubt.remotes, doubt.is_strong) == (3, 1, False)
+
+
+def test_against_one_client_that_always_has_answers_two_others_are_heard_and_never_strongly():
+    evidence = known("desk", "phone", "liar")
+    for client, address in (("desk", "a"), ("desk", "b"), ("phone", "c"), ("phone", "d")):
+        began(evidence, client, address, 0.0)
+    answered(evidence, "liar", "x", "y", "z", now=0.9)
+    doubt = evidence.doubt(1.0, LATE)
+    assert doubt is not None and doubt.is_disputed and not doubt.is_strong
+    assert not evidence.is_busy(1.0)
+    evidence = known("desk", "liar")
+    began(evidence, "desk", "a", 0.0)
+    answered(evidence, "liar", "x", now=0.9)
+    assert evidence.doubt(1.0, LATE) is None, "one against one says nothing"
+
+
+def test_a_line_that_answers_several_addresses_just_now_need_not_be_asked():
+    evidence = Evidence()
+    answered(evidence, "desk", "a", "b", now=0.0)
+    assert not evidence.is_busy(0.1)
+    answered(evidence, "desk", "c", now=0.0)
+    assert evidence.is_busy(0.1) and not evidence.is_busy(0.6)
+
+
+def test_after_events_were_lost_nobody_waits():
+    evidence = known("desk", "phone")
+    for client, address in itertools.product(("desk", "phone"), "abcd"):
+        began(evidence, client, address, 0.0)
+    evidence.missed()
+    assert evidence.doubt(1.0, LATE) is None and len(evidence) == 0
+
+
+def test_those_that_answered_last_are_named_of_each_client_first():
+    evidence = Evidence()
+    answered(evidence, "desk", "a", "b", now=0.0)
+    answered(evidence, "phone", "c", "d", now=1.0)
+    assert evidence.ends(2) == [("d", 443), ("b", 443)]
+    assert len(evidence.ends(9)) == 4
+
+
+def test_a_flood_is_bounded_and_as_loud_as_a_browser():
+    evidence = known("desk")
+    for number in range(10_000):
+        evidence.began(-number, "liar", (f"192.0.2.{number % 250}", number), number / 10_000)
+    assert len(evidence) == MOST_WAITING
+    doubt = evidence.doubt(1.0, LATE)
+    assert doubt is not None and doubt.clients == 1 and not doubt.is_strong
+    for number in range(500):
+        evidence.began(number, f"invented {number}", ("a", 1), 2.0)
+    assert len(evidence._clients) == MOST_CLIENTS and len(evidence._owner) <= MOST_CLIENTS * MOST_WAITING
+
+
+ACTS = st.lists(
+    st.tuples(st.floats(0, 3), st.sampled_from(["begin", "answer", "end"]), st.sampled_from("abcdefgh")), max_size=60
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ACTS)
+def test_one_client_alone_never_moves_a_line_and_two_that_wait_do(acts):
+    evidence, health, now = known("liar", "desk"), LineHealth(Limits(), -10.0), 0.0
+    waiting: list[int] = []
+    for pause, act, address in acts:
+        now += pause
+        if act == "begin" or not waiting:
+            waiting.append(began(evidence, "liar", address, now))
+        else:
+            getattr(evidence, "answered" if act == "answer" else "ended")(waiting.pop())
+        doubt = evidence.doubt(now, LATE)
+        assert doubt is None or (doubt.clients == 1 and not doubt.is_strong)
+        health.probed(Round(True, 20.0, 0.0, seen=doubt.words if doubt else "", is_strong=False), now)
+        assert health.state == NORMAL
+        assert set(evidence._owner) == {one for client in evidence._clients.values() for one in client.waiting}
+    now += 20.0
+    for client, address in itertools.product(("liar", "desk"), "abcd"):
+        began(evidence, client, address, now)
+    doubt = evidence.doubt(now + 1, LATE)
+    assert doubt is not None and doubt.is_strong
+    health.probed(Round(True, 20.0, 0.0, seen=doubt.words, is_strong=True), now + 1)
+    assert (health.state, health.because) == (DEGRADED, doubt.words)
+
+
+def test_the_numbers_fit_what_the_page_says():
+    assert (line_evidence.CLIENTS, line_evidence.REMOTES, line_evidence.KNOWN) == (2, 4, 2)

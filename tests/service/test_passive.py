@@ -1,0 +1,126 @@
+"""Which connections of conntrack are whose, and for which line they speak."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+from netpolicy.core.model import Settings
+from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.netlink import NetlinkError
+from netpolicy.dataplane.state import Address, Neighbour
+from netpolicy.flows.model import CONFIRMED, OVERRUN, SEEN_REPLY, Flow, FlowEvent
+from netpolicy.outbounds.line_evidence import Evidence
+from netpolicy.outbounds.lines import View
+from netpolicy.service.passive import Passive
+
+MARKS = Marks(Settings().fwmark_mask)
+LATE = 0.3
+
+
+class Net:
+    """The neighbour table."""
+
+    def __init__(self) -> None:
+        self.known = (Neighbour(4, "br-lan", "192.168.1.10", "02:00:00:00:00:0a"),
+                      Neighbour(6, "br-lan", "fd00:1::10", "02:00:00:00:00:0a"),
+                      Neighbour(4, "br-lan", "192.168.1.11", "02:00:00:00:00:0b"))  # fmt: skip
+        self.reads = 0
+
+    def neighbours(self) -> tuple[Neighbour, ...]:
+        self.reads += 1
+        if self.reads > 100:
+            raise NetlinkError("read too often")
+        return self.known
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.found = {"wan": Evidence()}
+        self.weighed: list[str] = []
+
+    def evidence(self, name: str) -> Evidence | None:
+        return self.found.get(name)
+
+    def weigh_later(self, name: str) -> None:
+        self.weighed.append(name)
+
+
+def passive() -> tuple[Passive, Lines, Net]:
+    addresses = (Address(4, "br-lan", "192.168.1.1", 24), Address(6, "br-lan", "fd00:1::1", 64),
+                 Address(4, "wana", "203.0.113.2", 24))  # fmt: skip
+    lines, net = Lines(), Net()
+    engine = SimpleNamespace(
+        settings=Settings(), view=View({}, addresses, ()), numbers={"wan": 1, "wan/slow": 3, "other": 2}, lines=lines,
+        states=(SimpleNamespace(device="wana"),), netlink=net,
+    )  # fmt: skip
+    made = Passive(engine)  # type: ignore[arg-type]
+    made.turned()
+    return made, lines, net
+
+
+def flow(
+    number: int, source: str, target: str = "198.51.100.9", mark: int = 1, protocol: int = 6, status: int = 0
+) -> Flow:
+    bits = MARKS.bits(mark) | MARKS.done
+    family = 6 if ":" in source else 4
+    return Flow(number, family, protocol, source, 40000, target, 443, target, 443, source, 40000, bits,
+                status=CONFIRMED | status)  # fmt: skip
+
+
+async def waiting(*flows: Flow) -> Evidence:
+    made, lines, _ = passive()
+    made.heard([FlowEvent("new", one) for one in flows])
+    return lines.found["wan"]
+
+
+async def clients(*sources: str) -> int:
+    evidence = await waiting(*(flow(number, source) for number, source in enumerate(sources, 1)))
+    doubt = evidence.doubt(asyncio.get_running_loop().time() + 1, LATE)
+    return doubt.clients if doubt is not None else 0
+
+
+async def test_only_tcp_of_clients_by_a_line_counts():
+    for other in (
+        flow(1, "192.168.1.10", mark=2), flow(1, "192.168.1.10", mark=0), flow(1, "192.168.1.10", protocol=17),
+        flow(1, "203.0.113.2"), flow(1, "192.168.1.1"), flow(1, "198.51.100.7"), flow(0, "192.168.1.10"),
+    ):  # fmt: skip
+        assert len(await waiting(other)) == 0, other
+    assert len(await waiting(flow(1, "192.168.1.10"))) == 1
+    assert len(await waiting(flow(1, "192.168.1.10", mark=3))) == 1, "with a limit of speed"
+
+
+async def test_a_client_is_its_mac_address_and_whom_nobody_knows_is_none():
+    assert await clients("192.168.1.10", "fd00:1::10") == 1
+    assert await clients("192.168.1.10", "192.168.1.11") == 2
+    assert await clients("192.168.1.10", *(f"192.168.1.{number}" for number in range(50, 150))) == 1
+    assert await clients(*(f"fd00:1::{number:x}" for number in range(50, 150))) == 0
+
+
+async def test_the_neighbour_table_is_not_read_for_each_packet():
+    made, _, net = passive()
+    made.heard([FlowEvent("new", flow(number, f"192.168.1.{number % 200 + 20}")) for number in range(1, 1000)])
+    assert net.reads == 1
+
+
+async def test_an_answer_ends_the_waiting_and_lost_events_do():
+    made, lines, _ = passive()
+    evidence = lines.found["wan"]
+    made.heard([FlowEvent("new", flow(number, "192.168.1.10")) for number in (1, 2, 3)])
+    assert len(evidence) == 3 and lines.weighed[0] == "wan"
+    made.heard([FlowEvent("update", flow(1, "192.168.1.10", status=SEEN_REPLY))])
+    made.heard([FlowEvent("destroy", flow(2, "192.168.1.10"))])
+    assert len(evidence) == 1 and evidence.ends(9) == [("198.51.100.9", 443)]
+    made.heard([OVERRUN])
+    assert len(evidence) == 0
+
+
+async def test_round_trips_are_put_to_the_line_they_were_measured_by():
+    made, lines, _ = passive()
+    for milliseconds in (10.0, 250.0):
+        for client, remote in (("192.168.1.10", n) for n in "abc"):
+            made.timed("wan", client, remote, milliseconds)
+        for client, remote in (("192.168.1.11", n) for n in "cde"):
+            made.timed("wan", client, remote, milliseconds)
+        made.timed("elsewhere", "192.168.1.10", "a", 1.0)
+    assert lines.found["wan"].delays.excess(asyncio.get_running_loop().time()) == 240.0
