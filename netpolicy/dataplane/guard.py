@@ -315,7 +315,7 @@ class Guard:
         kept = tuple([os.path.join(state, name) for name in IN_RAM])
         from netpolicy.dataplane import guard_trial  # a change alone needs it
 
-        self.leads_queues = shutil.which("tc", path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}") is not None
+        self.leads_queues = has_tc()
         try:
             tried = await self._tried(old, candidate_text, shaped, beside, kept)
         except guard_trial.BundleRefused as error:
@@ -397,6 +397,11 @@ def find_pending(places: GuardPlaces) -> Pending | None:
         raise Unreadable(f"it is of another place: {found.store}, {found.run}")
     verdict = guard_files.read_line(places.verdict)
     return replace(found, verdict=verdict, outcome=guard_files.read_line(places.outcome))
+
+
+def has_tc() -> bool:
+    """Whether the guard finds a tc."""
+    return shutil.which("tc", path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}") is not None
 
 
 def new_id() -> str:

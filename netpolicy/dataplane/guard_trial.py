@@ -49,7 +49,7 @@ class BundleRefused(Exception):
 
 
 class QueuesRefused(BundleRefused):
-    """All of it would lead back but the queues: this tc does not take the lines, or makes something else of them."""
+    """All of it would lead back but the queues: this tc does not tell of them, or makes something else of the lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,7 @@ def _compare_counts(folder: str, texts: Mapping[str, str]) -> None:
     if "queue" in texts:
         found, wanted = _content(os.path.join(folder, "expect.queue")).count(b"class "), texts["queue"].count("class ")
         if found != wanted:
-            raise BundleRefused(f"the kernel has {found} classes of queues of ours and not {wanted}: somebody changed "
-                                "them; `netpolicy reload` puts them right, then apply again")  # fmt: skip
+            raise QueuesRefused(f"tc tells of {found} classes of ours and not {wanted}")
 
 
 def _write_sums(folder: str) -> str:

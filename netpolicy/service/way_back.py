@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from netpolicy.config.loaded import Loaded
 from netpolicy.dataplane import bundle, script
-from netpolicy.dataplane.guard import GuardError
+from netpolicy.dataplane.guard import GuardError, has_tc
 from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.plan import Plan
 from netpolicy.service import files
@@ -78,6 +78,9 @@ async def arm(tools: Tools, change: Change, planned: Planned) -> Undo:
         if isinstance(error, GuardError):
             raise ApplyRefused(str(error)) from None
         raise
+    if in_force is not None and in_force.policy.shaped and has_tc() and not tools.guard.leads_queues:
+        change.notes.append("this tc does not lead queues back: should the guard have to, limits of speed drop what is "
+                            "too much until the daemon is back")  # fmt: skip
     change.generation, change.deadline = undo.number, pending.deadline
     change.token = f"{pending.id}.{pending.nonce}"
     return undo
