@@ -26,6 +26,7 @@ VIDEO = rule("video", "+dest_port=31000", "route=wan_b")
 MAIL = rule("mail", "+dest_port=25", "block=reject")
 SEALED = rule("secret", "+dest_addr=192.0.2.128/25", "+dest_addr=2001:db8:1::/80", "route=wan_b", "on_fail=block")
 SLOW, FAST = throttle("2mbit", "8mbit"), throttle("3mbit", "9mbit")
+# By one line in all of them: pairs are numbered in the order in which a router came to know them.
 HELD = rule("held", "+dest_port=31001", "route=wan_b", "throttle=slow")
 NAMES = rule("names", "+domain=video.example.net", "route=wan_b")
 WITHOUT_B = LINES[: LINES.index("config outbound 'wan_b'")]
@@ -42,7 +43,7 @@ POOL = (
     LINES + GROUP + rule("all", "+proto=tcp", "route=any"),
     LINES + SLOW + HELD,
     LINES + FAST + HELD + NAMES,
-    LINES + FAST + rule("held", "+dest_port=31001", "throttle=slow") + VIDEO,
+    LINES + FAST + HELD + VIDEO,
     LINES + throttle("2mbit", "8mbit", "per=client") + HELD + NAMES,
     LINES + NAMES + MAIL,
     LINES + rule("names", "+domain=news.example.net", "route=wan_b"),

@@ -21,14 +21,17 @@ from tests.kernel.steering import LINES, rule, throttle
 OLD = (
     LINES
     + throttle("2mbit", "8mbit")
-    + rule("video", "+dest_port=31000", "route=wan_b", "throttle=slow")
+    + rule("video", "+dest_port=31000", "route=wan_b")
+    + rule("held", "+dest_port=31001", "route=wan_b", "throttle=slow")
     + rule("mail", "+dest_port=25", "block=reject")
     + rule("names", "+domain=video.example.net", "route=wan_b")
 )
 NEW = (
     LINES
     + throttle("2mbit", "9mbit")
-    + rule("video", "+dest_port=31000", "route=wan_a", "throttle=slow")
+    + rule("video", "+dest_port=31000", "route=wan_a")
+    # By the same line: pairs are numbered in the order in which a router came to know them.
+    + rule("held", "+dest_port=31001-31005", "route=wan_b", "throttle=slow")
     + rule("names", "+domain=news.example.net", "route=wan_b")
     + rule("news", "+dest_addr=192.0.2.0/24", "+dest_addr=2001:db8:1::/64", "+dest_port=443", "route=wan_b")
 )
