@@ -23,12 +23,16 @@ ADDRESS = "192.0.2.20"
 
 
 @pytest.fixture(scope="module")
-def named(built: Scene) -> Scene:
-    """The router with a dnsmasq."""
+def named() -> Iterator[Scene]:
+    """A router with a dnsmasq, there before the daemon."""
     if not shutil.which("dnsmasq"):
         pytest.skip("there is no dnsmasq")
-    built.serve_names()
-    return built
+    with Scene() as scene:
+        scene.serve_ssh()
+        scene.serve_names()
+        scene.start(LINES)
+        yield scene
+        assert "Traceback" not in scene.lab.daemon_log()
 
 
 @pytest.fixture
