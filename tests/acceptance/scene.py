@@ -508,6 +508,7 @@ RESTART = """#!/bin/sh
 old=$(cat /run/dnsmasq.pid 2>/dev/null)
 kill $old 2>/dev/null
 while grep -sq '^State:.[^Z]' /proc/${old:-none}/status; do sleep 0.01; done
+[ ! -e /run/dnsmasq.slow ] || sleep 2
 cat /run/dnsmasq.d/netpolicy.conf >/run/dnsmasq.loaded 2>/dev/null
 echo x >>/run/dnsmasq.starts
 exec dnsmasq -C /run/dnsmasq.conf -x /run/dnsmasq.pid

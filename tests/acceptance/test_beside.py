@@ -87,11 +87,14 @@ def test_25_dnsmasq_reads_what_it_read_before_whoever_leads_back(router: Scene, 
     router.wait(lambda: ADDRESS in asked(router), "it answers")
     assert router.wait(lambda: learned(router), "it has put the address into our set") == ADDRESS
     before, starts = router.kernel(), router.name_starts
+    # A router takes some seconds for it.
+    router.path("/run/dnsmasq.slow").touch()
     router.applied(NEWS)
     assert "/news.example.net/" in router.kernel().partition("LOADED")[2], "a change waits for what dnsmasq reads"
     assert learned(router) == ""
     take_back(router, who)
     assert router.kernel() == before and router.name_starts == starts + 2
+    router.path("/run/dnsmasq.slow").unlink()
     assert learned(router) == ADDRESS, "what was known by then is known"
     # Where nothing of it changes nobody restarts it.
     if who == "daemon":
