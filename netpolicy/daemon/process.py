@@ -185,7 +185,8 @@ class Daemon:
         engine.turned = lambda: asyncio.get_running_loop().call_soon(self._turned)
         self._sampler = Sampler(engine, Usage(self._places.state))
         store = Store(self._places.store)
-        self._guarded = Guarded(Tools(engine, guard, store, self._journal, Closed(_witness)))
+        tools = Tools(engine, guard, store, self._journal, Closed(_witness), names=self._names)
+        self._guarded = Guarded(tools)
         engine.adopt = self._guarded.adopt
         self._changes = Changes(engine, self._guarded, store, self._journal)
         self._lists = ListRefresh(engine, self._keeper.look)

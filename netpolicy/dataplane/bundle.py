@@ -6,19 +6,21 @@ files/usr/lib/netpolicy/guard; why: docs/guard.md. Syntax: nft(8) 1.0.6, ip-rout
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
-from netpolicy.dataplane import limits, names, script
+from netpolicy.dataplane import names, queue_lines, script, shaping
+from netpolicy.dataplane.limits import Shaped
+from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.policy import Policy
-from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.routing import Routing
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.shape import FAMILY_WORD
 from netpolicy.dataplane.state import IPV4, IPV6
-from netpolicy.dataplane.table import MARK_PRIORITY, Chain, Table
+from netpolicy.dataplane.table import MARK_PRIORITY, Table
 
 # A table of its own, so that it stands while ours is taken away and made anew.
 GATE = f"{names.FAMILY} netpolicy_gate"
@@ -38,14 +40,16 @@ TO_THE_ROUTER = "fib daddr type { local, broadcast, anycast, multicast } accept"
 class InForce:
     """What the kernel does now, as the daemon wrote it: to this the bundle leads back.
 
-    `counters`: packets and bytes by rule, as Kernel.counters tells them. Sets with timeouts do not exist yet; when
-    they do, their elements carry what remains (`expires`) in the same lines as the counters.
+    `counters`: packets and bytes by rule, as Kernel.counters tells them; `queues`: what stands on the devices;
+    `learned`: what the sets hold that others fill, by set.
     """
 
     policy: Policy
     table: Table
     routing: Routing
     counters: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    queues: shaping.Observed = field(default_factory=lambda: shaping.Observed({}, {}))
+    learned: Mapping[str, list[Element]] = field(default_factory=dict)
 
     @property
     def is_sealed(self) -> bool:
@@ -53,27 +57,40 @@ class InForce:
         return bool(self.policy.forbidden)
 
 
-def render(old: InForce | None) -> dict[str, str]:
+def render(old: InForce | None, candidate: Sequence[Shaped] = (), with_tc: bool = True) -> dict[str, str]:
     """The bundle's texts by their path in its folder; None: nothing of ours is in force, all of it is removed.
+
+    `candidate`: the queues of the change; `with_tc`: whether there is a tc that can lead queues back (`queue`). Where
+    they cannot be, or are not what they were, police.nft makes limits hold by dropping.
 
     table.nft is our whole table without the line that removes what stands there: the guard puts in front of it
     either the removal or, where long sets are to stay, what takes out all else. stage/ holds long sets that are
     named after their content, so that they may be loaded at any time; late/ what belongs to the moment after the
-    switch; kept the names of the sets in stage/. Raises ValueError for a device name that is not one word.
+    switch; kept the names of the sets in stage/; loose those of sets that fill by themselves, which stay where they
+    stand and of which learned/ has what they held. Raises ValueError for a device name that is not one word.
     """
     if old is None:
-        return {"table.nft": "", "kept": "", "gate.nft": "", "rescue.nft": script.removal_text(), **_routing(Routing())}
+        nothing = dict.fromkeys(("table.nft", "kept", "loose", "gate.nft", "police.nft"), "")
+        queue = {"queue": ""} if with_tc else {}
+        return {**nothing, "rescue.nft": script.removal_text(), **queue, **_routing(Routing())}
     now, later = _parted(old.table)
     staged = [one for one in later if one.interval]
     files = {
         "table.nft": _table(old, now),
-        "kept": "".join([f"{one.name}\n" for one in staged]),
+        "kept": "".join([f"{name}\n" for name in [one.name for one in staged] + _many(old)]),
+        "loose": "".join([f"{one.name}\n" for one in old.table.sets if one.timeout]),
+        "police.nft": queue_lines.dropping_text(
+            old.policy, () if with_tc else queue_lines.untouched(old.policy.shaped, candidate)
+        ),
         "gate.nft": gate_text(old.policy, old.table),
         "rescue.nft": rescue_text(old.policy),
         **_routing(old.routing),
     }
     files.update(_numbered("stage", staged, old.counters))
     files.update(_numbered("late", [one for one in later if not one.interval], old.counters))
+    files.update(_learned(old))
+    if with_tc:
+        files["queue"] = queue_lines.text(old.policy.shaped, old.queues)
     return files
 
 
@@ -105,11 +122,32 @@ def _table(old: InForce, filled: set[str]) -> str:
         lines.append(f"add {one.declaration}\n")
         if one.name in filled:
             lines.extend([_add(one, chunk) for chunk in _chunks(one, old.counters)])
-    # Without the daemon nobody puts queues on devices: limits hold by dropping.
-    held = limits.chains(replace(old.policy, shaped=()))
-    chains = {**table.chains, **{name: Chain(rules, hook) for name, rules, hook in held}}
-    lines.extend([script.fill(name, chains[name]) for name in table.order if chains[name].rules])
+    lines.extend([script.fill(name, table.chains[name]) for name in table.order if table.chains[name].rules])
     return "".join(lines)
+
+
+def _many(old: InForce) -> list[str]:
+    """Sets that fill by themselves, where nft has no memory for a list of what they hold."""
+    held = sum([len(one) for one in old.learned.values()])
+    return [one.name for one in old.table.sets if one.timeout] if held > MOST_AT_ONCE else []
+
+
+def _learned(old: InForce) -> dict[str, str]:
+    """One text per chunk of addresses that were learned, with the time that is left to each."""
+    files: dict[str, str] = {}
+    timeouts = {one.name: one.timeout for one in old.table.sets if one.timeout and not one.dynamic}
+    for name, elements in sorted(old.learned.items()):
+        for first in range(0, len(elements) if name in timeouts else 0, CHUNK):
+            chunk = [_address(one, timeouts[name]) for one in elements[first : first + CHUNK]]
+            files[f"learned/{len(files) + 1:05}.nft"] = f"add element {script.TABLE} {name} {{ {', '.join(chunk)} }}\n"
+    return files
+
+
+def _address(one: Element, usual: int) -> str:
+    address = socket.inet_ntop(socket.AF_INET if len(one.key) == 4 else socket.AF_INET6, one.key)
+    timeout = max(one.timeout_ms // 1000, 1) if one.timeout_ms else usual
+    left = min(max(one.expires_ms // 1000, 1), timeout) if one.expires_ms else timeout
+    return f"{address} timeout {timeout}s expires {left}s"
 
 
 def _numbered(folder: str, sets: list[KernelSet], counters: Mapping[str, tuple[int, int]]) -> dict[str, str]:

@@ -20,11 +20,17 @@ import errno
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from netpolicy.dataplane import bundle, guard_files
+from netpolicy.dataplane.limits import Shaped
 from netpolicy.dataplane.pending import ABSENT, Pending, Unreadable, parse_record, print_record
+
+if TYPE_CHECKING:
+    from netpolicy.dataplane.guard_trial import Tried
 
 # How long the guard has to answer; a slow router starts a shell in a tenth of it, a busy one in more.
 ANSWER_SECONDS = 10.0
@@ -37,6 +43,12 @@ RECOVER_SECONDS = 300.0
 DETACH = '"$@" </dev/null >/dev/null 2>&1 &'
 
 NO_WAY_BACK = "the way back does not work, so nothing was changed: {}"
+
+# Where the guard looks beside PATH.
+SYSTEM_PATH = "/usr/sbin:/sbin"
+
+# In the state folder: what belongs to what is in force, and is put back with it.
+IN_RAM = ("fw4/netpolicy.nft", "classes.json", "dnsmasq.conf")
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -92,6 +104,7 @@ class Guard:
     places: GuardPlaces = field(default_factory=GuardPlaces)
     pending: Pending | None = None
     tried: str = ""  # how the bundle was tried: "namespace", "checked"
+    leads_queues: bool = True  # whether the bundle leads queues back too
     _process: tuple[int, int] | None = None  # number and start time of who acknowledged
     _one_writer: asyncio.Lock = field(default_factory=asyncio.Lock)  # of the record
 
@@ -105,6 +118,9 @@ class Guard:
         numbers: tuple[int, int],
         seconds: int,
         id: str = "",
+        shaped: Sequence[Shaped] = (),
+        beside: Mapping[str, str] | None = None,
+        outlives: Mapping[str, str] | None = None,
     ) -> Pending:
         """Saves, renders, tries, records and has the guard answer. Nothing in the kernel changes before or by that.
 
@@ -112,7 +128,9 @@ class Guard:
         table as a text for nft, long lists empty, from which the trial leads back. `candidate`, `before`: the bytes
         of the configuration, new and old (None: there was no file). `numbers`: the generation that is confirmed (0:
         none) and the one that this change becomes. `seconds`: until it has to be confirmed. `id`: "r" and eight
-        hexadecimal digits, where the change has one already. Raises GuardError.
+        hexadecimal digits, where the change has one already. `shaped`: the queues of the candidate. `beside`:
+        further texts of the bundle; `outlives`: what a reboot must find too, by its path in the folder `old`. Raises
+        GuardError.
         """
         made = Pending(
             id=id or new_id(),
@@ -133,9 +151,9 @@ class Guard:
             sealed=int(old is not None and old.is_sealed),
         )
         try:
-            await asyncio.to_thread(self._save, made, candidate, before)
+            await asyncio.to_thread(self._save, made, candidate, before, outlives or {})
             try:
-                made = await self._try(made, old, candidate_text)
+                made = await self._try(made, old, candidate_text, shaped, beside or {})
                 # Only from here on: on a slow machine the trial alone takes a minute.
                 made = made.with_deadline(uptime() + seconds)
                 await asyncio.to_thread(self._write_record, made)
@@ -285,20 +303,46 @@ class Guard:
 
     # -- files -----------------------------------------------------------------------------
 
-    async def _try(self, made: Pending, old: bundle.InForce | None, candidate_text: str) -> Pending:
-        texts = await asyncio.to_thread(bundle.render, old)
+    async def _try(
+        self,
+        made: Pending,
+        old: bundle.InForce | None,
+        candidate_text: str,
+        shaped: Sequence[Shaped],
+        beside: Mapping[str, str],
+    ) -> Pending:
         state = self.places.state
-        kept = (os.path.join(state, "fw4", "netpolicy.nft"), os.path.join(state, "classes.json"))
+        kept = tuple([os.path.join(state, name) for name in IN_RAM])
         from netpolicy.dataplane import guard_trial  # a change alone needs it
 
+        self.leads_queues = has_tc()
         try:
-            tried = await guard_trial.prepare(self.places.program, state, texts, candidate_text, kept)
+            tried = await self._tried(old, candidate_text, shaped, beside, kept)
         except guard_trial.BundleRefused as error:
             raise GuardError(NO_WAY_BACK.format(error)) from error
         self.tried = tried.how
         return replace(made, bundle_sha256=tried.sum)
 
-    def _save(self, made: Pending, candidate: bytes, before: bytes | None) -> None:
+    async def _tried(
+        self,
+        old: bundle.InForce | None,
+        candidate_text: str,
+        shaped: Sequence[Shaped],
+        beside: Mapping[str, str],
+        kept: tuple[str, ...],
+    ) -> Tried:
+        from netpolicy.dataplane import guard_trial
+
+        texts = {**await asyncio.to_thread(bundle.render, old, shaped, self.leads_queues), **beside}
+        try:
+            return await guard_trial.prepare(self.places.program, self.places.state, texts, candidate_text, kept)
+        except guard_trial.QueuesRefused:
+            # A tc without HTB, or another kernel's: limits hold by dropping until the daemon is back.
+            self.leads_queues = False
+            texts = {**await asyncio.to_thread(bundle.render, old, shaped, False), **beside}
+            return await guard_trial.prepare(self.places.program, self.places.state, texts, candidate_text, kept)
+
+    def _save(self, made: Pending, candidate: bytes, before: bytes | None, outlives: Mapping[str, str]) -> None:
         """Everything but the record: without that it means nothing to anybody."""
         folder = self.places.pending
         if os.path.exists(self.places.record):
@@ -312,6 +356,9 @@ class Guard:
         try:
             if before is not None:
                 guard_files.write(os.path.join(folder, "old", "config"), before)
+            for path, text in outlives.items():
+                guard_files.make_folder(os.path.dirname(os.path.join(folder, "old", path)))
+                guard_files.write(os.path.join(folder, "old", path), text.encode())
             guard_files.write(os.path.join(folder, "candidate"), candidate)
             # For a guard that finds the disk full when it has to decide, and when it is done.
             guard_files.write(os.path.join(folder, ".revert"), b"revert by-guard\n")
@@ -350,6 +397,11 @@ def find_pending(places: GuardPlaces) -> Pending | None:
         raise Unreadable(f"it is of another place: {found.store}, {found.run}")
     verdict = guard_files.read_line(places.verdict)
     return replace(found, verdict=verdict, outcome=guard_files.read_line(places.outcome))
+
+
+def has_tc() -> bool:
+    """Whether the guard finds a tc."""
+    return shutil.which("tc", path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}") is not None
 
 
 def new_id() -> str:

@@ -20,17 +20,25 @@ from netpolicy.dataplane import guard_files, script
 # Long lists on a slow router: each text of 2 000 elements takes it some tenths of a second, twice.
 TIME_LIMIT = 120.0
 
+# The exit code of `guard try` for that.
+QUEUES = 6
+
 # Constant; paths are its arguments. In a namespace that dies with it: from the candidate back, in both ways where
 # there are two, then what the worst cases load.
 TRIAL = """
 ip link set lo up 2>/dev/null
 guard="$1" run="$2" bundle="$3" candidate="$4"
+# Queues want devices of these names.
+[ ! -s "$bundle/queue" ] || awk '$5 == "root" { print $4 }' "$bundle/queue" | while read -r name; do
+	for kind in dummy bridge ifb veth; do ip link add "$name" type "$kind" 2>/dev/null && break; done
+done
 ways=whole
-[ ! -s "$bundle/kept" ] || ways="keep whole"
+[ ! -s "$bundle/kept" ] && [ ! -s "$bundle/loose" ] || ways="keep whole"
 for how in $ways; do
 	nft -f "$candidate" || exit 1
-	"$guard" --run "$run" try "$bundle" "$how" || exit 1
+	"$guard" --run "$run" try "$bundle" "$how" || exit $?
 done
+[ ! -s "$bundle/police.nft" ] || nft -f "$bundle/police.nft" || exit 1
 [ ! -s "$bundle/gate.nft" ] || nft -f "$bundle/gate.nft" || exit 1
 nft -f "$bundle/rescue.nft"
 """
@@ -38,6 +46,10 @@ nft -f "$bundle/rescue.nft"
 
 class BundleRefused(Exception):
     """The bundle would not lead back, or cannot be written; the text says why. Nothing was changed."""
+
+
+class QueuesRefused(BundleRefused):
+    """All of it would lead back but the queues: this tc does not tell of them, or makes something else of the lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,10 @@ def _compare_counts(folder: str, texts: Mapping[str, str]) -> None:
                     f"the kernel has {found} ip {kind}s of ours (IPv{family}) and not {wanted}: "
                     "somebody changed them; `netpolicy reload` puts them right, then apply again"
                 )
+    if "queue" in texts:
+        found, wanted = _content(os.path.join(folder, "expect.queue")).count(b"class "), texts["queue"].count("class ")
+        if found != wanted:
+            raise QueuesRefused(f"tc tells of {found} classes of ours and not {wanted}")
 
 
 def _write_sums(folder: str) -> str:
@@ -187,6 +203,8 @@ async def _run(*command: str, text: str = "") -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             await child.wait()
+    if child.returncode == QUEUES:
+        raise QueuesRefused("tc does not lead queues back here")
     if child.returncode:
         words = said.decode(errors="replace").strip().splitlines()
         raise BundleRefused(" / ".join(words)[:400] or f"{command[0]} ended with status {child.returncode}")

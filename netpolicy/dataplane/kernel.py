@@ -16,13 +16,16 @@ from netpolicy.dataplane.loaded import Loaded, Reader
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.netlink import Netlink
 from netpolicy.dataplane.nft import Nft, NftError
+from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.nft_link import NftLink
+from netpolicy.dataplane.nft_messages import AddElements
 from netpolicy.dataplane.plan import Plan, Planner
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.route_steps import NotRemoved, RouteSteps
 from netpolicy.dataplane.shaping import Step
 from netpolicy.dataplane.state import PROTOCOL, Address, NetlinkError, Route, RoutingRule
+from netpolicy.dataplane.table import Table
 from netpolicy.dataplane.traffic_control import TrafficControl
 from netpolicy.dataplane.transition import Transition, Uncertain
 
@@ -151,6 +154,36 @@ class Kernel:
             for name, (key, packets, size) in found.items()
             if not name.endswith(" dropped")
         }
+
+    def queues(self) -> shaping.Observed:
+        """What stands on the devices. Raises NetlinkError."""
+        return self._traffic.observe()
+
+    async def learned(self, table: Table) -> dict[str, list[Element]]:
+        """What those sets of the table hold that others fill, with the time that is left; none where nft refuses."""
+        names = [one.name for one in table.sets if one.timeout and not one.dynamic]
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(self._read_learned, names) if names else {}
+
+    async def learn(self, known: Mapping[str, list[Element]]) -> None:
+        """Sets that are there and hold nothing are filled with that; what nft refuses is learned again."""
+        async with self._one_at_a_time:
+            await asyncio.to_thread(self._fill_learned, known)
+
+    def _read_learned(self, names: list[str]) -> dict[str, list[Element]]:
+        with contextlib.suppress(NftError):
+            link = self._open_link()
+            there = link.sets()
+            return {name: found for name in names if name in there and (found := link.elements(name))}
+        return {}
+
+    def _fill_learned(self, known: Mapping[str, list[Element]]) -> None:
+        with contextlib.suppress(NftError):
+            link = self._open_link()
+            there = link.sets()
+            for name, elements in known.items():
+                if name in there and not link.elements(name):
+                    link.commit([AddElements(name, elements)])
 
     def remember_counters(self, counters: Mapping[str, tuple[int, int]]) -> None:
         """Rules that come back from now on go on counting from here (packets, bytes by rule); {}: from nothing."""

@@ -84,7 +84,8 @@ def htb(index: int, handle: int, default: int, kind: str = "htb") -> bytes:
 
 def htb_class(index: int, parent: int, handle: int, rate: int, burst: int, quantum: int) -> bytes:
     """The body of an RTM_NEWTCLASS request: never faster than `rate` bytes a second."""
-    ticks = min(burst * 1_000_000_000 // rate // TICK_NS, WORD)
+    # Whole microseconds, and floats, as in tc: its class is to be no other than ours.
+    ticks = min(int(1_000_000 * (burst / rate)) * 1000 // TICK_NS, WORD)
     spec = RATESPEC.pack(0, ETHERNET, 0, 0, 0, min(rate, WORD))
     parts = [wire.attribute(TCA_HTB_PARMS, HTB_OPT.pack(spec, spec, ticks, ticks, quantum, 0, 0))]
     if rate > WORD:

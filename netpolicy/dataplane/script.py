@@ -59,7 +59,7 @@ def _route_line(route: "Route") -> str:
     if route.gateway:
         words.append(f"via {route.gateway}")
     if route.device:
-        words.append(f"dev {_word(route.device)}")
+        words.append(f"dev {word(route.device)}")
     words.append(f"table {route.table}")
     if route.metric:
         words.append(f"metric {route.metric}")
@@ -72,7 +72,7 @@ def _route_line(route: "Route") -> str:
 def _rule_line(rule: "RoutingRule") -> str:
     words = [f"rule add priority {rule.priority}"]
     if rule.oif:
-        words.append(f"oif {_word(rule.oif)}")
+        words.append(f"oif {word(rule.oif)}")
     if rule.mark or rule.mask:
         words.append(f"fwmark {rule.mark:#x}/{rule.mask:#x}")
     words.append(f"table {rule.table}" if rule.action == "lookup" else f"type {rule.action}")
@@ -80,7 +80,8 @@ def _rule_line(rule: "RoutingRule") -> str:
     return " ".join(words)
 
 
-def _word(device: str) -> str:
+def word(device: str) -> str:
+    """The name of a device in a line. Raises ValueError where it is not one word."""
     if not all("a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" or c in IN_WORDS for c in device):
         raise ValueError(f"the device name {device!r} cannot be written in a command line")
     return device

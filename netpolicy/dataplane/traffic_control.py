@@ -83,7 +83,7 @@ class TrafficControl:
     def _write_class(self, step: Step) -> None:
         handle = HANDLE | step.minor
         rate = step.rate // 8
-        body = tc.htb_class(step.index, HANDLE, handle, rate, _burst(step), shaping.quantum(step.rate))
+        body = tc.htb_class(step.index, HANDLE, handle, rate, burst(step.minor, step.rate), shaping.quantum(step.rate))
         self._request(f"limit speed on {step.device}", tc.NEWTCLASS, wire.F_CREATE, body)
         if self._leaf == FQ_CODEL:
             try:
@@ -140,6 +140,7 @@ class _Gone(Exception):
     """What was to be deleted is not there."""
 
 
-def _burst(step: Step) -> int:
+def burst(minor: int, rate: int) -> int:
+    """Bytes that the class may send at once."""
     # For what no limit holds: so much that it never waits.
-    return step.rate // 8 // 100 if step.minor == REST else shaping.burst(step.rate)
+    return rate // 8 // 100 if minor == REST else shaping.burst(rate)

@@ -119,6 +119,10 @@ class Run:
         error = tools.engine.take(planned.found.loaded) or await tools.engine.reconcile(cause)
         if error:
             raise ApplyRefused(error)
+        if tools.names is not None and self._undo is not None:
+            error = await tools.names.followed(self._undo.refused)
+        if error:
+            raise ApplyRefused(error)
 
     async def _look_at_others(self, before: Mapping[str, object]) -> None:
         """What is not ours and changed meanwhile was somebody else's doing: told, and no reason to go back."""

@@ -11,7 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from netpolicy.core.model import Ruleset
 from netpolicy.dataplane.guard import Guard, uptime
 from netpolicy.observe.journal import Journal
 from netpolicy.service.change import RESCUE, REVERTED, REVERTING, UNCHANGED, Change
@@ -24,6 +26,20 @@ EX_SOFTWARE = 70  # sysexits.h
 # Of a journal on a full disk: rows that are kept in memory, and how often they are tried again.
 MOST_UNWRITTEN = 32
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 1.0, 60.0
+
+
+class NameServer(Protocol):
+    """Who has a name server fill sets by names (naming.py); also a change that asks for none waits for it."""
+
+    @property
+    def refused(self) -> str:
+        """What it does not live with."""
+
+    async def followed(self, refused: str = "") -> str:
+        """It reads what belongs to what is in force; else why not."""
+
+    async def kept(self, candidate: Ruleset) -> tuple[dict[str, str], dict[str, str]]:
+        """What leads it back: texts for the bundle, and for a reboot."""
 
 
 class ApplyRefused(Exception):
@@ -49,6 +65,7 @@ class Tools:
     journal: Journal
     eyes: Eyes = field(default_factory=Eyes)
     die: Callable[[], None] = _die_at_once
+    names: NameServer | None = None
     _unwritten: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=MOST_UNWRITTEN))
     _one_writer: asyncio.Lock = field(default_factory=asyncio.Lock)
     _retry: asyncio.TimerHandle | None = None

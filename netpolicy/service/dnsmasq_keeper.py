@@ -31,6 +31,7 @@ PROGRAM_SECONDS, RESTART_SECONDS, BACK_SECONDS, POLL_SECONDS = 5.0, 30.0, 10.0, 
 LOOK_SECONDS = 60.0
 
 NOBODY = Text("", 0, frozenset())
+NOT_TAKEN, NOT_STARTED = "it does not take our file", "it did not start with our file"
 
 
 class DnsmasqKeeper:
@@ -66,6 +67,16 @@ class DnsmasqKeeper:
         if wanted != self._wanted:
             self._wanted = wanted
             self._go_on()
+
+    async def settled(self) -> None:
+        """What was asked for last is done, or could not be."""
+        while self._work is not None and not self._work.done():
+            await asyncio.wait([self._work])
+
+    @property
+    def refused(self) -> str:
+        """The text that is wanted, where dnsmasq does not live with it; else ""."""
+        return self._refused if self.reason.startswith((NOT_TAKEN, NOT_STARTED)) else ""
 
     async def close(self, is_over: bool) -> None:
         """Ends; where nobody takes over, the file goes too."""
@@ -107,7 +118,7 @@ class DnsmasqKeeper:
         if not wanted.text or wanted.text == self._refused:
             self._take_away(known, setting)
             why = "option dnsmasq is off" if setting == OFF else "no rule asks for names that it can tell"
-            self._leave("it did not start with our file" if wanted.text else why)
+            self._leave(why if not wanted.text else self.reason if self.refused else NOT_STARTED)
             return
         reason = self._hindrance(known, setting)
         if reason:
@@ -138,11 +149,14 @@ class DnsmasqKeeper:
         tried = _run([places[0][0].program, "--test", f"--conf-file={self._given}"], PROGRAM_SECONDS)
         if tried:
             self._refused = data.decode()
-            self._leave(f"it does not take our file: {tried}")
+            self._leave(f"{NOT_TAKEN}: {tried}")
             self._say("warning", f"dnsmasq refuses the lines for its folder: {tried}")
             return False
         for _, folder in places:
             durable.replace(os.path.join(folder, NAME), data, 0o644, ASIDE)
+        # Of two folders that it reads it would believe both.
+        for folder in {folder for one in self._find() for folder in one.folders} - {folder for _, folder in places}:
+            durable.remove(os.path.join(folder, NAME))
         if self._comes_back({one.pid for one, _ in places}):
             self._say("info", f"dnsmasq puts the addresses of {data.count(b'nftset=')} lines of names into our sets")
             return True
@@ -150,7 +164,7 @@ class DnsmasqKeeper:
             durable.remove(os.path.join(folder, NAME))
         self._refused = data.decode()
         self._comes_back(set())
-        self._leave("it did not start with our file")
+        self._leave(NOT_STARTED)
         self._say("error", "dnsmasq did not come back with our file, which was taken away again")
         return False
 

@@ -124,6 +124,9 @@ _ROWS = (
      "have the guard finish it"),
     ("ND806", "guard", "no end of a change waits to be written down", "the end of a change is not in the journal yet",
      "start the daemon: it writes the line"),
+    ("ND807", "guard", "the guard can lead back everything", "the guard cannot lead queues back: there is no tc",
+     "install tc (OpenWrt: tc-tiny); without it, limits of speed that a change touched drop what is too much until the "
+     "daemon is back"),
     ("ND901", "memory", "there is enough memory", "memory is short",
      "shorten lists, stop what you do not need, or leave Xray out; the kernel ends what takes most when it is gone"),
     ("ND951", "lines", "every outbound has its interface", "an outbound names an interface that does not exist",

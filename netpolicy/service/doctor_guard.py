@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from netpolicy.service.doctor_finding import ERROR, INFO, WARNING, Finding, fine, found
 from netpolicy.service.doctor_given import Given
-from netpolicy.service.doctor_system import Ran, System
+from netpolicy.service.doctor_system import MISSING, Ran, System
 
 INIT = "/etc/init.d/netpolicy-guard"
 UNIT = "netpolicy-guard.service"
@@ -42,7 +42,7 @@ def examine(system: System, given: Given) -> list[Finding]:
     checks = [program(facts)]
     if system.is_root:
         checks += [answers(facts), supervised(facts), *pending(facts), ended(facts)]
-    return checks
+    return [*checks, queues(system.run("tc", "-V"), bool(given.ruleset.throttles))]
 
 
 def gather(system: System, given: Given) -> Facts:
@@ -90,6 +90,13 @@ def pending(facts: Facts) -> list[Finding]:
     seen = found("ND804", INFO, told, "netpolicy status")
     is_watched = said.get("watched", "no").startswith("yes")
     return [seen, fine("ND805") if is_watched else found("ND805", ERROR, f"{which} is not watched", recover)]
+
+
+def queues(said: Ran, has_limits: bool) -> Finding:
+    """ND807: of interest where there are limits of speed."""
+    if said.status != MISSING or not has_limits:
+        return fine("ND807")
+    return found("ND807", INFO, "tc is not installed")
 
 
 def ended(facts: Facts) -> Finding:

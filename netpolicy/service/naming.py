@@ -6,12 +6,14 @@ Decides nothing about a connection.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from netpolicy.core.field import LEARNED_FIELDS
+from netpolicy.core.model import Ruleset
 from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane.policy import Entries
 from netpolicy.service.engine import Engine
@@ -79,6 +81,34 @@ class Naming:
         """Leaves dnsmasq as it is for the next daemon, or, where there is none, as it was."""
         if self._dnsmasq is not None:
             await self._dnsmasq.close(is_over)
+
+    # -- for a change ----------------------------------------------------------------------
+
+    @property
+    def refused(self) -> str:
+        """The lines that dnsmasq does not live with, "" where it takes what is asked for."""
+        return self._dnsmasq.refused if self._dnsmasq is not None else ""
+
+    async def followed(self, refused: str = "") -> str:
+        """dnsmasq reads what belongs to what is in force now; else why it does not live with it.
+
+        `refused`: what it did not live with before: that is nobody's news.
+        """
+        self.turned()
+        if self._dnsmasq is None:
+            return ""
+        await self._dnsmasq.settled()
+        return f"dnsmasq: {self._dnsmasq.reason}" if self._dnsmasq.refused not in ("", refused) else ""
+
+    async def kept(self, candidate: Ruleset) -> tuple[dict[str, str], dict[str, str]]:
+        """What the guard needs to lead dnsmasq back: texts of the bundle, and those that a reboot must find."""
+        asks = any(field.name in LEARNED_FIELDS for rule in candidate.rules for field in rule.fields)
+        if self._dnsmasq is None and not asks and not candidate.settings.dns_guard:
+            return {}, {}
+        from netpolicy.service import dnsmasq_way_back
+
+        settings = (self._engine.settings.dnsmasq, candidate.settings.dnsmasq)
+        return await asyncio.to_thread(dnsmasq_way_back.kept, settings)
 
     # -- for doors -------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netpolicy.config.loaded import Loaded
+from netpolicy.dataplane.guard import has_tc
 from netpolicy.service import candidate, reading
 from netpolicy.service.change import CHECKED, UNCHANGED, Change, Request
 from netpolicy.service.change_tools import ApplyRefused, Tools
@@ -24,6 +25,9 @@ from netpolicy.service.reading import Reading, Unsettled
 # Of each list in a plan: the whole document has to fit into a bus message of 1 MiB several times over.
 MOST_ROWS = 200
 ROOM = 96 << 10
+
+NO_TC = ("there is no tc: should the guard have to lead back, limits of speed that this change touches drop what is "
+         "too much until the daemon is back")  # fmt: skip
 
 PLAN = "plan"  # the cause of a request that changes nothing
 NONE, LOW = "none", "low"  # risk.py, which is not in memory before somebody plans
@@ -94,6 +98,9 @@ class Planning:
         """Fills in what the rehearsal shows."""
         rehearsal = await self._tools.eyes.rehearse(self._tools.engine, planned.before, planned.after)
         change.rehearsal = dict(rehearsal.document)
+        before = planned.before.plan
+        if before is not None and before.policy.shaped and not has_tc():
+            change.rehearsal["notes"] = [*change.rehearsal.get("notes", ()), NO_TC]
         return rehearsal
 
     async def _read(self, request: Request) -> Reading:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from netpolicy.config.loaded import Loaded
 from netpolicy.dataplane import bundle, script
-from netpolicy.dataplane.guard import GuardError
+from netpolicy.dataplane.guard import GuardError, has_tc
+from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.plan import Plan
 from netpolicy.service import files
 from netpolicy.service.candidate import Files
@@ -33,6 +34,8 @@ class Undo:
     files: Mapping[str, bytes]
     number: int
     counters: Mapping[str, tuple[int, int]]
+    learned: Mapping[str, list[Element]]  # what the sets held that others fill
+    refused: str = ""  # what the name server did not live with already
 
 
 async def arm(tools: Tools, change: Change, planned: Planned) -> Undo:
@@ -46,8 +49,15 @@ async def arm(tools: Tools, change: Change, planned: Planned) -> Undo:
         before = await engine.preview(engine.ruleset)
     old = await asyncio.to_thread(_kept_files, tools)
     in_force = await _in_force(tools, before.plan)
+    beside, outlives = await _names_kept(tools, planned)
+    number = await prepare(tools, change, planned.found.files)
     undo = Undo(
-        engine.loaded, old, await prepare(tools, change, planned.found.files), in_force.counters if in_force else {}
+        engine.loaded,
+        old,
+        number,
+        in_force.counters if in_force else {},
+        in_force.learned if in_force else {},
+        tools.names.refused if tools.names is not None else "",
     )
     candidate = planned.after.plan
     try:
@@ -59,12 +69,18 @@ async def arm(tools: Tools, change: Change, planned: Planned) -> Undo:
             numbers=(tools.store.current(), undo.number),
             seconds=STEPS_SECONDS,
             id=change.id,
+            beside=beside,
+            outlives=outlives,
+            shaped=candidate.policy.shaped if candidate is not None else (),
         )
     except BaseException as error:
         await asyncio.to_thread(tools.store.discard, undo.number)
         if isinstance(error, GuardError):
             raise ApplyRefused(str(error)) from None
         raise
+    if in_force is not None and in_force.policy.shaped and has_tc() and not tools.guard.leads_queues:
+        change.notes.append("this tc does not lead queues back: should the guard have to, limits of speed drop what is "
+                            "too much until the daemon is back")  # fmt: skip
     change.generation, change.deadline = undo.number, pending.deadline
     change.token = f"{pending.id}.{pending.nonce}"
     return undo
@@ -78,10 +94,14 @@ async def lead_back(tools: Tools, change: Change, undo: Undo) -> str:
     engine.kernel.remember_counters(undo.counters)
     try:
         fault = engine.take(undo.loaded) or await engine.reconcile(f"revert {change.id}")
+        if not fault and undo.learned:
+            await engine.kernel.learn(undo.learned)
     finally:
         engine.kernel.remember_counters({})
     if fault:
         return fault
+    if tools.names is not None and (worse := await tools.names.followed(undo.refused)):
+        change.notes.append(worse)
     change.notes += await asyncio.to_thread(_put_back, tools, undo.files)
     await tools.guard.write_outcome(f"reverted {change.id} by-daemon")
     await asyncio.to_thread(tools.store.discard, undo.number)
@@ -108,10 +128,20 @@ async def prepare(tools: Tools, change: Change, found: Files) -> int:
         raise ApplyRefused(f"the configuration cannot be kept as a generation: {error}") from None
 
 
+async def _names_kept(tools: Tools, planned: Planned) -> tuple[dict[str, str], dict[str, str]]:
+    """What the name server reads of ours now, once it has followed. Raises OSError."""
+    if tools.names is None:
+        return {}, {}
+    await tools.names.followed()
+    return await tools.names.kept(planned.after.ruleset)
+
+
 async def _in_force(tools: Tools, plan: Plan | None) -> bundle.InForce | None:
     if plan is None or tools.engine.enforced is None:
         return None
-    return bundle.InForce(plan.policy, plan.table, plan.wanted, await tools.engine.kernel.counters())
+    kernel = tools.engine.kernel
+    counters, learned = await kernel.counters(), await kernel.learned(plan.table)
+    return bundle.InForce(plan.policy, plan.table, plan.wanted, counters, kernel.queues(), learned)
 
 
 def _kept_files(tools: Tools) -> dict[str, bytes]:

@@ -18,13 +18,17 @@ from netpolicy.bus.status import UbusError
 from netpolicy.dataplane.guard import uptime
 from netpolicy.lab import starter
 from netpolicy.lab.bench import LabError
-from tests.acceptance.deaths import difference
+from tests.acceptance.deaths import difference, settled_difference
 from tests.acceptance.scene import Scene
-from tests.kernel.steering import LINES, rule
+from tests.kernel.steering import LINES, rule, throttle
 
 VIDEO = rule("video", "+dest_port=31000", "route=wan_b")
 MAIL = rule("mail", "+dest_port=25", "block=reject")
 SEALED = rule("secret", "+dest_addr=192.0.2.128/25", "+dest_addr=2001:db8:1::/80", "route=wan_b", "on_fail=block")
+SLOW, FAST = throttle("2mbit", "8mbit"), throttle("3mbit", "9mbit")
+# By one line in all of them: pairs are numbered in the order in which a router came to know them.
+HELD = rule("held", "+dest_port=31001", "route=wan_b", "throttle=slow")
+NAMES = rule("names", "+domain=video.example.net", "route=wan_b")
 WITHOUT_B = LINES[: LINES.index("config outbound 'wan_b'")]
 GROUP = "\nconfig outbound 'any'\n\toption type 'group'\n\tlist member 'wan_b'\n\tlist member 'wan_a'\n"
 
@@ -37,6 +41,12 @@ POOL = (
     LINES.replace("default 'direct'", "default 'wan_b'") + MAIL,
     WITHOUT_B + MAIL,
     LINES + GROUP + rule("all", "+proto=tcp", "route=any"),
+    LINES + SLOW + HELD,
+    LINES + FAST + HELD + NAMES,
+    LINES + FAST + HELD + VIDEO,
+    LINES + throttle("2mbit", "8mbit", "per=client") + HELD + NAMES,
+    LINES + NAMES + MAIL,
+    LINES + rule("names", "+domain=news.example.net", "route=wan_b"),
     LINES + "".join(rule(f"r{number}", f"+dest_port={30000 + number}", "route=wan_a") for number in range(40)),
 )
 
@@ -80,6 +90,7 @@ class Chaos:
         """`fresh`: what the kernel has with each configuration, as others have seen it; all labs are alike."""
         self.scene = scene
         self.fresh = {} if fresh is None else fresh
+        scene.serve_names()
         scene.start(LINES, steps=True)
 
     def run(self, told: Story) -> str:
@@ -111,7 +122,20 @@ class Chaos:
         self.scene.rest(text)
         if text not in self.fresh:
             self._restart()
-            self.fresh[text] = self.scene.kernel()
+            self.fresh[text] = self._still(text)
+
+    def _still(self, text: str) -> str:
+        """The router once dnsmasq has followed too."""
+        asked = next((one for one in ("video.example.net", "news.example.net") if f"'{one}'" in text), "")
+        self._wait(
+            lambda: f"/{asked}/" in self.scene.name_file if asked else not self.scene.name_file, "dnsmasq follows"
+        )
+        restarts = -1
+        while restarts != self.scene.name_starts:
+            restarts = self.scene.name_starts
+            self.scene.answer("status")
+        self._wait(lambda: "\nit runs" in self.scene.kernel(), "dnsmasq runs")
+        return self.scene.kernel()
 
     def _restart(self) -> None:
         self.scene.stop()
@@ -140,6 +164,7 @@ class Chaos:
             scene.cut_power()
             scene.guard("recover")
             scene.start_ssh()
+            scene.start_names()
         if accident in ("guard", "both") and scene.guard_process:
             scene.kill(scene.guard_process)
         if accident in ("daemon", "both"):
@@ -257,11 +282,10 @@ class Chaos:
         assert text in (told.old, told.new), f"the configuration is neither: {text!r}"
         kept = scene.store / f"generations/{scene.current:06}/config"
         assert kept.read_text() == text, f"the configuration is not generation {scene.current}"
-        found = scene.kernel()
         if text not in self.fresh:
             self._restart()
-            self.fresh[text] = scene.kernel()
-        wrong = difference(self.fresh[text], found)
+            self.fresh[text] = self._still(text)
+        wrong = settled_difference(scene, self.fresh[text])
         assert not wrong, f"the kernel is a mix: {wrong}"
         assert not scene.record() and not (scene.pending / "outcome").exists(), "a change is left pending"
         assert scene.lab.call("verify")["fine"], "the journal is not what was written"

@@ -273,6 +273,8 @@ class Scene:
         self.empty_kernel()
         shutil.rmtree(self.path(str(keeper.STATE)))
         self.path(str(keeper.STATE)).mkdir()
+        if self.path("/run/dnsmasq.d").exists():
+            self.path("/run/dnsmasq.d/netpolicy.conf").unlink(missing_ok=True)
         self.path(str(self.folder / "boot_id")).write_text(f"{uuid.uuid4()}\n")
 
     def empty_kernel(self) -> None:
@@ -282,10 +284,14 @@ class Scene:
         for family in ("-4", "-6"):
             self.inside("ip", family, "rule", "flush", "protocol", "78", check=False)
             self.inside("ip", family, "route", "flush", "table", "all", "protocol", "78", check=False)
+        for line in self.inside("tc", "qdisc", "show").splitlines():
+            if line.startswith("qdisc htb 4e50:"):
+                self.inside("tc", "qdisc", "del", "dev", line.split()[4], "root")
 
     def boot(self, until: str = "settled") -> None:
         """What the init scripts do: the boot hook, then the daemon."""
         self.guard("recover")
+        self.start_names()
         self.start(until=until)
 
     # -- steps -----------------------------------------------------------------------------
@@ -334,6 +340,33 @@ class Scene:
     def others(self) -> str:
         """What is not ours."""
         return foreign(self.lab)
+
+    # -- names -----------------------------------------------------------------------------
+
+    def serve_names(self) -> None:
+        """A real dnsmasq as OpenWrt has it: a script that restarts it, and notes which file of ours it then reads."""
+        for path, text in (("/run/dnsmasq.conf", NAME_SERVER), ("/run/restart", RESTART)):
+            self.path(path).write_text(text)
+        place = "mkdir -p /run/etc /run/dnsmasq.d && cp -a /etc/. /run/etc/ && mount --bind /run/etc /etc"
+        script = "touch /etc/rc.common && cp /run/restart /etc/init.d/dnsmasq && chmod 755 /etc/init.d/dnsmasq"
+        subprocess.run(self.lab.inside(["sh", "-c", f"{place} && {script}"]), check=True, env=starter.environment())
+        self.start_names()
+
+    def start_names(self) -> None:
+        """As its init script does at boot; nothing where there is none."""
+        if self.path("/run/dnsmasq.d").exists():
+            self.inside("/etc/init.d/dnsmasq", "restart")
+
+    @property
+    def name_file(self) -> str:
+        """Our file in dnsmasq's folder, "" for none."""
+        path = self.path("/run/dnsmasq.d/netpolicy.conf")
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def name_starts(self) -> int:
+        """How often dnsmasq was started."""
+        return len(self.path("/run/dnsmasq.starts").read_text().split())
 
     def reaches_router(self, node: str = "desk", family: int = 4, to: str = "", timeout: float = 1.0) -> bool:
         """Whether a NEW connection from there to the router's SSH server gets through."""
@@ -432,21 +465,61 @@ def got_through(asked: dict[str, Any]) -> bool:
 def normal(lab: Lab) -> str:
     """What is ours in the kernel, made comparable: see Scene.kernel."""
     found = lab.run("router", ["sh", "-c", LISTING]).stdout
-    table, _, routing = found.partition("ROUTING\n")
+    table, _, rest = found.partition("ROUTING\n")
+    routing, _, rest = rest.partition("QUEUES\n")
+    queues, _, names = rest.partition("NAMES\n")
     match = re.search(r"(?ms)^table inet netpolicy \{\n(.*?)^\}\n", table)
     listing = match[1] if match else "absent"
     listing = re.sub(r"packets \d+ bytes \d+|expires \w+", "", listing)
+    listing = LOOSE.sub(r"\1", listing)
     listing = re.sub(r"_[0-9a-f]{10}\b", "_CONTENT", listing)
     listing = re.sub(r"\b[0-9a-f]{1,4}:[0-9a-f]{1,4}(-root)?\b", "LABEL", listing)
     listing = re.sub(r"\b(hits|verdicts)_[ab]\b", r"\1", listing)
     ours = [line for line in routing.splitlines() if "proto 78" in line]
     gate = ["the gate is closed"] if "table inet netpolicy_gate" in table else []
-    return "\n".join(sorted(listing.splitlines()) + sorted(ours) + gate)
+    # Handles of what the kernel numbers itself, and what counts.
+    queues = re.sub(r" [89a-f][0-9a-f]{3}:(?= dev)| leaf [0-9a-f]+:| (refcnt|direct_packets_stat) \d+", "", queues)
+    return "\n".join(
+        sorted(listing.splitlines()) + sorted(ours) + gate + sorted(queues.splitlines()) + names.splitlines()
+    )
 
 
+# What sets hold that fill by themselves.
+LOOSE = re.compile(
+    r"(?m)^(\t\t(?:flags [a-z,]*)?timeout [^\n]*\n(?:\t\t(?:timeout|gc)[^\n]*\n)*)\t\telements = \{[^}]*\}\n"
+)
+
+# The queues of everybody on every device; ours are to leave those of others alone.
 LISTING = """
 nft list ruleset; echo ROUTING
-for f in -4 -6; do ip $f rule; ip $f route show table all; done
+for f in -4 -6; do ip $f rule; ip $f route show table all; done; echo QUEUES
+tc qdisc show
+for d in $(tc qdisc show | awk '$3 != "0:" { print $5 }' | sort -u); do
+	for what in class filter; do tc -d $what show dev $d | sed "/./s/^/$d /"; done
+done; echo NAMES
+[ ! -d /run/dnsmasq.d ] || {
+	ls -a /run/dnsmasq.d; cat /run/dnsmasq.d/*.conf; echo LOADED; cat /run/dnsmasq.loaded
+	grep -sq '^State:.[^Z]' /proc/$(cat /run/dnsmasq.pid)/status && echo it runs
+} 2>/dev/null
+:
+"""
+
+RESTART = """#!/bin/sh
+old=$(cat /run/dnsmasq.pid 2>/dev/null)
+kill $old 2>/dev/null
+while grep -sq '^State:.[^Z]' /proc/${old:-none}/status; do sleep 0.01; done
+[ ! -e /run/dnsmasq.slow ] || sleep 2
+cat /run/dnsmasq.d/netpolicy.conf >/run/dnsmasq.loaded 2>/dev/null
+echo x >>/run/dnsmasq.starts
+exec dnsmasq -C /run/dnsmasq.conf -x /run/dnsmasq.pid
+"""
+NAME_SERVER = f"""user=root
+no-hosts
+no-resolv
+server=192.0.2.53
+listen-address={ROUTER[4]}
+bind-interfaces
+conf-dir=/run/dnsmasq.d
 """
 
 

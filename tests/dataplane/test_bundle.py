@@ -8,6 +8,7 @@ import pytest
 
 from netpolicy.dataplane.bundle import CHUNK, GATE, MOST_AT_ONCE, InForce, render
 from netpolicy.dataplane.limits import Limit, Shaped
+from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.policy import Entry, Line, Policy
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.routing import Routing
@@ -143,8 +144,30 @@ def test_where_nothing_is_sealed_the_rescue_is_the_removal():
     assert render(old)["rescue.nft"] == removal_text()
 
 
-def test_a_limit_of_speed_holds_without_the_queues_that_only_the_daemon_makes():
-    wanted = policy(VIDEO, limits=(Limit("slow", 8000, 0, False, (3,)),), shaped=(Shaped("wana", 0x106, 8000),))
-    assert 'oifname { "wana" } accept' in full_text(build(wanted))
-    told = render(InForce(wanted, build(wanted), ROUTING, {}))["table.nft"]
-    assert "limit rate over 1000 bytes/second" in told and 'oifname { "wana" } accept' not in told
+def test_queues_are_led_back_by_tc_and_what_may_be_missing_is_dropped():
+    limits = (Limit("slow", 8000, 8000, False, (3,)),)
+    stays, goes = Shaped("wana", 0x106, 8000), Shaped("lan", 0x107, 8000)
+    wanted = policy(VIDEO, limits=limits, shaped=(stays, goes))
+    old = InForce(wanted, build(wanted), ROUTING, {})
+    files = render(old, (stays,))
+    assert files["table.nft"] == full_text(old.table)
+    assert files["queue"].count("qdisc add") == 2 and "dev wana parent 4e50: classid 4e50:106" in files["queue"]
+    dropped = "limit rate over 1000 bytes/second"
+    assert files["police.nft"].count(dropped) == 2 and "accept" not in files["police.nft"]
+    # Without tc a queue that the change leaves alone stands as it stood.
+    files = render(old, (stays,), with_tc=False)
+    assert "queue" not in files and files["table.nft"] == full_text(old.table)
+    assert files["police.nft"].count(dropped) == 1 and "flush chain inet netpolicy d_03" in files["police.nft"]
+
+
+def test_addresses_that_were_learned_come_back_with_the_time_that_is_left():
+    wanted = policy(Entry(rule("names", domain="video.example"), 2))
+    table = build(wanted)
+    (four, six) = sorted(one.name for one in table.sets if one.timeout)
+    address = Element(bytes([192, 0, 2, 20]), timeout_ms=3_600_000, expires_ms=61_900)
+    files = render(InForce(wanted, table, ROUTING, {}, learned={four: [address], "gone": [address]}))
+    assert files["loose"].split() == [four, six] and files["kept"] == ""
+    told = f"add element inet netpolicy {four} {{ 192.0.2.20 timeout 3600s expires 61s }}\n"
+    assert {path: text for path, text in files.items() if "/" in path} == {"learned/00001.nft": told}
+    files = render(InForce(wanted, table, ROUTING, {}, learned={four: [address] * (MOST_AT_ONCE + 1)}))
+    assert files["kept"].split() == [four, six]  # nft has no memory to list them

@@ -102,7 +102,7 @@ class GuardedRouter:
         seen = await self.kernel.observe()
         routing = desired(self.plan.policy, seen.routes, seen.addresses)
         assert routing == ours(seen.routes, seen.rules)
-        return InForce(self.plan.policy, self.plan.table, routing, await self.kernel.counters())
+        return InForce(self.plan.policy, self.plan.table, routing, await self.kernel.counters(), self.kernel.queues())
 
     async def arm(self, candidate: Policy, seconds: int = 120, nothing: bool = False) -> None:
         """A change to the candidate is pending; nothing in the kernel has changed. The file is the candidate's."""
@@ -110,7 +110,8 @@ class GuardedRouter:
         plan = await self.kernel.plan(candidate)
         text = script.full_text(plan.table, script.MOST_AT_BOOT)
         await self.guard.arm(
-            old, text, candidate=NEW_CONFIG, before=OLD_CONFIG, numbers=(1, 2), seconds=seconds
+            old, text, candidate=NEW_CONFIG, before=OLD_CONFIG, numbers=(1, 2), seconds=seconds,
+            shaped=plan.policy.shaped,
         )  # fmt: skip
         self.write_config(NEW_CONFIG)
 

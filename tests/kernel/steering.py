@@ -45,6 +45,16 @@ def rule(name: str, *options: str, priority: int = 50) -> str:
     return "\n".join(lines) + "\n"
 
 
+def throttle(up: str, down: str, *options: str) -> str:
+    """The profile "slow"."""
+    lines = ["\nconfig throttle 'slow'", f"\toption up '{up}'", f"\toption down '{down}'"]
+    return "\n".join([*lines, *(f"\toption {key} '{value}'" for key, _, value in map(_parted, options))]) + "\n"
+
+
+def _parted(option: str) -> tuple[str, str, str]:
+    return option.partition("=")
+
+
 def reload(lab: Lab, config: str) -> dict:
     """Puts a configuration in force."""
     lab.write_config(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -81,6 +82,25 @@ async def test_after_a_power_cut_the_old_configuration_is_read_and_the_kernel_le
     assert pending.guard.outcome() == f"reverted {id_} recovered at-boot"
     assert pending.current == "000001\n"
     assert state() == before
+
+
+async def test_after_a_power_cut_dnsmasq_finds_what_was_confirmed_in_a_folder_that_is_kept(pending, tmp_path):
+    folder, kept = tmp_path / "dnsmasq.d", pending.pending_folder / "old/names"
+    for path in (folder, kept, tmp_path / "b", tmp_path / "c"):
+        path.mkdir()
+    old, names = b"nftset=/old/\n", ["dnsmasq.d/netpolicy.conf", "b/netpolicy.conf", "c/other.conf"]
+    digest = hashlib.sha256(old).hexdigest()
+    for name in names:
+        (tmp_path / name).write_text("nftset=/new/\n")
+    (kept / digest).write_bytes(old)
+    words = [digest, "absent", "absent"]
+    places = "".join(f"{word} {tmp_path}/{name}\n" for word, name in zip(words, names, strict=True))
+    (kept / "places").write_text(places + "absent relative/netpolicy.conf\nx\n")
+    assert pending.boot(1) == 0
+    assert [(tmp_path / name).exists() and (tmp_path / name).read_bytes() for name in names] == [
+        old, False, b"nftset=/new/\n"  # and never another file
+    ]  # fmt: skip
+    assert os.listdir(folder) == ["netpolicy.conf"] and (folder / "netpolicy.conf").stat().st_mode & 0o777 == 0o644
 
 
 async def test_what_was_written_after_the_change_was_taken_back_stays(pending):

@@ -14,9 +14,11 @@ import pytest
 
 from netpolicy.dataplane import bundle
 from netpolicy.dataplane.guard import find_pending, start_of, uptime
+from netpolicy.dataplane.limits import Limit
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslation
 from netpolicy.dataplane.record import replace
+from netpolicy.dataplane.shaping import Observed
 from tests.dataplane.followed import MAIL, OTHER, VIDEO, WORK, count_hits
 from tests.kernel.guarded import NEW_CONFIG, OLD_CONFIG, SHELLS, GuardedRouter, applier, places, state
 from tests.netns import needs_root, run
@@ -186,6 +188,45 @@ async def test_a_device_that_is_gone_is_no_failure(guarded):
     assert "does not take these routes now" in guarded.log and "dev wanb" in guarded.log
     assert "unreachable default" in run("ip", "route", "show", "table", "7002")
     assert "fwmark 0x2000000/0x37000000 lookup 7002" in run("ip", "rule")
+
+
+@pytest.mark.parametrize("tc", ["works", "broken", "absent"])
+async def test_queues_come_back_where_tc_can_and_else_limits_drop(guarded, tc, tmp_path, monkeypatch):
+    if tc == "broken":
+        tools = tmp_path / "tools"
+        tools.mkdir()
+        (tools / "tc").write_text("#!/bin/sh\nexit 1\n")
+        (tools / "tc").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr("netpolicy.dataplane.guard.has_tc", lambda: tc != "absent")
+    slow, other = Limit("slow", 8_000_000, 0, False, (2,)), Limit("other", 9_000_000, 0, False, (1,))
+    await guarded.follow(replace(OLD, limits=(slow, other)))
+    assert {(one.device, one.rate) for one in guarded.plan.policy.shaped} == {("wanb", 8_000_000), ("wana", 9_000_000)}
+    old, queues = state(), guarded.kernel.queues()
+    candidate = replace(
+        CANDIDATE, limits=(Limit("slow", 5_000_000, 0, False, (2,)), other), lines=OLD.lines, ways_out=OLD.ways_out
+    )
+    await guarded.arm(candidate)
+    assert guarded.guard.leads_queues == (tc == "works")
+    await guarded.follow(candidate)
+    assert guarded.kernel.queues() != queues
+    guarded.daemon_dies()
+    assert guarded.wait_for_outcome().endswith("the-daemon-died by-guard")
+    if tc == "works":
+        assert (state(), classes(guarded)) == (old, rates(queues))
+        return
+    # What the change touches may not be what it was; what it leaves alone is.
+    dropped = "limit rate over 1000000 bytes/second"
+    assert dropped in state() and "limit rate over 1125000 bytes/second" in old
+    assert 'oifname "wana" accept' in state() and 'oifname "wanb" accept' not in state()
+
+
+def rates(seen: Observed) -> dict[str, list[tuple[int, int]]]:
+    return {name: sorted((one.handle, one.rate) for one in device.classes) for name, device in seen.devices.items()}
+
+
+def classes(guarded: GuardedRouter) -> dict[str, list[tuple[int, int]]]:
+    return rates(guarded.kernel.queues())
 
 
 # -- who dies -----------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 GUARD = "files/usr/lib/netpolicy/guard"
 SERVICE = "netpolicy/service/"
-CONFIRMATION, DEATHS, STATE, STORE = (
-    f"tests/acceptance/test_{name}.py" for name in ("confirmation", "deaths", "state", "store")
+CONFIRMATION, DEATHS, STATE, STORE, BESIDE = (
+    f"tests/acceptance/test_{name}.py" for name in ("confirmation", "deaths", "state", "store", "beside")
 )
 
 
@@ -101,6 +101,24 @@ MUTANTS = (
            (SERVICE + "engine.py", "if drift is not None and drift.treatment != HEAL:", "if drift is not None:")),
     mutant(22, "every journal is fine", STORE, "test_22",
            ("netpolicy/observe/journal.py", "return Verdict(not why, ", "return Verdict(True, ")),
+    mutant(24, "queues are the daemon's alone", BESIDE, "test_24_queues",
+           (GUARD, "\tput_queues\n\tswitch_table", "\tswitch_table")),
+    mutant(24, "queues of the candidate stay", BESIDE, "test_24_queues",
+           (GUARD, "\tremove_routing\n\tremove_queues\n", "\tremove_routing\n")),
+    mutant(24, "whatever queue stands there is replaced", BESIDE, "test_24_where",
+           ("netpolicy/dataplane/queue_lines.py", "qdisc add {device}", "qdisc replace {device}")),
+    mutant(24, "nobody looks whether a limit is held", BESIDE, "test_24_where",
+           (GUARD, "hold_limits() {\n", "hold_limits() {\n\treturn 0\n")),
+    mutant(25, "dnsmasq's file is the daemon's alone", BESIDE, "test_25 and guard",
+           (GUARD, "\tput_names_back \"$BUNDLE/names\"\n", "")),
+    mutant(25, "dnsmasq goes on with what it has read", BESIDE, "test_25 and guard",
+           (GUARD, "\tstart_name_server </dev/null", "\t: </dev/null")),
+    mutant(25, "a change does not wait for dnsmasq", BESIDE, "test_25 and daemon",
+           (SERVICE + "change_run.py", "error = await tools.names.followed(self._undo.refused)", "pass")),
+    mutant(25, "a way back does not wait for dnsmasq", BESIDE, "test_25 and daemon",
+           (SERVICE + "way_back.py", "(worse := await tools.names.followed(undo.refused))", "(worse := \"\")")),
+    mutant(25, "what was learned is forgotten on the way back", BESIDE, "test_25 and guard",
+           (GUARD, "load_all learned ||", ": ||")),
     mutant(23, "gateways are asked by IPv4 alone", CONFIRMATION, "test_09 and 6",
            ("netpolicy/outbounds/check.py", "for hop in line.hops if hop.gateway\n",
             "for hop in line.hops if hop.gateway and hop.family == 4\n")),

@@ -20,7 +20,7 @@ def test_the_text_that_a_defect_replaces_stands_there_once(one: Mutant) -> None:
 
 
 def test_every_acceptance_test_has_its_defect_and_every_defect_its_test() -> None:
-    assert {one.number for one in MUTANTS} == set(range(1, 24))
+    assert {one.number for one in MUTANTS} == set(range(1, 26))
     for one in MUTANTS:
         text = (ROOT / one.test[0]).read_text()
         word = one.test[1].split()[0]
@@ -30,5 +30,5 @@ def test_every_acceptance_test_has_its_defect_and_every_defect_its_test() -> Non
 def test_every_acceptance_test_is_found_by_its_number() -> None:
     names = "".join(path.read_text() for path in (ROOT / "tests/acceptance").glob("test_*.py"))
     # 23 is IPv6: in each of the others.
-    for number in range(1, 23):
+    for number in set(range(1, 26)) - {23}:
         assert f"def test_{number:02}_" in names, number

@@ -35,7 +35,8 @@ class ChangingHouse(House):
         self._moved = asyncio.Event()
         self.eyes = eyes or Eyes()
         die = lambda: self.died.append("now")  # noqa: E731
-        self.guarded = Guarded(Tools(self.engine, self.guard, self.store, self.journal, self.eyes, die))
+        self.tools = Tools(self.engine, self.guard, self.store, self.journal, self.eyes, die)
+        self.guarded = Guarded(self.tools)
         self.engine.adopt = self.guarded.adopt
         self.changes = Changes(self.engine, self.guarded, self.store, self.journal)
 

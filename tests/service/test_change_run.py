@@ -133,3 +133,25 @@ async def test_of_an_apply_alone_others_notice_nothing(watched):
     run("nft", "add table inet bystander { chain c { type filter hook forward priority 0; counter; }; }")
     change = await watched.until(watched.begin(OTHER), AWAITING)
     assert (change.state, change.notes) == (AWAITING, [])
+
+
+class Refusing:
+    """A name server that lives with nothing new."""
+
+    refused, is_armed = "", False
+
+    async def followed(self, refused: str = "") -> str:
+        return "dnsmasq: it did not start with our file" if self.is_armed else ""
+
+    async def kept(self, candidate: object) -> tuple[dict[str, str], dict[str, str]]:
+        self.is_armed = True
+        return {"names/places": "absent /nowhere/netpolicy.conf\n"}, {}
+
+
+async def test_a_name_server_that_does_not_live_with_the_new_names_ends_the_change(house):
+    before = state()
+    house.tools.names = Refusing()
+    change = house.begin(OTHER)
+    await house.guarded.ended()
+    assert (change.state, change.error) == (REVERTED, "dnsmasq: it did not start with our file")
+    assert state() == before

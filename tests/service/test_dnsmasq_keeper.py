@@ -72,6 +72,9 @@ async def test_a_text_that_dnsmasq_does_not_take_never_reaches_its_folder(tmp_pa
     bench = Bench(tmp_path)
     await bench.follow(FIELDS, lines=("no-such-option=1",))
     assert not bench.file.exists() and bench.keeper.restarts == 0 and "does not take our file" in bench.keeper.reason
+    assert "no-such-option" in bench.keeper.refused
+    await bench.follow(FIELDS)
+    assert bench.keeper.refused == "" and bench.file.exists()
 
 
 async def test_a_dnsmasq_that_does_not_come_back_gets_its_folder_as_it_was(tmp_path: Path, monkeypatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from netpolicy.core.model import Ruleset, Throttle
 from netpolicy.dataplane import guard_files
 from netpolicy.dataplane.pending import Pending, print_record
 from netpolicy.service.doctor_given import Given, guard_program
@@ -22,7 +23,7 @@ WAITING = (
     "resident: yes (process 7)\npending: r0a1b2c3d\nstate: await\nseconds left: 80\n"
     "watched: yes (process 7)\nverdict: \noutcome: \n"
 )
-CODES = tuple(f"ND80{number}" for number in range(1, 7))
+CODES = tuple(f"ND80{number}" for number in range(1, 8))
 
 
 def asked(status: str | Ran, *files: str) -> dict[str, str]:
@@ -46,6 +47,12 @@ def test_one_that_is_resident_and_has_nothing_to_do_is_fine() -> None:
 )
 def test_each_is_red_for_its_own_reason(said: str | Ran, code: str, level: str) -> None:
     assert asked(said)[code] == level
+
+
+def test_without_tc_queues_are_not_led_back_which_matters_where_there_are_limits() -> None:
+    limits = Given(ruleset=Ruleset(throttles=(Throttle("slow", 8000, 8000),)))
+    for says, level in (({GUARD: QUIET}, "info"), ({GUARD: QUIET, "tc": "tc utility"}, "ok")):
+        assert seen(examine(Machine({GUARD: ""}, says), limits))["ND807"] == level
 
 
 def test_a_change_that_is_watched_is_good_to_know_and_no_more() -> None:
