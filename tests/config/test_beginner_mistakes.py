@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from netpolicy.config.linter import lint_text
+from netpolicy.config.linter import lint_file, lint_text
 from netpolicy.config.spelling import DSL, UCI, YAML
 
 MAIN = "config netpolicy 'main'\n\toption enabled '1'\n"
@@ -135,6 +136,57 @@ CASES = [
         + "\toption block '1'\n",
         ("4 NP105 : outbound 'wg': type: 'wireguard' is not known | did you mean 'interface'?",),
     ),
+    Case(
+        "capitals in the name of an outbound, in a rule with another mistake",
+        WAN + "config rule 'r'\n\tlist proto 'xyz'\n\toption route 'WAN'\n",
+        ("7 NP105 …", "8 NP204 r: route 'WAN' is not an outbound | did you mean 'wan'?"),
+    ),
+    Case(
+        "a rule and a group for an outbound that has a mistake",
+        MAIN + "config outbound 'wan'\n\toption type 'x'\nconfig outbound 'all'\n\toption type 'group'\n"
+        "\tlist member 'wan'\n" + RULE + "\toption route 'wan'\n",
+        (
+            "4 NP105 …",
+            "7 NP214 : group 'all': member 'wan' names an outbound that has errors | correct the outbound first",
+            "10 NP204 r: route 'wan' names an outbound that has errors | correct the outbound first",
+        ),
+    ),
+    Case(
+        "a default that nobody defined",
+        MAIN + "\toption default 'vpn'\n" + RULE + "\toption block '1'\n",
+        ("3 NP205 : default 'vpn' is not an outbound | define it: config outbound 'vpn'",),
+    ),
+    Case(
+        "profiles and hours that have mistakes themselves",
+        MAIN + "config throttle 'slow'\n\toption down 'x'\nconfig schedule 'night'\n\toption from 'x'\n"
+        "config rule 'r'\n\toption schedule 'night'\n\toption throttle 'slow'\n",
+        (
+            "6 NP105 …",
+            "4 NP105 …",
+            "9 NP215 r: throttle 'slow' has errors | correct the throttle first",
+            "8 NP216 r: schedule 'night' has errors | correct the schedule first",
+        ),
+    ),
+    Case(
+        "ports of what has none",
+        MAIN + "config rule 'r'\n\toption proto 'icmp'\n\toption dest_port '7'\n\toption block '1'\n",
+        ("3 NP206 r: the rule can never match: dest_port with proto=icmp,… | remove the ports, or name tcp or udp",),
+    ),
+    Case(
+        "the settings by another name",
+        "config netpolicy 'mian'\n\toption enabled '1'\n" + RULE + "\toption block '1'\n",
+        ("1 NP106 : the settings are in one section: config netpolicy 'main' | call it 'main'; of several keep one",),
+    ),
+    Case(
+        "a range from the end to the beginning",
+        MAIN + "config rule 'r'\n\tlist src_addr '192.168.1.9-192.168.1.2'\n\toption block '1'\n",
+        ("4 NP105 r: src_addr: the range…ends before it starts | write the smaller address first: 192.168.1.2-192…",),
+    ),
+    Case(
+        "an outbound without what its type needs",
+        MAIN + "config outbound 'wan'\n\toption type 'interface'\n" + RULE + "\toption block '1'\n",
+        ("3 NP109 : outbound 'wan' of type interface needs option interface | add it: a network…",),
+    ),
 ]
 
 
@@ -152,6 +204,15 @@ def is_like(found: str, wanted: str) -> bool:
             return False
         at = place + len(part)
     return wanted.endswith("…") or at == len(found)
+
+
+def test_a_further_file_that_is_missing_is_told_at_the_line_that_lists_it(tmp_path: Path) -> None:
+    main = tmp_path / "netpolicy"
+    main.write_text(MAIN + "\tlist ruleset 'more.np'\n" + RULE + "\toption block '1'\n")
+    (item,) = [item for item in lint_file(str(main)) if item.severity != "info"]
+    assert (item.code, item.file, item.line, item.column) == ("NP001", str(main), 3, 16)
+    assert "more.np" in item.message
+    assert "or remove the line" in item.hint
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.about)
