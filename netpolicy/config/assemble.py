@@ -113,7 +113,7 @@ class Assembly:
         for section in sections:
             if section.name != "main":
                 text = "the settings are in one section: config netpolicy 'main'"
-                self.break_off("NP106", Place(file.file, section.line, 1), text)
+                self.break_off("NP106", Place(file.file, section.line, 1), text, "call it 'main'; of several keep one")
             elif self.main is None:
                 self.main = section
         if self.main is None:

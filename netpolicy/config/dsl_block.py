@@ -5,7 +5,7 @@ Never decides what a line means: the kinds of blocks do. Runs on MicroPython.
 
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.dsl_word import BLANKS, Line, Piece, WordFault, quoted_name, split
-from netpolicy.config.schema import SECTIONS, OptionSpec, labelled, suggestion
+from netpolicy.config.schema import SECTIONS, OptionSpec, labelled, meaning
 from netpolicy.config.source import Option, Section, spot
 from netpolicy.config.value import MAX_NAME
 
@@ -101,10 +101,11 @@ class Block:
     def _labelled(self, text: str) -> str:
         return labelled(self.type, self.name) + text
 
-    def unknown(self, text: str, word: str, known: tuple[str, ...], line: int, column: int) -> None:
-        """Report a word that is not known, with the one that was probably meant."""
-        meant = suggestion(word, known)
-        hint = f"did you mean {meant!r}?" if meant else ""
+    def unknown(
+        self, text: str, word: str, known: tuple[str, ...], line: int, column: int, values: tuple[str, ...] = ()
+    ) -> None:
+        """Report a word that is not known, with the one that was probably meant; `values`: what stands behind it."""
+        hint, meant = meaning(word, known, values)
         self.fault("NP101", text, line, column, hint, len(word), meant)
 
     def keep(self, spec: OptionSpec, texts: "list[str]", pieces: "list[Piece]", line: int, column: int) -> None:

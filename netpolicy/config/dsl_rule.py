@@ -7,8 +7,11 @@ spellings. Runs on MicroPython.
 from netpolicy.config.diagnostic import Findings
 from netpolicy.config.dsl_block import Block, after_colon, rest_of
 from netpolicy.config.dsl_word import Piece, Word, split
-from netpolicy.config.schema import ACTION, FLAG, MATCH, SECTION_TYPES, WHEN, OptionSpec
+from netpolicy.config.schema import ACTION, FLAG, MATCH, SECTION_TYPES, WHEN, OptionSpec, meaning
 from netpolicy.config.value import DIGITS, FALSE, TRUE
+from netpolicy.core.model import BLOCK
+
+EXAMPLES = {MATCH: "port=443", ACTION: "route=wan, or block alone"}
 
 WITH_KEYS = (MATCH, ACTION, "when", "disable")
 DIRECTIVES = ("action", "disable", "enabled", "match", "priority", "title", "when")
@@ -86,13 +89,16 @@ class RuleBlock(Block):
         can_stand_alone = spec is not None and (spec.kind == FLAG or spec.name == "block")
         if not word.key and not can_stand_alone:
             text = f"invalid {directive} token"
-            self.fault("NP105", text, line, word.column, "write it as key=value", len(word.pieces[0].text))
+            hint = meaning(word.bare, (BLOCK,) if directive == ACTION else ())[0]
+            hint = hint or f"write it as key=value, for example {EXAMPLES[directive]}"
+            self.fault("NP105", text, line, word.column, hint, len(word.pieces[0].text))
         elif spec is not None and self._is_refused(spec, word):
             hint = f"leave it out, or write `{spec.word}` alone"
             self.fault("NP101", f"unknown {directive} key {key}", line, word.column, hint, len(key))
         elif spec is None:
             known = tuple([one.word for one in self.spec.options.values() if one.group == directive])
-            self.unknown(f"unknown {directive} key {key}", key, known, line, word.column)
+            values = tuple([piece.text for piece in word.pieces])
+            self.unknown(f"unknown {directive} key {key}", key, known, line, word.column, values)
         elif not word.key:
             self.keep(spec, ["1"], word.pieces, line, word.column)
         else:

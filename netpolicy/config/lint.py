@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 def check_rule(rule: Rule, place: Place, findings: Findings, section: "Section | None" = None) -> None:
     """Report what is suspicious. `section`: what the rule was read from, for places inside it."""
-    reason = never_matches(rule)
+    reason, hint = _contradiction(rule)
     if reason:
-        findings.warning("NP206", place, f"the rule can never match: {reason}")
+        findings.warning("NP206", place, f"the rule can never match: {reason}", hint)
     _check_enforced(rule, place, findings)
     for field in rule.fields:
         if isinstance(field, Names):
@@ -61,18 +61,23 @@ def _wants_all_names(field: Field) -> bool:
 
 def never_matches(rule: Rule) -> str:
     """Why no connection can satisfy the rule, or ""."""
+    return _contradiction(rule)[0]
+
+
+def _contradiction(rule: Rule) -> tuple[str, str]:
+    """Why no connection can satisfy the rule, and what to do about it."""
     for field in rule.fields:
         if _is_empty(field) and not _may_be_filled(field):
-            return f"{field.name} leaves nothing"
+            return f"{field.name} leaves nothing", "its exclusions take away all that it wants: remove one of them"
     proto = rule.field("proto")
     ports = rule.field("dest_port") or rule.field("src_port")
     if ports and isinstance(proto, Numbers) and not any(contains(proto.ranges, one) for one in PORT_PROTOCOLS):
-        return f"{ports.name} with {proto!r}, which has no ports"
+        return f"{ports.name} with {proto!r}, which has no ports", "remove the ports, or name tcp or udp"
     if not _families(rule):
-        return "the addresses and the family exclude each other"
+        return "the addresses and the family exclude each other", "one rule for each family, or remove `family`"
     if rule.when and all(state in rule.disable for state in rule.when):
-        return "disable names every state that state names"
-    return ""
+        return "disable names every state that state names", "remove disable: state alone says when the rule counts"
+    return "", ""
 
 
 def _is_empty(field: Field) -> bool:

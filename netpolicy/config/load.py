@@ -14,6 +14,7 @@ from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.list_file import ListFiles
 from netpolicy.config.list_source import ListSources
 from netpolicy.config.reader import Reader, ReaderUnavailable, open_reader
+from netpolicy.config.section import place_of
 from netpolicy.config.source import Option, SourceFile
 from netpolicy.config.spelling import DSL, UCI, YAML, format_of
 from netpolicy.config.text_file import MAX_BYTES, decode, read_bytes
@@ -150,7 +151,20 @@ def _take_includes(assembly: Assembly, folders: _Folders, includes: Option, read
             assembly.break_off("NP007", place, f"{name} is included twice, or includes itself")
         else:
             seen.add(_resolved(path))
-            assembly.add(folders.read(path, reader))
+            at = place_of(includes, Place(folders.main), name)
+            assembly.add(_listed(folders.read(path, reader), at))
+
+
+def _listed(file: SourceFile, at: Place) -> SourceFile:
+    """The same; that it cannot be read is told at the line that lists it: there is the mistake to correct."""
+    if all(item.code != "NP001" for item in file.diagnostics):
+        return file
+    findings = Findings()
+    for item in file.diagnostics:
+        hint = "correct the path, which begins at the folder of the main file, or remove the line"
+        text = item.message if file.file in item.message else f"{file.file}: {item.message}"
+        findings.error(item.code, at, text, item.hint or hint)
+    return SourceFile(file.file, file.sections, findings.all)
 
 
 class _Folders:

@@ -40,17 +40,20 @@ def _check_type(reading: Reading, name: str) -> None:
         reading.error("NP106", text, "choose another name")
     needed = NEEDED.get(kind)
     if needed and needed not in reading.values and (reading.ok or needed not in reading.written):
-        reading.error("NP109", f"outbound {name!r} of type {kind} needs option {needed}")
+        spec = SECTIONS["outbound"].options[needed]
+        hint = f"add it: {spec.meaning}"
+        reading.error("NP109", f"outbound {name!r} of type {kind} needs option {needed}", hint)
     for spec in OUTBOUND:
         if spec.name in reading.values and spec.types and kind not in spec.types:
             text = "{} belongs to type {}, not to {}".format(spec.name, " and ".join(spec.types), kind)
-            reading.error("NP109", text, option=spec.name)
+            reading.error("NP109", text, "remove it, or choose another type", spec.name)
     _check_prefix(reading)
 
 
 def _check_prefix(reading: Reading) -> None:
     if reading.values.get("ipv6_prefix") and reading.values.get("ipv6_source") != "prefix":
-        reading.error("NP109", "ipv6_prefix needs `option ipv6_source 'prefix'`", option="ipv6_prefix")
+        hint = "add it, or remove the prefix"
+        reading.error("NP109", "ipv6_prefix needs `option ipv6_source 'prefix'`", hint, "ipv6_prefix")
     if reading.values.get("ipv6_source") == "prefix" and "ipv6_prefix" not in reading.values:
         hint = "write the provider's prefix, such as `option ipv6_prefix '2001:db8:2::/56'`; it is not learned"
         reading.error("NP109", "ipv6_source 'prefix' needs option ipv6_prefix", hint, "ipv6_source")

@@ -6,7 +6,7 @@ changes one. Runs on MicroPython.
 
 from netpolicy.config.diagnostic import Place
 from netpolicy.config.rule import SUGGESTING
-from netpolicy.config.schema import nearest, suggestion
+from netpolicy.config.schema import suggestion
 from netpolicy.config.section import place_of
 from netpolicy.config.source import Section
 from netpolicy.config.value import is_name
@@ -33,12 +33,13 @@ class References:
         self._broken = assembly.broken["outbound"]
         self._sections: dict[tuple[str, int], Section] = {}
         self.dropped: list[str] = []
-        self._known = tuple(sorted([outbound.name for outbound in ruleset.outbounds] + list(BUILT_IN_OUTBOUNDS)))
+        known = tuple(sorted([outbound.name for outbound in ruleset.outbounds] + list(BUILT_IN_OUTBOUNDS)))
         self._is_full = bool(ruleset.outbounds or self._broken)  # else it is a file of rules alone
         self._throttles = tuple([one.name for one in ruleset.throttles])
-        self._schedules = tuple([one.name for one in ruleset.schedules])
+        schedules = tuple([one.name for one in ruleset.schedules])
+        self._names = {"outbound": known, "throttle": self._throttles, "schedule": schedules}
         self._defined = {("throttle", name) for name in self._throttles}
-        self._defined.update(("schedule", name) for name in self._schedules)
+        self._defined.update(("schedule", name) for name in schedules)
 
     def check(self) -> None:
         """Report everything that is named and does not exist."""
@@ -72,7 +73,7 @@ class References:
     def _check_setting(self, option: str, name: str) -> None:
         if name and not self._exists(name):
             text = f"{option} {name!r} {self._what_is_wrong(name)}"
-            self._assembly.break_off("NP205", self._main_place(option), text, nearest(name, self._known))
+            self._assembly.break_off("NP205", self._main_place(option), text, self._advice("outbound", name)[0])
 
     def _check_primary(self) -> None:
         primary = self._ruleset.outbound(self._ruleset.settings.primary)
@@ -90,9 +91,13 @@ class References:
         hint = f"where that must not be, add a last rule: any '1', route {name!r}, on_fail 'block'"
         self._findings.warning("NP211", self._main_place("default"), text, hint)
 
-    def _meant(self, name: str, known: tuple[str, ...]) -> str:
-        """The known name that was probably meant; after many mistakes nobody reads it, and it is dear."""
-        return suggestion(name, known) if self._findings.errors < SUGGESTING else ""
+    def _advice(self, type: str, name: str) -> tuple[str, str]:
+        """What to do about a name of nothing that can be used, and the name to write in its place, "" where unknown."""
+        if name in self._assembly.broken[type]:
+            return f"correct the {type} first", ""
+        # After many mistakes nobody reads it, and it is dear.
+        meant = suggestion(name, self._names[type]) if self._findings.errors < SUGGESTING else ""
+        return f"did you mean {meant!r}?" if meant else f"define it: config {type} '{name}'", meant
 
     def _check_groups(self) -> None:
         """Members that do not exist, circles, and what leads to either. O(groups + members)."""
@@ -135,9 +140,8 @@ class References:
 
     def _report_member(self, group: Outbound, name: str) -> None:
         text = f"group {group.name!r}: member {name!r} {self._what_is_wrong(name)}"
-        fix = self._meant(name, self._known) if name not in self._broken else ""
         place = self._place("outbound", group.position, "", "member", name)
-        self._findings.error("NP214", place, text, f"did you mean {fix!r}?" if fix else "", fix)
+        self._findings.error("NP214", place, text, *self._advice("outbound", name))
 
     def _is_usable(self, rule: Rule) -> bool:
         usable = True
@@ -159,8 +163,7 @@ class References:
         if not self._is_full:
             self._findings.warning("NP204", place, text, "the file can be tried with `decide`, not applied")
             return True
-        fix = self._meant(name, self._known) if name not in self._broken else ""
-        self._findings.error("NP204", place, text, f"did you mean {fix!r}?" if fix else "", fix)
+        self._findings.error("NP204", place, text, *self._advice("outbound", name))
         self._assembly.fatal = self._assembly.fatal or name in self._broken
         self._skip(rule, text)
         return False
@@ -173,9 +176,7 @@ class References:
         if not self._is_full and not self._throttles and not self._assembly.broken["throttle"]:
             self._findings.warning("NP215", place, text, "the file can be tried with `decide`, not applied")
             return True
-        fix = self._meant(name, self._throttles)
-        hint = f"did you mean {fix!r}?" if fix else f"define it: config throttle '{name}'"
-        self._findings.error("NP215", place, text, hint, fix)
+        self._findings.error("NP215", place, text, *self._advice("throttle", name))
         self._skip(rule, text)
         return False
 
@@ -186,9 +187,7 @@ class References:
         for name in missing:
             text = "schedule {!r} {}".format(name, self._undefined("schedule", name))
             place = self._place("rule", rule.position, rule.name, "schedule", name)
-            fix = self._meant(name, self._schedules)
-            hint = f"did you mean {fix!r}?" if fix else f"define it: config schedule '{name}'"
-            self._findings.error("NP216", place, text, hint, fix)
+            self._findings.error("NP216", place, text, *self._advice("schedule", name))
             self._skip(rule, text)
         return not missing
 
@@ -198,17 +197,19 @@ class References:
             return
         for option in section.options:
             for value in option.values:
-                text = self._dangling(option.name, value)
+                text, hint, fix = self._dangling(option.name, value)
                 if text:
-                    self._findings.error("NP204", place_of(option, place, value), text)
+                    self._findings.error("NP204", place_of(option, place, value), text, hint, fix)
 
-    def _dangling(self, option: str, value: str) -> str:
+    def _dangling(self, option: str, value: str) -> tuple[str, str, str]:
         if option in ROUTES and is_name(value) and not self._exists(value):
-            return f"{option} {value!r} {self._what_is_wrong(value)}"
+            hint, fix = self._advice("outbound", value)
+            return f"{option} {value!r} {self._what_is_wrong(value)}", hint, fix
         name = value[1:].strip() if value.startswith("!") else value
         if option in ("throttle", "schedule") and is_name(name) and (option, name) not in self._defined:
-            return f"{option} {name!r} {self._undefined(option, name)}"
-        return ""
+            hint, fix = self._advice(option, name)
+            return f"{option} {name!r} {self._undefined(option, name)}", hint, fix
+        return "", "", ""
 
     def _undefined(self, type: str, name: str) -> str:
         return "has errors" if name in self._assembly.broken[type] else "is not defined"

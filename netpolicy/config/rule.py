@@ -13,6 +13,7 @@ from netpolicy.config.value import FALSE
 from netpolicy.core.field import Field, parse_field
 from netpolicy.core.model import BLOCK, FALLBACK, ROUTE, ROUTES, SWITCH_ROUTE, THROTTLE, Action, Rule
 from netpolicy.core.named_list import NO_LISTS, Lists, UnknownList
+from netpolicy.core.packet import split_sign
 from netpolicy.core.value import ValueProblem
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # So many errors may come with a suggestion: each is compared with every name there is.
 SUGGESTING = 100
+
+OF_LISTS = ("src_addr", "dest_addr", "domain", "sni")  # fields whose values may be lists
 
 BLOCKING_WORDS = ("block", "drop", "reject")
 
@@ -95,7 +98,7 @@ def _fields(reading: Reading, parse: "FieldParser", lists: Lists, is_broken: boo
         except UnknownList as problem:
             _report_list(reading, name, problem, lists)
         except ValueProblem as problem:
-            reading.problem(name, problem, _culprit(name, values, parse, lists))
+            _report_value(reading, name, problem, _culprit(name, values, parse, lists), parse, lists)
     if reading.values.get("any"):
         if written:
             text = "the other match fields have no effect beside any"
@@ -116,6 +119,14 @@ def _report_list(reading: Reading, name: str, problem: UnknownList, lists: Lists
     reading.findings.error("NP212", place, problem.text, hint or "define it as a list")
 
 
+def _report_value(
+    reading: Reading, name: str, problem: ValueProblem, value: str, parse: "FieldParser", lists: Lists
+) -> None:
+    is_negated, plain = split_sign(value)
+    meant = ("!@" if is_negated else "@") + plain if name in OF_LISTS and plain in lists.names else ""
+    reading.problem(name, problem, value, lambda part: parse(name, (part,), lists), meant)
+
+
 def _culprit(name: str, values: tuple[str, ...], parse: "FieldParser", lists: Lists) -> str:
     """The value that is refused alone too, for its place; "" when they are wrong together."""
     if len(values) == 1:
@@ -131,7 +142,8 @@ def _culprit(name: str, values: tuple[str, ...], parse: "FieldParser", lists: Li
 def _check_states(reading: Reading) -> None:
     for name in ("state", "disable"):
         if reading.values.get(name) == ():
-            reading.error("NP203", "state list must not be empty", option=name)
+            hint = "name the states in which the rule is to count, or remove the line"
+            reading.error("NP203", "state list must not be empty", hint, name)
 
 
 def _action(reading: Reading, is_broken: bool) -> Action | None:

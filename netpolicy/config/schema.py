@@ -10,6 +10,7 @@ from netpolicy.config.nearest import closest
 from netpolicy.core.calendar import format_time
 from netpolicy.core.field import FIELDS
 from netpolicy.core.health import STATES
+from netpolicy.core.list_entry import looks_like_address
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -305,7 +306,14 @@ FOREIGN_WORDS = {
     "src_ip": "src_addr", "dest_ip": "dest_addr", "dst_addr": "dest_addr", "dst_port": "dest_port", "mac": "src_mac",
     "src": "src_iface", "target": "block", "action": "route", "when": "state", "sport": "src_port",
     "dport": "dest_port", "host": "domain", "hostname": "domain", "bandwidth": "down", "days_of_week": "days",
+    "dst": "dest_addr", "dest": "route", "accept": "direct", "allow": "direct", "pass": "direct", "permit": "direct",
+    "deny": "block", "drop": "block", "reject": "block", "wireguard": "interface", "openvpn": "interface",
+    "pppoe": "interface", "ssh": "tunnel", "socks5": "tunnel", "vless": "xray", "vmess": "xray", "trojan": "xray",
+    "shadowsocks": "xray", "failover": "group", "balance": "group",
 }  # fmt: skip
+
+# What they mean where an address stands behind them, as behind the same words of `netpolicy decide`.
+FOREIGN_ADDRESSES = {"src": "src_addr", "dst": "dest_addr", "dest": "dest_addr"}
 
 
 # Options of a rule whose absence makes it match more or do something else: an empty one is a mistake.
@@ -323,13 +331,31 @@ def labelled(type: str, name: str) -> str:
     return f"{type} {name!r}: "
 
 
+def meaning(word: str, known: tuple[str, ...], values: tuple[str, ...] = ()) -> tuple[str, str]:
+    """A hint for an unknown word with these values, and the word to write in its place; "" where nobody knows."""
+    found = suggestion(word, known, values)
+    if found:
+        return f"did you mean {found!r}?", found
+    if FOREIGN_WORDS.get(word.lower()) == "direct":
+        return "to let it go the ordinary way, route it to the built-in outbound 'direct'", ""
+    return "", ""
+
+
 def nearest(word: str, known: tuple[str, ...]) -> str:
     """ "did you mean 'x'?" for a word that is close to a known one, or ""."""
     found = suggestion(word, known)
     return f"did you mean {found!r}?" if found else ""
 
 
-def suggestion(word: str, known: tuple[str, ...]) -> str:
-    """The known word that was probably meant, or ""."""
-    foreign = FOREIGN_WORDS.get(word, "")
+def suggestion(word: str, known: tuple[str, ...], values: tuple[str, ...] = ()) -> str:
+    """The known word that was probably meant, or "". `values`: what stands behind it."""
+    foreign = _foreign(word.lower(), values[0].strip("! ").lower() if values else "")
     return foreign if foreign in known else closest(word, known)
+
+
+def _foreign(word: str, value: str) -> str:
+    if word in FOREIGN_ADDRESSES and looks_like_address(value):
+        return FOREIGN_ADDRESSES[word]
+    if word in ("target", "action") and value in FOREIGN_WORDS:
+        return "route" if FOREIGN_WORDS[value] == "direct" else "block"
+    return FOREIGN_WORDS.get(word, "")

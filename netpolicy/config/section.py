@@ -5,22 +5,33 @@ decides what options say together. Runs on MicroPython.
 """
 
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.schema import EMPTY_IS_A_MISTAKE, OptionSpec, SectionSpec, suggestion
+from netpolicy.config.schema import (
+    EMPTY_IS_A_MISTAKE,
+    SECTION_TYPES,
+    SECTIONS,
+    OptionSpec,
+    SectionSpec,
+    labelled,
+    meaning,
+    suggestion,
+)
 from netpolicy.config.source import Option, Section, line_and_column
 from netpolicy.core.value import ValueProblem
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
 class Reading:
     """What a section says: values by canonical option name; match options stay texts."""
 
-    __slots__ = ("findings", "ok", "place", "spec", "values", "written")
+    __slots__ = ("findings", "name", "ok", "place", "spec", "values", "written")
 
-    def __init__(self, place: Place, spec: SectionSpec, findings: Findings) -> None:
+    def __init__(self, place: Place, spec: SectionSpec, findings: Findings, name: str) -> None:
         self.place = place
+        self.name = name
         self.spec = spec
         self.findings = findings
         self.values: dict[str, Any] = {}
@@ -34,19 +45,26 @@ class Reading:
 
     def error(self, code: str, message: str, hint: str = "", option: str = "", fix: str = "") -> None:
         """The section cannot be used."""
-        self.ok = False
-        self.findings.error(code, self.at(option), message, hint, fix)
+        self.report(code, self.at(option), message, hint, fix)
 
-    def problem(self, option: str, problem: ValueProblem, value: str = "") -> None:
-        """A value was refused."""
+    def report(self, code: str, place: Place, message: str, hint: str = "", fix: str = "") -> None:
+        """The section cannot be used, because of what stands there. Its name is told, unless the message has it."""
         self.ok = False
+        label = "" if repr(self.name) in message else labelled(self.spec.type, self.name)
+        self.findings.error(code, place, label + message, hint, fix)
+
+    def problem(
+        self, option: str, problem: ValueProblem, value: str, reads: "Callable[[str], Any]", meant: str = ""
+    ) -> None:
+        """A value was refused; `reads` raises ValueProblem for one, `meant` is what to write in its place."""
         written = self.written.get(option)
         word = written.word if written is not None else option
-        hint = problem.hint
-        if written is not None and not option.endswith("_port") and _holds_several(written):
-            hint = f"write one `list {word}` line per value; in DSL and YAML a list"
+        hint = f"did you mean {meant!r}?" if meant else problem.hint
+        several = 0 if option.endswith("_port") else _several(value, "/" if option == "proto" else "", reads)
+        if several and self.spec.options[option].is_list:
+            hint = f"these are {several} values: write one `list {word}` line for each; in DSL and YAML a list"
         between = " " if problem.text.startswith("must ") else ": "  # "priority must be >= 0"
-        self.findings.error("NP105", self.at(option, value), word + between + problem.text, hint)
+        self.report("NP105", self.at(option, value), word + between + problem.text, hint, meant)
 
     def get(self, option: str, otherwise: "Any" = None) -> "Any":
         """The value of an option, the default of the table, or `otherwise`."""
@@ -58,22 +76,34 @@ class Reading:
         return otherwise
 
 
-def _holds_several(option: Option) -> bool:
-    """Whether one value looks like several: blanks and commas separate nothing in UCI."""
-    return any(" " in value.strip() or "," in value for value in option.values)
+MOST_PARTS = 64  # more in one value are not looked at: nobody's mistake
+
+
+def _several(value: str, further: str, reads: "Callable[[str], Any]") -> int:
+    """How many good values one bad value is, 0 for none: blanks and commas separate nothing in UCI."""
+    for separator in "," + further:
+        value = value.replace(separator, " ")
+    parts = value.split()
+    if not 1 < len(parts) <= MOST_PARTS:
+        return 0
+    try:
+        for part in parts:
+            reads(part)
+    except ValueProblem:
+        return 0
+    return len(parts)
 
 
 def read_section(section: Section, spec: SectionSpec, place: Place, findings: Findings) -> Reading:
     """The checked options of a section."""
-    reading = Reading(place, spec, findings)
+    reading = Reading(place, spec, findings, section.name)
     for option in section.options:
         known = spec.option(option.name)
         name = known.name if known is not None else option.name
         earlier = reading.written.get(name)
         if earlier is not None:
             text = f"{option.name} and {earlier.name} are the same option"
-            findings.error("NP109", place_of(option, place), text)
-            reading.ok = False
+            reading.report("NP109", place_of(option, place), text, "keep one of them")
             continue
         reading.written[name] = option
         if known is None:
@@ -84,11 +114,13 @@ def read_section(section: Section, spec: SectionSpec, place: Place, findings: Fi
 
 
 def _report_unknown(reading: Reading, spec: SectionSpec, option: Option) -> None:
-    meant = suggestion(option.name, spec.words)
-    hint = f"did you mean {meant!r}?" if meant else ""
-    text = f"unknown option {option.name!r} in a {spec.type} section"
-    reading.ok = False
-    reading.findings.error("NP101", place_of(option, reading.place), text, hint, meant)
+    hint, meant = meaning(option.name, spec.words, option.values)
+    owners = [type for type in SECTION_TYPES if SECTIONS[type].option(option.name) is not None]
+    if owners and not hint:
+        hint = "it is an option of " + " and ".join([f"{type} sections" for type in owners])
+    article = "an" if spec.type[0] in "aeiou" else "a"
+    text = f"unknown option {option.name!r} in {article} {spec.type} section"
+    reading.report("NP101", place_of(option, reading.place), text, hint, meant)
 
 
 def place_of(option: Option, section: Place, value: str = "") -> Place:
@@ -107,7 +139,7 @@ def _read_option(reading: Reading, spec: OptionSpec, option: Option) -> None:
         reading.error("NP105", f"{option.name} takes one value", hint, spec.name)
         return
     if not option.values and spec.name not in ("state", "disable") and not spec.is_match:
-        reading.error("NP105", f"{option.word} needs a value", "", spec.name)
+        reading.error("NP105", f"{option.word} needs a value", "write one, or remove the line", spec.name)
         return
     if spec.is_match:
         reading.values[spec.name] = option.values
@@ -117,7 +149,7 @@ def _read_option(reading: Reading, spec: OptionSpec, option: Option) -> None:
         try:
             found.append(_read_value(spec, value))
         except ValueProblem as problem:
-            reading.problem(spec.name, problem, value)
+            reading.problem(spec.name, problem, value, lambda part: _read_value(spec, part))
             return
     reading.values[spec.name] = tuple(found) if spec.is_list else found[0]
 

@@ -338,6 +338,8 @@ def server(raw: str) -> str:
 def assertion(raw: str) -> str:
     """What must hold after a change: `lan can wan tcp/443`, `guest cannot lan`."""
     words = raw.split()
+    if words[1:3] == ["can", "not"]:
+        raise ValueProblem(f"{raw[:64]!r} is not an assertion", "write cannot, in one word")
     if not 3 <= len(words) <= 4 or words[1] not in ("can", "cannot"):
         raise ValueProblem(f"{raw[:64]!r} is not an assertion", "for example: lan can wan tcp/443, or guest cannot lan")
     for end in (words[0], words[2]):

@@ -20,6 +20,7 @@ from netpolicy.config.schema import (
     WHEN,
     OptionSpec,
     SectionSpec,
+    meaning,
     suggestion,
 )
 from netpolicy.config.source import Option, Section, SourceFile, spot
@@ -145,7 +146,7 @@ class _Reader:
             if key.text in allowed:
                 options += self._option(spec, key, value, where)
             else:
-                self._unknown(key, where, name, tuple(sorted(allowed)))
+                self._unknown(key, where, name, tuple(sorted(allowed)), value)
         return options
 
     def _options(self, spec: SectionSpec, item: Node, where: str, skip: tuple[str, ...] = ()) -> list[Option]:
@@ -160,9 +161,9 @@ class _Reader:
                 self._unknown(key, where, spec.type, words + skip)
         return options
 
-    def _unknown(self, key: Node, where: str, what: str, words: tuple[str, ...]) -> None:
-        meant = suggestion(key.text, words)
-        hint = f"did you mean {meant!r}?" if meant else ""
+    def _unknown(self, key: Node, where: str, what: str, words: tuple[str, ...], value: Node | None = None) -> None:
+        first = value.value[0] if value is not None and value.kind == "list" and value.value else value
+        hint, meant = meaning(key.text, words, () if first is None else (first.text,))
         text = f"unknown key {key.text[:64]!r} in {what}"
         self._findings.error("NP101", self._place(key, where), text, hint, meant)
 

@@ -35,9 +35,11 @@ def parse_range(text: str) -> tuple[int, int, int]:
         family, low = parse_address(first.strip())
         family_of_last, high = parse_address(last.strip())
         if family != family_of_last:
-            raise ValueProblem("the two ends of the range {!r} are of different families".format(text))
+            text = "the two ends of the range {!r} are of different families".format(text)
+            raise ValueProblem(text, "write one range for IPv4 and one for IPv6")
         if low > high:
-            raise ValueProblem("the range {!r} ends before it starts".format(text))
+            text = "the range {!r} ends before it starts".format(text)
+            raise ValueProblem(text, "write the smaller address first: {}-{}".format(last.strip(), first.strip()))
         return family, low, high
     if "/" in text:
         return _parse_network(text)
@@ -50,7 +52,8 @@ def _parse_network(text: str) -> tuple[int, int, int]:
     family, number = parse_address(address)
     length = DECIMAL.get(length_text)
     if length is None or length > BITS[family]:
-        raise ValueProblem("invalid prefix length in {!r}".format(text))
+        hint = "0 to {}, as in {}".format(BITS[family], "192.0.2.0/24" if family == V4 else "2001:db8::/32")
+        raise ValueProblem("invalid prefix length in {!r}".format(text), hint)
     host = (1 << (BITS[family] - length)) - 1
     if number & host:
         network = format_address(family, number & ~host)

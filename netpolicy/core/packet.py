@@ -56,11 +56,11 @@ def parse_port_range(text: str) -> tuple[int, int]:
     try:
         low = parse_port(first)
     except ValueProblem:
-        raise ValueProblem("invalid port range start: {}".format(first))  # noqa: B904 - not in MicroPython
+        raise ValueProblem("invalid port range start: {}".format(first), PORTS_HINT)  # noqa: B904 - not in MicroPython
     try:
         high = parse_port(last)
     except ValueProblem:
-        raise ValueProblem("invalid port range end: {}".format(last))  # noqa: B904 - not in MicroPython
+        raise ValueProblem("invalid port range end: {}".format(last), PORTS_HINT)  # noqa: B904 - not in MicroPython
     if low > high:
         raise ValueProblem("invalid port range (start > end): {}".format(text), "write the smaller number first")
     return low, high

@@ -325,7 +325,7 @@ def test_an_unknown_section_is_an_error_and_flagged_when_it_blocks():
 
 
 def test_two_values_in_one_option_get_a_hint():
-    assert "`list proto` line per value" in only("NP105", rule("option proto 'tcp udp'", "option block '1'"))
+    assert "write one `list proto` line for each" in only("NP105", rule("option proto 'tcp udp'", "option block '1'"))
 
 
 def test_a_list_where_one_value_is_wanted():
