@@ -37,6 +37,7 @@ class Keeper:
         self._under_way: asyncio.Task[str] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._clock: asyncio.TimerHandle | None = None
+        self._rest: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begins to keep, with a first turn at once."""
@@ -72,8 +73,9 @@ class Keeper:
         if self._under_way is not None:
             await asyncio.gather(self._under_way, return_exceptions=True)
         self._cancel_retry()
-        if self._clock is not None:
-            self._clock.cancel()
+        for timer in (self._clock, self._rest):
+            if timer is not None:
+                timer.cancel()
 
     def _watch_clock(self) -> None:
         """At every full minute: looks when another schedule is open than the rules in force were made for."""
@@ -100,7 +102,15 @@ class Keeper:
                 retry = min(retry * 2, RETRY_MOST_SECONDS)
             else:
                 retry = RETRY_FIRST_SECONDS
+            self._end_rest(loop)
             await self._wait(PAUSE_SECONDS)
+
+    def _end_rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A device whose queue somebody took away is looked at again when it was left alone for long enough."""
+        if self._rest is not None:
+            self._rest.cancel()
+        rest = self._engine.kernel.rests_for()
+        self._rest = loop.call_later(rest, self.look, "a device may have its queue again") if rest else None
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):

@@ -36,11 +36,16 @@ class Engine:
         self.compiled: Made | None = None
         self.opened: tuple[str, ...] = ()
         self.drift = Drift()
+        self.kernel = self
+        self.rests: list[float] = []
         self._clock = clock
 
     def clock(self) -> time.struct_time:
         """Twenty seconds past a full minute when the story begins."""
         return time.gmtime(1_800_000_020 + self._clock.now)
+
+    def rests_for(self) -> float:
+        return self.rests.pop(0) if self.rests else 0.0
 
     def open_schedules(self) -> tuple[str, ...]:
         return self.opened
@@ -249,3 +254,12 @@ def test_drift_that_was_left_is_looked_at_again_each_minute_until_it_is_gone():
         (100, "drift"),
         (160, "drift"),
     ]
+
+
+def test_a_device_that_is_left_alone_for_a_moment_is_looked_at_when_the_moment_is_over():
+    async def story(engine, keeper):
+        engine.rests = [3.0, 0.0]
+        await asyncio.sleep(200)
+
+    turns = [(round(when), cause) for when, cause in play(story).turns]
+    assert turns == [(0, "start"), (3, "a device may have its queue again")]
