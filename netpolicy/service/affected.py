@@ -172,6 +172,25 @@ def can_affect(before: Policy | None, after: Policy) -> bool:
     return before is not None and any(rule.action.kind == SWITCH_ROUTE for rule in before.entries.rules)
 
 
+def ended_limits(before: Policy, after: Policy) -> dict[int, int]:
+    """Classes of limits that no rule gives any more while they stand, as when a schedule closes: the class of the way.
+
+    Their connections go on by it, without the limit. O(rules), where there are limits.
+    """
+    limited = {number for limit in after.limits for number in limit.numbers}
+    if not limited:
+        return {}
+    ways = {line.number: line.home for line in after.lines}
+    return {number: ways.get(number, DIRECT_CLASS) for number in (_given(before) - _given(after)) & limited}
+
+
+def _given(policy: Policy) -> set[int]:
+    """The classes that some rule gives."""
+    shares = {share.number: share.classes for share in policy.shares}
+    numbers = {number for _, number in policy.entries.pairs()}
+    return {number for one in numbers for number in shares.get(one, (one,))}
+
+
 def moved_classes(before: Policy, after: Policy) -> list[int]:
     """The classes whose outbound leads elsewhere now: their connections have the addresses of the way before."""
     ways = {line.number: (line.device, line.foreign_table) for line in after.lines}
