@@ -18,6 +18,7 @@ from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import Transition
 from netpolicy.core.model import DIRECT, Ruleset, Settings
+from netpolicy.core.pairs import limit_in, line_of, needs_class
 from netpolicy.dataplane import conflicts
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
 from netpolicy.dataplane.listing import UnreadableListing
@@ -33,7 +34,7 @@ from netpolicy.service import offload, reading, warnings
 from netpolicy.service.affected import ended_limits, moved_classes
 from netpolicy.service.candidate import Files
 from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
-from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.compile import Compiled, compile_policy
 from netpolicy.service.drift import ALERT, HEAL, LEAVE, Drift, Found
 from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
@@ -42,7 +43,6 @@ from netpolicy.service.left_out import refusal
 from netpolicy.service.line_watch import LineWatch
 from netpolicy.service.loading import Loader
 from netpolicy.service.local_time import local_time
-from netpolicy.service.pairs import limit_in, line_of
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
