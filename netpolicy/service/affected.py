@@ -173,15 +173,17 @@ def can_affect(before: Policy | None, after: Policy) -> bool:
 
 
 def ended_limits(before: Policy, after: Policy) -> dict[int, int]:
-    """Classes of limits that no rule gives any more while they stand, as when a schedule closes: the class of the way.
+    """The classes of limits that no rule gives any more while they stand, as when a schedule closes: those of the ways.
 
-    Their connections go on by it, without the limit. O(rules), where there are limits.
+    Their connections go on by it, without the limit. A rule that leads elsewhere ends none. O(rules), where there are
+    limits.
     """
-    limited = {number for limit in after.limits for number in limit.numbers}
-    if not limited:
+    if not after.limits:
         return {}
+    given, still = _given(before), _given(after)
+    ended = [one for one in after.limits if not given.isdisjoint(one.numbers) and still.isdisjoint(one.numbers)]
     ways = {line.number: line.home for line in after.lines}
-    return {number: ways.get(number, DIRECT_CLASS) for number in (_given(before) - _given(after)) & limited}
+    return {number: ways.get(number, DIRECT_CLASS) for limit in ended for number in limit.numbers}
 
 
 def _given(policy: Policy) -> set[int]:

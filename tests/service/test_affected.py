@@ -249,16 +249,18 @@ def test_the_classes_of_outbounds_that_lead_elsewhere_are_told():
     assert moved_classes(before, replace(before, lines=(a,))) == []  # gone: told where numbers are given
 
 
-def test_a_limit_that_no_rule_gives_any_more_is_taken_off_its_connections_and_one_in_a_share_is_not():
+def test_a_limit_that_no_rule_gives_any_more_is_taken_off_its_connections():
     lines = (Line("wan_a", 1), Line("wan_a/slow", 2, home=1), Line("wan_b", 3), Line("wan_b/slow", 4, home=3))
-    slow = Limit("slow", 1000, 0, False, (2, 4, 5))  # 5: of direct
+    slow, other = Limit("slow", 1000, 0, False, (2, 4, 5)), Limit("other", 1000, 0, False, (6,))  # 5 and 6: of direct
     one = parsed("one", dest_port="443")
 
     def policy(*numbers: int, shares: tuple[Share, ...] = ()) -> Policy:
         entries = tuple(Entry(one, number) for number in numbers)
-        return Policy(lines=lines, entries=entries, limits=(slow,), shares=shares)
+        return Policy(lines=lines, entries=entries, limits=(slow, other), shares=shares)
 
-    assert ended_limits(policy(2, 4, 5, 1), policy(1)) == {2: 1, 4: 3, 5: 0}
-    assert ended_limits(policy(2, 4), policy(1000, shares=(Share(1000, {4: ((2, 1), (3, 1))}),))) == {4: 3}
+    assert ended_limits(policy(4, 1), policy(1)) == {2: 1, 4: 3, 5: 0}
+    assert ended_limits(policy(4, 6), policy(4)) == {6: 0}
+    assert ended_limits(policy(2), policy(4)) == {}  # a group leads by another line: those of the first stay slow
+    assert ended_limits(policy(2), policy(1000, shares=(Share(1000, {4: ((4, 1), (3, 1))}),))) == {}
     assert ended_limits(policy(1), policy(1, 2)) == {}
     assert ended_limits(policy(2), Policy(lines=lines)) == {}  # gone as a whole: its number is given back
