@@ -21,7 +21,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Found:
     guest = guests.stable()
     if reason := guests.missing(guest):
         pytest.skip(reason)
-    return guest_run.boot(guest, tmp_path_factory.mktemp("vm"), ("limits", "limits_offload", "schedules"))
+    return guest_run.boot(
+        guest, tmp_path_factory.mktemp("vm"), ("limits", "limits_offload", "limits_cake", "schedules")
+    )
 
 
 def test_fq_codel_stands_below_the_classes_and_small_packets_do_not_wait_for_a_download(machine: Found) -> None:
@@ -47,6 +49,17 @@ def test_what_the_firewall_offloads_is_not_held_and_status_says_so(machine: Foun
     for direction in ("up", "down"):
         assert found["rates"][direction] > 1.5 * found[direction]
         assert 0.75 * found[direction] < found["held"][direction] < 1.02 * found[direction]
+
+
+def test_cake_of_somebody_else_stays_and_the_limit_is_held_beside_it(machine: Found) -> None:
+    found = machine["limits_cake"]
+    print(f"\n{found['rates']}; kB for a leaf: {found['leaf_kb']}")
+    assert found["why"] == ["wana has a queue of somebody else: cake"]
+    assert found["before"] == found["with"] == found["after"] == ["cake root"]
+    for direction in ("up", "down"):
+        assert 0.5 * found[direction] < found["rates"][direction] < 1.8 * found[direction]
+    # Why a limit has no cake of its own: docs/decisions/0012-limits-by-class.md.
+    assert found["leaf_kb"]["cake"] > 3 * found["leaf_kb"]["fq_codel"]
 
 
 def test_a_schedule_follows_the_clock_also_where_it_is_set_and_for_connections_that_are_open(machine: Found) -> None:

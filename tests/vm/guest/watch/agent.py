@@ -27,7 +27,7 @@ CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
     "seen": seen.seen, "ended": seen.ended, "round_trip": round_trip.measured, "filter": neighbours.another_filter,
     "shaper": neighbours.shaper, "shaper_on_lan": neighbours.shaper_on_lan, "late_shaper": neighbours.late_shaper,
     "offload": offload.offload, "limits": limits.limits, "limits_offload": limits.limits_offload,
-    "schedules": hours.schedules,
+    "limits_cake": limits.limits_cake, "schedules": hours.schedules,
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import talk
 from daemon import TEXT, Daemon, call, spoilt
 from neighbours import rates
 from offload import FLOWTABLE
-from street import nft, run, write
+from street import nft, read, run, write
 
 UP_MBIT, DOWN_MBIT = 4, 8
 LIMITED = f"""{TEXT}
@@ -81,3 +81,42 @@ def limits_offload() -> dict[str, Any]:
     found["held"] = rates()
     daemon.stop()
     return found
+
+
+def limits_cake() -> dict[str, Any]:
+    """SQM's cake on the line out stays, and the limit holds; what a leaf of each kind takes of memory."""
+    run("tc qdisc add dev wana root cake bandwidth 20mbit")
+    found: dict[str, Any] = {"up": UP_MBIT, "down": DOWN_MBIT, "before": queues("wana")}
+    daemon = Daemon()
+    daemon.start(text=LIMITED)
+    (slow,) = call("rules")["throttles"]
+    found["why"] = [one["why"] for ways in slow["directions"] for one in ways["devices"] if one["device"] == "wana"]
+    found["rates"], found["with"] = rates(), queues("wana")
+    daemon.stop()
+    found["after"] = queues("wana")
+    run("tc qdisc del dev wana root")
+    found["leaf_kb"] = {kind: leaf(kind) for kind in ("fq_codel", "cake")}
+    return found
+
+
+LEAVES = 32
+
+
+def leaf(kind: str) -> float:
+    """Kilobytes of the kernel's memory for one queue of that kind below a class."""
+    run("tc qdisc add dev wana root handle 1: htb")
+    before = available()
+    for number in range(1, LEAVES + 1):
+        run(f"tc class add dev wana parent 1: classid 1:{number:x} htb rate 1mbit")
+        run(f"tc qdisc add dev wana parent 1:{number:x} {kind}")
+    after = available()
+    run("tc qdisc del dev wana root")
+    return (before - after) / LEAVES
+
+
+def available() -> int:
+    """Kilobytes, once the kernel has given back what it may."""
+    write("/proc/sys/vm/drop_caches", "3")
+    time.sleep(1)
+    (line,) = [one for one in read("/proc/meminfo").splitlines() if one.startswith("MemFree:")]
+    return int(line.split()[1])
