@@ -163,12 +163,12 @@ def test_they_are_there_first_and_stay_to_the_letter_through_our_whole_life(lab:
         assert [one["code"] for one in lab.call("status")["warnings"]] == ["NP909"]
         reload(lab, CONFIG.replace("2mbit", "3mbit"))
         assert others(lab) == before
-        generation = lab.call("status")["kernel"]["generation"]
+        revision = lab.call("status")["kernel"]["revision"]
         load(lab, FIREWALL)
         restart_blocker(lab)
         assert_decided(lab)
         reload(lab, CONFIG)
-        assert others(lab) == before and lab.call("status")["kernel"]["generation"] == generation + 1
+        assert others(lab) == before and lab.call("status")["kernel"]["revision"] == revision + 1
     finally:
         assert lab.stop_daemon() == 0
     assert others(lab) == before
