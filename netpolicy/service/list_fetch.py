@@ -15,8 +15,8 @@ from hashlib import sha256
 from typing import Any
 
 from netpolicy.config.kept_list import HALF, Head, head_of, path_of, source_of, text_of
-from netpolicy.config.list_file import memory_of_machine
 from netpolicy.config.list_reading import ListReading
+from netpolicy.config.machine_memory import memory_of_machine
 from netpolicy.core.list_budget import Budget, budget_of
 from netpolicy.core.list_content import ListContent
 from netpolicy.core.value import ValueProblem

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from netpolicy.config.kept_list import FOLDER, HALF, Head, head_of, path_of, source_of
-from netpolicy.config.list_file import memory_of_machine
+from netpolicy.config.machine_memory import memory_of_machine
 from netpolicy.core.address import V4, V6
 from netpolicy.core.list_budget import SMALL, budget_of
 from netpolicy.core.model import Ruleset
