@@ -31,9 +31,13 @@ ROUTER = "192.168.1.1"
 
 # As OpenWrt has it: a script that restarts, a file that names a folder in memory.
 SCRIPT = """#!/bin/sh
-old=$(cat /run/dnsmasq.pid 2>/dev/null)  # asked once: it takes the file away before it is gone itself
-[ -z "$old" ] || kill $old 2>/dev/null
-while [ -n "$old" ] && kill -0 $old 2>/dev/null; do sleep 0.01; done
+kill $(cat /run/dnsmasq.pid 2>/dev/null) 2>/dev/null
+while kill -0 $(cat /run/dnsmasq.pid 2>/dev/null) 2>/dev/null; do sleep 0.01; done
+# It takes that file away before it gives its port back.
+for _ in 1 2 3 4 5 6 7 8 9; do
+	dnsmasq -C /run/dnsmasq.conf -x /run/dnsmasq.pid 2>/dev/null && exit
+	sleep 0.1
+done
 exec dnsmasq -C /run/dnsmasq.conf -x /run/dnsmasq.pid
 """
 CONF = f"""user=root
