@@ -20,6 +20,7 @@ from benchmarks.namespaces import Namespace, connect, mac_of
 from netpolicy.core.evaluate import decide
 from netpolicy.core.facts import Facts
 from netpolicy.core.model import DIRECT, Ruleset
+from netpolicy.core.pairs import needs_class
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_socket import NETFILTER, KernelSocket
@@ -27,7 +28,7 @@ from netpolicy.dataplane.nft import NftError
 from netpolicy.dataplane.policy import Policy
 from netpolicy.flows import ctmessage
 from netpolicy.outbounds.lines import View, line_states
-from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.compile import Compiled, compile_policy
 
 # Frames from these ports are dropped where the server's driver hands them over: it costs nearly nothing.
 DROPPED_PORTS = 32_768

@@ -18,6 +18,7 @@ from netpolicy.config.analysis_neighbour import check_neighbours
 from netpolicy.config.analysis_outbound import check_outbounds
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.analysis_protection import check_protection
+from netpolicy.config.analysis_room import check_room
 from netpolicy.config.analysis_shadow import check_shadowed
 from netpolicy.config.analysis_shape import Shapes
 from netpolicy.config.analysis_unused import check_titles, check_unused
@@ -43,5 +44,6 @@ def analyse(loaded: Loaded, findings: Findings, dnsmasq: Callable[[], Dnsmasq | 
     check_linear(ruleset, places, findings)
     check_assertions(ruleset, places, findings)
     check_lists(ruleset, places, findings)
+    check_room(ruleset, places, findings)
     if not loaded.skipped:  # a rule that was left out may be the one that uses it
         check_unused(ruleset, places, findings)

@@ -45,7 +45,10 @@ def _check_first_packet(ruleset: Ruleset, rule: Rule, places: Places, findings: 
         elif field.name == "domain" and ruleset.blocks(rule):
             text = "a block by name holds for the addresses that this router's DNS told: others pass"
             findings.info(
-                "NP431", place, text, "block other DNS servers too (ports 53 and 853), or block the addresses"
+                "NP431",
+                place,
+                text,
+                "set dns_guard in the main section and block port 53 to others, or block the addresses",
             )
         elif field.name in LEARNED_FIELDS:
             text = f"this protection waits for {field.name}: while the name is not known, the connection passes"

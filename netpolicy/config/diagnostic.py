@@ -71,6 +71,8 @@ CODES = {
     "NP465": "many rules are looked at one by one",
     "NP466": "a name in an assertion is almost one that is defined",
     "NP467": "a group knows nothing of how its lines are",
+    "NP468": "more outbounds, and pairs of one with a speed limit, than connections can be marked for",
+    "NP469": "rules ask for many different names",
     "NP470": "a list is fetched unencrypted",
     "NP471": "a list is fetched never again, or too often",
     "NP472": "a block is empty until its list was fetched",

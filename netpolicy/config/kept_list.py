@@ -18,6 +18,7 @@ from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.list_content import ListContent
 
 FOLDER = "lists"  # in the state folder, which is memory: flash is not written for what changes by itself
+HALF = ".tmp"  # behind that of a copy that is not whole yet
 NEW = ".new"  # behind the name of a list: fetched, and not in force yet
 
 MARK = b"# netpolicy list 1 "

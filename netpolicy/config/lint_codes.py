@@ -163,7 +163,7 @@ what it is to stop passes. Not said where the default blocks.
 
 NP431 info
 Addresses of names are known from the DNS answers that this router gave. A client that asks elsewhere, or knows the
-address, passes.
+address, passes. The option dns_guard of the main section refuses the secret ways to other name servers.
 
 NP432 warning
 A kill switch that cannot hold: on_fail counts when every target is down, and one of them needs no line. With it the
@@ -217,6 +217,15 @@ be tried.
 
 NP467 info
 A line may be dead behind a device that is up: the modem has power, the provider has not. Only a probe tells.
+
+NP468 warning
+Each outbound that is a line has a class number, and so has each pair of a line (or direct) and a throttle profile that
+rules use together; of a profile with per rule, each pair of a line and a rule. The bits of fwmark_mask number 28 at the
+default. With more the daemon refuses the rules and keeps those in force.
+
+NP469 info
+Each different value of domain or sni has its own sets of addresses in the kernel, which the first packet of every
+connection is looked up in, one after the other. A list of names is one question, however long it is.
 
 NP470 warning
 Whoever is on the way can put an address into it that is then blocked, or sent by another line. HTTPS costs nothing.

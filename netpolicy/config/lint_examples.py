@@ -45,6 +45,8 @@ ADS = "netpolicy:\n  enabled true\n\nlist ads:\n  entry 192.0.2.0/24\n  entry 20
 ADS += "rule no_ads:\n  match dest_addr=@ads\n  action block\n"
 MORE = "rule web:\n  match port=80\n  action block\n"
 
+FIVE = "".join(f"outbound wan{number} interface wan{number}\n" for number in range(1, 6)) + "\n"
+
 EXAMPLES: dict[str, Pair] = {
     "NP001": (
         Example(MAIN_WITH_FILE.format("more.np"), note="There is no file `more.np`.", files=(("unrelated.np", MORE),)),
@@ -173,6 +175,13 @@ EXAMPLES: dict[str, Pair] = {
     "NP467": _dsl(LINES + "outbound home group wan vpn\n\n" + MAIL,
                   "outbound wan interface wan probe=ping:9.9.9.9\n\n"
                   "outbound vpn interface wg0 probe=ping:10.9.0.1\n\noutbound home group wan vpn\n\n" + MAIL),
+    "NP468": _dsl("netpolicy:\n  fwmark_mask 0x71000000\n\n" + FIVE + MAIL,
+                  "netpolicy:\n  fwmark_mask 0x77000000\n\n" + FIVE + MAIL),
+    "NP469": (
+        Example(LINE + "\nrule video:\n  match domain=video.example\n  action route=wan\n\n"
+                "rule news:\n  match domain=news.example\n  action route=wan\n", few=1, note="And some dozens more."),
+        Example(LINE + "\nrule both:\n  match domain=video.example,news.example\n  action route=wan\n", few=1),
+    ),
     "NP470": _dsl("list video url=http://lists.example.net/video.txt refresh=1d\n\n" + VIDEO,
                   "list video url=https://lists.example.net/video.txt refresh=1d\n\n" + VIDEO),
     "NP471": _dsl("list video url=https://lists.example.net/video.txt\n\n" + VIDEO,

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.config.list_line import AUTO
 from netpolicy.config.list_reading import PIECE, ListReading
+from netpolicy.config.machine_memory import memory_of_machine
 from netpolicy.config.packed_text import unpacked
 from netpolicy.core.address import V4, V6
 from netpolicy.core.field import Networks
@@ -25,18 +26,6 @@ from netpolicy.core.named_list import NamedList
 from netpolicy.core.range_table import FEW
 
 SHORTER = "use a shorter list, or networks in place of addresses and parent domains in place of names"
-
-
-def memory_of_machine() -> int:
-    """Bytes of memory that the kernel has; 0 where it does not say. Source: /proc/meminfo, proc(5)."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            words = line.split()
-            if words[:1] == ["MemTotal:"]:
-                return int(words[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return 0
 
 
 class ListFiles:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from types import SimpleNamespace
 
 from netpolicy.config.load import load
 from netpolicy.service import dry_run
+from netpolicy.service.local_time import local_time
 
 
 def main(given: SimpleNamespace) -> int:
@@ -22,7 +22,7 @@ def main(given: SimpleNamespace) -> int:
             print(found.text(), file=sys.stderr)
     if loaded.fatal:
         return 1
-    at = dry_run.moment(given.given, dry_run.local_moment(time.localtime()))
+    at = dry_run.moment(given.given, dry_run.local_moment(local_time()))
     document = dry_run.document(loaded.ruleset, given.facts, given.state, at=at)
     if given.json:
         print(json.dumps(document))

@@ -124,6 +124,10 @@ class Kernel:
         except NotRemoved as error:
             raise ApplyError(str(error)) from error
 
+    def rests_for(self) -> float:
+        """Seconds until a device whose queue somebody took away may have ours again, as last observed; 0 for none."""
+        return self._traffic.rests_for()
+
     def include_text(self, plan: Plan) -> str:
         """The table in force as a text that a firewall restart can load: it changes nothing when loaded again."""
         return script.full_text(plan.table, script.MOST_AT_BOOT)

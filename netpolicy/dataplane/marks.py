@@ -4,12 +4,10 @@ The highest bit of the mask says "this flow was classified" (conntrack mark only
 others number the class. Never touches a bit outside the mask. Layout: docs/dataplane.md.
 """
 
+from netpolicy.core.pairs import capacity
 from netpolicy.dataplane.record import Record
 
 MINIMUM_BITS = 4  # done, and three bits of class: direct, the three reserved ones, four outbounds
-
-# However wide the mask: every class has its table and its three priorities among the 200 that are ours.
-MOST_OUTBOUNDS = 128
 
 
 class Marks(Record):
@@ -53,7 +51,7 @@ class Marks(Record):
     @property
     def capacity(self) -> int:
         """How many outbounds the mask can number: classes 1 to this."""
-        return min(self.drop - 1, MOST_OUTBOUNDS)
+        return capacity(self.mask)
 
     def bits(self, number: int) -> int:
         """The class number spread over the class bits, lowest first."""

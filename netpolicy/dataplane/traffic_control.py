@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import time
+from collections.abc import Callable
 
 from netpolicy.dataplane import netlink_tc as tc
 from netpolicy.dataplane import netlink_wire as wire
@@ -18,11 +20,14 @@ from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
 from netpolicy.dataplane.netlink_tc import HtbClass, Queue
 from netpolicy.dataplane.shaping import BFIFO, FQ_CODEL, HANDLE, REST, Observed, Step
 from netpolicy.dataplane.state import NetlinkError
+from netpolicy.dataplane.vacancies import Vacancies
 
 ANY = 0  # no device has this index
 
 CODEL_INTERVAL_US = 100_000
 CODEL_MEMORY = 4 << 20  # bytes that wait below one class at most
+
+JUST_EMPTIED = "somebody took its queue away a moment ago, and may be about to put another one there"
 
 GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EINVAL)  # EINVAL: the default queue cannot be deleted
 
@@ -30,8 +35,9 @@ GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EINVAL)  # EINVAL: the de
 class TrafficControl:
     """Queues in the network namespace where it is first used. `kind`: the root queue's, another one in tests."""
 
-    def __init__(self, kind: str = shaping.HTB) -> None:
+    def __init__(self, kind: str = shaping.HTB, clock: Callable[[], float] = time.monotonic) -> None:
         self._kind = kind
+        self._vacancies = Vacancies(clock)
         self._kernel: KernelSocket | None = None
         self._leaf = FQ_CODEL
         self._refusals: dict[int, str] = {}  # by the device's index; ANY: on every device
@@ -51,12 +57,18 @@ class TrafficControl:
                 raise
             return Observed({}, {"": "this kernel has no traffic control"})
         names = dict(socket.if_nameindex())
-        refusals = {names[index]: why for index, why in self._refusals.items() if index in names}
+        self._vacancies.see(names, queues)
+        refusals = {names[index]: JUST_EMPTIED for index in self._vacancies.resting() if index in names}
+        refusals |= {names[index]: why for index, why in self._refusals.items() if index in names}
         if ANY in self._refusals:
             refusals[""] = self._refusals[ANY]
         ours = [one.index for one in queues if one.parent == tc.ROOT and one.handle == HANDLE and one.kind == "htb"]
         classes = {index: self._classes(index) for index in ours}
         return Observed(shaping.of_devices(names, queues, classes), refusals)
+
+    def rests_for(self) -> float:
+        """Seconds until a device that rests now may have a queue of ours again; 0 when none rests."""
+        return self._vacancies.rests_for()
 
     def take(self, step: Step) -> None:
         """Does one thing; what is gone already is no fault. Raises NetlinkError: observe again then.
@@ -79,6 +91,7 @@ class TrafficControl:
     def _add_root(self, step: Step) -> None:
         body = tc.htb(step.index, HANDLE, REST, self._kind)
         self._request(f"put a queue on {step.device}", tc.NEWQDISC, wire.F_CREATE | wire.F_EXCL, body)
+        self._vacancies.put(step.index)
 
     def _write_class(self, step: Step) -> None:
         handle = HANDLE | step.minor
@@ -110,6 +123,8 @@ class TrafficControl:
             if step.what == "root"
             else (tc.DELTCLASS, tc.request(step.index, HANDLE | step.minor))
         )
+        if step.what == "root":
+            self._vacancies.took(step.index)
         try:
             self._request(f"take a queue off {step.device}", kind, 0, body)
         except NetlinkError as error:

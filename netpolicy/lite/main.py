@@ -19,6 +19,7 @@ from netpolicy.core.facts import parse_facts
 from netpolicy.core.health import NORMAL, STATES
 from netpolicy.core.list_budget import SMALL
 from netpolicy.core.list_content import Gathering
+from netpolicy.core.pairs import needs_class
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.routing import Routing, desired
@@ -27,7 +28,7 @@ from netpolicy.dataplane.state import IPV4, IPV6
 from netpolicy.lite.network import MAX_FILE, read_text, read_view
 from netpolicy.outbounds.group_order import Condition, uses
 from netpolicy.outbounds.lines import line_states
-from netpolicy.service.compile import compile_policy, needs_class
+from netpolicy.service.compile import compile_policy
 from netpolicy.service.devices import by_device
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from

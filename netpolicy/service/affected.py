@@ -172,6 +172,27 @@ def can_affect(before: Policy | None, after: Policy) -> bool:
     return before is not None and any(rule.action.kind == SWITCH_ROUTE for rule in before.entries.rules)
 
 
+def ended_limits(before: Policy, after: Policy) -> dict[int, int]:
+    """The classes of limits that no rule gives any more while they stand, as when a schedule closes: those of the ways.
+
+    Their connections go on by it, without the limit. A rule that leads elsewhere ends none. O(rules), where there are
+    limits.
+    """
+    if not after.limits:
+        return {}
+    given, still = _given(before), _given(after)
+    ended = [one for one in after.limits if not given.isdisjoint(one.numbers) and still.isdisjoint(one.numbers)]
+    ways = {line.number: line.home for line in after.lines}
+    return {number: ways.get(number, DIRECT_CLASS) for limit in ended for number in limit.numbers}
+
+
+def _given(policy: Policy) -> set[int]:
+    """The classes that some rule gives."""
+    shares = {share.number: share.classes for share in policy.shares}
+    numbers = {number for _, number in policy.entries.pairs()}
+    return {number for one in numbers for number in shares.get(one, (one,))}
+
+
 def moved_classes(before: Policy, after: Policy) -> list[int]:
     """The classes whose outbound leads elsewhere now: their connections have the addresses of the way before."""
     ways = {line.number: (line.device, line.foreign_table) for line in after.lines}

@@ -7,7 +7,6 @@ Never speaks a protocol and never blocks: what needs the kernel is awaited.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +30,7 @@ from netpolicy.service.left_out import left_out
 from netpolicy.service.line_watch import BY_HAND, LINES
 from netpolicy.service.list_refresh import ListRefresh
 from netpolicy.service.loading import IMPORTING
+from netpolicy.service.local_time import local_time
 from netpolicy.service.sampler import Sampler
 
 LINT_LIMIT = 1 << 20  # bytes of a text that a door hands in
@@ -168,7 +168,7 @@ class Service:
             raise NotThere(f"there is no open connection {text!r} (netpolicy connections lists them)")
         counters = await self._fresh_counters()
         found = self._connections.explained(flow)
-        at = dry_run.local_moment(time.localtime())
+        at = dry_run.local_moment(local_time())
         compiled = self._engine.compiled
         world = NOTHING_KNOWN if compiled is None else compiled.world
         decision = self._decided(found.facts, self._engine.state, world, at)
@@ -190,7 +190,7 @@ class Service:
         """Which rule a connection with these facts hits. Raises Refused for facts that cannot be read."""
         try:
             facts, state = dry_run.question(given, self._engine.state)
-            at = dry_run.moment(given, dry_run.local_moment(time.localtime()))
+            at = dry_run.moment(given, dry_run.local_moment(local_time()))
         except ValueProblem as problem:
             raise Refused(problem.text + (f" ({problem.hint})" if problem.hint else "")) from None
         ruleset, compiled = self._engine.ruleset, self._engine.compiled

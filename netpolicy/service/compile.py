@@ -11,6 +11,7 @@ from netpolicy.core.address import V4, V6, parse_address
 from netpolicy.core.evaluate import World, default_outbound
 from netpolicy.core.health import NORMAL
 from netpolicy.core.model import BLOCK, DIRECT, Ruleset
+from netpolicy.core.pairs import limit_in, limit_of, line_of, pair, per_rule, profile_of
 from netpolicy.dataplane.limits import MOST_NUMBER, Limit
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, Share, SourceTranslation
@@ -18,8 +19,7 @@ from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
 from netpolicy.outbounds.group_order import LATER_TYPES
 from netpolicy.service.devices import by_device
-from netpolicy.service.pairs import limit_in, limit_of, line_of, pair, pairs, per_rule, profile_of
-from netpolicy.service.standing import ENFORCED, LINE_TYPES, Ways
+from netpolicy.service.standing import ENFORCED, Ways
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -76,12 +76,6 @@ class Compiled:
         found = {name: ENFORCED for name in self.policy.ranked}
         found.update(self.waiting)
         return found
-
-
-def needs_class(ruleset: Ruleset) -> tuple[str, ...]:
-    """The outbounds that need a class number, and the pairs of one with a throttle profile. O(rules)."""
-    lines = [outbound.name for outbound in ruleset.outbounds if outbound.type in LINE_TYPES]
-    return tuple(lines) + pairs(ruleset)
 
 
 def world_of(

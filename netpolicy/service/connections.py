@@ -17,6 +17,7 @@ from netpolicy.core.field import LEARNED_FIELDS
 from netpolicy.core.index_view import Choice
 from netpolicy.core.model import BLOCK, DIRECT, SWITCH_ROUTE
 from netpolicy.core.packet import PROTOCOL_NAMES
+from netpolicy.core.pairs import line_of
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.flows.model import Flow, FlowKey
@@ -27,7 +28,6 @@ from netpolicy.service.engine import Engine
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.inspection import Inspection
 from netpolicy.service.judge import MAC, Judge
-from netpolicy.service.pairs import line_of
 
 PAGE_LIMIT = 500
 

@@ -18,6 +18,7 @@ from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import Transition
 from netpolicy.core.model import DIRECT, Ruleset, Settings
+from netpolicy.core.pairs import limit_in, line_of, needs_class
 from netpolicy.dataplane import conflicts
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
 from netpolicy.dataplane.listing import UnreadableListing
@@ -29,11 +30,11 @@ from netpolicy.dataplane.shaping import Way
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
 from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
-from netpolicy.service import reading, warnings
-from netpolicy.service.affected import moved_classes
+from netpolicy.service import offload, reading, warnings
+from netpolicy.service.affected import ended_limits, moved_classes
 from netpolicy.service.candidate import Files
 from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
-from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.compile import Compiled, compile_policy
 from netpolicy.service.drift import ALERT, HEAL, LEAVE, Drift, Found
 from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
@@ -41,7 +42,7 @@ from netpolicy.service.indexes import Indexes
 from netpolicy.service.left_out import refusal
 from netpolicy.service.line_watch import LineWatch
 from netpolicy.service.loading import Loader
-from netpolicy.service.pairs import limit_in, line_of
+from netpolicy.service.local_time import local_time
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
@@ -111,7 +112,7 @@ class Engine:
     publish: Publish
     mode: str = ""  # "enforce" or "observe" from the command line wins over the file
     ask_netifd: AskNetifd | None = None
-    clock: Callable[[], time.struct_time] = time.localtime
+    clock: Callable[[], time.struct_time] = local_time
     flows: FlowDoor | None = None
     ruleset: Ruleset = field(default_factory=Ruleset)
     loaded: Loaded | None = None
@@ -183,6 +184,11 @@ class Engine:
     def open_schedules(self) -> tuple[str, ...]:
         """The names of the schedules whose window is open now, by the router's clock and time zone."""
         return active(self.ruleset.schedules, *local_moment(self.clock())) if self.ruleset.schedules else ()
+
+    @property
+    def has_schedules(self) -> bool:
+        """Whether what is in force depends on the clock."""
+        return bool(self.ruleset.schedules)
 
     # -- configuration ---------------------------------------------------------------------
 
@@ -413,6 +419,8 @@ class Engine:
         assert after is not None
         if before is not None:
             self._release.note(moved_classes(before.policy, after.policy))
+            ended = ended_limits(before.policy, after.policy)
+            await self._release.hand_on(ended, Marks(self.settings.fwmark_mask))
         await self._release.settle(Marks(self.settings.fwmark_mask))
         if self._note_enforced() and (was_changed or before is not None):
             self._review.note(before, after)
@@ -613,6 +621,8 @@ class Engine:
         found = [] if self._can_log else [warnings.NO_LOGGING]
         found += warnings.of_conflicts(plan.conflicts) + warnings.of_lines(self.ruleset, self.states)
         found += warnings.of_ways(plan.ways)
+        if plan.ways:
+            found += warnings.of_offload(plan.ways, offload.is_on())
         self.ways = plan.ways
         self.warnings = found + warnings.of_kernel_rules(self.netlink.rules())
 

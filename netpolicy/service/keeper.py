@@ -17,8 +17,12 @@ SETTLE_SECONDS = 0.05
 # A neighbour that flaps must not keep a small router busy with nothing else.
 PAUSE_SECONDS = 0.3
 
-# Schedules begin and end on a minute; a clock that is set, or a changed time zone, is noticed as late as this too.
+# Schedules begin and end on a minute.
 MINUTE = 60.0
+
+# A clock that is set, a time zone that changes, and the end of a suspended night tell nobody: this much later the
+# schedules follow. Looking costs some microseconds, and is done only where there are schedules.
+CLOCK_SECONDS = 5.0
 
 RETRY_FIRST_SECONDS = 2.0
 RETRY_MOST_SECONDS = 60.0
@@ -37,6 +41,8 @@ class Keeper:
         self._under_way: asyncio.Task[str] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._clock: asyncio.TimerHandle | None = None
+        self._minute = -1
+        self._rest: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begins to keep, with a first turn at once."""
@@ -72,18 +78,23 @@ class Keeper:
         if self._under_way is not None:
             await asyncio.gather(self._under_way, return_exceptions=True)
         self._cancel_retry()
-        if self._clock is not None:
-            self._clock.cancel()
+        for timer in (self._clock, self._rest):
+            if timer is not None:
+                timer.cancel()
 
     def _watch_clock(self) -> None:
-        """At every full minute: looks when another schedule is open than the rules in force were made for."""
-        compiled = self._engine.compiled
-        if compiled is not None and compiled.active != self._engine.open_schedules():
+        """Looks when another schedule is open than the rules in force were made for; at each minute at drift."""
+        engine, loop = self._engine, asyncio.get_running_loop()
+        if engine.compiled is not None and engine.compiled.active != engine.open_schedules():
             self.look("schedule")
-        if self._engine.drift.is_there:
+        now = engine.clock()
+        if engine.drift.is_there and now.tm_min != self._minute:
             self.look("drift")  # by now it may be put right again
-        wait = MINUTE - self._engine.clock().tm_sec
-        self._clock = asyncio.get_running_loop().call_later(wait, self._watch_clock)
+        self._minute = now.tm_min
+        wait = MINUTE - now.tm_sec
+        if engine.compiled is None or engine.has_schedules:
+            wait = min(wait, CLOCK_SECONDS)
+        self._clock = loop.call_later(wait, self._watch_clock)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -100,7 +111,15 @@ class Keeper:
                 retry = min(retry * 2, RETRY_MOST_SECONDS)
             else:
                 retry = RETRY_FIRST_SECONDS
+            self._end_rest(loop)
             await self._wait(PAUSE_SECONDS)
+
+    def _end_rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A device whose queue somebody took away is looked at again when it was left alone for long enough."""
+        if self._rest is not None:
+            self._rest.cancel()
+        rest = self._engine.kernel.rests_for()
+        self._rest = loop.call_later(rest, self.look, "a device may have its queue again") if rest else None
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from netpolicy.config.kept_list import Head, head_of, path_of, source_of, text_of
-from netpolicy.config.list_file import memory_of_machine
+from netpolicy.config.kept_list import HALF, Head, head_of, path_of, source_of, text_of
 from netpolicy.config.list_reading import ListReading
+from netpolicy.config.machine_memory import memory_of_machine
 from netpolicy.core.list_budget import Budget, budget_of
 from netpolicy.core.list_content import ListContent
 from netpolicy.core.value import ValueProblem
@@ -136,7 +136,7 @@ def _write(path: str, pieces: Iterable[bytes]) -> None:
     """Whole or not at all, and never an earlier half. Raises OSError."""
     folder = os.path.dirname(path)
     make_folder(folder, 0o700)
-    temporary = path + ".tmp"
+    temporary = path + HALF
     remove(temporary)
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,7 +1,7 @@
-"""Keeps the lists with an address up to date: one fetch at a time, the rules read again when a list is another one.
+"""Keeps the lists with an address up to date: two fetches at a time, the rules read again when a list is another one.
 
-Never holds up the loop and never empties a list: what counts stays until something better was taken. Owns one task;
-each fetch is a process that ends (list_fetch.py). When: list_timing.py.
+Never holds up the loop and never empties a list: what counts stays until something better was taken. Owns a task, and
+one for each fetch, which is a process that ends (list_fetch.py). When: list_timing.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from netpolicy.config.kept_list import FOLDER, Head, head_of, path_of, source_of
+from netpolicy.config.kept_list import FOLDER, HALF, Head, head_of, path_of, source_of
+from netpolicy.config.machine_memory import memory_of_machine
 from netpolicy.core.address import V4, V6
+from netpolicy.core.list_budget import SMALL, budget_of
 from netpolicy.core.model import Ruleset
 from netpolicy.core.named_list import NamedList
 from netpolicy.core.web_address import parse_web_address
@@ -30,6 +32,10 @@ from netpolicy.service.warnings import Warning_
 
 # A whole fetch, names and redirections and slow lines included.
 FETCH_SECONDS = 300.0
+
+# So that a slow server holds up few of the others. Each process may take the memory of a whole list: a small router has
+# one at a time.
+MOST_AT_ONCE = 2
 
 # What cannot be taken now (a change waits for its confirmation) is tried again so often.
 LATER_SECONDS = 30.0
@@ -53,6 +59,11 @@ async def fetch_beside(one: NamedList, folder: str, limit: float = FETCH_SECONDS
         fetching.cancel()
         raise
     return told
+
+
+def most_at_once() -> int:
+    """How many processes may fetch on this machine at the same time."""
+    return 1 if budget_of(memory_of_machine()) is SMALL else MOST_AT_ONCE
 
 
 def _work(one: NamedList, folder: str) -> bytes:
@@ -90,6 +101,7 @@ class ListRefresh:
         fetch: Fetch = fetch_beside,
         chance: Callable[[], float] = lambda: os.urandom(1)[0] / 256,
         now: Callable[[], float] = time.time,
+        at_once: int = 0,
     ) -> None:
         self.folder = os.path.join(engine.places.state, FOLDER)
         self._engine = engine
@@ -98,6 +110,9 @@ class ListRefresh:
         self._chance = chance
         self._now = now
         self._watched: dict[str, Watched] = {}
+        self._at_once = at_once or most_at_once()
+        self._under_way: dict[tuple[str, str], asyncio.Task[None]] = {}  # by name and source
+        self._one_trial = asyncio.Lock()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._seen: object = None
@@ -111,10 +126,11 @@ class ListRefresh:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """A fetch under way is given up; what counts stays."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Fetches under way are given up; what counts stays."""
+        every = [one for one in (self._task, *self._under_way.values()) if one is not None]
+        for one in every:
+            one.cancel()
+        await asyncio.gather(*every, return_exceptions=True)
 
     def configured(self) -> None:
         """The engine may have taken another configuration."""
@@ -200,6 +216,8 @@ class ListRefresh:
 
     def _clean(self, kept: set[str]) -> None:
         """Copies that belong to no list any more, and what a killed process left."""
+        for name, source in self._under_way:
+            kept = kept | {path_of("", name, source, is_new) + HALF for is_new in AGES}
         with suppress(OSError):
             for name in os.listdir(self.folder):
                 if name not in kept:
@@ -223,18 +241,35 @@ class ListRefresh:
                 await asyncio.sleep(LATER_SECONDS)
 
     async def turn(self) -> None:
-        """One step: try what waits, fetch the list that is due, or wait until one is."""
+        """One step: try what waits, begin to fetch what is due, and wait until one is done or another one is due."""
         self._wake.clear()
-        now = self._time()
-        if self._try_at <= now:
+        if self._try_at <= self._time():
             await self._try()
-        due = [one for one in self._watched.values() if one.due <= now]
-        if due:
-            await self._refresh(min(due, key=lambda one: one.due))
-            return
-        wait = min([self._try_at, *[one.due for one in self._watched.values()]]) - self._time()
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), None if wait == NEVER else max(wait, 0.0))
+        waits = self._begin_due()
+        waking = asyncio.get_running_loop().create_task(self._wake.wait())
+        try:
+            await asyncio.wait(
+                {waking, *self._under_way.values()}, timeout=waits, return_when=asyncio.FIRST_COMPLETED
+            )  # fmt: skip
+        finally:
+            waking.cancel()
+        for key, task in list(self._under_way.items()):
+            if task.done():
+                del self._under_way[key]
+                task.result()
+
+    def _begin_due(self) -> float | None:
+        """Begins as many of the fetches that are due as may be; seconds until there is more to do, None: for ever."""
+        now = self._time()
+        idle = [one for one in self._watched.values() if (one.named.name, one.source) not in self._under_way]
+        idle.sort(key=lambda one: one.due)
+        while idle and idle[0].due <= now and len(self._under_way) < self._at_once:
+            one = idle.pop(0)
+            fetching = asyncio.get_running_loop().create_task(self._refresh(one))
+            self._under_way[one.named.name, one.source] = fetching
+        is_full = len(self._under_way) >= self._at_once
+        until = min([self._try_at, *[one.due for one in idle if not is_full]])
+        return None if until == NEVER else max(until - now, 0.0)
 
     async def _refresh(self, one: Watched) -> None:
         one.due, one.is_under_way = NEVER, True  # until it is known; who asks meanwhile asks for another time
@@ -267,6 +302,10 @@ class ListRefresh:
 
     async def _try(self) -> None:
         """Have the rules read again with all new copies; where that is refused, with one at a time."""
+        async with self._one_trial:
+            await self._try_all()
+
+    async def _try_all(self) -> None:
         self._try_at, self._is_held = NEVER, False
         waiting = [one for one in self._watched.values() if self._is_new(one)]
         if not waiting:

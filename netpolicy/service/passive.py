@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from netpolicy.core.address import parse_address
+from netpolicy.core.pairs import line_of
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import MAIN_TABLE, NetlinkError
 from netpolicy.flows import inside
 from netpolicy.flows.model import TCP, Flow, FlowEvent
 from netpolicy.service.engine import Engine
-from netpolicy.service.pairs import line_of
 
 if TYPE_CHECKING:
     from netpolicy.outbounds.line_evidence import Evidence

@@ -7,6 +7,7 @@ I/O. Runs on MicroPython.
 from netpolicy.core.evaluate import World, carrier, gate, outcome
 from netpolicy.core.field import LEARNED_FIELDS, PACKET_FIELDS, Domains, Names
 from netpolicy.core.model import BLOCK, DIRECT, GROUP, ROUTES, Ruleset
+from netpolicy.core.pairs import LINE_TYPES, type_of
 from netpolicy.outbounds.group_order import LATER_TYPES
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 ENFORCED = "kernel"
 
-LINE_TYPES = ("interface", "table")  # outbounds with a class of their own
 
 SCHEDULE = "schedule"
 
@@ -154,9 +154,3 @@ def group_of(ruleset: Ruleset, action: "Action", world: World) -> str:
         return ""
     target = next((one for one in action.targets if carrier(ruleset, one, world)), "")
     return target if target and type_of(ruleset, target) == GROUP else ""
-
-
-def type_of(ruleset: Ruleset, name: str) -> str:
-    """The type of an outbound; what is not defined blocks."""
-    outbound = ruleset.outbound(name)
-    return outbound.type if outbound is not None else BLOCK

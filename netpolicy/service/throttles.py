@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from netpolicy.core.model import Throttle
+from netpolicy.core.pairs import profile_of
 from netpolicy.dataplane.kernel import Counted
 from netpolicy.dataplane.limits import DIRECTIONS, UP
 from netpolicy.dataplane.shaping import Way
-from netpolicy.service.pairs import profile_of
 
 NOTHING = Counted(0, 0, 0)
 

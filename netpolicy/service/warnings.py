@@ -59,6 +59,19 @@ def of_ways(ways: Iterable[Way]) -> list[Warning_]:
     ]
 
 
+def of_offload(ways: Iterable[Way], is_on: bool) -> list[Warning_]:
+    """NP910: limits that connections pass by, because the firewall takes them past the rules."""
+    names = sorted({way.limit for way in ways}) if is_on else []
+    return [
+        Warning_(
+            "NP910",
+            f"throttle {name} holds no connection for long: the firewall offloads them (flow_offloading)",
+            "uci set firewall.@defaults[0].flow_offloading=0; uci commit firewall; /etc/init.d/firewall restart",
+        )
+        for name in names
+    ]
+
+
 # What the kernel begins with, behind `local`: fib4_rules.c and fib6_rules.c. IPv6 has no table `default`.
 DEFAULT_TABLE = 253
 KERNEL_RULES = ((IPV4, MAIN_TABLE, 32766, "main"), (IPV4, DEFAULT_TABLE, 32767, "default"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from netpolicy.config import analysis_linear, analysis_shadow
+from netpolicy.config import analysis_linear, analysis_room, analysis_shadow
 from netpolicy.config.analysis_cover import Budget
 from netpolicy.config.analysis_name_server import Dnsmasq
 from netpolicy.config.convert import convert_text
@@ -29,7 +29,8 @@ def findings(code: str, example: Example, folder: Path, monkeypatch: pytest.Monk
     if example.steps:
         monkeypatch.setattr(analysis_shadow, "Budget", lambda: Budget(example.steps))
     if example.few:
-        monkeypatch.setattr(analysis_linear, "FEW", example.few)
+        for module in (analysis_linear, analysis_room):
+            monkeypatch.setattr(module, "FEW", example.few)
     if not example.files:
         return list(lint_text(example.text, "<text>", example.spelling))
     for name, content in example.files:

@@ -14,7 +14,7 @@ import pytest
 
 from netpolicy.config import list_file, list_reading
 from netpolicy.config.diagnostic import Findings, Place
-from netpolicy.config.list_file import ListFiles, memory_of_machine
+from netpolicy.config.list_file import ListFiles
 from netpolicy.config.load import load
 from netpolicy.core.list_budget import LARGE, MIB, Budget
 from netpolicy.core.list_content import ListContent
@@ -209,16 +209,6 @@ def test_a_block_by_a_refused_list_is_not_taken_for_a_block_by_nothing(tmp_path:
     assert loaded.skipped == (("r", "the list 'l' has errors"),)
     assert loaded.blocked_skip
     assert [rule.name for rule in loaded.ruleset.rules] == ["s"]
-
-
-def test_the_machine_says_how_much_memory_it_has() -> None:
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert memory_of_machine() == pages
-
-
-def test_a_machine_that_does_not_say_its_memory_is_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "MemTotal: much kB\n")
-    assert memory_of_machine() == 0
 
 
 MEASURED = """

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netpolicy.dataplane.marks import MINIMUM_BITS, MOST_OUTBOUNDS, Marks
+from netpolicy.core.pairs import MOST_OUTBOUNDS
+from netpolicy.dataplane.marks import MINIMUM_BITS, Marks
 from netpolicy.dataplane.routing import SPAN
 
 masks = st.integers(1, 0xFFFFFFFF).filter(lambda mask: bin(mask).count("1") >= MINIMUM_BITS)

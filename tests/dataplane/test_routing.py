@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netpolicy.core.pairs import MOST_OUTBOUNDS
 from netpolicy.dataplane import routing
-from netpolicy.dataplane.marks import MOST_OUTBOUNDS, Marks
+from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Hop, Line, Policy
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.state import PROTOCOL, Route, RoutingRule

@@ -11,7 +11,7 @@ from netpolicy.dataplane.kernel import Kernel, Overtaken, Plan
 from netpolicy.dataplane.limits import Limit
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslation
-from netpolicy.dataplane.traffic_control import TrafficControl
+from netpolicy.dataplane.traffic_control import JUST_EMPTIED, TrafficControl
 from netpolicy.lab.bench import Lab
 from tests.kernel.steering import A4, B4, LINES, SERVER4, reload
 from tests.kernel.steering import rule as rule_section
@@ -197,11 +197,17 @@ def test_a_limit_that_changes_or_is_not_named_any_more_changes_its_queue_alone(s
 
 
 def test_what_somebody_takes_away_or_puts_in_its_place_is_seen(street: Street) -> None:
-    kernel = Kernel(open_netlink("builtin"))
+    now = [0.0]
+    kernel = Kernel(open_netlink("builtin"), traffic=TrafficControl(clock=lambda: now[0]))
     wanted = policy((Limit("slow", MEGABIT, 0, False, (2,)), "5000"))
     follow(kernel, wanted)
     run("tc", "qdisc", "del", "dev", "wan", "root")
+    # Who took it away may be about to put another one there.
+    plan = follow(kernel, wanted)
+    assert plan.changes == ("~ chain u_02",) and plan.ways[0].why == JUST_EMPTIED
+    now[0] += kernel.rests_for()
     assert follow(kernel, wanted).changes == (
+        "~ chain u_02",
         "+ tc qdisc dev wan root handle 4e50: htb",
         "+ tc class dev wan classid 4e50:1 rate 100000000000bit",
         "+ tc class dev wan classid 4e50:104 rate 1000000bit",

@@ -16,9 +16,10 @@ from netpolicy.core.evaluate import Decision, World, decide
 from netpolicy.core.facts import Facts
 from netpolicy.core.field import FIELD_ORDER, format_fact
 from netpolicy.core.model import Rule, Ruleset
+from netpolicy.core.pairs import needs_class
 from netpolicy.outbounds.group_order import Condition, uses
 from netpolicy.outbounds.lines import line_states
-from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.compile import Compiled, compile_policy
 from netpolicy.service.judge import Judge
 from netpolicy.service.name_index import NameIndex, fields_of
 from tests.prove import scene as scenes

@@ -70,7 +70,6 @@ DIALECT_FILES = (
     "netpolicy/outbounds/lines.py",
     "netpolicy/service/__init__.py",
     "netpolicy/service/compile.py",
-    "netpolicy/service/pairs.py",
     "netpolicy/service/standing.py",
     "netpolicy/service/devices.py",
 )

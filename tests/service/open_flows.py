@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from netpolicy.config.load import load_text
+from netpolicy.core.pairs import needs_class
 from netpolicy.dataplane.state import Address, Link, Neighbour, Route
 from netpolicy.flows.model import Flow
 from netpolicy.outbounds.group_order import uses
 from netpolicy.outbounds.lines import View, line_states
-from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.compile import Compiled, compile_policy
 from netpolicy.service.facts import Surroundings
 
 HEAD = """

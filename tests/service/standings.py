@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from netpolicy.config.load import load_text
+from netpolicy.core.pairs import needs_class
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.routing import desired
 from netpolicy.dataplane.table import build
 from netpolicy.flows.administrators import Peer
 from netpolicy.lab.bench import Lab
 from netpolicy.outbounds.lines import LogicalInterface, View, line_states
-from netpolicy.service.compile import compile_policy, needs_class
+from netpolicy.service.compile import compile_policy
 from netpolicy.service.rehearsing import Scene, Standing
 from tests.netns import CLONE_NEWNET, _check, _libc
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from netpolicy.dataplane.policy import Line
+from netpolicy.dataplane.limits import Limit
+from netpolicy.dataplane.policy import Entry, Line, Policy, Share
 from netpolicy.dataplane.record import replace
-from netpolicy.service.affected import Affected, can_affect, moved_classes
+from netpolicy.service.affected import Affected, can_affect, ended_limits, moved_classes
+from tests.router import rule as parsed
 from tests.service.open_flows import (
     AROUND,
     DIRECT,
@@ -245,3 +247,20 @@ def test_the_classes_of_outbounds_that_lead_elsewhere_are_told():
     assert moved_classes(replace(before, lines=(Line("t", 3, foreign_table=5),)),
                          replace(before, lines=(Line("t", 3, foreign_table=6),))) == [3]  # fmt: skip
     assert moved_classes(before, replace(before, lines=(a,))) == []  # gone: told where numbers are given
+
+
+def test_a_limit_that_no_rule_gives_any_more_is_taken_off_its_connections():
+    lines = (Line("wan_a", 1), Line("wan_a/slow", 2, home=1), Line("wan_b", 3), Line("wan_b/slow", 4, home=3))
+    slow, other = Limit("slow", 1000, 0, False, (2, 4, 5)), Limit("other", 1000, 0, False, (6,))  # 5 and 6: of direct
+    one = parsed("one", dest_port="443")
+
+    def policy(*numbers: int, shares: tuple[Share, ...] = ()) -> Policy:
+        entries = tuple(Entry(one, number) for number in numbers)
+        return Policy(lines=lines, entries=entries, limits=(slow, other), shares=shares)
+
+    assert ended_limits(policy(4, 1), policy(1)) == {2: 1, 4: 3, 5: 0}
+    assert ended_limits(policy(4, 6), policy(4)) == {6: 0}
+    assert ended_limits(policy(2), policy(4)) == {}  # a group leads by another line: those of the first stay slow
+    assert ended_limits(policy(2), policy(1000, shares=(Share(1000, {4: ((4, 1), (3, 1))}),))) == {}
+    assert ended_limits(policy(1), policy(1, 2)) == {}
+    assert ended_limits(policy(2), Policy(lines=lines)) == {}  # gone as a whole: its number is given back

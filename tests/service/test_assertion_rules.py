@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from netpolicy.core.pairs import needs_class
 from netpolicy.dataplane.rehearsal_probe import ANSWERED, ASTRAY, FORWARDED, REFUSED, UNSENT, Probe, Result
 from netpolicy.dataplane.state import Neighbour, Route
 from netpolicy.outbounds.lines import View, line_states
 from netpolicy.service.assertion_rules import ByRules
-from netpolicy.service.compile import compile_policy, needs_class
+from netpolicy.service.compile import compile_policy
 from tests.service.test_compile import HEAD, compiled, view
 
 RULES = """

@@ -13,6 +13,7 @@ from netpolicy.config.load import load_text
 from netpolicy.core.address import parse_address
 from netpolicy.core.evaluate import decide
 from netpolicy.core.facts import parse_facts
+from netpolicy.core.pairs import needs_class
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.routing import desired
@@ -20,7 +21,7 @@ from netpolicy.dataplane.state import Address, Link, Route
 from netpolicy.dataplane.table import FORWARDED, OWN, Table, build
 from netpolicy.outbounds.group_order import Condition, uses
 from netpolicy.outbounds.lines import LogicalInterface, View, line_states
-from netpolicy.service.compile import compile_policy, needs_class
+from netpolicy.service.compile import compile_policy
 from tests.netns import needs_root, private_netns
 
 GOLDEN = sorted((Path(__file__).parents[1] / "data/golden").glob("*.txt"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from netpolicy.config.load import load_text
+from netpolicy.core.pairs import needs_class
 from netpolicy.outbounds.lines import line_states
-from netpolicy.service.compile import Compiled, compile_policy, needs_class
+from netpolicy.service.compile import Compiled, compile_policy
 from netpolicy.service.difference import MOST, Touched, changed_rules
 from netpolicy.service.reuse import with_known_rules
 from tests.service.open_flows import AROUND, DIRECT, HEAD, flow, rule, view

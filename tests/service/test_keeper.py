@@ -36,11 +36,18 @@ class Engine:
         self.compiled: Made | None = None
         self.opened: tuple[str, ...] = ()
         self.drift = Drift()
+        self.kernel = self
+        self.has_schedules = False
+        self.stepped = 0.0  # by somebody who sets the clock
+        self.rests: list[float] = []
         self._clock = clock
 
     def clock(self) -> time.struct_time:
         """Twenty seconds past a full minute when the story begins."""
-        return time.gmtime(1_800_000_020 + self._clock.now)
+        return time.gmtime(1_800_000_020 + self._clock.now + self.stepped)
+
+    def rests_for(self) -> float:
+        return self.rests.pop(0) if self.rests else 0.0
 
     def open_schedules(self) -> tuple[str, ...]:
         return self.opened
@@ -237,6 +244,32 @@ def test_at_the_minute_at_which_a_schedule_begins_it_looks():
     assert [(round(when), cause) for when, cause in play(story).turns] == [(0, "start"), (100, "schedule")]
 
 
+def test_a_clock_that_is_set_is_noticed_within_seconds_where_there_are_schedules():
+    """So are a time zone and the end of a suspended night: what is open is another all at once."""
+
+    async def story(engine, keeper):
+        engine.compiled, engine.has_schedules = Made(()), True
+        await asyncio.sleep(90)
+        for stepped, opened in ((7 * 3600, ("night",)), (-40 * 365 * 86400, ())):
+            engine.stepped, engine.opened = stepped, opened
+            await asyncio.sleep(module.CLOCK_SECONDS + 0.1)
+            engine.compiled = Made(opened)
+            await asyncio.sleep(100)
+
+    turns = [(round(when), cause) for when, cause in play(story).turns]
+    assert [cause for _, cause in turns] == ["start", "schedule", "schedule"]
+    assert 90 <= turns[1][0] <= 95 and 195 <= turns[2][0] <= 201
+
+
+def test_drift_is_looked_at_each_minute_also_where_the_clock_is_watched():
+    async def story(engine, keeper):
+        engine.drift.is_there, engine.has_schedules = True, True
+        await asyncio.sleep(170)
+
+    turns = [(round(when), cause) for when, cause in play(story).turns]
+    assert [when for when, cause in turns if cause == "drift"] in ([40, 100, 160], [0, 40, 100, 160])
+
+
 def test_drift_that_was_left_is_looked_at_again_each_minute_until_it_is_gone():
     async def story(engine, keeper):
         engine.drift.is_there = True
@@ -249,3 +282,12 @@ def test_drift_that_was_left_is_looked_at_again_each_minute_until_it_is_gone():
         (100, "drift"),
         (160, "drift"),
     ]
+
+
+def test_a_device_that_is_left_alone_for_a_moment_is_looked_at_when_the_moment_is_over():
+    async def story(engine, keeper):
+        engine.rests = [3.0, 0.0]
+        await asyncio.sleep(200)
+
+    turns = [(round(when), cause) for when, cause in play(story).turns]
+    assert turns == [(0, "start"), (3, "a device may have its queue again")]

@@ -195,3 +195,51 @@ async def test_a_change_that_is_over_is_not_waited_for(kept):
     await asyncio.wait_for(kept.taken.wait(), 10)
     await kept.refresh.close()
     assert (kept.one()["waits"], kept.one()["names"]) == (None, 1)
+
+
+class Slow:
+    """Servers that answer when they are told to; in the place of processes: which of them there are is asked."""
+
+    def __init__(self):
+        self.under_way: list[str] = []
+        self.most = 0
+        self.answers: dict[str, asyncio.Event] = {name: asyncio.Event() for name in ("l1", "l2", "l3", "l4")}
+
+    async def fetch(self, named, _):
+        self.under_way.append(named.name)
+        self.most = max(self.most, len(self.under_way))
+        await self.answers[named.name].wait()
+        self.under_way.remove(named.name)
+        return {"result": "failed", "error": f"{named.name} answered"}
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_a_slow_server_holds_up_the_others_only_where_one_at_a_time_is_fetched(tmp_path, at_once):
+    slow = Slow()
+    lists = "".join(f"\nconfig list '{name}'\n\toption url 'http://192.0.2.1/{name}'\n" for name in slow.answers)
+    with router():
+        house = House(tmp_path, CONFIG + lists)
+        refresh = ListRefresh(house.engine, lambda _: None, slow.fetch, chance=lambda: 0.5, at_once=at_once)
+        assert await house.engine.reload() == ""
+        refresh.configured()
+        for name in ("l2", "l3", "l4"):
+            slow.answers[name].set()
+        refresh.start()
+        for _ in range(200):
+            await asyncio.sleep(0)
+        told = {one["name"]: one["error"] for one in refresh.document()["lists"]}
+        assert told == {
+            "l1": None,
+            **{name: f"{name} answered" if at_once == 2 else None for name in ("l2", "l3", "l4")},
+        }
+        assert slow.under_way == ["l1"] and slow.most == at_once
+        assert [one["is_under_way"] for one in refresh.document()["lists"]] == [True, False, False, False]
+        assert refresh.fetch_now("l1") == ["l1"]  # once it is back, not a second time beside itself
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert slow.under_way == ["l1"]
+        slow.answers["l1"].set()
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert all(one["error"] for one in refresh.document()["lists"])
+        await refresh.close()

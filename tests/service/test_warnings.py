@@ -72,3 +72,10 @@ def test_a_limit_that_drops_where_it_could_queue_is_told_and_one_for_each_client
     )
     (found,) = warnings.of_ways(ways)
     assert found.code == "NP909" and "slow up" in found.message and found.message.endswith("somebody else: cake")
+
+
+def test_a_limit_that_offloaded_connections_pass_by_is_told_once() -> None:
+    ways = (Way("slow", "up", "wan", SHAPED), Way("slow", "down", "lan", SHAPED))
+    assert warnings.of_offload(ways, False) == [] == warnings.of_offload((), True)
+    (found,) = warnings.of_offload(ways, True)
+    assert found.code == "NP910" and "slow" in found.message

@@ -20,8 +20,8 @@ from tests.vm.ramdisk import GUEST, Archive, add_python, applets, compiled, libr
 
 # crc32c_generic: conntrack's libcrc32c asks for it by name; nft_counter is a part of nf_tables by now.
 MODULES = (
-    "crc32c_generic", "veth", "bridge", "ifb", "sch_ingress", "sch_htb", "sch_fq_codel", "sch_netem", "cls_bpf",
-    "cls_u32", "cls_flower", "cls_matchall", "act_mirred", "act_gact", "nf_tables", "nft_counter", "nft_ct",
+    "crc32c_generic", "veth", "bridge", "ifb", "sch_ingress", "sch_htb", "sch_fq_codel", "sch_cake", "sch_netem",
+    "cls_bpf", "cls_u32", "cls_flower", "cls_matchall", "act_mirred", "act_gact", "nf_tables", "nft_counter", "nft_ct",
     "nft_limit", "nft_log", "nft_hash", "nft_objref", "nft_fib_inet", "nft_reject_inet", "nft_flow_offload",
     "nf_flow_table_inet", "nf_conntrack_netlink", "nfnetlink_log",
 )  # fmt: skip

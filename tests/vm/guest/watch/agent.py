@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import daemon
+import hours
+import limits
 import neighbours
 import offload
 import round_trip
@@ -24,7 +26,8 @@ import talk
 CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
     "seen": seen.seen, "ended": seen.ended, "round_trip": round_trip.measured, "filter": neighbours.another_filter,
     "shaper": neighbours.shaper, "shaper_on_lan": neighbours.shaper_on_lan, "late_shaper": neighbours.late_shaper,
-    "offload": offload.offload,
+    "offload": offload.offload, "limits": limits.limits, "limits_offload": limits.limits_offload,
+    "limits_cake": limits.limits_cake, "schedules": hours.schedules,
 }  # fmt: skip
 
 

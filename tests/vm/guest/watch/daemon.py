@@ -47,10 +47,10 @@ class Daemon:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, device: str = "br-lan") -> dict[str, Any]:
+    def start(self, device: str = "br-lan", text: str = TEXT) -> dict[str, Any]:
         """On, and it watches the device; the `inspector` part of its status."""
         os.makedirs(os.path.dirname(CONFIG), exist_ok=True)
-        write(CONFIG, TEXT)
+        write(CONFIG, text)
         os.chmod(CONFIG, 0o600)
         with open(LOG, "ab") as log:
             self._process = subprocess.Popen(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Throttle
-from netpolicy.service.pairs import limit_in, line_of, pair, pairs, profile_of
+from netpolicy.core.pairs import limit_in, line_of, pair, pairs, profile_of
 
 OUTBOUNDS = (
     Outbound("fibre", "interface", interface="wan"),

@@ -1,11 +1,10 @@
 """Pairs of an outbound and a limit (a throttle profile, or one for each rule): which rules need, and the word for each.
 
 A pair has a class number of its own, so that the mark of a connection tells its limit too. Never knows a
-number: those are given in classes.py, under these words. Runs on MicroPython.
+number: those are given by the service, under these words. Runs on MicroPython.
 """
 
-from netpolicy.core.model import DIRECT, ROUTES, THROTTLE, Ruleset
-from netpolicy.service.standing import LINE_TYPES, type_of
+from netpolicy.core.model import BLOCK, DIRECT, ROUTES, THROTTLE, Ruleset
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -13,8 +12,31 @@ if TYPE_CHECKING:
 
     from netpolicy.core.model import Action, Rule
 
+LINE_TYPES = ("interface", "table")  # outbounds with a class of their own
+
+# However wide the mask: every class has its table and its three priorities among the 200 that are ours.
+MOST_OUTBOUNDS = 128
+RESERVED = 4  # classes of a mask that number no outbound: direct, drop, reject, bypass
+
 BETWEEN = "/"  # in no name of an outbound, a profile or a rule
 OF_RULE = ":"  # neither
+
+
+def capacity(mask: int) -> int:
+    """How many outbounds and pairs a mark mask can number: its highest bit says something else."""
+    return min((1 << (bin(mask).count("1") - 1)) - RESERVED, MOST_OUTBOUNDS)
+
+
+def needs_class(ruleset: Ruleset) -> "tuple[str, ...]":
+    """The outbounds that need a class number, and the pairs of one with a throttle profile. O(rules)."""
+    lines = [outbound.name for outbound in ruleset.outbounds if outbound.type in LINE_TYPES]
+    return tuple(lines) + pairs(ruleset)
+
+
+def type_of(ruleset: Ruleset, name: str) -> str:
+    """The type of an outbound; what is not defined blocks."""
+    outbound = ruleset.outbound(name)
+    return outbound.type if outbound is not None else BLOCK
 
 
 def pair(line: str, limit: str) -> str:
@@ -88,4 +110,4 @@ def _lines(ruleset: Ruleset, action: "Action") -> "list[str]":
                 found.append(line)
             elif kind == DIRECT:
                 found.append(DIRECT)
-    return found + [DIRECT] if action.on_fail == DIRECT else found  # noqa: RUF005 - not in MicroPython
+    return found + [DIRECT] if action.on_fail == DIRECT else found
