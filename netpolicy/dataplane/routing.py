@@ -155,13 +155,35 @@ def _routes(policy: "Policy", line: "Line", connected: "list[Route]") -> "set[Ro
     if line.foreign_table:
         return routes
     for hop in line.hops:
-        scope = "global" if hop.gateway or hop.family == IPV6 else "link"
+        near = "global" if hop.family == IPV6 else "link"
+        scope = "global" if hop.gateway else near
         # The kernel gives IPv6 routes without a metric 1024 (IP6_RT_PRIO_USER).
         metric = 1024 if hop.family == IPV6 else 0
+        if hop.gateway and not _is_within(hop.gateway, routes, line.device):
+            alone = hop.gateway + ("/128" if hop.family == IPV6 else "/32")
+            routes.add(Route(hop.family, table, alone, "unicast", "", line.device, metric, PROTOCOL, near))
         routes.add(Route(hop.family, table, "default", "unicast", hop.gateway, line.device, metric, PROTOCOL, scope))
     for family in (IPV4, IPV6):
         routes.add(Route(family, table, "default", "unreachable", metric=LAST_METRIC))
     return routes
+
+
+def _is_within(gateway: str, routes: "Iterable[Route]", device: str) -> bool:
+    """Whether the table reaches the gateway on that device without a route of its own.
+
+    It does not where the provider's gateway lies outside of the line's subnet (`onlink`): then the kernel refuses the
+    default, and with it the whole change.
+    """
+    family, number = parse_address(gateway)
+    if family == V6 and number >> 118 == 0xFE80 >> 6:
+        return True
+    for route in routes:
+        if route.device == device and route.family == family:
+            network, _, length = route.destination.partition("/")
+            _, low, high = _span(network, int(length) if length else BITS[family])
+            if low <= number <= high:
+                return True
+    return False
 
 
 def _without_twins(connected: "list[Route]", device: str) -> "list[Route]":

@@ -31,6 +31,19 @@ def test_a_line_has_its_default_the_subnets_and_a_wall_behind_them():
     }
 
 
+def test_a_gateway_outside_of_the_lines_subnet_has_a_route_of_its_own_before_the_default():
+    far = replace(LINE, hops=(Hop(4, "10.99.0.1"), Hop(6, "2001:db8:9::1"), Hop(6, "fe80::1")))
+    found = [one for one in routing.in_order(routes(LAN, NEAR, line=far)) if "wanb" in routing.describe_route(one)]
+    assert [routing.describe_route(one).split(" dev ")[0] for one in found] == [
+        "ip -4 route 10.99.0.1/32",
+        "ip -4 route 198.51.100.0/24",
+        "ip -6 route 2001:db8:9::1/128",
+        "ip -4 route default via 10.99.0.1",
+        "ip -6 route default via 2001:db8:9::1",
+        "ip -6 route default via fe80::1",
+    ]
+
+
 def test_routes_that_are_no_subnets_are_not_copied():
     """Half defaults of a VPN would swallow the line; gateways and link-local are not everybody's."""
     others = [Route(4, 254, half, device="tun0", protocol=3) for half in ("0.0.0.0/1", "128.0.0.0/1", "default")]
