@@ -9,7 +9,7 @@ from netpolicy.dataplane import routing
 from netpolicy.dataplane.marks import MOST_OUTBOUNDS, Marks
 from netpolicy.dataplane.policy import Hop, Line, Policy
 from netpolicy.dataplane.record import replace
-from netpolicy.dataplane.state import PROTOCOL, Route, RoutingRule
+from netpolicy.dataplane.state import PROTOCOL, Address, Route, RoutingRule
 
 LINE = Line("b", 2, "wanb", (Hop(4, "198.51.100.1"),))
 LAN = Route(4, 254, "192.168.1.0/24", device="lan", protocol=2, scope="link")
@@ -108,6 +108,23 @@ def test_of_two_lines_on_one_device_the_first_answers_for_bound_sockets():
     second = replace(LINE, name="c", number=1)
     assert "ip -4 rule priority 7000 oif wanb lookup 7002" in bound(LINE, second)
     assert len(bound(LINE, second)) == 2
+
+
+def test_what_is_sent_from_an_address_of_a_line_goes_by_it_where_main_knows_nothing_better():
+    there = [
+        Address(4, "wanb", "198.51.100.2", 24),
+        Address(4, "lan", "192.168.1.1", 24),
+        Address(6, "wanb", "2001:db8:b::2", 64),  # the line has no way out in IPv6
+        Address(4, "wanb", "169.254.0.2", 16, "link"),
+        *(Address(4, "wanb", f"203.0.113.{last}", 32) for last in range(40)),
+    ]
+    two_on_one = Policy(lines=(LINE, replace(LINE, name="c", number=3)))
+    rules = [r for r in routing.rules_in_order(routing.desired(two_on_one, (), there).rules) if r.priority >= 7100]
+    assert len(rules) == 32
+    assert [routing.describe_rule(one) for one in rules if "198.51" in one.selectors] == [
+        "ip -4 rule priority 7100 from 198.51.100.2/32 suppress_prefixlength 0 lookup 254",
+        "ip -4 rule priority 7101 from 198.51.100.2/32 lookup 7002",
+    ]
 
 
 def test_a_line_knows_the_link_local_subnet_of_its_own_device_only():
