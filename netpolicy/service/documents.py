@@ -104,6 +104,7 @@ def outbounds(engine: Engine, quality: QualityOf = _unknown) -> Document:
 
 def _outbound(engine: Engine, outbound: Outbound, state: LineState | None) -> Document:
     number = engine.numbers.get(outbound.name, 0)
+    weight, members = engine.lines.by_hand.said(outbound)
     table = outbound.table or (engine.settings.table_base + number if number else 0)
     return {
         "name": outbound.name,
@@ -117,6 +118,8 @@ def _outbound(engine: Engine, outbound: Outbound, state: LineState | None) -> Do
         "families": [hop.family for hop in state.hops] if state else [],
         "class": number,
         "table": table,
+        "weight": weight,
+        "members": list(members),
         "health": engine.lines.document(outbound.name) if state else None,
     }
 

@@ -18,6 +18,7 @@ from netpolicy.core.model import GROUP, Outbound, Ruleset, Settings
 from netpolicy.dataplane.marks import Marks
 from netpolicy.outbounds.group_order import Condition, Use, uses
 from netpolicy.outbounds.lines import LineState
+from netpolicy.service.by_hand import ByHand
 
 if TYPE_CHECKING:
     from netpolicy.outbounds.line_evidence import Evidence
@@ -77,6 +78,7 @@ class LineWatch:
         self._by_hand: dict[str, str] = {}  # of lines that are set, also while a change that goes back is without them
         self._ruleset = Ruleset()
         self._has_latency = False
+        self.by_hand = ByHand()
 
     # -- what the kernel says --------------------------------------------------------------
 
@@ -266,7 +268,7 @@ class LineWatch:
     def _used(self, ruleset: Ruleset, states: Iterable[LineState] = ()) -> dict[str, Use]:
         known = {name: _condition(line, line.state, carries(line)) for name, line in self._lines.items()}
         known |= {one.name: _condition(self._lines.get(one.name), one, one.up) for one in states if one.type in LINES}
-        return uses(ruleset, known, self._uses)
+        return uses(self.by_hand.applied(ruleset), known, self._uses)
 
     def engine_state(self, settings: Settings, states: Iterable[LineState] = ()) -> str:
         """That of the primary outbound; NORMAL where there is none. `states`: as it is where nobody watches it yet."""
