@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from netpolicy.dataplane.state import Address, Link, Route
 
 
+# What a table holds whose owner is down (a VPN's kill switch): routes, and no way out.
+REFUSING = ("unreachable", "blackhole", "prohibit", "throw")
+
+
 class LogicalInterface(Record):
     """A netifd interface: the device that carries layer 3, and the gateways netifd learned."""
 
@@ -100,9 +104,14 @@ def _state(outbound: "Outbound", view: View) -> LineState:
 
 
 def _table_state(outbound: "Outbound", view: View) -> LineState:
-    filled = any(route.table == outbound.table for route in view.routes)
-    reason = f"table {outbound.table} has routes" if filled else f"table {outbound.table} is empty"
-    return LineState(outbound.name, outbound.type, filled, reason)
+    routes = [route for route in view.routes if route.table == outbound.table]
+    led = {route.family for route in routes if route.kind not in REFUSING}
+    if not led:
+        reason = "refuses everything" if routes else "is empty"
+        return LineState(outbound.name, outbound.type, False, f"table {outbound.table} {reason}")
+    hops = tuple([Hop(family, "") for family in (IPV4, IPV6) if family in led])
+    families = " and ".join([f"IPv{hop.family}" for hop in hops])
+    return LineState(outbound.name, outbound.type, True, f"table {outbound.table} has routes for {families}", "", hops)
 
 
 def _interface_state(outbound: "Outbound", view: View) -> LineState:

@@ -92,3 +92,12 @@ def test_a_foreign_table_is_up_while_it_has_routes():
     )
     assert full.up and not empty.up and empty.reason == "table 101 is empty"
     assert always.up
+    assert (full.hops, full.reason) == ((Hop(4, ""),), "table 100 has routes for IPv4")
+
+
+def test_a_foreign_table_whose_owner_refuses_everything_is_down():
+    shut = tuple(Route(family, 100, "default", "unreachable", metric=9) for family in (4, 6))
+    (found,) = line_states([Outbound("a", "table", table=100)], replace(VIEW, routes=shut))
+    assert (found.up, found.hops, found.reason) == (False, (), "table 100 refuses everything")
+    half = (*shut, Route(6, 100, "default", device="tun0", protocol=3))
+    assert line_states([Outbound("a", "table", table=100)], replace(VIEW, routes=half))[0].hops == (Hop(6, ""),)
