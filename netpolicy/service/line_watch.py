@@ -279,6 +279,20 @@ class LineWatch:
             self._uses = found
         return found
 
+    def carriers(self, group: str) -> dict[int, tuple[str, ...]] | None:
+        """By which lines a group sends each family now; None where it is no group that was looked at."""
+        use = self._uses.get(group)
+        if use is None:
+            return None
+        return {
+            family: tuple(name for name, _ in shares if self._leads(name, family))
+            for family, shares in use.shares.items()
+        }
+
+    def _leads(self, name: str, family: int) -> bool:
+        line = self._lines.get(name)
+        return line is None or (carries(line) and _condition(line, line.state, True).leads(family))
+
     def _used(self, ruleset: Ruleset, states: Iterable[LineState] = ()) -> dict[str, Use]:
         known = {name: _condition(line, line.state, carries(line)) for name, line in self._lines.items()}
         known |= {one.name: _condition(self._lines.get(one.name), one, one.up) for one in states if one.type in LINES}

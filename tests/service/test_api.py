@@ -133,6 +133,8 @@ async def test_shares_and_orders_of_a_group_are_changed_in_the_kernel_and_back(s
     assert leads_to("video") == a
     answer = await service.outbound_set("calls", "", None, ["wan_b", "wan_a"])
     assert answer["ok"] and answer["members"] == ["wan_b", "wan_a"] and leads_to("video") == b
+    (found,) = [one for one in service.outbounds()["outbounds"] if one["name"] == "calls"]
+    assert found["up"] and found["reason"].endswith(" by wan_b"), found
     await house.engine.reload()
     assert leads_to("video") == b, "a reload keeps it"
     assert (await service.outbound_set("wan_a", "", 4))["weight"] == 4

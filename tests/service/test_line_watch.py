@@ -113,6 +113,18 @@ def test_a_family_that_is_silent_goes_by_another_line_and_the_other_family_stays
     assert play(story).changed[0] == "outbound a: IPv6 is silent"
 
 
+def test_by_which_lines_a_group_sends_each_family(play):
+    async def story(it):
+        it.look()
+        assert it.order and it.watch.carriers("g") == {4: ("a",), 6: ()} and it.watch.carriers("a") is None
+        it.look(a=False)
+        assert it.order and it.watch.carriers("g") == {4: ("b",), 6: ()}
+        it.look(a=False, b=False)
+        assert it.order and it.watch.carriers("g") == {4: (), 6: ()}
+
+    play(story)
+
+
 def test_a_slow_line_carries_and_comes_last(play):
     async def story(it):
         it.look()
