@@ -36,7 +36,8 @@ def methods(service: Service, changes: Changes) -> dict[str, Method]:
         return service.outbounds()
 
     async def outbound_set(given: Arguments, _: Caller) -> Arguments:
-        return await _awaited(service.outbound_set, given.get("name", ""), given.get("state", ""))
+        words = (given.get("name", ""), given.get("state", ""), given.get("weight"), given.get("member"))
+        return await _awaited(service.outbound_set, *words)
 
     async def connections(given: Arguments, _: Caller) -> Arguments:
         return service.connections(given.get("limit", 100), given.get("offset", 0), given.get("filter", ""))
@@ -66,7 +67,7 @@ def methods(service: Service, changes: Changes) -> dict[str, Method]:
         "status": Method(status),
         "rules": Method(rules, {"limit": int, "offset": int, "unused_days": int}),
         "outbounds": Method(outbounds),
-        "outbound_set": Method(outbound_set, {"name": str, "state": str}),
+        "outbound_set": Method(outbound_set, {"name": str, "state": str, "weight": int, "member": list}),
         "connections": Method(connections, {"limit": int, "offset": int, "filter": str}),
         "explain": Method(explain, {"flow": str}),
         "decide": Method(decide, {"facts": dict}),

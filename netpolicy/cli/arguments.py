@@ -16,6 +16,7 @@ from .terminal import screen_width
 
 FORMATS = ("dsl", "yaml", "uci")
 BY_HAND = ("up", "down", "auto")
+WEIGHT, MEMBER = "weight", "member"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MOST_DAYS = 3650
 LONGEST_WINDOW = 3600
@@ -161,9 +162,11 @@ def _outbounds(command: argparse.ArgumentParser) -> None:
     command.add_argument("set", nargs="?", choices=("set",), help="take a line out, or back in, until a restart")
     command.add_argument("name", nargs="?", default="", metavar="NAME", help="the line")
     command.add_argument(
-        "state", nargs="?", choices=BY_HAND,
-        help="down: it carries nothing; up: whatever its probes say; auto: as its health says",
+        "state", nargs="?", choices=(*BY_HAND, WEIGHT, MEMBER),
+        help="down: it carries nothing; up: whatever its probes say; auto: as its health says; "
+             "weight N: its share in a balance; member A,B: another order of a group's members",
     )  # fmt: skip
+    command.add_argument("value", nargs="?", default="", metavar="VALUE", help="of weight (0: as configured) or member")
 
 
 def _rules(command: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ SLOW_SECONDS = 60.0
 
 USUAL_DAYS = 30  # the daemon's own
 
+WEIGHT, MEMBER = "weight", "member"
 UNTIL = ", until `auto` or a restart of the daemon"
 
 CALL_EXAMPLE = "for example: netpolicy call logs '{\"limit\": 5}'"
@@ -90,17 +91,28 @@ def outbounds(options: argparse.Namespace, terminal: Terminal) -> int:
 def _set_outbound(options: argparse.Namespace, terminal: Terminal) -> int:
     if not options.state:
         raise Failure("set needs a line and what it is to be", "for example: netpolicy outbounds set wan down", USAGE)
-    wanted = {"name": options.name, "state": options.state}
+    wanted = {"name": options.name, **_wanted(options.state, options.value)}
     found = _ask(options, "outbound_set", wanted, seconds=SLOW_SECONDS)
     is_fine = found.get("ok") is True
     if terminal.as_json:
         terminal.document(found)
     elif is_fine:
-        terminal.line(f"{options.name} is set to {options.state}" + ("" if options.state == "auto" else UNTIL))
+        said = f"{options.state} {options.value}".strip()
+        terminal.line(f"{options.name} is set to {said}" + ("" if options.state == "auto" else UNTIL))
     if not is_fine:
         why = found.get("error") or "no reason given"
         terminal.complain(f"the kernel does not follow: {why}", "see netpolicy status")
     return FINE if is_fine else FINDINGS
+
+
+def _wanted(state: str, value: str) -> dict[str, Any]:
+    if state == WEIGHT and value.isascii() and value.isdigit() and len(value) < 9:
+        return {"weight": int(value)}
+    if state == MEMBER and value:
+        return {"member": [] if value == "auto" else value.split(",")}
+    if state in (WEIGHT, MEMBER) or value:
+        raise Failure(f"{state} does not go with {value!r}", "for example: … set wan_b weight 5", USAGE)
+    return {"state": state}
 
 
 def reload(options: argparse.Namespace, terminal: Terminal) -> int:

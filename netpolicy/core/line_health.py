@@ -54,9 +54,13 @@ class Round:
     `loss` the share of the packets of late that were lost (0-1). `words` name the targets that did not answer.
     `alive`: nothing answered, but something else did (`reached`), or the line brought in much; then it is not dead.
     `seen`: what clients' connections say against the line, in words; `is_strong`: several of them, and none for it.
+    `families`: of those in which an address was asked, whether one answered.
     """
 
-    __slots__ = ("alive", "answered", "asked", "enough", "is_strong", "latency_ms", "loss", "reached", "seen", "words")
+    __slots__ = (
+        "alive", "answered", "asked", "enough", "families", "is_strong", "latency_ms", "loss", "reached", "seen",
+        "words",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Round:
         seen: str = "",
         is_strong: bool = False,
         reached: str = "",
+        families: "dict[int, bool] | None" = None,
     ) -> None:
         self.enough = enough
         self.latency_ms = latency_ms
@@ -81,6 +86,7 @@ class Round:
         self.seen = seen
         self.is_strong = is_strong
         self.reached = reached
+        self.families = families or {}
 
 
 class Transition:

@@ -155,16 +155,18 @@ def encode_route(operation: str, wanted: Route, index: int) -> bytes:
 def encode_rule(operation: str, wanted: RoutingRule) -> bytes:
     """The body of an RTM_NEWRULE or RTM_DELRULE request. Raises NetlinkError for impossible fields."""
     records.check_range(operation, table=wanted.table, priority=wanted.priority, mark=wanted.mark, mask=wanted.mask)
-    if wanted.selectors:
-        raise records.invalid(operation, "rules with other selectors are not ours to write")
+    source, length, suppress = records.writable_selectors(operation, wanted)
     records.check_device(operation, wanted.oif)
     action = records.number_of(operation, wanted.action, records.ACTION_NUMBERS)
     table = wanted.table if wanted.table < 256 else TABLE_COMPAT
     family = records.FAMILIES[wanted.family]
-    parts = [FIBRULE.pack(family, 0, 0, 0, table, 0, 0, action, 0)]
+    parts = [FIBRULE.pack(family, 0, length, 0, table, 0, 0, action, 0)]
+    parts += [wire.attribute(FRA_SRC, source)] if length else []
     numbers = {FRA_PRIORITY: wanted.priority, FRA_TABLE: wanted.table}
     if wanted.mark or wanted.mask:
         numbers |= {FRA_FWMARK: wanted.mark, FRA_FWMASK: wanted.mask}
+    if suppress is not None:
+        numbers[FRA_SUPPRESS_PREFIXLEN] = suppress
     parts += [wire.attribute(kind, wire.U32.pack(value)) for kind, value in numbers.items()]
     if wanted.oif:
         parts.append(wire.attribute(FRA_OIFNAME, wire.string(wanted.oif)))

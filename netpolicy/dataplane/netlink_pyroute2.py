@@ -277,8 +277,7 @@ def _gateway_field(operation: str, wanted: Route) -> dict[str, Any]:
 
 def _rule_fields(operation: str, wanted: RoutingRule) -> dict[str, Any]:
     records.check_range(operation, table=wanted.table, priority=wanted.priority, mark=wanted.mark, mask=wanted.mask)
-    if wanted.selectors:
-        raise records.invalid(operation, "rules with other selectors are not ours to write")
+    _, length, suppress = records.writable_selectors(operation, wanted)
     records.check_device(operation, wanted.oif)
     fields: dict[str, Any] = {
         "family": records.FAMILIES[wanted.family],
@@ -291,4 +290,8 @@ def _rule_fields(operation: str, wanted: RoutingRule) -> dict[str, Any]:
         fields |= {"fwmark": wanted.mark, "fwmask": wanted.mask}
     if wanted.oif:
         fields["oifname"] = wanted.oif
+    if length:
+        fields |= {"src": wanted.selectors.split()[1].partition("/")[0], "src_len": length}
+    if suppress is not None:
+        fields["FRA_SUPPRESS_PREFIXLEN"] = suppress
     return fields

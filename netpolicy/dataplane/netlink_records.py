@@ -203,6 +203,18 @@ def require_writable(operation: str, route: Route) -> None:
         raise invalid(operation, "routes with several next hops are not ours to write")
 
 
+def writable_selectors(operation: str, rule: RoutingRule) -> tuple[bytes, int, int | None]:
+    """Of what we write: the source, its prefix length, and the length up to which routes are passed over."""
+    words = rule.selectors.split()
+    pairs = dict(zip(words[::2], words[1::2], strict=False))
+    suppress = pairs.pop("suppress_prefixlength", None)
+    source = pairs.pop("from", "")
+    if pairs or len(words) % 2 or not (suppress is None or (suppress.isascii() and suppress.isdigit())):
+        raise invalid(operation, "rules with other selectors are not ours to write")
+    packed, length = destination(operation, rule.family, source or "default")
+    return packed, length, None if suppress is None else int(suppress)
+
+
 def require_exact_rule(operation: str, rule: RoutingRule, existing: Iterable[RoutingRule]) -> None:
     """Refuse a delete that the kernel would answer by deleting another rule (0 is its wildcard)."""
     for other in existing:
@@ -221,5 +233,11 @@ def _kernel_would_delete(other: RoutingRule, wanted: RoutingRule) -> bool:
         and other.priority == wanted.priority
         and other.action == wanted.action
         and wanted.oif in ("", other.oif)
+        and _source(wanted) in ("", _source(other))
         and all(asked in (0, is_) for asked, is_ in pairs)
     )
+
+
+def _source(rule: RoutingRule) -> str:
+    words = rule.selectors.split()
+    return words[words.index("from") + 1] if "from" in words else ""

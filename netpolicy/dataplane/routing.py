@@ -25,6 +25,10 @@ LAST_METRIC = 4278198272
 FOREIGN_OFFSET = 32
 UNREACHABLE_OFFSET = 64
 
+# What is sent from an address of a line, and no rule of ours marks, asks main for all but its default, then the line.
+SOURCE_OFFSET = 100
+SOURCES_OF_A_LINE = 16  # of each family
+
 KERNEL = 2  # RTPROT_KERNEL: the route came with an address
 
 # RFC 1918, RFC 6598 (carrier-grade NAT) and RFC 4193: not reached by way of the internet.
@@ -56,9 +60,10 @@ class Routing(Record):
 def desired(policy: "Policy", main: "Iterable[Route]", addresses: "Iterable[Address]" = ()) -> Routing:
     """The routing that the policy's lines need, given the routes and addresses that exist (for the connected ones)."""
     main = list(main)
-    subnets = connected(main, addresses)
     routes: set[Route] = set()
-    rules: set[RoutingRule] = set(_bound(policy))
+    addresses = list(addresses)
+    subnets = connected(main, addresses)
+    rules: set[RoutingRule] = set(_bound(policy) + _sent_from(policy, addresses))
     for line in policy.lines:
         of_others = {device for number, device in policy.forbidden if number == line.number}
         # A public neighbour on another line is reached by this line all the same; a private subnet
@@ -155,13 +160,35 @@ def _routes(policy: "Policy", line: "Line", connected: "list[Route]") -> "set[Ro
     if line.foreign_table:
         return routes
     for hop in line.hops:
-        scope = "global" if hop.gateway or hop.family == IPV6 else "link"
+        near = "global" if hop.family == IPV6 else "link"
+        scope = "global" if hop.gateway else near
         # The kernel gives IPv6 routes without a metric 1024 (IP6_RT_PRIO_USER).
         metric = 1024 if hop.family == IPV6 else 0
+        if hop.gateway and not _is_within(hop.gateway, routes, line.device):
+            alone = hop.gateway + ("/128" if hop.family == IPV6 else "/32")
+            routes.add(Route(hop.family, table, alone, "unicast", "", line.device, metric, PROTOCOL, near))
         routes.add(Route(hop.family, table, "default", "unicast", hop.gateway, line.device, metric, PROTOCOL, scope))
     for family in (IPV4, IPV6):
         routes.add(Route(family, table, "default", "unreachable", metric=LAST_METRIC))
     return routes
+
+
+def _is_within(gateway: str, routes: "Iterable[Route]", device: str) -> bool:
+    """Whether the table reaches the gateway on that device without a route of its own.
+
+    It does not where the provider's gateway lies outside of the line's subnet (`onlink`): then the kernel refuses the
+    default, and with it the whole change.
+    """
+    family, number = parse_address(gateway)
+    if family == V6 and number >> 118 == 0xFE80 >> 6:
+        return True
+    for route in routes:
+        if route.device == device and route.family == family:
+            network, _, length = route.destination.partition("/")
+            _, low, high = _span(network, int(length) if length else BITS[family])
+            if low <= number <= high:
+                return True
+    return False
 
 
 def _without_twins(connected: "list[Route]", device: str) -> "list[Route]":
@@ -181,17 +208,50 @@ def _bound(policy: "Policy") -> "list[RoutingRule]":
     nothing leads by its device. So this comes before the marks. Where the line knows no way in a family,
     main decides, as without us. Of two lines on one device the first answers for it.
     """
-    found: dict[str, Line] = {}
-    for line in policy.lines:
-        if line.device and not line.foreign_table and not line.home:
-            found.setdefault(line.device, line)
     rules = []
-    for device, line in found.items():
+    for device, line in _by_device(policy).items():
         led = {hop.family for hop in line.hops}
         for family in (IPV4, IPV6):
             table = policy.table_base + line.number if family in led else MAIN_TABLE
             rules.append(RoutingRule(family, policy.rule_priority, table, oif=device))
     return rules
+
+
+def _sent_from(policy: "Policy", addresses: "Iterable[Address]") -> "list[RoutingRule]":
+    """What leaves with an address of a line and by no rule: that line's provider alone would take it.
+
+    Only the default is the line's: what main knows better (networks behind the router, a VPN) stays as it is
+    without us. A line that knows no way in the family changes nothing.
+    """
+    rules = []
+    lines = _by_device(policy)
+    counts: dict[tuple[str, int], int] = {}
+    seen = set()
+    for one in addresses:
+        line, key = lines.get(one.device), (one.device, one.family)
+        if line is None or one.family not in [hop.family for hop in line.hops]:
+            continue
+        if one.scope != "global" or one.tentative or one.address in seen:
+            continue
+        counts[key] = counts.get(key, 0) + 1
+        if counts[key] > SOURCES_OF_A_LINE:
+            continue
+        seen.add(one.address)
+        sent = "from {}/{}".format(one.address, 32 if one.family == IPV4 else 128)
+        first = policy.rule_priority + SOURCE_OFFSET
+        but_default = sent + " suppress_prefixlength 0"
+        rules.append(RoutingRule(one.family, first, MAIN_TABLE, selectors=but_default))
+        rules.append(RoutingRule(one.family, first + 1, policy.table_base + line.number, selectors=sent))
+    return rules
+
+
+def _by_device(policy: "Policy") -> "dict[str, Line]":
+    """The line that answers for a device: of two on one the first."""
+    found: dict[str, Line] = {}
+    for line in policy.lines:
+        if line.device and not line.foreign_table and not line.home:
+            found.setdefault(line.device, line)
+    return found
 
 
 def _rules(policy: "Policy", line: "Line") -> "set[RoutingRule]":
@@ -303,4 +363,5 @@ def describe_rule(rule: RoutingRule) -> str:
     goes = f"lookup {rule.table}" if rule.action == "lookup" else rule.action
     bound = f" oif {rule.oif}" if rule.oif else ""
     mark = f" fwmark {rule.mark:#x}/{rule.mask:#x}" if rule.mark or rule.mask else ""
-    return f"ip -{rule.family} rule priority {rule.priority}{bound}{mark} {goes}"
+    tested = f" {rule.selectors}" if rule.selectors else ""
+    return f"ip -{rule.family} rule priority {rule.priority}{tested}{bound}{mark} {goes}"

@@ -71,6 +71,8 @@ def _route_line(route: "Route") -> str:
 
 def _rule_line(rule: "RoutingRule") -> str:
     words = [f"rule add priority {rule.priority}"]
+    if rule.selectors:
+        words.append(rule.selectors)
     if rule.oif:
         words.append(f"oif {word(rule.oif)}")
     if rule.mark or rule.mask:

@@ -137,7 +137,7 @@ class RoutingRule(Record):
         self.mask = mask
         self.action = action
         self.protocol = protocol
-        self.selectors = selectors  # what else a foreign rule tests, "from 10.0.0.0/8 iif br-lan"; ours have none
+        self.selectors = selectors  # what else it tests, "from 10.0.0.0/8 iif br-lan"; ours: from, suppress_…
         self.oif = oif  # the device that a socket is bound to; the name stands also while there is no such device
 
     def values(self) -> "tuple[object, ...]":

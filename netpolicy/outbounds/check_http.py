@@ -1,6 +1,6 @@
 """Whether a page is delivered out of a line: HTTP/1.1 (RFC 9112), and the same over TLS with a checked certificate.
 
-Follows nothing and reads no more than the first line: a redirection is not the page, it may be a hotel's login.
+Follows nothing and reads no more than it has to: a redirection is not the page, it may be a hotel's login.
 TLS runs on buffers of its own, because the daemon's asyncio is loaded without ssl, which costs some megabytes.
 """
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import ssl
 
 STATUS_LIMIT = 1024  # bytes of the first line
+PAGE_LIMIT = 16_384  # … of a page in which a text is looked for
 READ_SIZE = 4096
 
 
@@ -89,11 +90,11 @@ class Secure:
 
 
 async def http(line: Line, address: str, target: Target) -> Answer:
-    """Passed for a status of 200 to 299. Waits for ever otherwise: put a limit around it."""
+    """Passed for the status and text that the target wants. Waits for ever otherwise: put a limit around it."""
     with await connected(line, address, target.port) as made:
         plain = Plain(made)
         if target.kind != HTTPS:
-            return status(await _ask(plain, target))
+            return judged(await _ask(plain, target), target)
         try:
             import ssl
         except ImportError:
@@ -103,7 +104,7 @@ async def http(line: Line, address: str, target: Target) -> Answer:
         try:
             secure = Secure(plain, target.host)
             await secure.handshake()
-            return status(await _ask(secure, target))
+            return judged(await _ask(secure, target), target)
         except ssl.SSLError as error:
             return Answer(FAILED, WRONG, f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}")
 
@@ -114,13 +115,25 @@ def request(target: Target) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 
-def status(line: bytes) -> Answer:
-    """What the first line of an answer says."""
+def judged(answer: bytes, target: Target) -> Answer:
+    """What an answer says, or its beginning: a login page may be delivered with any status."""
+    found = status(answer.partition(b"\n")[0].rstrip(b"\r"), target.wanted_status)
+    if found.state != PASSED or not target.wanted_text:
+        return found
+    if target.wanted_text not in _body(answer):
+        return Answer(FAILED, WRONG, f"the page is another one: {target.wanted!r} is not in it")
+    return found
+
+
+def status(line: bytes, wanted: int = 0) -> Answer:
+    """What the first line of an answer says. `wanted`: the one status that passes, 0 for any of 200 to 299."""
     words = line[:STATUS_LIMIT].split(b" ", 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not (len(words[1]) == 3 and words[1].isdigit()):
         return Answer(FAILED, WRONG, "what answers does not speak HTTP")
     code = int(words[1])
-    if 200 <= code < 300:
+    if wanted and code != wanted:
+        return Answer(FAILED, WRONG, f"the page is another one: its status is {code}, not {wanted}")
+    if wanted or 200 <= code < 300:
         return Answer(PASSED, text=f"the page is delivered ({code})")
     if 300 <= code < 400:
         return Answer(FAILED, WRONG, f"redirected ({code}): name the page that it leads to, or is it a login page?")
@@ -128,12 +141,18 @@ def status(line: bytes) -> Answer:
 
 
 async def _ask(stream: Plain | Secure, target: Target) -> bytes:
-    """The first line of the answer, without its end."""
+    """The beginning of the answer: its first line, or all up to the text that is wanted."""
     await stream.send(request(target))
     data = b""
-    while b"\n" not in data and len(data) < STATUS_LIMIT:
+    text, limit = (target.wanted_text, PAGE_LIMIT) if target.wanted_text else (b"\n", STATUS_LIMIT)
+    while len(data) < limit and text not in (_body(data) if target.wanted_text else data):
         piece = await stream.receive()
         if not piece:
             break
         data += piece
-    return data.partition(b"\n")[0].rstrip(b"\r")
+    return data
+
+
+def _body(answer: bytes) -> bytes:
+    """What follows the headers: in them the text may stand in any address that leads to a login."""
+    return answer.partition(b"\r\n\r\n")[2]

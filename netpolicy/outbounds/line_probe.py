@@ -224,7 +224,7 @@ class Prober:
         self._told(
             Round(
                 enough, self.latency_ms, self.loss, silent, len(passed), len(known), is_alive and not enough,
-                seen, is_strong, self._others.reached or "",
+                seen, is_strong, self._others.reached or "", _families(known),
             )
         )  # fmt: skip
 
@@ -330,6 +330,16 @@ def _result(task: asyncio.Task[Answer]) -> Answer:
 
 def _passed(tasks: Iterable[asyncio.Task[Answer]]) -> int:
     return sum(_result(one).state == PASSED for one in tasks)
+
+
+def _families(known: list[tuple[Target, Answer]]) -> dict[int, bool]:
+    """Of those in which an address was asked, whether one answered. A name says nothing: it may be either."""
+    found: dict[int, bool] = {}
+    for one, answer in known:
+        if one.is_address:
+            family = 6 if ":" in one.host else 4
+            found[family] = found.get(family, False) or answer.state == PASSED
+    return found
 
 
 def _is_page(target: Target) -> bool:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from netpolicy.dataplane.state import Address, Link, Route
 
 
+# What a table holds whose owner is down (a VPN's kill switch): routes, and no way out.
+REFUSING = ("unreachable", "blackhole", "prohibit", "throw")
+
+
 class LogicalInterface(Record):
     """A netifd interface: the device that carries layer 3, and the gateways netifd learned."""
 
@@ -100,9 +104,14 @@ def _state(outbound: "Outbound", view: View) -> LineState:
 
 
 def _table_state(outbound: "Outbound", view: View) -> LineState:
-    filled = any(route.table == outbound.table for route in view.routes)
-    reason = f"table {outbound.table} has routes" if filled else f"table {outbound.table} is empty"
-    return LineState(outbound.name, outbound.type, filled, reason)
+    routes = [route for route in view.routes if route.table == outbound.table]
+    led = {route.family for route in routes if route.kind not in REFUSING}
+    if not led:
+        reason = "refuses everything" if routes else "is empty"
+        return LineState(outbound.name, outbound.type, False, f"table {outbound.table} {reason}")
+    hops = tuple([Hop(family, "") for family in (IPV4, IPV6) if family in led])
+    families = " and ".join([f"IPv{hop.family}" for hop in hops])
+    return LineState(outbound.name, outbound.type, True, f"table {outbound.table} has routes for {families}", "", hops)
 
 
 def _interface_state(outbound: "Outbound", view: View) -> LineState:
@@ -123,13 +132,17 @@ def _interface_state(outbound: "Outbound", view: View) -> LineState:
         return down(f"{device} has no carrier")
     hops = tuple([hop for family in (IPV4, IPV6) for hop in _hop(outbound, view, link, family)])
     if not hops:
-        return down(_no_way(outbound, device))
+        return down(_no_way(outbound, device, view))
     families = " and ".join(f"IPv{hop.family}" for hop in hops)
     return LineState(outbound.name, outbound.type, True, f"{device} has a way out for {families}", device, hops)
 
 
-def _no_way(outbound: "Outbound", device: str) -> str:
-    wanted = ", ".join(gateway for gateway in (outbound.gateway, outbound.gateway6) if gateway)
+def _no_way(outbound: "Outbound", device: str, view: View) -> str:
+    given = [gateway for gateway in (outbound.gateway, outbound.gateway6) if gateway]
+    own = [gateway for gateway in given if _is_own(gateway, view)]
+    if own:
+        return f"gateway {', '.join(own)} is an address of this router: set that of the provider's"
+    wanted = ", ".join(given)
     if wanted:
         return f"gateway {wanted} is not on a subnet of {device}"
     return f"no gateway is known on {device}: set option gateway or gateway6"
@@ -140,9 +153,9 @@ def _hop(outbound: "Outbound", view: View, link: "Link", family: int) -> "tuple[
     configured = outbound.gateway if family == IPV4 else outbound.gateway6
     logical = view.logical.get(outbound.interface)
     gateway = configured or (logical.gateways.get(family, "") if logical else "")
-    if gateway:
-        return (Hop(family, gateway),) if _is_near(gateway, view, link.name, family) else ()
     learned = _learned_default(view, link.name, family)
+    if gateway and (learned is None or learned.gateway != gateway):
+        return (Hop(family, gateway),) if _is_near(gateway, view, link.name, family) else ()
     if learned is not None:
         return (Hop(family, learned.gateway),)
     # No link-layer address: a tunnel or a point-to-point line, whatever is sent arrives at the other end.
@@ -173,9 +186,9 @@ def _has_address(view: View, device: str, family: int) -> bool:
 
 
 def _is_near(gateway: str, view: View, device: str, family: int) -> bool:
-    """Whether the kernel would accept the gateway on this device: link-local, or on one of its subnets."""
+    """Whether the kernel would accept the gateway on this device: link-local, or on one of its subnets, not its own."""
     number = _number(gateway, family)
-    if number is None:
+    if number is None or _is_own(gateway, view):
         return False
     if family == IPV6 and number >> 118 == 0xFE80 >> 6:
         return True
@@ -189,6 +202,15 @@ def _is_near(gateway: str, view: View, device: str, family: int) -> bool:
         route.device == device and route.family == family and not route.gateway and _covers(route, number, bits)
         for route in view.routes
     )
+
+
+def _is_own(gateway: str, view: View) -> bool:
+    """Whether it is an address of this router: the kernel refuses such an IPv6 route, and an IPv4 one leads nowhere."""
+    try:
+        wanted = parse_address(gateway)
+        return any(parse_address(address.address) == wanted for address in view.addresses)
+    except ValueProblem:
+        return False
 
 
 def _covers(route: "Route", number: int, bits: int) -> bool:

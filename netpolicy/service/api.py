@@ -13,7 +13,7 @@ from typing import Any
 from netpolicy.config.spelling import FORMATS, UCI
 from netpolicy.core.evaluate import NOTHING_KNOWN, World
 from netpolicy.core.facts import Facts
-from netpolicy.core.model import Ruleset
+from netpolicy.core.model import Outbound, Ruleset
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.kernel import Counted
 from netpolicy.dataplane.listing import UnreadableListing
@@ -136,13 +136,31 @@ class Service:
         """Every outbound with its health."""
         return documents.outbounds(self._engine, self._quality)
 
-    async def outbound_set(self, name: str, word: str) -> dict[str, Any]:
-        """A line is taken out, or its probes do not count, until `auto`; a restart forgets it. Raises Refused."""
-        if word not in BY_HAND:
-            raise Refused(f"state: {word[:32]!r} is not one of {', '.join(BY_HAND)}")
+    async def outbound_set(
+        self, name: str, word: str, weight: int | None = None, members: list[Any] | None = None
+    ) -> dict[str, Any]:
+        """A line is taken out or its probes do not count, members get other shares or another order, until a restart.
+
+        Raises Refused, NotThere.
+        """
         outbound = self._engine.ruleset.outbound(name)
         if outbound is None:
             raise NotThere(f"there is no outbound {name[:64]!r} (netpolicy outbounds lists them)")
+        if weight is None and members is None:
+            return await self._set_state(outbound, word)
+        if word:
+            raise Refused("state: say it alone, without weight and member")
+        try:
+            error = await self._engine.order_by_hand(outbound, weight, members)
+        except ValueError as problem:
+            raise Refused(str(problem)) from None
+        counts, order = self._engine.lines.by_hand.said(outbound)
+        return {"ok": not error, "error": error or None, "name": name, "weight": counts, "members": list(order)}
+
+    async def _set_state(self, outbound: Outbound, word: str) -> dict[str, Any]:
+        name = outbound.name
+        if word not in BY_HAND:
+            raise Refused(f"state: {word[:32]!r} is not one of {', '.join(BY_HAND)}")
         if outbound.type not in LINES:
             raise Refused(f"{name} is of type {outbound.type}: only lines can be set (type {', '.join(LINES)})")
         try:

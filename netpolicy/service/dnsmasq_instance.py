@@ -24,12 +24,16 @@ SYSTEMD = "/run/systemd/system"
 
 
 class Instance(NamedTuple):
-    """One that runs. `folders`: every file in them is read when it starts, but for names that begin with a dot."""
+    """One that runs. `folders`: every file in them is read when it starts, but for names that begin with a dot.
+
+    `reads`: the arguments that say which files it reads, for a `--test` of what it would start with now.
+    """
 
     pid: int
     program: str
     folders: tuple[str, ...]
     begun: float  # seconds since the boot
+    reads: tuple[str, ...] = ()
 
 
 def instances(proc: str = PROC) -> tuple[Instance, ...]:
@@ -53,7 +57,7 @@ def _instances(proc: str) -> Iterator[Instance]:
             continue  # it has just ended
         if not words[0]:
             continue  # it has ended, and nobody asked how
-        yield Instance(pid, words[0] or PROGRAM, _folders(words[1:]), begun)
+        yield Instance(pid, words[0] or PROGRAM, _folders(words[1:]), begun, _reads(words[1:]))
 
 
 def _folders(words: list[str]) -> tuple[str, ...]:
@@ -78,6 +82,11 @@ def _folders(words: list[str]) -> tuple[str, ...]:
                 waiting.append(value.strip())
     # "folder,.old,*.conf": what is left out, and what alone is read
     return tuple(dict.fromkeys(one.split(",")[0].rstrip("/") for one in found if one.startswith("/") and _is_read(one)))
+
+
+def _reads(words: list[str]) -> tuple[str, ...]:
+    files = [f"--conf-file={value}" for value in _values(words, "C", "conf-file")]
+    return (*files, *(f"--conf-dir={value}" for value in _values(words, "7", "conf-dir")))
 
 
 def _is_read(value: str) -> bool:

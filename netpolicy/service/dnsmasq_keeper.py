@@ -110,6 +110,8 @@ class DnsmasqKeeper:
             self._follow_once()
         except OSError as error:
             self._leave(f"its folder cannot be written: {error.strerror or error}")
+        except subprocess.TimeoutExpired as error:
+            self._leave(f"it does not say what it can: {error}")
 
     def _follow_once(self) -> None:
         fields, lines, setting = self._wanted
@@ -157,6 +159,14 @@ class DnsmasqKeeper:
         # Of two folders that it reads it would believe both.
         for folder in {folder for one in self._find() for folder in one.folders} - {folder for _, folder in places}:
             durable.remove(os.path.join(folder, NAME))
+        if mistake := next((found for one, _ in places if (found := self._would_not_start(one))), ""):
+            # Not ours, ours was tried alone: what runs goes on, and is looked at again.
+            for _, folder in places:
+                durable.remove(os.path.join(folder, NAME))
+            if mistake not in self.reason:
+                self._say("warning", f"dnsmasq is not restarted, it would not come back: {mistake}")
+            self._leave(f"its own configuration has a mistake: {mistake}")
+            return False
         if self._comes_back({one.pid for one, _ in places}):
             self._say("info", f"dnsmasq puts the addresses of {data.count(b'nftset=')} lines of names into our sets")
             return True
@@ -167,6 +177,10 @@ class DnsmasqKeeper:
         self._leave(NOT_STARTED)
         self._say("error", "dnsmasq did not come back with our file, which was taken away again")
         return False
+
+    def _would_not_start(self, one: Instance) -> str:
+        """What it would say of all its files now, "" for nothing."""
+        return _run([one.program, "--test", *one.reads], PROGRAM_SECONDS) if one.reads else ""
 
     def _take_away(self, known: list[tuple[Instance, str]], setting: str) -> None:
         folders = {folder for _, folder in known} | ({setting} if setting.startswith("/") else set())

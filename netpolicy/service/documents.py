@@ -102,21 +102,41 @@ def outbounds(engine: Engine, quality: QualityOf = _unknown) -> Document:
     return {"outbounds": [{**one, "quality": quality(one["name"])} for one in found]}
 
 
+def _usable(engine: Engine, state: LineState | None) -> tuple[bool, str]:
+    """Whether it carries, and why; a group as its members do."""
+    if state is None:
+        return False, "not looked at yet"
+    ways = engine.lines.carriers(state.name)
+    if ways is None:
+        return state.up, state.reason
+    told: dict[str, list[str]] = {}
+    for family, lines in ways.items():
+        if lines:
+            told.setdefault(", ".join(lines), []).append(f"IPv{family}")
+    return bool(told), "; ".join(
+        f"{' and '.join(of)} by {by}" for by, of in told.items()
+    ) or "none of its members is up"
+
+
 def _outbound(engine: Engine, outbound: Outbound, state: LineState | None) -> Document:
     number = engine.numbers.get(outbound.name, 0)
+    up, reason = _usable(engine, state)
+    weight, members = engine.lines.by_hand.said(outbound)
     table = outbound.table or (engine.settings.table_base + number if number else 0)
     return {
         "name": outbound.name,
         "title": outbound.title,
         "type": outbound.type,
-        "up": state.up if state else False,
-        "reason": state.reason if state else "not looked at yet",
+        "up": up,
+        "reason": reason,
         "device": state.device if state else "",
         "gateway": state.gateway(IPV4) if state else "",
         "gateway6": state.gateway(IPV6) if state else "",
         "families": [hop.family for hop in state.hops] if state else [],
         "class": number,
         "table": table,
+        "weight": weight,
+        "members": list(members),
         "health": engine.lines.document(outbound.name) if state else None,
     }
 

@@ -17,7 +17,7 @@ from netpolicy.config.loaded import Loaded
 from netpolicy.core.calendar import active
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import Transition
-from netpolicy.core.model import DIRECT, Ruleset, Settings
+from netpolicy.core.model import DIRECT, Outbound, Ruleset, Settings
 from netpolicy.core.pairs import limit_in, line_of, needs_class
 from netpolicy.dataplane import conflicts
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
@@ -465,6 +465,19 @@ class Engine:
             raise KeyError(name)
         self.log.add("info", "state", f"outbound {name} is set to {word} by hand")
         return await self.reconcile(f"outbound {name} is set to {word} by hand")
+
+    async def order_by_hand(self, outbound: Outbound, weight: int | None, members: list[object] | None) -> str:
+        """Other shares and orders (service/by_hand.py). Returns the error or "". Raises ValueError in words."""
+        said = []
+        if members is not None:
+            self.lines.by_hand.order(outbound, members)
+            said.append(f"members {', '.join(map(str, members)) or 'as configured'}")
+        if weight is not None:
+            self.lines.by_hand.weigh(outbound.name, weight)
+            said.append(f"weight {weight or 'as configured'}")
+        words = f"outbound {outbound.name} is set by hand: {'; '.join(said)}"
+        self.log.add("info", "state", words)
+        return await self.reconcile(words)
 
     def _probe_lines(self) -> None:
         """With the marks and gateways that this turn came to."""

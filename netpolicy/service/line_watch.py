@@ -18,6 +18,7 @@ from netpolicy.core.model import GROUP, Outbound, Ruleset, Settings
 from netpolicy.dataplane.marks import Marks
 from netpolicy.outbounds.group_order import Condition, Use, uses
 from netpolicy.outbounds.lines import LineState
+from netpolicy.service.by_hand import ByHand
 
 if TYPE_CHECKING:
     from netpolicy.outbounds.line_evidence import Evidence
@@ -41,7 +42,8 @@ class Watched:
     """One line under watch."""
 
     __slots__ = (
-        "by_hand", "clock", "evidence", "health", "limits", "probed", "prober", "since", "slow_ms", "state", "weighing",
+        "by_hand", "clock", "evidence", "families", "family_limits", "health", "limits", "probed", "prober", "since",
+        "slow_ms", "state", "weighing",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, key: tuple[object, ...], state: LineState, now: float) -> None:
@@ -49,6 +51,8 @@ class Watched:
         self.by_hand = AUTO
         self.since = int(time.time())  # for people: when its health became what it is
         self.health = LineHealth(limits, now)
+        self.family_limits = Limits(hold=limits.hold, settle=limits.settle)  # only silence counts there
+        self.families: dict[int, LineHealth] = {}  # those in which an address is asked
         self.state = state  # as the kernel has it
         self.prober: Prober | None = None
         self.probed: object = None  # what its prober was made for
@@ -77,6 +81,7 @@ class LineWatch:
         self._by_hand: dict[str, str] = {}  # of lines that are set, also while a change that goes back is without them
         self._ruleset = Ruleset()
         self._has_latency = False
+        self.by_hand = ByHand()
 
     # -- what the kernel says --------------------------------------------------------------
 
@@ -177,7 +182,7 @@ class LineWatch:
         if line.prober is not None:
             _end(line.prober)
             line.prober = None
-        line.probed = wanted
+        line.probed, line.families = wanted, {}
         if wanted is not None:
             from netpolicy.outbounds.line_probe import Habits, Prober
 
@@ -190,7 +195,18 @@ class LineWatch:
             return
         carried = carries(line)
         made = line.health.probed(one, self._clock())
+        self._note_families(name, line, one)
         self._note(name, line, made, carried, in_turn=False)
+
+    def _note_families(self, name: str, line: Watched, one: Round) -> None:
+        """A family that is silent while the other one answers is another matter than a line that is dead."""
+        before, now = silent(line), self._clock()
+        for family, answered in one.families.items():
+            health = line.families.setdefault(family, LineHealth(line.family_limits, now))
+            health.probed(Round(answered), now)
+        for family in set(before) ^ set(silent(line)):
+            says = "is silent" if family in silent(line) else "is well again"
+            self._changed(f"outbound {name}: IPv{family} {says}")
 
     # -- what clients say ------------------------------------------------------------------
 
@@ -263,10 +279,24 @@ class LineWatch:
             self._uses = found
         return found
 
+    def carriers(self, group: str) -> dict[int, tuple[str, ...]] | None:
+        """By which lines a group sends each family now; None where it is no group that was looked at."""
+        use = self._uses.get(group)
+        if use is None:
+            return None
+        return {
+            family: tuple(name for name, _ in shares if self._leads(name, family))
+            for family, shares in use.shares.items()
+        }
+
+    def _leads(self, name: str, family: int) -> bool:
+        line = self._lines.get(name)
+        return line is None or (carries(line) and _condition(line, line.state, True).leads(family))
+
     def _used(self, ruleset: Ruleset, states: Iterable[LineState] = ()) -> dict[str, Use]:
         known = {name: _condition(line, line.state, carries(line)) for name, line in self._lines.items()}
         known |= {one.name: _condition(self._lines.get(one.name), one, one.up) for one in states if one.type in LINES}
-        return uses(ruleset, known, self._uses)
+        return uses(self.by_hand.applied(ruleset), known, self._uses)
 
     def engine_state(self, settings: Settings, states: Iterable[LineState] = ()) -> str:
         """That of the primary outbound; NORMAL where there is none. `states`: as it is where nobody watches it yet."""
@@ -289,6 +319,7 @@ class LineWatch:
             "since": line.since,
             "trusted": _is_trusted(line),
             "by_hand": line.by_hand,
+            "silent": list(silent(line)),
             "latency_ms": _rounded(prober.latency_ms) if prober is not None else None,
             "loss": prober.loss if prober is not None else None,
             "probes": [
@@ -339,6 +370,15 @@ def _may_carry(line: Watched) -> bool:
     return line.by_hand == UP or not (line.by_hand == DOWN or line.health.is_dead)
 
 
+def silent(line: Watched) -> tuple[int, ...]:
+    """The families that no probe answers in, or did until lately, while one does in the other.
+
+    Groups go by another line there, until the hold-down is over.
+    """
+    dead = [family for family, health in line.families.items() if health.is_dead or not health.is_trusted]
+    return tuple(dead) if len(dead) < len(line.families) else ()
+
+
 def _is_trusted(line: Watched) -> bool:
     return line.health.is_trusted or line.by_hand == UP
 
@@ -346,7 +386,10 @@ def _is_trusted(line: Watched) -> bool:
 def _condition(line: Watched | None, state: LineState, is_up: bool) -> Condition:
     """Of a line that nobody watches yet only the state is known."""
     latency = line.prober.latency_ms if line is not None and line.prober is not None else None
-    families = tuple([hop.family for hop in state.hops])
+    dead = silent(line) if line is not None else ()
+    # One that is silent in all that it has is used where nothing else is.
+    led = tuple([hop.family for hop in state.hops])
+    families = tuple([family for family in led if family not in dead]) or led
     return Condition(not is_up, line is None or _is_trusted(line), latency, families)
 
 

@@ -107,7 +107,7 @@ def _strict(device: str) -> Warning_:
 
 def _untranslated(ruleset: Ruleset, states: tuple[LineState, ...]) -> list[Warning_]:
     """With two IPv6 lines a connection may leave by the one with the address of the other."""
-    six = [state for state in states if any(hop.family == IPV6 for hop in state.hops)]
+    six = [state for state in states if state.type != "table" and any(hop.family == IPV6 for hop in state.hops)]
     if len(six) < 2:
         return []
     found = []

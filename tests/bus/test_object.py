@@ -50,7 +50,8 @@ async def call(method: str, refusal: str = "", **given: Any) -> Any:
         ("rules", {"limit": 5, "offset": 2, "unused_days": 7}, [5, 2, 7]),
         ("explain", {"flow": "17"}, ["17"]),
         ("outbounds", {}, []),
-        ("outbound_set", {"name": "wan", "state": "down"}, ["wan", "down"]),
+        ("outbound_set", {"name": "wan", "state": "down"}, ["wan", "down", None, None]),
+        ("outbound_set", {"name": "g", "weight": 3, "member": ["b"]}, ["g", "", 3, ["b"]]),
         ("plan", {}, [{}]),
         ("plan", {"text": "x", "format": "dsl"}, [{"text": "x", "format": "dsl"}]),
         (

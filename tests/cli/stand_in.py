@@ -21,7 +21,7 @@ ARGUMENTS: dict[str, Mapping[str, type]] = {
     "status": {},
     "rules": {"limit": int, "offset": int, "unused_days": int},
     "outbounds": {},
-    "outbound_set": {"name": str, "state": str},
+    "outbound_set": {"name": str, "state": str, "weight": int, "member": list},
     "connections": {"limit": int, "offset": int, "filter": str},
     "explain": {"flow": str},
     "decide": {"facts": dict},

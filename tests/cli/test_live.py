@@ -122,6 +122,18 @@ def test_a_line_is_set_by_hand(tool: Tool, daemon: StandIn) -> None:
     assert done.code == 1 and "the kernel does not follow: the disk is full" in done.err
 
 
+def test_shares_and_orders_are_set_by_hand(tool: Tool, daemon: StandIn) -> None:
+    for words, sent in (
+        (("wan", "weight", "5"), {"weight": 5}),
+        (("best", "member", "b,a"), {"member": ["b", "a"]}),
+        (("best", "member", "auto"), {"member": []}),
+    ):
+        assert "is set to" in tool("outbounds", "set", *words).out
+        assert daemon.calls[-1] == ("outbound_set", {"name": words[0], **sent})
+    for words in (("wan", "weight"), ("wan", "weight", "-1"), ("wan", "member"), ("wan", "down", "5")):
+        assert tool("outbounds", "set", *words).code == 64
+
+
 def test_outbounds_show_the_gateway_of_either_family(tool: Tool, daemon: StandIn) -> None:
     text = tool("outbounds").out
     assert "192.0.2.1" in text and "2001:db8" in text and "7002" in text

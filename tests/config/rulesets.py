@@ -57,7 +57,13 @@ MATCHES = {
 }
 SINGLE = ("latency_ms", "rtt_ms", "error_rate", "loss")
 PATHS = ("rules.dsl", "a b.yaml", "it's", 'q"', "back\\slash", "#x", "-", "~", "tab", "é")
-PROBES = ("ping:9.9.9.9", "tcp:host:443", "http:http://h.example/a?b=c,d#e", "dns:example.com", "https:x'y\"z\\")
+PROBES = (
+    "ping:9.9.9.9",
+    "tcp:host:443",
+    "http:http://h.example/a?b=c,d#e",
+    "dns:example.com",
+    "https://h.example/x'y\"z\\#ok",
+)
 ASSERTS = ("lan can wan tcp/443", "guest cannot lan", "@nets can 192.0.2.0/24 icmp", "lan cannot 2001:db8::/32 udp/53")
 ENTRIES = ("192.0.2.0/24", "192.0.2.1", "10.0.0.1-10.0.0.9", "2001:db8::/32", *DOMAINS, *REGEXES)
 DAYS = ("mon", "Tue", "wednesday", "sat", "mon-fri", "fri-mon", "weekend", "weekdays", "daily", "mon,wed", "sun-sun")

@@ -155,6 +155,10 @@ RULES = {
     "of another owner": RoutingRule(4, 100, 254, protocol=4),
     "for sockets bound to a device": RoutingRule(4, 7000, 7001, oif="wan"),
     "for bound IPv6 sockets": RoutingRule(6, 7000, 7001, oif="wan"),
+    "for what is sent from an address": RoutingRule(4, 7101, 7001, selectors="from 192.0.2.7/32"),
+    "for that and all but the default": RoutingRule(
+        6, 7100, 254, selectors="from 2001:db8::7/128 suppress_prefixlength 0"
+    ),
     "for a device that is not there": RoutingRule(4, 7000, 7001, oif="not-yet"),
     "for a device with a long strange name": RoutingRule(6, 7000, 7001, oif="täst@1.1234567"),
 }
@@ -184,6 +188,19 @@ def test_a_rule_for_a_device_is_told_from_those_for_others_and_for_none(netlink)
     assert {mine, other} <= set(netlink.rules()) and none not in netlink.rules()
     netlink.delete_rule(other)
     assert [one for one in netlink.rules() if one.priority == 7000] == [mine]
+
+
+def test_a_rule_for_an_address_is_told_from_those_for_others(netlink):
+    mine, other = (RoutingRule(4, 7101, 7001, selectors=f"from 192.0.2.{last}/32") for last in (7, 8))
+    netlink.add_rule(mine)
+    for similar in (other, replace(mine, selectors="")):
+        with pytest.raises(NetlinkError):
+            netlink.delete_rule(similar)
+    netlink.add_rule(other)
+    netlink.delete_rule(other)
+    assert [one for one in netlink.rules() if one.priority == 7101] == [mine]
+    with pytest.raises(NetlinkError, match="not ours to write"):
+        netlink.add_rule(replace(mine, selectors="iif wan"))
 
 
 def test_a_rule_for_a_device_outlives_the_device_and_finds_it_again(netlink):

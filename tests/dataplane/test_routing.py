@@ -10,7 +10,7 @@ from netpolicy.dataplane import routing
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Hop, Line, Policy
 from netpolicy.dataplane.record import replace
-from netpolicy.dataplane.state import PROTOCOL, Route, RoutingRule
+from netpolicy.dataplane.state import PROTOCOL, Address, Route, RoutingRule
 
 LINE = Line("b", 2, "wanb", (Hop(4, "198.51.100.1"),))
 LAN = Route(4, 254, "192.168.1.0/24", device="lan", protocol=2, scope="link")
@@ -30,6 +30,19 @@ def test_a_line_has_its_default_the_subnets_and_a_wall_behind_them():
         "ip -4 route unreachable default table 7002 metric 4278198272",
         "ip -6 route unreachable default table 7002 metric 4278198272",
     }
+
+
+def test_a_gateway_outside_of_the_lines_subnet_has_a_route_of_its_own_before_the_default():
+    far = replace(LINE, hops=(Hop(4, "10.99.0.1"), Hop(6, "2001:db8:9::1"), Hop(6, "fe80::1")))
+    found = [one for one in routing.in_order(routes(LAN, NEAR, line=far)) if "wanb" in routing.describe_route(one)]
+    assert [routing.describe_route(one).split(" dev ")[0] for one in found] == [
+        "ip -4 route 10.99.0.1/32",
+        "ip -4 route 198.51.100.0/24",
+        "ip -6 route 2001:db8:9::1/128",
+        "ip -4 route default via 10.99.0.1",
+        "ip -6 route default via 2001:db8:9::1",
+        "ip -6 route default via fe80::1",
+    ]
 
 
 def test_routes_that_are_no_subnets_are_not_copied():
@@ -96,6 +109,23 @@ def test_of_two_lines_on_one_device_the_first_answers_for_bound_sockets():
     second = replace(LINE, name="c", number=1)
     assert "ip -4 rule priority 7000 oif wanb lookup 7002" in bound(LINE, second)
     assert len(bound(LINE, second)) == 2
+
+
+def test_what_is_sent_from_an_address_of_a_line_goes_by_it_where_main_knows_nothing_better():
+    there = [
+        Address(4, "wanb", "198.51.100.2", 24),
+        Address(4, "lan", "192.168.1.1", 24),
+        Address(6, "wanb", "2001:db8:b::2", 64),  # the line has no way out in IPv6
+        Address(4, "wanb", "169.254.0.2", 16, "link"),
+        *(Address(4, "wanb", f"203.0.113.{last}", 32) for last in range(40)),
+    ]
+    two_on_one = Policy(lines=(LINE, replace(LINE, name="c", number=3)))
+    rules = [r for r in routing.rules_in_order(routing.desired(two_on_one, (), there).rules) if r.priority >= 7100]
+    assert len(rules) == 32
+    assert [routing.describe_rule(one) for one in rules if "198.51" in one.selectors] == [
+        "ip -4 rule priority 7100 from 198.51.100.2/32 suppress_prefixlength 0 lookup 254",
+        "ip -4 rule priority 7101 from 198.51.100.2/32 lookup 7002",
+    ]
 
 
 def test_a_line_knows_the_link_local_subnet_of_its_own_device_only():

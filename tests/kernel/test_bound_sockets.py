@@ -14,6 +14,7 @@ from tests.kernel.steering import LINES, SERVER4, SERVER6, SERVERS, foreign, our
 
 pytestmark = pytest.mark.kernel
 
+LAN = "br-lan"
 ANY = rule("any", "any=1", "route=wan_b")
 
 
@@ -48,6 +49,24 @@ def test_a_bound_socket_leaves_by_its_device_and_others_by_the_rule(
     reload(steered, LINES + ANY)
     assert question("router", server, 31000)["seen"] == by_b
     assert question("desk", server, 31000)["seen"] == by_b
+
+
+@pytest.mark.parametrize(("server", "by_a", "by_b"), SERVERS)
+def test_who_sends_from_an_address_of_a_line_leaves_by_it_where_no_rule_speaks(
+    steered: Lab, server: str, by_a: str, by_b: str
+) -> None:
+    reload(steered, LINES)
+    for source in (by_a, by_b):
+        assert steered.tcp("router", server, 31000, source=source)["seen"] == source
+    # A network behind the router that only main knows is still reached, and not by the line.
+    far = ("2001:db8:77::/64", "2001:db8:77::1") if ":" in server else ("10.77.0.0/16", "10.77.0.1")
+    steered.run("router", ["ip", "route", "add", far[0], "dev", LAN], check=True)
+    try:
+        assert f"dev {LAN}" in steered.run("router", ["ip", "route", "get", far[1], "from", by_b]).stdout
+    finally:
+        steered.run("router", ["ip", "route", "del", far[0], "dev", LAN], check=True)
+    reload(steered, LINES + ANY)
+    assert steered.tcp("router", server, 31000, source=by_a)["seen"] == by_b, "a rule speaks"
 
 
 def test_ping_bound_to_a_device_is_answered(steered: Lab) -> None:

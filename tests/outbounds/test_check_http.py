@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netpolicy.outbounds.check_http import http, request, status
+from netpolicy.outbounds.check_http import http, judged, request, status
 from netpolicy.outbounds.check_line import FAILED, PASSED, REFUSED, WRONG, timed
 from netpolicy.outbounds.check_target import parse_target
 from tests.kernel.streams import SERVER
@@ -63,6 +63,47 @@ async def test_a_server_that_is_silent_or_not_there(steady):
     async with steady.serving(80, hang):
         answer = await timed(http(LINE_A, SERVER[4], target), 0.2)
     assert (answer.state, answer.reason) == (FAILED, "timeout")
+
+
+PORTAL = b"HTTP/1.1 200 OK\r\nX-From: success\r\n\r\n<form>log in</form>"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer", "words"),
+    [
+        ("204", PORTAL, "its status is 200, not 204"),
+        ("204", b"HTTP/1.1 204 No Content\r\n\r\n", "(204)"),
+        ("401", b"HTTP/1.1 401 Unauthorized\r\n\r\n", "(401)"),
+        ("success", PORTAL, "'success' is not in it"),
+        ("log%20in%3C", PORTAL, "(200)"),
+        ("", PORTAL, "(200)"),
+    ],
+)
+def test_a_login_page_is_told_from_the_page_by_what_that_must_be(wanted, answer, words):
+    found = judged(answer, parse_target(f"http://host.example/204#{wanted}"))
+    assert words in found.text and (found.state == PASSED) == words.startswith("(")
+
+
+@kernel
+@needs_root
+async def test_a_text_is_looked_for_in_what_comes_piece_by_piece_and_not_for_ever(steady):
+    async def in_pieces(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        for piece in (b"HTTP/1.1 200 OK\r\nX: suc", b"cess\r\n\r\nsuc", b"cess"):
+            writer.write(piece)
+            await writer.drain()
+        await reader.read()  # and it does not hang up
+
+    async def endless(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000)
+        await reader.read()
+
+    target = parse_target("http://host.example/#success")
+    async with steady.serving(80, in_pieces):
+        assert (await timed(http(LINE_A, SERVER[4], target))).state == PASSED
+    async with steady.serving(80, endless):
+        assert (await timed(http(LINE_A, SERVER[4], target))).reason == WRONG
 
 
 @pytest.fixture(scope="module")

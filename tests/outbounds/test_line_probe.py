@@ -202,6 +202,15 @@ def test_one_target_that_is_dead_is_no_loss_of_the_line(play):
     assert {(one.answered, one.asked, one.words) for _, one in found.rounds} == {(1, 2, OTHER)}
 
 
+def test_which_family_answers_is_told_of_addresses_alone(play):
+    async def story(probed):
+        probed.network.silent.add("ping:2620:fe::9")
+        await asyncio.sleep(3)
+
+    found = play(story, PING, "ping:2620:fe::9", "dns:example.com")
+    assert [one.families for _, one in found.rounds][:1] == [{4: True, 6: False}]
+
+
 def test_a_quorum_of_two_wants_two_answers(play):
     async def story(line):
         line.network.is_used = True

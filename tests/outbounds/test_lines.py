@@ -44,6 +44,16 @@ def test_a_configured_gateway_wins_when_it_is_near():
     assert not far.up and "198.51.100.1, 2001:db8:ffff::1 is not on a subnet of wan0" in far.reason
 
 
+def test_a_gateway_of_no_subnet_counts_where_main_has_it_and_an_own_address_never():
+    onlink = (Route(4, 254, "default", gateway="10.99.0.1", device="wan0", metric=5, protocol=4),)
+    logical = {"wan0": LogicalInterface("wan0", True, {4: "10.99.0.1"})}
+    for given in ({}, {"gateway": "10.99.0.1"}):
+        assert state(replace(VIEW, routes=onlink), **given).hops == (Hop(4, "10.99.0.1"),)
+    assert state(replace(VIEW, routes=onlink, logical=logical)).hops == (Hop(4, "10.99.0.1"),)
+    own = state(gateway="192.0.2.2", gateway6="2001:db8:0::2")
+    assert not own.up and "gateway 192.0.2.2, 2001:db8:0::2 is an address of this router" in own.reason
+
+
 def test_netifd_knows_device_and_gateway():
     logical = {"wan": LogicalInterface("wan0", True, {4: "192.0.2.50"})}
     found = state(replace(VIEW, logical=logical), interface="wan")
@@ -82,3 +92,12 @@ def test_a_foreign_table_is_up_while_it_has_routes():
     )
     assert full.up and not empty.up and empty.reason == "table 101 is empty"
     assert always.up
+    assert (full.hops, full.reason) == ((Hop(4, ""),), "table 100 has routes for IPv4")
+
+
+def test_a_foreign_table_whose_owner_refuses_everything_is_down():
+    shut = tuple(Route(family, 100, "default", "unreachable", metric=9) for family in (4, 6))
+    (found,) = line_states([Outbound("a", "table", table=100)], replace(VIEW, routes=shut))
+    assert (found.up, found.hops, found.reason) == (False, (), "table 100 refuses everything")
+    half = (*shut, Route(6, 100, "default", device="tun0", protocol=3))
+    assert line_states([Outbound("a", "table", table=100)], replace(VIEW, routes=half))[0].hops == (Hop(6, ""),)

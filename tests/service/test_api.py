@@ -126,6 +126,25 @@ async def test_only_a_line_that_is_there_can_be_set_by_hand(service, house):
             await service.outbound_set(name, word)
 
 
+async def test_shares_and_orders_of_a_group_are_changed_in_the_kernel_and_back(service, house):
+    group = "config outbound 'calls'\n\toption type 'group'\n\tlist member 'wan_a'\n\tlist member 'wan_b'\n"
+    await house.load(CONFIG.replace("route 'wan_b'", "route 'calls'") + group)
+    a, b = (f"v_{house.engine.numbers[name]:02}" for name in ("wan_a", "wan_b"))
+    assert leads_to("video") == a
+    answer = await service.outbound_set("calls", "", None, ["wan_b", "wan_a"])
+    assert answer["ok"] and answer["members"] == ["wan_b", "wan_a"] and leads_to("video") == b
+    (found,) = [one for one in service.outbounds()["outbounds"] if one["name"] == "calls"]
+    assert found["up"] and found["reason"].endswith(" by wan_b"), found
+    await house.engine.reload()
+    assert leads_to("video") == b, "a reload keeps it"
+    assert (await service.outbound_set("wan_a", "", 4))["weight"] == 4
+    assert [one["weight"] for one in service.outbounds()["outbounds"]] == [4, 1, 1]
+    assert (await service.outbound_set("calls", "", None, []))["ok"] and leads_to("video") == a
+    for given, text in (((0, ["x"]), "name all of"), ((1001, None), "not between")):
+        with pytest.raises(Refused, match=text):
+            await service.outbound_set("calls", "", *given)
+
+
 async def test_a_line_that_is_taken_out_by_hand_is_down_until_it_is_brought_back(service, house):
     assert (await service.outbound_set("wan_b", "down"))["ok"]
     (found,) = [one for one in service.outbounds()["outbounds"] if one["name"] == "wan_b"]

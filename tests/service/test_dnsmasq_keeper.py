@@ -30,6 +30,7 @@ class Bench:
         self.said: list[str] = []
         self.starts = 0
         self.comes_back = comes_back
+        self.program, self.reads = "dnsmasq", ()
         self.command = restart
         self.keeper = DnsmasqKeeper(
             str(folder / "given"), lambda level, text: self.said.append(text), self.find, self.restart
@@ -37,7 +38,7 @@ class Bench:
 
     def find(self) -> tuple[Instance, ...]:
         is_dead = self.starts and not self.comes_back and self.file.exists()
-        return () if is_dead else (Instance(100 + self.starts, "dnsmasq", (str(self.folder),), 1e9),)
+        return () if is_dead else (Instance(100 + self.starts, self.program, (str(self.folder),), 1e9, self.reads),)
 
     def restart(self) -> tuple[str, ...]:
         self.starts = self.keeper.restarts
@@ -75,6 +76,38 @@ async def test_a_text_that_dnsmasq_does_not_take_never_reaches_its_folder(tmp_pa
     assert "no-such-option" in bench.keeper.refused
     await bench.follow(FIELDS)
     assert bench.keeper.refused == "" and bench.file.exists()
+
+
+async def test_a_dnsmasq_whose_own_files_have_a_mistake_is_left_running(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    others = bench.folder / "others.conf"
+    others.write_text("no-such-option=1\n")
+    bench.reads = (f"--conf-file={tmp_path / 'main.conf'}", f"--conf-dir={bench.folder}")
+    (tmp_path / "main.conf").write_text("port=0\n")
+    for _ in range(2):
+        await bench.follow(dict(FIELDS))
+        bench.keeper._go_on()
+    assert not bench.file.exists() and bench.keeper.restarts == 0
+    assert "its own configuration has a mistake" in bench.keeper.reason and len(bench.said) == 1
+    others.unlink()
+    bench.keeper._go_on()
+    await bench.follow(dict(FIELDS))
+    assert bench.file.exists() and bench.keeper.restarts == 1 and bench.keeper.reason == ""
+
+
+async def test_a_dnsmasq_that_does_not_tell_its_version_is_asked_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(dnsmasq_keeper, "PROGRAM_SECONDS", 0.2)
+    bench = Bench(tmp_path)
+    mute = tmp_path / "dnsmasq"
+    mute.write_text("#!/bin/sh\nexec sleep 9\n")
+    mute.chmod(0o755)
+    bench.program = str(mute)
+    await bench.follow(FIELDS)
+    assert "does not say" in bench.keeper.reason and bench.keeper._timer is not None
+    bench.program = "dnsmasq"
+    bench.keeper._go_on()
+    await bench.follow(dict(FIELDS))
+    assert bench.keeper.restarts == 1
 
 
 async def test_a_dnsmasq_that_does_not_come_back_gets_its_folder_as_it_was(tmp_path: Path, monkeypatch) -> None:

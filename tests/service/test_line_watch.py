@@ -89,6 +89,42 @@ def test_a_dead_line_is_down_with_its_reason_whatever_its_device_says(play):
     assert found.changed[-1] == "outbound a: 3 of 3 rounds of probes lost (ping:192.0.2.9)"
 
 
+def test_a_family_that_is_silent_goes_by_another_line_and_the_other_family_stays(play, monkeypatch):
+    both = [LineState(n, "interface", True, "", f"wan{n}", (Hop(4, ""), Hop(6, ""))) for n in ("a", "b")]
+    monkeypatch.setattr("tests.service.test_line_watch.states", lambda *_: both)
+    half, whole = Round(True, families={4: True, 6: False}), Round(True, families={4: True, 6: True})
+
+    async def story(it):
+        it.look()
+        it.probed(half, half)
+        assert it.watch.uses(it.rules)["g"].order == {4: ("a", "b"), 6: ("a", "b")}
+        it.probed(half)
+        assert it.watch.uses(it.rules)["g"].order == {4: ("a", "b"), 6: ("b", "a")}
+        assert (it.watch.document("a")["state"], it.watch.document("a")["silent"]) == ("NORMAL", [6])
+        assert it.look()["a"].hops == both[0].hops, "its table stays, so that it can be asked"
+        it.probed(whole, whole, whole)
+        assert it.watch.document("a")["silent"] == [6], "its hold-down"
+        await asyncio.sleep(11)
+        it.probed(whole)
+        assert it.watch.document("a")["silent"] == []
+        it.probed(*[Round(False, families={4: False, 6: False})] * 3)
+        assert it.watch.document("a")["silent"] == [] and not it.look()["a"].up, "then it is the line that is dead"
+
+    assert play(story).changed[0] == "outbound a: IPv6 is silent"
+
+
+def test_by_which_lines_a_group_sends_each_family(play):
+    async def story(it):
+        it.look()
+        assert it.order and it.watch.carriers("g") == {4: ("a",), 6: ()} and it.watch.carriers("a") is None
+        it.look(a=False)
+        assert it.order and it.watch.carriers("g") == {4: ("b",), 6: ()}
+        it.look(a=False, b=False)
+        assert it.order and it.watch.carriers("g") == {4: (), 6: ()}
+
+    play(story)
+
+
 def test_a_slow_line_carries_and_comes_last(play):
     async def story(it):
         it.look()
@@ -214,7 +250,7 @@ def test_only_lines_have_a_health(play):
         it.look()
         assert it.watch.document("g") is None
         assert set(it.watch.document("b")) == {
-            "state", "because", "since", "trusted", "by_hand", "latency_ms", "loss", "probes",
+            "state", "because", "since", "trusted", "by_hand", "silent", "latency_ms", "loss", "probes",
         }  # fmt: skip
 
     play(story)
