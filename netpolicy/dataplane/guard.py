@@ -20,7 +20,6 @@ import errno
 import hashlib
 import hmac
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -401,7 +400,7 @@ def find_pending(places: GuardPlaces) -> Pending | None:
 
 def has_tc() -> bool:
     """Whether the guard finds a tc."""
-    return shutil.which("tc", path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}") is not None
+    return program.find("tc", SYSTEM_PATH) is not None
 
 
 def new_id() -> str:

@@ -33,7 +33,12 @@ __all__ = ["ApplyError", "Counted", "Kernel", "Observed", "Overtaken", "Plan"]
 
 
 class ApplyError(Exception):
-    """The kernel was not changed to the plan; the text says at which step and why, and what is in force."""
+    """The kernel was not changed to the plan; the text says at which step and why, and what is in force.
+
+    `refused`: the route that the kernel does not take, where it is that.
+    """
+
+    refused: Route | None = None
 
 
 class Overtaken(ApplyError):
@@ -120,7 +125,9 @@ class Kernel:
                 self._traffic.take(step)
             steps.delete()
         except NetlinkError as error:
-            raise ApplyError(f"the kernel refused, the previous rules stay in force: {error}") from error
+            failed = ApplyError(f"the kernel refused, the previous rules stay in force: {error}")
+            failed.refused = steps.refused
+            raise failed from error
         except NotRemoved as error:
             raise ApplyError(str(error)) from error
 

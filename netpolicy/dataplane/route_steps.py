@@ -28,18 +28,21 @@ class RouteSteps:
         self._netlink = netlink
         self._change = change
         self._done: list[Route | RoutingRule] = []
+        self.refused: Route | None = None  # what the kernel did not take
 
     def add(self) -> None:
         """Adds what is missing; takes back what it added where one is refused. Raises NetlinkError, NotRemoved."""
         leaving = {route.key for route in self._change.delete_routes}
         try:
             for route in self._change.add_routes:
+                self.refused = route
                 if route.key in leaving:
                     # It takes the place of one that leaves, in one step: its table is never without.
                     self._netlink.replace_route(route)
                 else:
                     self._netlink.add_route(route)
                 self._done.append(route)
+            self.refused = None
             for rule in self._change.add_rules:
                 self._netlink.add_rule(rule)
                 self._done.append(rule)

@@ -250,7 +250,9 @@ class Engine:
                 return "netpolicy is stopping"
             self._review.stand_still()
             try:
-                await self._turn(cause)
+                ways = 2 * len(self.ruleset.outbounds)
+                while not await self._turned(cause, ways > 0):
+                    ways -= 1  # a line does without what the kernel refused
                 self._succeeded()
             except TooManyOutbounds as error:
                 self._failed(str(error))
@@ -322,6 +324,28 @@ class Engine:
                 self.ruleset, self._reusable = known, None
                 if self.loaded is not None:
                     self.loaded.ruleset = known
+
+    async def _turned(self, cause: str, has_ways: bool) -> bool:
+        """A turn; False where it failed for a line that the next one does without."""
+        now = asyncio.get_running_loop().time
+        try:
+            await self._turn(cause)
+        except ApplyError as error:
+            route = error.refused
+            number = route.table - self.settings.table_base if route is not None else 0
+            names = [name for name, known in self.numbers.items() if known == number]
+            state = next((one for one in self.states if one.name in names), None)
+            why = str(error.__cause__)
+            if (
+                not has_ways
+                or route is None
+                or state is None
+                or not self.lines.refused.note(state, route.family, why, now())
+            ):
+                raise
+            return False
+        self.lines.refused.all_taken(now())
+        return True
 
     async def _turn(self, cause: str) -> None:
         await self._reuse_rules()

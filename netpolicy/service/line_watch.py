@@ -19,6 +19,7 @@ from netpolicy.dataplane.marks import Marks
 from netpolicy.outbounds.group_order import Condition, Use, uses
 from netpolicy.outbounds.lines import LineState
 from netpolicy.service.by_hand import ByHand
+from netpolicy.service.refused_routes import RefusedRoutes
 
 if TYPE_CHECKING:
     from netpolicy.outbounds.line_evidence import Evidence
@@ -82,6 +83,7 @@ class LineWatch:
         self._ruleset = Ruleset()
         self._has_latency = False
         self.by_hand = ByHand()
+        self.refused = RefusedRoutes()
 
     # -- what the kernel says --------------------------------------------------------------
 
@@ -97,7 +99,7 @@ class LineWatch:
             if outbound is not None:
                 if outbound.type in LINES:
                     self._follow_kernel(outbound, state, now)
-                found.append(self.effective(state))
+                found.append(self.refused.without(self.effective(state), now))
         for name in set(self._lines) - {state.name for state in found if state.type in LINES}:
             self._drop(name)
         return tuple(found)
