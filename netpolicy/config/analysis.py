@@ -21,7 +21,7 @@ from netpolicy.config.analysis_protection import check_protection
 from netpolicy.config.analysis_room import check_room
 from netpolicy.config.analysis_shadow import check_shadowed
 from netpolicy.config.analysis_shape import Shapes
-from netpolicy.config.analysis_unused import check_titles, check_unused
+from netpolicy.config.analysis_unused import check_switched_off, check_titles, check_unused
 from netpolicy.config.analysis_value import check_values
 from netpolicy.config.assemble import Loaded
 from netpolicy.config.diagnostic import Findings
@@ -41,6 +41,7 @@ def analyse(loaded: Loaded, findings: Findings, dnsmasq: Callable[[], Dnsmasq | 
     check_neighbours(ruleset.settings, places, findings)
     check_outbounds(ruleset, places, findings)
     check_titles(ruleset, places, findings)
+    check_switched_off(ruleset, places, findings)
     check_linear(ruleset, places, findings)
     check_assertions(ruleset, places, findings)
     check_lists(ruleset, places, findings)

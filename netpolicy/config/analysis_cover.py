@@ -39,8 +39,10 @@ class Budget:
         self._of_rule = per_rule
 
     def begin(self) -> None:
-        """The next rule."""
+        """The next rule. Raises Exhausted when nothing is left at all."""
         self._of_rule = self._per_rule
+        if self.left <= 0:
+            raise Exhausted
 
     def spend(self, steps: int) -> None:
         """Raises Exhausted."""
@@ -48,11 +50,6 @@ class Budget:
         self._of_rule -= steps
         if self.left < 0 or self._of_rule < 0:
             raise Exhausted
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether no further rule can be examined."""
-        return self.left <= 0
 
 
 class Covers:
@@ -86,6 +83,18 @@ class Covers:
             used[part.rank] = part
             fragments.extend(self._without(fragment, part, shape))
         return tuple(used[rank] for rank in sorted(used))
+
+    def while_up(self, shape: Shape) -> Shape | None:
+        """The highest rule above that covers it alone, but only while a line of that rule is up. Raises Exhausted."""
+        self._budget.begin()
+        found = []
+        for groups in self._yielding.values() if shape.boxes else ():
+            self._budget.spend(len(groups))
+            for mask, group in groups.items():
+                if not mask & ~FAMILY_BIT & ~shape.mask:
+                    holding = self._holding(group, shape, _corner(shape.boxes[-1]))
+                    found += [one for one in islice((one for one in holding if self._covers(one, shape)), 1)]
+        return min(found, key=lambda one: one.rank, default=None)
 
     def _alone(self, shape: Shape, point: Point) -> Shape | None:
         """The highest rule that covers the shape: the first of one group of rules with the same fields."""

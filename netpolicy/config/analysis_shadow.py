@@ -1,4 +1,4 @@
-"""Rules that never win, because rules above them match everything that they match.
+"""Rules that never win, because rules above them match everything that they match, and blocks that seldom do.
 
 Names the rules that win instead. Exact (analysis_cover.py); says openly when there were too many
 rules to compare. Reads a finished rule set, changes nothing.
@@ -22,20 +22,29 @@ def check_shadowed(
     """Report every rule that can never win. `shapes`: of the ranked rules. `budget`: the work that may be done."""
     budget = budget or Budget()
     covers = Covers(shapes, budget)
-    given_up = 0
+    given_up: set[int] = set()  # ranks
+    never: set[int] = set()
     for shape in shapes:
-        if budget.is_gone:
-            given_up += 1
-            continue
         try:
             above = covers.of(shape)
         except Exhausted:
-            given_up += 1
+            given_up.add(shape.rank)
             continue
         if above:
+            never.add(shape.rank)
             _report(ruleset, shape, above, places, findings)
+    for shape in shapes:  # when all is done that matters more
+        if shape.rank in never or not _is_to_count_always(ruleset, shape.rule):
+            continue
+        try:
+            route = covers.while_up(shape)
+        except Exhausted:
+            given_up.add(shape.rank)
+            continue
+        if route is not None and _fields(route.rule) != _fields(shape.rule):
+            _report_waiting(shape.rule, route, places, findings)
     if given_up:
-        text = f"{given_up} rules were not compared with all rules above them: that would take too long"
+        text = f"{len(given_up)} rules were not compared with all rules above them: that would take too long"
         first = shapes[0].rule
         findings.info("NP402", places.rule(first), text, "fewer rules with lists of values are easier to judge")
 
@@ -57,6 +66,20 @@ def _report(ruleset: Ruleset, shape: Shape, above: tuple[Shape, ...], places: Pl
     findings.warning("NP401", places.rule(rule), text, _advice(ruleset, rule, above[0].rule))
 
 
+def _is_to_count_always(ruleset: Ruleset, rule: Rule) -> bool:
+    """Whether it blocks in every state: who says in which may mean those in which the line is down."""
+    return ruleset.blocks(rule) and not rule.when and not rule.disable
+
+
+def _report_waiting(rule: Rule, route: Shape, places: Places, findings: Findings) -> None:
+    """A block of the same as a route above it is a kill switch in two rules; one of a part of it is rarely meant so."""
+    lines = " and ".join([repr(name) for name in route.targets])
+    verb = "is" if len(route.targets) == 1 else "are"
+    text = f"the block counts only while {lines} {verb} down: {_named(route.rule)} ranks above it and matches all of it"
+    hint = f"give it a priority above {route.rule.priority} if it is to count always"
+    findings.info("NP411", places.rule(rule), text, hint)
+
+
 def _named(rule: Rule) -> str:
     return f"{rule.name!r} ({rule.position}, priority {rule.priority})"
 
@@ -65,11 +88,14 @@ def _says_the_same(rule: Rule, other: Rule) -> bool:
     return _key(rule) == _key(other)
 
 
+def _fields(rule: Rule) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((field.name, tuple(sorted(field.values))) for field in rule.fields)
+
+
 def _key(rule: Rule) -> tuple[object, ...]:
-    fields = tuple((field.name, tuple(sorted(field.values))) for field in rule.fields)
     action = rule.action
     return (
-        fields, sorted(set(rule.when)), sorted(set(rule.disable)),
+        _fields(rule), sorted(set(rule.when)), sorted(set(rule.disable)),
         action.text, action.targets, action.on_fail, action.log, action.notify,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What is defined and used by nothing, and rules that people will take for each other.
+"""What is defined and used by nothing, all rules included, and rules that people will take for each other.
 
 Silent about what is unused while rules were left out because of errors: one of those may be its
 user. Looks at names only; changes nothing.
@@ -16,6 +16,19 @@ WORDS = {
     "schedule": "no rule names the schedule",
     "throttle": "no rule names the throttle profile",
 }
+
+
+def check_switched_off(ruleset: Ruleset, places: Places, findings: Findings) -> None:
+    """Report a main section with which no rule counts."""
+    if ruleset.settings.enabled or not ruleset.has_main or not any(rule.enabled for rule in ruleset.rules):
+        return
+    place = places.option("netpolicy", "main", "enabled")
+    hint = "write `option enabled '1'` in the main section; in DSL and YAML `enabled` true"
+    if places.written("netpolicy", "main", "enabled") is None:
+        text = "the main section does not say `enabled`: NetPolicy does nothing, and no rule counts"
+        findings.warning("NP219", place, text, hint)
+    else:
+        findings.info("NP219", place, "NetPolicy is switched off, and no rule counts", hint)
 
 
 def check_unused(ruleset: Ruleset, places: Places, findings: Findings) -> None:

@@ -77,7 +77,8 @@ def _check_wildcards(written: list[tuple[str, Place]], findings: Findings) -> No
     for text, place in written:
         sign = "!" if text.startswith("!") else ""
         if len(text) > len(sign) + 1 and not text[len(sign) :].strip("*"):
-            findings.warning("NP409", place, f"{text!r} is a longer way to write {sign + '*'!r}", "", sign + "*")
+            short = sign + "*"
+            findings.warning("NP409", place, f"{text!r} is a longer way to write {short!r}", f"write {short!r}", short)
 
 
 def _values(name: str, text: str, place: Place, lists: dict[str, NamedList]) -> list[Value]:

@@ -272,7 +272,8 @@ class Assembly:
                 if section.type not in SECTIONS:
                     self._take_unknown(section, file.file, blocking)
         if not found and not self.fatal and not any(item.code == "NP208" for item in self.findings.all):
-            self.findings.info("NP208", Place(self.files[0].file), "there are no rules: the default decides everything")
+            text = "there are no rules: the default decides everything"
+            self.findings.info("NP208", Place(self.files[0].file), text, "add one, or list a file that has some")
 
     def _take_rule(self, section: Section, file: str, lists: Lists, blocking: tuple[str, ...]) -> Rule | None:
         before = self.findings.errors

@@ -114,13 +114,17 @@ Without its hours the rule would count always or never, so it is left out.
 NP217 warning
 The list works with the entries that are good. A file that is not there yet may still be fetched.
 
+NP219 warning
+`enabled` is 0 unless it is written: NetPolicy then does nothing at all. Written as 0 it is meant, and only a note.
+
 NP301 warning
 Only the DSL formatter keeps comments. Said by convert, not by lint.
 
 NP401 warning
 Rules above it match everything that it matches, in every state in which it counts, so it has no effect. This is
 exact, for one rule as for several together. A route whose line may be down and whose on_fail is next covers
-nothing, because then the next rule decides; lists from files and addresses are not judged, because they change.
+nothing, because then the next rule decides (NP411 tells of a block below it); lists from files and addresses are not
+judged, because they change.
 
 NP402 info
 Comparing is bounded in time. What is reported is right; more may be there.
@@ -148,6 +152,11 @@ It means the same as the shorter pattern.
 NP410 warning
 What comes in by an outbound is a connection from outside, such as a port forward. Its answers must leave by the
 same line; only a block that names src_iface is asked.
+
+NP411 info
+A route above it matches all that the block matches, and more. As long as its line is up the route decides; while it
+is down its on_fail, next, leaves the decision to the block. Not said of a block of just the same, which is a kill
+switch in two rules, nor of one with states.
 
 NP420 warning
 Clients and sites have addresses of both families, and programs prefer IPv6. A block or a kill switch that names

@@ -110,7 +110,8 @@ class ListFiles:
     def _report_bad(self, reading: ListReading, path: str) -> None:
         if reading.bad:
             text = f"{reading.bad} lines are no entries of a list and are left out, this is the first"
-            self.findings.warning("NP217", Place(path, reading.first_bad), text)
+            hint = "one address, network, range or domain pattern per line, or say what `format` the file has"
+            self.findings.warning("NP217", Place(path, reading.first_bad), text, hint)
 
     def _fits(self, content: ListContent, path: str, line: int) -> bool:
         """Count it in, where there is still room for it beside the lists before."""

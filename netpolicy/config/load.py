@@ -163,7 +163,7 @@ def _listed(file: SourceFile, at: Place) -> SourceFile:
     for item in file.diagnostics:
         hint = "correct the path, which begins at the folder of the main file, or remove the line"
         text = item.message if file.file in item.message else f"{file.file}: {item.message}"
-        findings.error(item.code, at, text, item.hint or hint)
+        findings.error(item.code, at, text, hint)
     return SourceFile(file.file, file.sections, findings.all)
 
 

@@ -19,16 +19,16 @@ def read_bytes(path: str, findings: Findings) -> bytes | None:
     place = Place(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait for ever
-            findings.error("NP001", place, "not a plain file")
+            findings.error("NP001", place, "not a plain file", "name a file, not a folder or a device")
             return None
         with open(path, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as problem:  # ValueError: a NUL byte in the path
         reason = getattr(problem, "strerror", None) or str(problem)
-        findings.error("NP001", place, f"failed to read {path}: {reason}")
+        findings.error("NP001", place, f"failed to read {path}: {reason}", "correct the name, or who may read it")
         return None
     if len(data) > MAX_BYTES:
-        findings.error("NP004", place, f"the file is larger than {MAX_BYTES >> 20} MiB")
+        findings.error("NP004", place, f"the file is larger than {MAX_BYTES >> 20} MiB", "use named lists")
         return None
     return data
 

@@ -15,6 +15,7 @@ config rule 'a'
 	option route 'direct'
 
 config netpolicy 'main'
+	option enabled '1'
 """
 BAD = """
 config rule 'a'
@@ -24,6 +25,7 @@ config rule 'a'
 	option route 'direct'
 
 config netpolicy 'main'
+	option enabled '1'
 """
 WARNED = GOOD.replace("direct", "nowhere")  # no outbounds in the file: a warning
 
@@ -76,7 +78,7 @@ def test_a_warning_does_not_fail(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_a_file_of_rules_alone_is_fine_with_a_warning(tool: Tool, tmp_path: Path) -> None:
-    path = written(tmp_path, GOOD.replace("config netpolicy 'main'\n", ""))
+    path = written(tmp_path, GOOD.replace("config netpolicy 'main'\n\toption enabled '1'\n", ""))
     result = tool("lint", path)
     assert (result.code, result.out) == (0, f"lint ok: {path}\n")
     assert "warning[NP210]" in result.err

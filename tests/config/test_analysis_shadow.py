@@ -46,6 +46,36 @@ def test_several_rules_are_named_up_to_three() -> None:
     )
 
 
+def test_a_block_below_a_route_that_matches_more_counts_while_the_line_is_down() -> None:
+    text = LINES + rule("all", "priority 9", "match any", action="route=wan") + rule("mail", "match port=25")
+    (item,) = findings(text, *CODES, "NP411")
+    assert (item.code, item.severity, item.rule) == ("NP411", "info", "mail")
+    assert item.message.startswith(
+        "the block counts only while 'wan' is down: 'all' (rules.np:5, priority 9) ranks above"
+    )
+    assert item.hint == "give it a priority above 9 if it is to count always"
+
+
+@pytest.mark.parametrize(
+    ("route", "block"),
+    [
+        (("match any", "route=wan"), ("match any",)),  # a kill switch in two rules
+        (("match src_iface=tv", "route=wan"), ("match src_iface=tv",)),
+        (("match any", "route=wan"), ("match port=25", "when state=FAILOVER")),
+        (("match any", "route=wan"), ("match port=25", "disable state=NORMAL")),
+        (("match any", "route=wan"), ("priority 10", "match port=25")),
+        (("match port=25", "route=wan"), ("match any",)),
+        (("match port=25", "route=wan"), ("match port=25,587",)),
+        (("match any", "route=wan on_fail=direct"), ("match any", "enabled 0")),
+    ],
+)
+def test_a_block_that_may_well_be_meant_for_a_dead_line_is_left_alone(
+    route: tuple[str, str], block: tuple[str, ...]
+) -> None:
+    text = LINES + rule("r", "priority 9", route[0], action=route[1]) + rule("b", *block)
+    assert findings(text, "NP411") == []
+
+
 @pytest.mark.parametrize("second", ["match port=25 protocol=tcp", "match protocol=6 port=25"])
 def test_a_repeated_rule_is_called_so(second: str) -> None:
     text = LINES + rule("a", "match protocol=tcp port=25") + rule("b", second)

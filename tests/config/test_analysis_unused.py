@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from netpolicy.config.linter import lint_text
 
 from .linted import LINES, findings, marked, rule
@@ -18,6 +20,22 @@ def unused(text: str) -> list[str]:
 
 def test_what_nothing_uses_is_named() -> None:
     assert unused(LINES + PARTS + rule("a", "match port=25")) == ["wan", "wg", "nets", "late", "slow"]
+
+
+@pytest.mark.parametrize(
+    ("head", "severities"),
+    [
+        ("netpolicy:\n  primary wan\n", ["warning"]),
+        ("netpolicy:\n  enabled 0\n", ["info"]),
+        ("netpolicy:\n  enabled 1\n", []),
+        ("assert lan can wan\n", []),
+        ("", []),
+    ],
+)
+def test_rules_that_count_for_nothing_are_not_called_fine(head: str, severities: list[str]) -> None:
+    text = head + "outbound wan interface wan\n"
+    assert [item.severity for item in findings(text + rule("a", "match port=25"), "NP219")] == severities
+    assert findings(text + rule("a", "enabled 0", "match port=25"), "NP219") == []
 
 
 def test_every_kind_of_use_counts() -> None:
