@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from netpolicy.dataplane import bundle, guard_files
+from netpolicy.dataplane import bundle, guard_files, program
 from netpolicy.dataplane.limits import Shaped
 from netpolicy.dataplane.pending import ABSENT, Pending, Unreadable, parse_record, print_record
 

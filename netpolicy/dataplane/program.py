@@ -10,7 +10,7 @@ import os
 
 def find(name: str, also: str = "") -> str | None:
     """Its path; None where it is not installed. `also`: further folders, as in PATH."""
-    for folder in f"{os.environ.get('PATH', os.defpath)}:{also}".split(os.pathsep):
+    for folder in (*os.environ.get("PATH", os.defpath).split(os.pathsep), *(also.split(os.pathsep) if also else ())):
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK) and not os.path.isdir(path):
             return path
