@@ -117,6 +117,8 @@ class DnsmasqKeeper:
         fields, lines, setting = self._wanted
         wanted = dnsmasq_text.render(fields, lines) if setting != OFF else NOBODY
         known = [(one, folder) for one in self._find() for folder in one.folders]
+        for _, folder in known:  # what one that died left half done
+            durable.remove(os.path.join(folder, f"{NAME}{ASIDE}"))
         if not wanted.text or wanted.text == self._refused:
             self._take_away(known, setting)
             why = "option dnsmasq is off" if setting == OFF else "no rule asks for names that it can tell"
