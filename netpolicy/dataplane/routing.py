@@ -26,7 +26,7 @@ FOREIGN_OFFSET = 32
 UNREACHABLE_OFFSET = 64
 
 # What is sent from an address of a line, and no rule of ours marks, asks main for all but its default, then the line.
-SOURCE_OFFSET = 100
+SOURCE_OFFSET = 198  # behind 128 classes with their two steps of 32 and 64: the last two of the 200
 SOURCES_OF_A_LINE = 16  # of each family
 
 KERNEL = 2  # RTPROT_KERNEL: the route came with an address

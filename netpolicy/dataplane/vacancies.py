@@ -13,6 +13,7 @@ from netpolicy.dataplane.netlink_tc import ROOT, Queue
 
 # Between the two commands of a shaper's script lie some starts of programs: a slow router under load needs a second.
 REST_SECONDS = 3.0
+SOON_SECONDS = 1.0
 # Who takes ours away again and again means it.
 REST_MOST_SECONDS = 600.0
 
@@ -54,7 +55,10 @@ class Vacancies:
 
     def rests_for(self) -> float:
         """Seconds until the next of them is not any more, 0 without one."""
-        return max(min(self._until.values(), default=0.0) - self._clock(), 0.0)
+        if not self._until:
+            return 0.0
+        # One whose rest is over was not looked at since.
+        return max(min(self._until.values()) - self._clock(), SOON_SECONDS)
 
     def _again(self, index: int, now: float) -> float:
         at, count = self._takings.get(index, (now, 0))

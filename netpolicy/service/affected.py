@@ -178,7 +178,7 @@ def ended_limits(before: Policy, after: Policy) -> dict[int, int]:
     Their connections go on by it, without the limit. A rule that leads elsewhere ends none. O(rules), where there are
     limits.
     """
-    if not after.limits:
+    if not after.limits or (before.entries is after.entries and before.shares == after.shares):
         return {}
     given, still = _given(before), _given(after)
     ended = [one for one in after.limits if not given.isdisjoint(one.numbers) and still.isdisjoint(one.numbers)]

@@ -7,7 +7,7 @@ is passed over as ever. Asked by service/line_watch.py whenever lines are ordere
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TypeVar
 
 from netpolicy.core.model import GROUP, Outbound, Ruleset
@@ -26,19 +26,23 @@ class ByHand:
         self._of: Ruleset | None = None
         self._made: Ruleset | None = None
 
-    def weigh(self, name: str, weight: int) -> None:
-        """From now on the share of this member; 0: as configured. Raises ValueError in words."""
+    def check(self, weight: int) -> None:
+        """Whether it can be a share. Raises ValueError in words."""
         if weight and not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
             raise ValueError(f"weight: {weight} is not between {LEAST_WEIGHT} and {MOST_WEIGHT} (0: as configured)")
+
+    def weigh(self, name: str, weight: int) -> None:
+        """From now on the share of this member; 0: as configured. Raises as `check`."""
+        self.check(weight)
         _note(self._weights, name, weight)
         self._of = None
 
-    def order(self, group: Outbound, members: Iterable[object]) -> None:
+    def order(self, group: Outbound, members: Sequence[object]) -> None:
         """From now on this order; none: as configured. Raises ValueError in words."""
         found = tuple(one for one in members if isinstance(one, str))
         if group.type != GROUP:
             raise ValueError(f"{group.name} is of type {group.type}: only groups have members")
-        if found and sorted(found) != sorted(group.member):
+        if members and sorted(found) != sorted(group.member):
             raise ValueError(f"member: name all of {', '.join(group.member)}, each once")
         _note(self._orders, group.name, found)
         self._of = None

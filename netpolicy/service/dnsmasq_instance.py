@@ -52,12 +52,20 @@ def _instances(proc: str) -> Iterator[Instance]:
             if _read(f"{proc}/{pid}/comm").strip() != PROGRAM or os.readlink(f"{proc}/{pid}/ns/net") != own:
                 continue
             words = _read(f"{proc}/{pid}/cmdline").split("\0")
-            begun = int(_read(f"{proc}/{pid}/stat").rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+            told = _read(f"{proc}/{pid}/stat").rpartition(")")[2].split()
+            parent, begun = int(told[1]), int(told[19]) / os.sysconf("SC_CLK_TCK")
         except (OSError, ValueError, IndexError):
             continue  # it has just ended
-        if not words[0]:
-            continue  # it has ended, and nobody asked how
+        if not words[0] or _is_dnsmasq(proc, parent):
+            continue  # it has ended, and nobody asked how; or it is a child that answers one client by TCP
         yield Instance(pid, words[0] or PROGRAM, _folders(words[1:]), begun, _reads(words[1:]))
+
+
+def _is_dnsmasq(proc: str, pid: int) -> bool:
+    try:
+        return _read(f"{proc}/{pid}/comm").strip() == PROGRAM
+    except OSError:
+        return False
 
 
 def _folders(words: list[str]) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ class DnsmasqKeeper:
         wanted = dnsmasq_text.render(fields, lines) if setting != OFF else NOBODY
         known = [(one, folder) for one in self._find() for folder in one.folders]
         for _, folder in known:  # what one that died left half done
-            durable.remove(os.path.join(folder, f"{NAME}{ASIDE}"))
+            _remove(os.path.join(folder, f"{NAME}{ASIDE}"))
         if not wanted.text or wanted.text == self._refused:
             self._take_away(known, setting)
             why = "option dnsmasq is off" if setting == OFF else "no rule asks for names that it can tell"
@@ -156,19 +156,19 @@ class DnsmasqKeeper:
             self._leave(f"{NOT_TAKEN}: {tried}")
             self._say("warning", f"dnsmasq refuses the lines for its folder: {tried}")
             return False
-        for _, folder in places:
-            durable.replace(os.path.join(folder, NAME), data, 0o644, ASIDE)
-        # Of two folders that it reads it would believe both.
-        for folder in {folder for one in self._find() for folder in one.folders} - {folder for _, folder in places}:
-            durable.remove(os.path.join(folder, NAME))
         if mistake := next((found for one, _ in places if (found := self._would_not_start(one))), ""):
-            # Not ours, ours was tried alone: what runs goes on, and is looked at again.
+            # Not ours, ours was tried alone: what runs goes on, and is looked at again. Nothing is written each time.
             for _, folder in places:
-                durable.remove(os.path.join(folder, NAME))
+                _remove(os.path.join(folder, NAME))
             if mistake not in self.reason:
                 self._say("warning", f"dnsmasq is not restarted, it would not come back: {mistake}")
             self._leave(f"its own configuration has a mistake: {mistake}")
             return False
+        for _, folder in places:
+            durable.replace(os.path.join(folder, NAME), data, 0o644, ASIDE)
+        # Of two folders that it reads it would believe both.
+        for folder in {folder for one in self._find() for folder in one.folders} - {folder for _, folder in places}:
+            _remove(os.path.join(folder, NAME))
         if self._comes_back({one.pid for one, _ in places}):
             self._say("info", f"dnsmasq puts the addresses of {data.count(b'nftset=')} lines of names into our sets")
             return True
@@ -233,6 +233,12 @@ class DnsmasqKeeper:
 
     def _leave(self, reason: str) -> None:
         self.reason, self.filled = reason, NOBODY
+
+
+def _remove(path: str) -> None:
+    """A file that is not there is no reason to ask a folder that may be read only."""
+    if os.path.lexists(path):
+        durable.remove(path)
 
 
 def _usable(known: list[tuple[Instance, str]], setting: str) -> list[tuple[Instance, str]]:

@@ -140,6 +140,7 @@ class Engine:
     list_warnings: Callable[[], list[Warning_]] = list  # what is wrong with lists that are fetched
     _unadopted: Files | None = None
     _indexing: asyncio.Task[None] | None = None
+    _again: asyncio.TimerHandle | None = None  # when a route that was refused is tried again
     _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
     _lost: set[str] = field(default_factory=set)  # lines that went down: their connections are decided again
     _reusable: Ruleset | None = None  # what was in force when others were taken: what they left is not made anew
@@ -327,7 +328,8 @@ class Engine:
 
     async def _turned(self, cause: str, has_ways: bool) -> bool:
         """A turn; False where it failed for a line that the next one does without."""
-        now = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             await self._turn(cause)
         except ApplyError as error:
@@ -335,16 +337,16 @@ class Engine:
             number = route.table - self.settings.table_base if route is not None else 0
             names = [name for name, known in self.numbers.items() if known == number]
             state = next((one for one in self.states if one.name in names), None)
-            why = str(error.__cause__)
-            if (
-                not has_ways
-                or route is None
-                or state is None
-                or not self.lines.refused.note(state, route.family, why, now())
-            ):
+            if not has_ways or route is None or state is None:
+                raise
+            if not self.lines.refused.note(state, route.family, str(error.__cause__), loop.time()):
                 raise
             return False
-        self.lines.refused.all_taken(now())
+        self.lines.refused.all_taken(began)
+        if self._again is not None:
+            self._again.cancel()
+        wait = self.lines.refused.again_in(began)
+        self._again = None if wait is None else loop.call_later(wait + 0.1, self._worry, "a route is tried again")
         return True
 
     async def _turn(self, cause: str) -> None:
@@ -493,6 +495,8 @@ class Engine:
     async def order_by_hand(self, outbound: Outbound, weight: int | None, members: list[object] | None) -> str:
         """Other shares and orders (service/by_hand.py). Returns the error or "". Raises ValueError in words."""
         said = []
+        if weight is not None:
+            self.lines.by_hand.check(weight)  # before anything is noted
         if members is not None:
             self.lines.by_hand.order(outbound, members)
             said.append(f"members {', '.join(map(str, members)) or 'as configured'}")
@@ -529,7 +533,7 @@ class Engine:
 
     def _suppose(self, ruleset: Ruleset) -> tuple[LineState, ...]:
         """The lines of rules that are not in force, with what is known of lines that are."""
-        return tuple([self.lines.effective(state) for state in line_states(ruleset.outbounds, self.view)])
+        return tuple([self.lines.usable(state) for state in line_states(ruleset.outbounds, self.view)])
 
     def _tell_lines(self, before: Mapping[str, LineState]) -> None:
         for state in self.states:
@@ -538,7 +542,7 @@ class Engine:
 
     def _follow_primary(self) -> None:
         """The engine's state is that of its primary outbound."""
-        now = self.lines.engine_state(self.settings)
+        now = self.lines.engine_state(self.settings, self.states)
         if now != self.state:
             self.log.add("warning" if now == FAILOVER else "info", "state", f"state {self.state} → {now}")
             self.state = now

@@ -99,10 +99,14 @@ class LineWatch:
             if outbound is not None:
                 if outbound.type in LINES:
                     self._follow_kernel(outbound, state, now)
-                found.append(self.refused.without(self.effective(state), now))
+                found.append(self.usable(state))
         for name in set(self._lines) - {state.name for state in found if state.type in LINES}:
             self._drop(name)
         return tuple(found)
+
+    def usable(self, state: LineState) -> LineState:
+        """As `effective`, and without what the kernel refused."""
+        return self.refused.without(self.effective(state), self._clock())
 
     def effective(self, state: LineState) -> LineState:
         """The state of a line with what is known of its health: a dead line is down, whatever its device says."""
@@ -303,8 +307,10 @@ class LineWatch:
     def engine_state(self, settings: Settings, states: Iterable[LineState] = ()) -> str:
         """That of the primary outbound; NORMAL where there is none. `states`: as it is where nobody watches it yet."""
         line = self._lines.get(settings.primary)
+        if any(one.name == settings.primary and not one.up for one in states):
+            return FAILOVER  # also by what the kernel refused, of which its health knows nothing
         if line is None:
-            return FAILOVER if any(one.name == settings.primary and not one.up for one in states) else NORMAL
+            return NORMAL
         by_hand = {UP: NORMAL, DOWN: FAILOVER} if line.state.up else {}
         return by_hand.get(line.by_hand, line.health.state)
 

@@ -277,6 +277,10 @@ class ListRefresh:
             told = await self._fetch(one.named, self.folder)
         finally:
             one.is_under_way = False
+        if self._is_gone(one):
+            with suppress(OSError):
+                os.unlink(self._new(one))
+            return
         if told["result"] == "failed":
             self._failed(one, str(told["error"]))
             return
@@ -285,6 +289,11 @@ class ListRefresh:
         elif self._succeeded(one):
             self._tell(one, "info", "it is fetched again, and what it was")
         one.due = min(one.due, self._time() + after_success(one.named.refresh, self._chance()))
+
+    def _is_gone(self, one: Watched) -> bool:
+        """Whether no list asks for it any more, nor can one that comes back with a change that is taken back."""
+        now = self._watched.get(one.named.name)
+        return (now is None or now.source != one.source) and not self._engine.frozen
 
     def _succeeded(self, one: Watched) -> bool:
         """Whether it failed before."""

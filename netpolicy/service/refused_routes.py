@@ -53,6 +53,10 @@ class RefusedRoutes:
         for key in [key for key, known in self._known.items() if known.until <= now]:
             del self._known[key]
 
+    def again_in(self, now: float) -> float | None:
+        """Seconds until the next of them is tried again; None without one."""
+        return min([one.until - now for one in self._known.values() if one.until > now], default=None)
+
     def without(self, state: LineState, now: float) -> LineState:
         """The line as it can be used: without what was refused, down where nothing is left."""
         known = [one for one in map(self._known.get, ((state.name, 4), (state.name, 6))) if one is not None]

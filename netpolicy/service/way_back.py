@@ -100,10 +100,11 @@ async def lead_back(tools: Tools, change: Change, undo: Undo) -> str:
         engine.kernel.remember_counters({})
     if fault:
         return fault
-    if tools.names is not None and (worse := await tools.names.followed(undo.refused)):
-        change.notes.append(worse)
     change.notes += await asyncio.to_thread(_put_back, tools, undo.files)
     await tools.guard.write_outcome(f"reverted {change.id} by-daemon")
+    # Only now: a name server takes longer than the guard waits, and the next daemon would see to it too.
+    if tools.names is not None and (worse := await tools.names.followed(undo.refused)):
+        change.notes.append(worse)
     await asyncio.to_thread(tools.store.discard, undo.number)
     await tools.conclude(change, REVERTED)
     return ""

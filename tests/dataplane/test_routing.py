@@ -120,11 +120,11 @@ def test_what_is_sent_from_an_address_of_a_line_goes_by_it_where_main_knows_noth
         *(Address(4, "wanb", f"203.0.113.{last}", 32) for last in range(40)),
     ]
     two_on_one = Policy(lines=(LINE, replace(LINE, name="c", number=3)))
-    rules = [r for r in routing.rules_in_order(routing.desired(two_on_one, (), there).rules) if r.priority >= 7100]
+    rules = [r for r in routing.rules_in_order(routing.desired(two_on_one, (), there).rules) if r.priority >= 7198]
     assert len(rules) == 32
     assert [routing.describe_rule(one) for one in rules if "198.51" in one.selectors] == [
-        "ip -4 rule priority 7100 from 198.51.100.2/32 suppress_prefixlength 0 lookup 254",
-        "ip -4 rule priority 7101 from 198.51.100.2/32 lookup 7002",
+        "ip -4 rule priority 7198 from 198.51.100.2/32 suppress_prefixlength 0 lookup 254",
+        "ip -4 rule priority 7199 from 198.51.100.2/32 lookup 7002",
     ]
 
 

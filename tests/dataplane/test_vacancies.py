@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netpolicy.dataplane.netlink_tc import ROOT, Queue
 from netpolicy.dataplane.shaping import HANDLE
-from netpolicy.dataplane.vacancies import REST_MOST_SECONDS, REST_SECONDS, Vacancies
+from netpolicy.dataplane.vacancies import REST_MOST_SECONDS, REST_SECONDS, SOON_SECONDS, Vacancies
 
 OURS, THEIRS, DEFAULT = (Queue(7, "htb", HANDLE, ROOT), Queue(7, "htb", 0x10000, ROOT), Queue(7, "noqueue", 0, ROOT))
 INNER = Queue(7, "bfifo", 0x1100000, 0x10010)
@@ -32,9 +32,9 @@ def test_a_device_rests_when_the_queue_that_stood_there_is_gone_whosever_it_was_
             vacancies.see(HERE, then)
             assert vacancies.resting() == HERE and vacancies.rests_for() == REST_SECONDS
             clock.now += REST_SECONDS
-            assert not vacancies.resting() and vacancies.rests_for() == 0
+            assert not vacancies.resting() and vacancies.rests_for() == SOON_SECONDS, "nobody has looked since"
             vacancies.see(HERE, then)
-            assert not vacancies.resting()
+            assert not vacancies.resting() and vacancies.rests_for() == 0
 
 
 def test_what_was_always_empty_what_we_took_away_and_what_is_replaced_does_not_rest():
