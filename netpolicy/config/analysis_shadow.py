@@ -41,7 +41,7 @@ def check_shadowed(
         except Exhausted:
             given_up.add(shape.rank)
             continue
-        if route is not None and _fields(route.rule) != _fields(shape.rule):
+        if route is not None and _but_family(route.rule) != _but_family(shape.rule):
             _report_waiting(shape.rule, route, places, findings)
     if given_up:
         text = f"{len(given_up)} rules were not compared with all rules above them: that would take too long"
@@ -86,6 +86,11 @@ def _named(rule: Rule) -> str:
 
 def _says_the_same(rule: Rule, other: Rule) -> bool:
     return _key(rule) == _key(other)
+
+
+def _but_family(rule: Rule) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The addresses of a rule mostly say its family: written or not, it is the same protection."""
+    return tuple([one for one in _fields(rule) if one[0] != "family"])
 
 
 def _fields(rule: Rule) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -83,7 +83,8 @@ class Shapes:
         """Whether a list of it may change while the configuration stays."""
         for value in field.values:
             name = value.lstrip("!")
-            if name[:1] == "@" and self._lists[name[1:]].is_open:
+            known = self._lists.get(name[1:]) if name[:1] == "@" else None  # a device may be called so too
+            if known is not None and known.is_open:
                 return True
         return False
 

@@ -232,6 +232,9 @@ class LineHealth:
         if self.state == FAILOVER:
             if is_dead and not self.is_dead:
                 self.is_dead, self.because = True, because
+            elif self.is_dead and lost == 0 and len(self._seen) == self._limits.window:
+                # It answers again, if slowly: as a line that became slow without dying, it carries as the last.
+                self.is_dead, self.because = False, because
             return None
         if self.state == DEGRADED and bad + more >= self._limits.bad_of:
             self.is_dead = is_dead

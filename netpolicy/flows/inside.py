@@ -45,6 +45,11 @@ def subnets(addresses: Iterable[Address], routes: Iterable[Route], outside: Coll
     return tuple(one for one in found if one.device in private and not _is_within(one, (LINK_LOCAL,)))
 
 
+def connected(addresses: Iterable[Address]) -> tuple[Subnet, ...]:
+    """All networks that the router has an address in, on whichever side."""
+    return tuple([subnet for one in addresses if (subnet := _subnet(one)) is not None])
+
+
 def somebody_in(subnet: Subnet, neighbours: Iterable[Neighbour], own: Collection[str]) -> str:
     """An address there that is not the router's: of a known neighbour, else the lowest that is free; "" for none."""
     for one in neighbours:

@@ -50,7 +50,9 @@ async def resolve(line: Line, name: str) -> tuple[str, ...]:
     kinds = tuple(kind for kind, family in FAMILY.items() if family in line.families)
     addresses, words = await _ask_all(line, name, kinds)
     if not addresses:
-        raise Unsendable(Answer(UNKNOWN, NO_NAME, f"{name}: {words}"))
+        # Failing or refusing is what a router without a way out says; that there is no such name may be a typing error.
+        state = FAILED if words in (CODES[2], CODES[5]) else UNKNOWN
+        raise Unsendable(Answer(state, NO_NAME, f"{name}: {words}"))
     return addresses
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import LineHealth, Round
 from netpolicy.outbounds.check import send
-from netpolicy.outbounds.check_line import FAILED, PASSED, TIMEOUT, Answer, Line, timed
+from netpolicy.outbounds.check_line import FAILED, PASSED, TIMEOUT, WRONG, Answer, Line, timed
 from netpolicy.outbounds.check_target import DNS, HTTP, HTTPS, PING, TCP, Target
 from netpolicy.outbounds.line_delay import delay_words
 from netpolicy.outbounds.line_evidence import Doubt, Evidence
@@ -221,6 +221,8 @@ class Prober:
         self._suspects = not enough
         silent = ", ".join(one.words for one, answer in known if answer.state == FAILED)
         seen, is_strong = self._heard(loop.time(), enough)
+        # Who delivers another page (a login) takes the connections to strangers too: those say nothing then.
+        is_alive = is_alive and not any(one.wanted and answer.reason == WRONG for one, answer in known)
         self._told(
             Round(
                 enough, self.latency_ms, self.loss, silent, len(passed), len(known), is_alive and not enough,

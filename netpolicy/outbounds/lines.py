@@ -139,7 +139,7 @@ def _interface_state(outbound: "Outbound", view: View) -> LineState:
 
 def _no_way(outbound: "Outbound", device: str, view: View) -> str:
     given = [gateway for gateway in (outbound.gateway, outbound.gateway6) if gateway]
-    own = [gateway for gateway in given if _is_own(gateway, view)]
+    own = [gateway for gateway in given if _is_own(gateway, view, device)]
     if own:
         return f"gateway {', '.join(own)} is an address of this router: set that of the provider's"
     wanted = ", ".join(given)
@@ -188,7 +188,7 @@ def _has_address(view: View, device: str, family: int) -> bool:
 def _is_near(gateway: str, view: View, device: str, family: int) -> bool:
     """Whether the kernel would accept the gateway on this device: link-local, or on one of its subnets, not its own."""
     number = _number(gateway, family)
-    if number is None or _is_own(gateway, view):
+    if number is None or _is_own(gateway, view, device):
         return False
     if family == IPV6 and number >> 118 == 0xFE80 >> 6:
         return True
@@ -204,11 +204,16 @@ def _is_near(gateway: str, view: View, device: str, family: int) -> bool:
     )
 
 
-def _is_own(gateway: str, view: View) -> bool:
-    """Whether it is an address of this router: the kernel refuses such an IPv6 route, and an IPv4 one leads nowhere."""
+def _is_own(gateway: str, view: View, device: str) -> bool:
+    """Whether it is an address of this router: the kernel refuses such an IPv6 route, and an IPv4 one leads nowhere.
+
+    fe80::1 of another device is somebody else.
+    """
     try:
         wanted = parse_address(gateway)
-        return any(parse_address(address.address) == wanted for address in view.addresses)
+        is_local = wanted[0] == IPV6 and wanted[1] >> 118 == 0xFE80 >> 6
+        mine = [one.address for one in view.addresses if one.device == device or not is_local]
+        return any([parse_address(one) == wanted for one in mine])
     except ValueProblem:
         return False
 

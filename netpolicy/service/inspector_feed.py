@@ -246,14 +246,15 @@ class Feed:
         seen.told_rtt = seen.told_rtt or bool(handshake)
         seen.answered, seen.failed = seen.answered or answered, seen.failed or failed
         if any(new):
-            self._tell(told.key, seen.mark, new, now)
+            self._tell(told.key, seen.mark, new, now, told.inbound)
 
-    def _tell(self, key: SeenKey, mark: int, new: Progress, now: float) -> None:
+    def _tell(self, key: SeenKey, mark: int, new: Progress, now: float, inbound: bool = False) -> None:
         self.remotes.note(key[1], new, now)
         outbound = self._outbound(mark) if mark != UNKNOWN_MARK else ""
         if outbound:
             self.outbounds.note(outbound, new, now)
-            if new.rtt_us and self.tell_round_trip is not None:
+            # Of one that came in, the handshake's time is the client's own.
+            if new.rtt_us and not inbound and self.tell_round_trip is not None:
                 self.tell_round_trip(outbound, text_of(key[0]), text_of(key[1]), new.rtt_us / 1000)
 
     def _entry(self, key: SeenKey) -> Seen:

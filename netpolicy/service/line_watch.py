@@ -138,7 +138,11 @@ class LineWatch:
             return
         if line.limits != key:
             line.limits = key
-            line.health.limited(limits_of(outbound))
+            limits = limits_of(outbound)
+            line.health.limited(limits)
+            line.family_limits = Limits(hold=limits.hold, settle=limits.settle)
+            for health in line.families.values():
+                health.limited(line.family_limits)
             # A shorter hold-down may be over already.
             self._note(outbound.name, line, line.health.passed(now), carries(line), in_turn=True)
             self._wait(outbound.name, line)
@@ -165,6 +169,9 @@ class LineWatch:
         line.slow_ms = float(outbound.max_latency_ms) or NEVER
         if not (outbound.passive and is_steered):
             line.evidence = None
+            if line.health.is_doubted:  # nobody is left who could say otherwise
+                made = line.health.cleared("clients are not listened to any more", self._clock())
+                self._note(outbound.name, line, made, carries(line), in_turn=False)
         elif not line.state.up:
             if line.evidence is not None:
                 line.evidence.missed()  # who answered by it is still known when it is back
@@ -297,10 +304,14 @@ class LineWatch:
 
     def _leads(self, name: str, family: int) -> bool:
         line = self._lines.get(name)
-        return line is None or (carries(line) and _condition(line, line.state, True).leads(family))
+        if line is None:
+            return True
+        state = self.usable(line.state)
+        return state.up and _condition(line, state, True).leads(family)
 
     def _used(self, ruleset: Ruleset, states: Iterable[LineState] = ()) -> dict[str, Use]:
-        known = {name: _condition(line, line.state, carries(line)) for name, line in self._lines.items()}
+        usable = {name: self.usable(line.state) for name, line in self._lines.items()}
+        known = {name: _condition(self._lines[name], state, state.up) for name, state in usable.items()}
         known |= {one.name: _condition(self._lines.get(one.name), one, one.up) for one in states if one.type in LINES}
         return uses(self.by_hand.applied(ruleset), known, self._uses)
 

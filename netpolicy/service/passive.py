@@ -48,6 +48,9 @@ class Passive:
         outside = {state.device for state in engine.states if state.device}
         routes = [one for one in view.routes if one.table == MAIN_TABLE]
         self._inside = inside.subnets(view.addresses, routes, outside)
+        # Who lies on an Ethernet of this router, as a modem's page, answers also when the line leads nowhere.
+        plain = {one.name for one in view.links.values() if not one.mac}  # tunnels: the other end is far away
+        self._near = inside.connected(one for one in view.addresses if one.device not in plain)
         self._names.clear()
 
     def heard(self, events: Iterable[FlowEvent]) -> None:
@@ -68,7 +71,7 @@ class Passive:
     def timed(self, outbound: str, client: str, remote: str, milliseconds: float) -> None:
         """A handshake of a client with that remote took so long."""
         evidence = self._engine.lines.evidence(outbound)
-        if evidence is not None and (whose := self._whose(client)):
+        if evidence is not None and not _is_in(remote, self._near) and (whose := self._whose(client)):
             evidence.delays.note(whose, remote, milliseconds, asyncio.get_running_loop().time())
             self._engine.lines.weigh_later(outbound)
 
@@ -77,7 +80,7 @@ class Passive:
             evidence.answered(flow.id)
         elif kind == "destroy":
             evidence.ended(flow.id)
-        elif kind == "new" and (whose := self._whose(flow.source)):
+        elif kind == "new" and not _is_in(flow.destination, self._near) and (whose := self._whose(flow.source)):
             evidence.began(flow.id, whose, (flow.destination, flow.destination_port), now)
             self._engine.lines.weigh_later(line)
 
@@ -91,7 +94,7 @@ class Passive:
         """The client with that address; "" for what is none: the router, nobody's, and whoever comes from outside."""
         name = self._names.get(address)
         if name is None:
-            if not self._is_inside(address):
+            if not _is_in(address, self._inside):
                 name = ""
             elif not (name := self._mac(address)):
                 return ""  # it may be known soon
@@ -99,13 +102,6 @@ class Passive:
                 self._names.clear()
             self._names[address] = name
         return name
-
-    def _is_inside(self, address: str) -> bool:
-        try:
-            family, number = parse_address(address)
-        except ValueProblem:
-            return False
-        return any(one.family == family and one.low <= number <= one.high for one in self._inside)
 
     def _mac(self, address: str) -> str:
         now = asyncio.get_running_loop().time()
@@ -116,3 +112,11 @@ class Passive:
             except NetlinkError:
                 self._macs = {}
         return self._macs.get(address, "")
+
+
+def _is_in(address: str, networks: Iterable[inside.Subnet]) -> bool:
+    try:
+        family, number = parse_address(address)
+    except ValueProblem:
+        return False
+    return any(one.family == family and one.low <= number <= one.high for one in networks)

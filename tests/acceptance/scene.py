@@ -249,9 +249,7 @@ class Scene:
         daemon, self.lab.daemon = self.lab.daemon, None
         assert daemon is not None
         daemon.kill()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(daemon.pid, signal.SIGCONT)  # who waits for a program that was stopped has stopped too
-        daemon.wait()
+        _reap(daemon)
 
     @property
     def guard_process(self) -> int:
@@ -327,8 +325,7 @@ class Scene:
             return True
         if start_of(starter.first_child(daemon.pid)) is not None:
             return False
-        os.kill(daemon.pid, signal.SIGCONT)
-        daemon.wait()
+        _reap(daemon)
         return True
 
     # -- what is seen ----------------------------------------------------------------------
@@ -437,6 +434,16 @@ class Scene:
 
     def _client(self, to: str) -> list[str]:
         return ["dbclient", "-y", "-y", "-T", "-i", str(self.folder / "ssh/id"), f"root@{to}"]
+
+
+def _reap(daemon: NodeProcess) -> None:
+    """Waits for its end. Who waits for a program that was stopped has stopped too, perhaps only just now."""
+    while True:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(daemon.pid, signal.SIGCONT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            daemon.wait(0.5)
+            return
 
 
 class Session:
