@@ -108,3 +108,7 @@ def test_too_much_work_is_admitted() -> None:
     check_shadowed(loaded.ruleset, shapes, Places(loaded), found, Budget(40))
     assert [item.code for item in found.all] == ["NP402"]
     assert "rules were not compared" in found.all[0].message
+
+
+def test_a_device_may_be_called_like_a_list() -> None:
+    assert findings(LINES + rule("odd", "match src_iface=@guest"), *CODES) == []

@@ -222,3 +222,11 @@ def test_whatever_happens_only_known_steps_are_made_and_the_invariants_hold(even
         if line.is_trusted and not was_trusted:
             assert before == RECOVERY and line.state == NORMAL and now - since >= 10
         assert len(line._seen) <= 5 and 0 <= line.penalty(now) <= 6 and 0 <= line.hold_seconds(now) <= 300
+
+
+def test_a_line_that_died_and_answers_again_slowly_carries_as_the_last():
+    line = after(*[LOST] * 5, *[SLOW] * 4)
+    assert (line.state, line.is_dead) == (FAILOVER, True)
+    line = after(*[LOST] * 5, *[SLOW] * 5)
+    assert (line.state, line.is_dead, line.is_trusted) == (FAILOVER, False, False)
+    assert line.because == "latency 300 ms, more than 120 (5 of 5 rounds)"

@@ -101,3 +101,10 @@ def test_a_foreign_table_whose_owner_refuses_everything_is_down():
     assert (found.up, found.hops, found.reason) == (False, (), "table 100 refuses everything")
     half = (*shut, Route(6, 100, "default", device="tun0", protocol=3))
     assert line_states([Outbound("a", "table", table=100)], replace(VIEW, routes=half))[0].hops == (Hop(6, ""),)
+
+
+def test_the_lan_may_have_the_link_local_address_of_the_provider():
+    mine = (*VIEW.addresses, Address(6, "br-lan", "fe80::1", 64, "link"))
+    routes = tuple(route for route in VIEW.routes if route.family == 4)
+    found = state(replace(VIEW, addresses=mine, routes=routes), gateway6="fe80::1")
+    assert Hop(6, "fe80::1") in found.hops

@@ -53,3 +53,10 @@ def test_a_folder_in_memory_is_told_from_one_on_flash(proc: Path) -> None:
     )
     found = [is_in_ram(folder, str(proc)) for folder in ("/tmp/dnsmasq.d", "/etc/dnsmasq.d", "/tmp/usb/d")]
     assert found == [True, False, False]
+
+
+def test_a_child_that_answers_one_client_by_tcp_is_none(proc: Path) -> None:
+    add(proc, "7", "dnsmasq", ["/usr/sbin/dnsmasq"], "net:[1]")
+    add(proc, "8", "dnsmasq", ["/usr/sbin/dnsmasq"], "net:[1]")
+    (proc / "8/stat").write_text("8 (dnsmasq) S 7 " + "0 " * 17 + "1500 0\n")
+    assert [one.pid for one in instances(str(proc))] == [7]

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from netpolicy.core.model import Settings
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import NetlinkError
-from netpolicy.dataplane.state import Address, Neighbour
+from netpolicy.dataplane.record import replace
+from netpolicy.dataplane.state import Address, Link, Neighbour
 from netpolicy.flows.model import CONFIRMED, OVERRUN, SEEN_REPLY, Flow, FlowEvent
 from netpolicy.outbounds.line_evidence import Evidence
 from netpolicy.outbounds.lines import View
@@ -124,3 +125,14 @@ async def test_round_trips_are_put_to_the_line_they_were_measured_by():
             made.timed("wan", client, remote, milliseconds)
         made.timed("elsewhere", "192.168.1.10", "a", 1.0)
     assert lines.found["wan"].delays.excess(asyncio.get_running_loop().time()) == 240.0
+
+
+async def test_whoever_lies_on_an_ethernet_of_the_router_says_nothing_of_the_line():
+    """A modem's own page answers also when the line behind it is dead."""
+    made, lines, _ = passive()
+    wana = Link(2, "wana", True, True, "02:00:00:00:00:01")
+    made._engine.view = replace(made._engine.view, links={"wana": wana, "br-lan": wana})
+    made.turned()
+    made.heard([FlowEvent("new", flow(1, "192.168.1.10", "203.0.113.1")),
+                FlowEvent("new", flow(2, "192.168.1.10", "198.51.100.9"))])  # fmt: skip
+    assert lines.weighed == ["wan"]
