@@ -15,17 +15,15 @@ from dataclasses import dataclass, field
 
 from netpolicy.config.loaded import Loaded
 from netpolicy.core.calendar import active
-from netpolicy.core.health import FAILOVER, NORMAL
+from netpolicy.core.health import NORMAL
 from netpolicy.core.line_health import Transition
-from netpolicy.core.model import DIRECT, Outbound, Ruleset, Settings
-from netpolicy.core.pairs import limit_in, line_of, needs_class
+from netpolicy.core.model import Outbound, Ruleset, Settings
 from netpolicy.dataplane import conflicts
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import Netlink
 from netpolicy.dataplane.nft import NftError
-from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.dataplane.shaping import Way
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
@@ -33,23 +31,24 @@ from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_st
 from netpolicy.service import offload, reading, warnings
 from netpolicy.service.affected import ended_limits, moved_classes
 from netpolicy.service.candidate import Files
-from netpolicy.service.classes import Allocation, TooManyOutbounds, allocate
+from netpolicy.service.classes import TooManyOutbounds
 from netpolicy.service.compile import Compiled, compile_policy
-from netpolicy.service.drift import ALERT, HEAL, LEAVE, Drift, Found
+from netpolicy.service.drift import HEAL, Drift, Found
 from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
 from netpolicy.service.indexes import Indexes
 from netpolicy.service.left_out import refusal
+from netpolicy.service.line_news import LineNews, Publish
 from netpolicy.service.line_watch import LineWatch
 from netpolicy.service.loading import Loader
 from netpolicy.service.local_time import local_time
+from netpolicy.service.numbering import Numbering
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
 from netpolicy.service.review import Review
 from netpolicy.service.warnings import Warning_
 
-Publish = Callable[[str, Mapping[str, object]], None]
 AskNetifd = Callable[[], Awaitable[Mapping[str, LogicalInterface]]]
 
 # What may go wrong between us and the system; anything else is a bug and ends in the log with its place.
@@ -121,7 +120,6 @@ class Engine:
     state: str = NORMAL
     states: tuple[LineState, ...] = ()
     view: View = field(default_factory=lambda: View({}, (), ()))
-    numbers: dict[str, int] = field(default_factory=dict)
     compiled: Compiled | None = None  # as planned last
     enforced: Compiled | None = None  # as the kernel has it
     enforced_before: Compiled | None = None  # what that replaced: connections that began meanwhile followed it
@@ -141,8 +139,6 @@ class Engine:
     _unadopted: Files | None = None
     _indexing: asyncio.Task[None] | None = None
     _again: asyncio.TimerHandle | None = None  # when a route that was refused is tried again
-    _known: dict[str, int] = field(default_factory=dict)  # class numbers ever given, while they are not needed again
-    _lost: set[str] = field(default_factory=set)  # lines that went down: their connections are decided again
     _reusable: Ruleset | None = None  # what was in force when others were taken: what they left is not made anew
     _can_log: bool = True
     _stopped: bool = False
@@ -152,12 +148,16 @@ class Engine:
     _records: Records = field(init=False)
     _release: Release = field(init=False)
     _review: Review = field(init=False)
+    _numbering: Numbering = field(init=False)
+    _news: LineNews = field(init=False)
     lines: LineWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.lines = LineWatch(self._worry, self._tell_transition)
         self._records = Records(self.places.state)
         self._release = Release(self.flows, self.log)
+        self._numbering = Numbering(self._records, self._release)
+        self._news = LineNews(self.log, self.publish)
         forgotten = self._release.forgotten
         self._review = Review(self.flows, self.log, lambda: self.surroundings().facts, forgotten, self.note_fault)
         self._review.share(self.indexes, self._indexed)
@@ -171,6 +171,11 @@ class Engine:
     def effective_mode(self) -> str:
         """ "enforce" or "observe"."""
         return self.mode or self.settings.mode
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The class of each outbound, and of each pair of one with a limit."""
+        return self._numbering.numbers
 
     @property
     def has_unadopted(self) -> bool:
@@ -295,7 +300,7 @@ class Engine:
             if not ruleset.settings.enabled:
                 return Preview(ruleset, states)
             situation = Situation(ruleset, self.lines.engine_state(ruleset.settings, states), states)
-            return Preview(ruleset, states, *await self._plan(situation, self._allocate(ruleset).numbers))
+            return Preview(ruleset, states, *await self._plan(situation, self._numbering.allocation(ruleset).numbers))
 
     async def stop(self) -> None:
         """Removes everything of ours from the kernel, for good. Raises ApplyError, OSError."""
@@ -363,7 +368,7 @@ class Engine:
             return
         if self.effective_mode == "observe":
             await self._withdraw()
-        allocation = self._allocate(self.ruleset)
+        allocation = self._numbering.allocation(self.ruleset)
         plan, self.compiled = await self._plan(self._situation(), allocation.numbers)
         self._gather_warnings(plan)
         if plan.conflicts:
@@ -376,7 +381,7 @@ class Engine:
         if drift is not None and drift.treatment != HEAL:
             self.in_force.in_sync = False
             return
-        await self._take_numbers(allocation)
+        await self._numbering.take(allocation, Marks(self.settings.fwmark_mask))
         was_changed = not plan.is_empty
         await self._follow(plan, cause)
         await self._carry_over(was_changed)
@@ -387,37 +392,8 @@ class Engine:
         before, was_there = self.drift.count, self.drift.is_there
         found = self.drift.judge(plan, self.settings.drift, asyncio.get_running_loop().time())
         if found is not None and (self.drift.count > before or not was_there):
-            self._tell_drift(found)
+            self._news.drift(found)
         return found
-
-    def _tell_drift(self, found: Found) -> None:
-        text = f"others changed what is ours: {len(found.changes)} differences, {found.changes[0]}"
-        done = {HEAL: "put right", ALERT: "left, as `drift` says", LEAVE: "left, as `drift` says"}
-        treatment = done.get(found.treatment, "left: it was put right twice in ten minutes")
-        level = "info" if found.treatment == LEAVE else "warning"
-        self.log.add(level, "apply", f"{text}: {treatment}")
-        told = {"treatment": found.treatment, "changes": list(found.changes[:10])}
-        self.publish("netpolicy.drift", told)
-
-    async def _take_numbers(self, allocation: Allocation) -> None:
-        gone = [name for name, number in self.numbers.items() if allocation.numbers.get(name) != number]
-        lines = {name: self._line_left(name, allocation) for name in gone}
-        # Of a pair whose line stays they go on by it, without a limit. Before the swap: both classes are known now.
-        handed_on = {self.numbers[name]: number for name, number in lines.items() if number is not None}
-        await self._release.hand_on(handed_on, Marks(self.settings.fwmark_mask))
-        self._release.note(self.numbers[name] for name, number in lines.items() if number is None)
-        await self._release.classes(allocation.recycled, Marks(self.settings.fwmark_mask))
-        self._known, self.numbers = dict(allocation.known), dict(allocation.numbers)
-        self._release.note(number for name, number in self.numbers.items() if line_of(name) in self._lost)
-        self._lost.clear()
-
-    def _line_left(self, name: str, allocation: Allocation) -> int | None:
-        """The class of a pair's line, where the line keeps it; None for what is no pair too."""
-        line = line_of(name)
-        if not limit_in(name):
-            return None
-        number = DIRECT_CLASS if line == DIRECT else allocation.numbers.get(line)
-        return number if line == DIRECT or number == self.numbers.get(line) else None
 
     async def _follow(self, plan: Plan, cause: str) -> None:
         """Applies until reading back shows nothing left to do; the network may change meanwhile."""
@@ -437,7 +413,7 @@ class Engine:
 
     def _remember(self, plan: Plan) -> None:
         """In a worker: a text of ten thousand rules takes longer than the loop may be held, and so may the flash."""
-        self._records.remember(self.kernel.include_text(plan), self._known)
+        self._records.remember(self.kernel.include_text(plan), self._numbering.known)
 
     async def _carry_over(self, was_changed: bool) -> None:
         """What the change means for connections that are open."""
@@ -544,7 +520,7 @@ class Engine:
         """The engine's state is that of its primary outbound."""
         now = self.lines.engine_state(self.settings, self.states)
         if now != self.state:
-            self.log.add("warning" if now == FAILOVER else "info", "state", f"state {self.state} → {now}")
+            self._news.state(self.state, now)
             self.state = now
             self._tell_state()
 
@@ -557,37 +533,19 @@ class Engine:
             return
         self.in_force.in_sync = False  # until the kernel was held against it
         if not now.up:
-            self._lost.add(now.name)
+            self._numbering.lost(now.name)
         if before is None and now.up:
             return
-        word = "up" if now.up else "down"
-        self.log.add("info" if now.up else "warning", "state", f"outbound {now.name} is {word}: {now.reason}")
-        self._tell_outbound(now.name, now.up, now.reason)
+        self._news.line(now)
         if self.carries is not None:
             self.carries(now.name, now.up)
 
     def _tell_transition(self, name: str, made: Transition) -> None:
-        """A line's health is another. That it carries, or not, is told by the turn that follows."""
-        level = "warning" if made.after == FAILOVER else "info"
-        text = f"outbound {name} {made.before} → {made.after} because: {made.because}"
-        self.log.add(level, "state", text)
-        up = any(state.up for state in self.states if state.name == name)
-        self._tell_outbound(name, up, made.because, made)
-
-    def _tell_outbound(self, name: str, up: bool, reason: str, made: Transition | None = None) -> None:
-        told = {"name": name, "up": up, "reason": reason}
-        if made is not None:
-            told |= {"before": made.before, "state": made.after}
-        self.publish("netpolicy.outbound", told)
+        self._news.transition(name, made, any(state.up for state in self.states if state.name == name))
 
     def _worry(self, because: str) -> None:
         if self.worried is not None:
             self.worried(because)
-
-    def _allocate(self, ruleset: Ruleset) -> Allocation:
-        known = self._known or self._records.classes()
-        capacity = Marks(ruleset.settings.fwmark_mask).capacity
-        return allocate(known, needs_class(ruleset), capacity)
 
     def _situation(self) -> Situation:
         return Situation(self.ruleset, self.state, self.states)
