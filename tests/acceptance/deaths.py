@@ -39,6 +39,8 @@ NEW = (
 # Steps that settle something: the others prepare a file that nobody looks at yet, or clear away.
 SETTLING = ("rename ", "link ", "start ")
 
+RUNS = "it runs"  # of dnsmasq, in what `Scene.kernel` says
+
 Die = Callable[[Scene], None]
 
 
@@ -50,11 +52,11 @@ class Twins:
         scene.serve_names()
         scene.start(OLD, steps=True)
         scene.wait(lambda: "video.example.net" in scene.name_file and scene.name_starts == 2, "dnsmasq follows")
-        self.kernel = {OLD: scene.kernel()}
+        self.kernel = {OLD: running(scene)}
         self.others = scene.others()
         self.now = OLD
         self.change("confirm")
-        self.kernel[NEW] = scene.kernel()
+        self.kernel[NEW] = running(scene)
         assert self.kernel[OLD] != self.kernel[NEW]
         self.expect(NEW, "after the first change")
 
@@ -157,6 +159,12 @@ def without_power(twins: Twins) -> None:
     scene.start_ssh()
     scene.start_names()
     scene.start(steps=True)
+
+
+def running(scene: Scene) -> str:
+    """What there is, once dnsmasq has started anew."""
+    scene.wait(lambda: RUNS in scene.kernel(), "dnsmasq runs")
+    return scene.kernel()
 
 
 def difference(wanted: str, found: str) -> list[str]:

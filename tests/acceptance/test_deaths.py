@@ -129,7 +129,7 @@ def test_05_with_guard_and_daemon_dead_the_next_start_leads_back(router: Scene, 
 def test_05_a_daemon_that_hangs_is_ended_and_the_guard_leads_back(router: Scene) -> None:
     before = router.kernel()
     router.write(MOVED)
-    assert router.answer("apply", "--confirm", "1")["state"] == "await"
+    assert router.answer("apply", "--confirm", "3")["state"] == "await"
     assert router.lab.daemon is not None
     router.lab.daemon.send_signal(signal.SIGSTOP)
     router.wait(lambda: (router.pending / "outcome").exists(), "the guard leads back")
