@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.kernel, needs_root]
 if os.environ.get("EVERY"):
     pytestmark.append(pytest.mark.timeout(1800))
 
-EVERY = int(os.environ.get("EVERY", "27"))
+EVERY = int(os.environ.get("EVERY", "20"))
 MOVED = LINES + rule("moved", "+dest_port=31000", "route=wan_b")
 OLD_WAY, NEW_WAY = (A4, A6), (B4, B6)
 

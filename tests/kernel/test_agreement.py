@@ -36,7 +36,7 @@ def router() -> Iterator[Router]:
     made.close()
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(20))
 def test_reference_and_kernel_agree_on_random_rules_and_packets_and_after_a_reload(router: Router, seed: int) -> None:
     assert travel(router, journey(seed, packets=100, steps=1, most_rules=MOST_RULES)).differences == []
 

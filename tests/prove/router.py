@@ -174,7 +174,7 @@ class Router:
                 code = self._send(sample)
                 if code not in (0, errno.EPERM):  # the witness's own drop is told as EPERM
                     refused[sample.number] = code
-            wanted = sum(sample.number not in refused for sample in burst)
+            wanted = {sample.number for sample in burst if sample.number not in refused}
             seen.update(self.witness.read(wanted, PATIENCE))
         return seen, refused
 

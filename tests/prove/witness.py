@@ -115,10 +115,13 @@ class Witness:
                 raise OSError(wire.outcome(answer)[0], "cannot read the witness's log group")
         self._socket.setblocking(False)
 
-    def read(self, wanted: int, seconds: float) -> dict[int, int]:
-        """The marks by number, once there are `wanted` or nothing more came for so long."""
+    def read(self, wanted: set[int], seconds: float) -> dict[int, int]:
+        """The marks by number, once all of `wanted` are there or nothing more came for so long.
+
+        The kernel's own packets are logged too (a young router tells its groups): they take nobody's place.
+        """
         seen: dict[int, int] = {}
-        while len(seen) < wanted and select.select([self._socket], [], [], seconds)[0]:
+        while not wanted <= seen.keys() and select.select([self._socket], [], [], seconds)[0]:
             self._take(self._socket.recv(1 << 18), seen)
         return seen
 
