@@ -147,6 +147,20 @@ def test_every_package_that_setup_installs_has_its_reason() -> None:
     assert not [name for name in packages if f"`{name}`" not in reasons]
 
 
+def test_setup_installs_every_program_that_tests_look_for() -> None:
+    # A machine that happens to have one hides that nobody installs it: on the next, its tests are skipped.
+    setup = (ROOT / "scripts/setup").read_text(encoding="utf-8")
+    installed = set(re.findall(r"(?<=[ \n\t])([a-z0-9_.-]+):[a-z0-9-]+\b", setup))
+    of_openwrt = {"ubusd", "ubus", "fw4", "rpcd", "uhttpd"}  # where they are is said by who runs `make test-ow`
+    asked = {
+        name
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in re.findall(r'\bwhich\("([a-z0-9_.-]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert {"dnsmasq", "node"} <= asked
+    assert not asked - installed - of_openwrt - {"make", "tool"}  # what runs this, and a name that one test makes up
+
+
 def test_every_npm_package_is_pinned_and_has_its_reason() -> None:
     lines = (ROOT / "scripts/npm-packages.txt").read_text(encoding="utf-8").splitlines()
     packages = [line.split() for line in lines if line and not line.startswith("#")]
