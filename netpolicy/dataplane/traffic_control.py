@@ -84,7 +84,8 @@ class TrafficControl:
         except NetlinkError as error:
             if step.what == "root" and error.errno in (errno.ENOENT, errno.EOPNOTSUPP):
                 self._refusals[ANY] = f"this kernel has no queue of kind {self._kind}: install kmod-sched-core"
-            elif error.errno not in (errno.EEXIST, errno.ENODEV):  # somebody was first, or the device is gone
+            # Else somebody was first, the device is gone, or the queue that the class is to stand below.
+            elif error.errno not in (errno.EEXIST, errno.ENODEV) and (step.what == "root" or self._is_ours(step.index)):
                 self._refusals[step.index] = str(error)
             raise
 
@@ -98,21 +99,19 @@ class TrafficControl:
         rate = step.rate // 8
         body = tc.htb_class(step.index, HANDLE, handle, rate, burst(step.minor, step.rate), shaping.quantum(step.rate))
         self._request(f"limit speed on {step.device}", tc.NEWTCLASS, wire.F_CREATE, body)
-        if self._leaf == FQ_CODEL:
-            try:
-                self._write_leaf(step, handle)
-                return
-            except NetlinkError as error:
-                if error.errno != errno.ENOENT:
-                    raise
-                self._leaf = BFIFO
-        self._write_leaf(step, handle)
+        try:
+            self._write_leaf(step, handle, self._leaf)
+        except NetlinkError as error:
+            if error.errno != errno.ENOENT or self._leaf == BFIFO:
+                raise
+            self._write_leaf(step, handle, BFIFO)
+            self._leaf = BFIFO  # this kernel has not the other one: the queue above was there
 
-    def _write_leaf(self, step: Step, handle: int) -> None:
+    def _write_leaf(self, step: Step, handle: int, leaf: str) -> None:
         target = shaping.target_us(step.rate)
         body = (
             tc.fq_codel(step.index, handle, target, CODEL_INTERVAL_US + target - 5000, CODEL_MEMORY)
-            if self._leaf == FQ_CODEL
+            if leaf == FQ_CODEL
             else tc.bfifo(step.index, handle, shaping.fifo_size(step.rate))
         )
         self._request(f"put a queue on {step.device}", tc.NEWQDISC, wire.F_CREATE | wire.F_REPLACE, body)
@@ -136,6 +135,11 @@ class TrafficControl:
         answers = self._socket().dump("list queues", tc.GETQDISC, tc.request(0))
         found = [tc.queue(answer.payload) for answer in answers if answer.kind == tc.NEWQDISC]
         return [one for one in found if one is not None]
+
+    def _is_ours(self, index: int) -> bool:
+        """Whether that device has our queue now."""
+        roots = {one.index: one.handle for one in self._queues() if one.parent == tc.ROOT}
+        return roots.get(index) == HANDLE
 
     def _classes(self, index: int) -> tuple[HtbClass, ...]:
         answers = self._socket().dump("list classes", tc.GETTCLASS, tc.request(index))

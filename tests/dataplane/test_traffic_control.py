@@ -9,7 +9,8 @@ import pytest
 from netpolicy.dataplane import shaping
 from netpolicy.dataplane.shaping import REST, REST_RATE, Step
 from netpolicy.dataplane.state import NetlinkError
-from netpolicy.dataplane.traffic_control import TrafficControl
+from netpolicy.dataplane.traffic_control import JUST_EMPTIED, TrafficControl
+from netpolicy.dataplane.vacancies import REST_SECONDS
 from tests.netns import needs_root, private_netns, run
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -64,8 +65,25 @@ def test_what_cannot_be_had_is_remembered_with_the_reason():
     with pytest.raises(NetlinkError):
         put(traffic)
     assert "no queue of kind no_such" in traffic.observe().refusal("lo")
-    index = TrafficControl().observe().devices["wan"].index
     other = TrafficControl()
-    with pytest.raises(NetlinkError):  # no root to stand below
-        other.take(Step("add", "class", "wan", index, 0x104, 8_000))
+    put(other)
+    index = other.observe().devices["wan"].index
+    with pytest.raises(NetlinkError):  # below a queue that is not there
+        other.take(Step("add", "class", "wan", index, 0x10104, 8_000))
     assert other.observe().refusal("wan") and not other.observe().refusal("lo")
+
+
+def test_a_queue_that_goes_before_its_classes_come_is_no_refusal():
+    now = [0.0]
+    traffic = TrafficControl(clock=lambda: now[0])
+    root, *classes = shaping.change(WANTED, traffic.observe()).before
+    traffic.take(root)
+    run("tc", "qdisc", "replace", "dev", "wan", "root", "handle", "8:", "pfifo")
+    with pytest.raises(NetlinkError):
+        traffic.take(classes[0])
+    assert traffic.observe().refusal("wan") == ""
+    run("tc", "qdisc", "del", "dev", "wan", "root")
+    assert traffic.observe().refusal("wan") == JUST_EMPTIED
+    now[0] += REST_SECONDS + 1
+    put(traffic)
+    assert shaping.change(WANTED, traffic.observe()).is_empty

@@ -137,6 +137,8 @@ class Arrivals:
                 number = next(numbers)
                 for family in (4, 6):
                     with contextlib.closing(socket.socket(FAMILY[family], socket.SOCK_DGRAM)) as one:
+                        if family == 6:  # a process that is started meanwhile holds on to the other for a moment
+                            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                         one.bind(("", number))
                         for port, sender in ((NEW, one), (SEALED, one), (OPEN, self._open[family])):
                             with contextlib.suppress(OSError):  # what the router answered to one before
