@@ -316,7 +316,7 @@ class Names(Written):
 class Domains(Written):
     """Names behind an address, learned from DNS or seen in a handshake."""
 
-    __slots__ = ("_has_unwanted", "has_wanted", "unwanted", "wanted")
+    __slots__ = ("has_unwanted", "has_wanted", "unwanted", "wanted")
 
     def __init__(self, name: str, values: tuple[str, ...], lists: Lists = NO_LISTS) -> None:
         own: dict[bool, list[DomainPattern]] = {False: [], True: []}
@@ -336,13 +336,13 @@ class Domains(Written):
         self.has_wanted = bool(own[False] or named[False])
         self.wanted = _one_set(own[False], named[False])
         self.unwanted = _one_set(own[True], named[True])
-        self._has_unwanted = bool(own[True] or named[True])
+        self.has_unwanted = bool(own[True] or named[True])
 
     def matches(self, fact: object) -> bool:
         if not isinstance(fact, str):
             return False
         seen = normalise_name(fact)
-        if self._has_unwanted and self.unwanted.matches(seen):
+        if self.has_unwanted and self.unwanted.matches(seen):
             return False
         return not self.has_wanted or self.wanted.matches(seen)
 

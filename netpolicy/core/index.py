@@ -11,7 +11,7 @@ from netpolicy.core.health import NORMAL
 from netpolicy.core.index_column import Groups, linked
 from netpolicy.core.index_condition import Conditions
 from netpolicy.core.index_key import Popularity, key_text
-from netpolicy.core.index_name import is_exact_key
+from netpolicy.core.index_name import is_exact_key, is_whole_key
 from netpolicy.core.index_order import SLICE, ranked_steps
 from netpolicy.core.index_table import Filling
 from netpolicy.core.index_view import View
@@ -140,6 +140,9 @@ def _hanging_steps(rules: "list[Rule]", popularity: Popularity, groups: Groups) 
         if rank % RULES_PER_STEP == 0:
             yield
         fields = rule.fields
+        if len(fields) == 1 and is_whole_key(fields[0]):  # as of most of thousands
+            add(key_text(fields[0]), fields[0], (rank, None, None, None, None))
+            continue
         key = key_of(fields)
         if key is None:
             unkeyed.append(entry_of(rank, fields))

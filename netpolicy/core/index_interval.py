@@ -14,6 +14,7 @@ from netpolicy.core.index_order import SLICE, sorted_steps
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
+    from typing import Literal
 
     from netpolicy.core.index_column import Entry, Groups
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 32  # behind the last IPv4 address: what some ranges end at
 LARGEST_SHORT = 0xFFFF
+
+BYTE_ORDER: "Literal['little', 'big']" = "little" if bytes(array("H", [1]))[0] else "big"
 
 # The cell of numbers that no rule is asked about.
 EXEMPT: "Entry" = (0, NOBODY, None, (), None)
@@ -60,17 +63,19 @@ def compact(numbers: "list[int]") -> "Sequence[int]":
 def page_steps(starts: "Sequence[int]", bits: int) -> "Generator[None, None, array[int]]":
     """How many of the starts are below each page of so many bits of the IPv4 addresses; one more at the end."""
     count = 1 << (32 - bits)
-    pages = [0]
+    kind = "H" if len(starts) <= LARGEST_SHORT else "I"
+    size = 2 if kind == "H" else 4
+    pages = bytearray(size)  # numbers as the machine has them: a list of as many would be made first, and taken apart
     last = 0
     for at, start in enumerate(starts):
         if at % SLICE == 0:
             yield
         page = min(start >> bits, count)
         if page != last:
-            pages += [at] * (page - last)
+            pages += at.to_bytes(size, BYTE_ORDER) * (page - last)
             last = page
-    pages += [len(starts)] * (count - last)
-    return array("H" if len(starts) <= LARGEST_SHORT else "I", pages)
+    pages += len(starts).to_bytes(size, BYTE_ORDER) * (count - last)
+    return array(kind, bytes(pages))
 
 
 def measured_steps(bounds_of: "list[tuple[str, float, int]]", groups: "Groups") -> "MeasuredSteps":

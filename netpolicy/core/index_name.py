@@ -6,7 +6,7 @@ case without a final dot. Domains and sni patterns share the table, because most
 """
 
 from netpolicy.core.domain import DomainSet
-from netpolicy.core.field import Domains, Field, Names
+from netpolicy.core.field import Addresses, Domains, Field, Names
 from netpolicy.core.index_literal import gram_size, literal_of
 from netpolicy.core.index_order import SLICE
 
@@ -61,6 +61,16 @@ def is_exact_key(field: Field) -> bool:
     if isinstance(field, Names):
         return not field.unwanted and has_only_words(field)
     return True
+
+
+def is_whole_key(field: Field) -> bool:
+    """Whether the field is an exact key. A quick answer: False may only mean that it takes longer to tell."""
+    if isinstance(field, Domains):
+        names = field.wanted
+        return field.has_wanted and not (field.has_unwanted or names.lists or names.others)
+    if isinstance(field, Names):
+        return not field.unwanted and has_only_words(field)
+    return isinstance(field, Addresses)
 
 
 def has_only_words(field: "Domains | Names") -> bool:
@@ -133,16 +143,18 @@ def name_steps(
     `wanted` is (group * KINDS + kind, names), and empty afterwards.
     """
     codes: dict[str, int | list[int]] = {}  # a list where there is more than one
+    find = codes.get
     below: set[str] = set()
-    done = 0
+    left = SLICE
     tops = False
     while wanted:  # emptied on the way, as below
         code, words = wanted.pop()
         for word in words:
-            if done % SLICE == 0:
+            left -= 1
+            if not left:
+                left = SLICE
                 yield
-            done += 1
-            known = codes.get(word)
+            known = find(word)
             if known is None:
                 codes[word] = code
                 dots = word.count(".")
@@ -176,10 +188,12 @@ def _row_steps(
     last = -1
     of_last: list[Row | None] = [None, None]  # the names of a group come one after the other
     rows: dict[str, Any] = codes  # in place: a second dict of all names would be filled while this one is emptied
-    for number, word in enumerate(rows):
-        if number % SLICE == 0:
+    left = SLICE
+    for word, found in rows.items():
+        left -= 1
+        if not left:
+            left = SLICE
             yield
-        found = rows[word]
         is_more = word in below
         if isinstance(found, list):
             key: object = (tuple(found), is_more)

@@ -156,7 +156,8 @@ def test_from_the_configuration_to_a_queue_on_the_bridge_and_back_to_what_was_th
         lab.wait_for(lambda: "htb 4e50: dev br-lan" in listed(), what="the queue is back")
         # SQM comes: it stays, and so does the limit.
         lab.run("router", ["tc", "qdisc", "replace", "dev", "wanb", "root", "handle", "8:", "pfifo"])
-        lab.wait_for(lambda: "NP909" in str(lab.call("status")["warnings"]), what="the foreign queue is seen")
+        told = "dropped on wanb, not queued: wanb has a queue of somebody else"
+        lab.wait_for(lambda: told in str(lab.call("status")["warnings"]), what="the foreign queue is seen")
         assert "pfifo 8: dev wanb" in listed()
         lab.run("router", ["tc", "qdisc", "del", "dev", "wanb", "root"])
         lab.wait_for(lambda: "htb 4e50: dev wanb" in listed(), what="the queue is back on the line")
