@@ -33,7 +33,7 @@ class Netlink(typing.Protocol):
     def routes(self, table: int | None = None) -> tuple[Route, ...]:
         """Routes of both families, of one table or of all.
 
-        A route with several next hops has kind "multipath" and shows the first. Routes that
+        A route with several next hops has kind "multipath" and the first of them, `others` has the rest. Routes that
         refuse (unreachable, …) have no device. IPv6 has no scopes: always "global".
         """
 

@@ -82,13 +82,16 @@ def route(
     hops: list[Hop],
     names: Mapping[int, str],
 ) -> Route:
-    """A route as read; the first of several next hops stands for all."""
+    """A route as read; of several next hops the first stands where a route has one, behind it the others."""
     word = KINDS.get(kind, str(kind))
     gateway, index = hops[0] if hops else ("", 0)
     if len(hops) > 1:
         word = MULTIPATH
     device = "" if word in REFUSING else device_name(index, names)
-    return Route(family, table, destination, word, gateway, device, metric, protocol, scope(scope_number), source)
+    others = tuple([(gateway, device_name(index, names)) for gateway, index in hops[1:]])
+    return Route(
+        family, table, destination, word, gateway, device, metric, protocol, scope(scope_number), source, others
+    )
 
 
 def selectors(
@@ -121,6 +124,7 @@ def describe_route(route: Route) -> str:
     parts = [route.destination if route.kind == "unicast" else f"{route.kind} {route.destination}"]
     parts += [f"via {route.gateway}"] if route.gateway else []
     parts += [f"dev {route.device}"] if route.device else []
+    parts += [f"nexthop {f'via {gateway} ' if gateway else ''}dev {device}" for gateway, device in route.others]
     parts += [f"table {route.table}"]
     parts += [f"metric {route.metric}"] if route.metric else []
     return " ".join(parts) + (" (IPv6)" if route.family == IPV6 else "")

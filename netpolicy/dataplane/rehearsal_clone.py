@@ -145,7 +145,7 @@ def wait_for_carrier(kernel: KernelSocket, names: Collection[str]) -> None:
 def _chosen(world: World, candidate: Candidate, needed: Collection[str]) -> list[Device]:
     """The devices that are built: those that carry addresses, and those that somebody asks for by number."""
     addressed = {address.device for address in world.addresses}
-    routed = {route.device for route in (*world.main, *candidate.routing.routes)}
+    routed = {name for route in (*world.main, *candidate.routing.routes) for name in route.devices}
     named = set().union(*[by_index(text) for text in world.tables], needed)
 
     def rank(device: Device) -> tuple[bool, bool, bool, int]:

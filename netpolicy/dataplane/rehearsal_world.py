@@ -19,7 +19,7 @@ from netpolicy.dataplane import netlink_records as records
 from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane import rehearsal_foreign as foreign
 from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
-from netpolicy.dataplane.state import MAIN_TABLE, PROTOCOL, Address, NetlinkError, Route
+from netpolicy.dataplane.state import LEADING, MAIN_TABLE, PROTOCOL, Address, NetlinkError, Route
 
 # Beyond these a rehearsal would take longer than anybody waits, or more memory than a router has.
 MOST_ROUTES = 20000
@@ -90,9 +90,11 @@ class World:
         """
         family = 6 if ":" in address else 4
         found = [
-            (int(route.destination.partition("/")[2] or 0), -route.metric, route.gateway)
+            (int(route.destination.partition("/")[2] or 0), -route.metric, gateway)
             for route in self.main
-            if route.family == family and route.device == device and _covers(route, address)
+            if route.family == family and _covers(route, address)
+            for gateway, leads_by in route.hops
+            if leads_by == device
         ]
         return max(found)[2] or address if found else ""
 
@@ -127,7 +129,7 @@ def read(nft: str = "nft") -> World:
         route_messages=tuple(routes),
         rule_messages=tuple(one for one in rules if _protocol_of_rule(one) != PROTOCOL),
         addresses=tuple(found for one in addresses if (found := codec.address(one, by_index))),
-        main=tuple(one for one in parsed if one and one.table == MAIN_TABLE and one.kind in ("unicast", "multipath")),
+        main=tuple(one for one in parsed if one and one.table == MAIN_TABLE and one.kind in LEADING),
         neighbours={(one.device, one.address): one.mac for one in neighbours if one},
         settings=_settings([device.name for device in devices]),
         tables=tuple(tables),

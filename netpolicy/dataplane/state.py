@@ -15,6 +15,9 @@ PROTOCOL = 78
 
 MAIN_TABLE = 254
 
+# Routes that lead somewhere: by one next hop, or by several ("multipath" is our word, see netlink_records.py).
+LEADING = ("unicast", "multipath")
+
 
 class Link(Record):
     """A network device as RTM_GETLINK tells it."""
@@ -75,6 +78,7 @@ class Route(Record):
 
     __slots__ = (
         "family", "table", "destination", "kind", "gateway", "device", "metric", "protocol", "scope", "source",
+        "others",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +93,7 @@ class Route(Record):
         protocol: int = PROTOCOL,
         scope: str = "global",
         source: str = "",
+        others: "tuple[tuple[str, str], ...]" = (),
     ) -> None:
         self.family = family
         self.table = table
@@ -100,12 +105,23 @@ class Route(Record):
         self.protocol = protocol
         self.scope = scope  # global, link, host
         self.source = source  # preferred source address
+        self.others = others  # of "multipath": gateway and device of each next hop behind the first
 
     def values(self) -> "tuple[object, ...]":
         return (
             self.family, self.table, self.destination, self.kind, self.gateway, self.device, self.metric,
-            self.protocol, self.scope, self.source,
+            self.protocol, self.scope, self.source, self.others,
         )  # fmt: skip
+
+    @property
+    def hops(self) -> "tuple[tuple[str, str], ...]":
+        """Gateway and device of every next hop; none of a route that refuses."""
+        return ((self.gateway, self.device),) + self.others if self.device else self.others
+
+    @property
+    def devices(self) -> "tuple[str, ...]":
+        """The devices that it leads by."""
+        return tuple([device for _, device in self.hops if device])
 
     @property
     def key(self) -> "tuple[int, int, str, int]":

@@ -39,7 +39,7 @@ class Subnet:
 
 def subnets(addresses: Iterable[Address], routes: Iterable[Route], outside: Collection[str]) -> tuple[Subnet, ...]:
     """The networks inside. `routes` are those of main; `outside`: devices of outbounds."""
-    leading_out = {*outside, "lo", *(one.device for one in routes if one.destination == "default")}
+    leading_out = {*outside, "lo", *(name for one in routes if one.destination == "default" for name in one.devices)}
     found = [subnet for one in addresses if one.device not in leading_out and (subnet := _subnet(one)) is not None]
     private = {one.device for one in found if _is_within(one, PRIVATE)}
     return tuple(one for one in found if one.device in private and not _is_within(one, (LINK_LOCAL,)))

@@ -8,7 +8,7 @@ from netpolicy.core.model import GROUP, Ruleset
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 # A line must be so much faster than the one in use, in ms and as a share, that a latency group changes over.
 TOLERANCE_MS, TOLERANCE_SHARE = 10.0, 0.2
@@ -66,6 +66,7 @@ class Use:
 UNKNOWN = Condition()
 DOWN = Condition(is_down=True)
 FAMILIES = (4, 6)
+UNMEASURED = float("inf")
 
 
 def uses(ruleset: Ruleset, conditions: "Mapping[str, Condition]", before: "Mapping[str, Use]") -> "dict[str, Use]":
@@ -77,8 +78,7 @@ def uses(ruleset: Ruleset, conditions: "Mapping[str, Condition]", before: "Mappi
         conditions.update(later)
     for outbound in ruleset.outbounds:
         if outbound.type == GROUP:
-            last = before.get(outbound.name)
-            lines = _order(ruleset, outbound.name, conditions, last.order[4] if last is not None else (), 0)
+            lines = _order(ruleset, outbound.name, conditions, before, 0)
             order = {family: _leading_first(lines, conditions, family) for family in FAMILIES}
             shares = {family: _shares(ruleset, outbound.name, conditions, order, family) for family in FAMILIES}
             found[outbound.name] = Use(order, shares)
@@ -87,7 +87,12 @@ def uses(ruleset: Ruleset, conditions: "Mapping[str, Condition]", before: "Mappi
 
 def _leading_first(lines: "tuple[str, ...]", conditions: "Mapping[str, Condition]", family: int) -> "tuple[str, ...]":
     """Those without a way out in the family come last: there it ends, instead of leaking."""
-    return tuple(sorted(lines, key=lambda line: not conditions.get(line, UNKNOWN).leads(family)))
+    return _first(lines, lambda line: conditions.get(line, UNKNOWN).leads(family))
+
+
+def _first(lines: "tuple[str, ...]", is_first: "Callable[[str], bool]") -> "tuple[str, ...]":
+    """Those first, each half in its order: MicroPython's sort is not stable."""
+    return tuple([line for line in lines if is_first(line)] + [line for line in lines if not is_first(line)])
 
 
 def _shares(
@@ -130,7 +135,7 @@ def _order(
     ruleset: Ruleset,
     name: str,
     conditions: "Mapping[str, Condition]",
-    before: "tuple[str, ...]",
+    before: "Mapping[str, Use]",
     depth: int,
 ) -> "tuple[str, ...]":
     group = ruleset.outbound(name)
@@ -138,39 +143,72 @@ def _order(
         return (name,)
     if depth >= DEEPEST:
         return ()
-    members = [_order(ruleset, member, conditions, before, depth + 1) for member in group.member]
-    members = [lines for lines in members if lines]
+    found = [(member, _order(ruleset, member, conditions, before, depth + 1)) for member in group.member]
+    members = [_Member(lines, _carrying(ruleset, name, lines, conditions, depth + 1), conditions)
+               for name, lines in found if lines]  # fmt: skip
     if group.strategy == "latency":
-        members = _by_latency(members, conditions, before)
-    lines = tuple(dict.fromkeys([line for lines in members for line in lines]))
-    # Stable: within those that are trusted, and those that are not, the order stays.
-    return tuple(sorted(lines, key=lambda line: not conditions.get(line, UNKNOWN).is_trusted))
+        # A group in a group is used as it is used alone: what each did last is its own.
+        last = before.get(name)
+        members = _by_latency(members, last.order[4] if last is not None else ())
+    lines = _once([line for member in members for line in member.lines])
+    return _first(lines, lambda line: conditions.get(line, UNKNOWN).is_trusted)
 
 
-def _by_latency(
-    members: "list[tuple[str, ...]]", conditions: "Mapping[str, Condition]", before: "tuple[str, ...]"
-) -> "list[tuple[str, ...]]":
-    """The fastest first; the one in use stays in front until another is clearly faster."""
-    ranked = sorted(members, key=lambda lines: _latency(lines, conditions))
-    used = next((lines for line in before for lines in members if _in_use(lines, conditions) == line), None)
-    if used is None or used is ranked[0]:
+class _Member:
+    """One member of a group: its lines in order, the one that it is known by, and how far away it is."""
+
+    __slots__ = ("latency_ms", "lines", "used")
+
+    def __init__(self, lines: "tuple[str, ...]", carrying: "list[str]", conditions: "Mapping[str, Condition]") -> None:
+        self.lines = lines
+        self.used = carrying[0] if carrying else ""
+        measured = [conditions.get(line, UNKNOWN).latency_ms for line in carrying]
+        # Of a balance a connection may get any line: it is as slow as the slowest. What nobody measures comes last.
+        self.latency_ms = max([one for one in measured if one is not None] or [UNMEASURED])
+
+
+def _by_latency(members: "list[_Member]", before: "tuple[str, ...]") -> "list[_Member]":
+    """The fastest first; the one in use stays in front until another is clearly faster.
+
+    Those that nobody measures come behind, as they are written: one of them never stays in front of one that is
+    measured, whichever was used.
+    """
+    ranked = [members[place] for _, place in sorted([(one.latency_ms, place) for place, one in enumerate(members)])]
+    used = next((member for line in before for member in members if member.used == line), None)
+    if used is None or used is ranked[0] or used.latency_ms == UNMEASURED:
         return ranked
-    best, now = _latency(ranked[0], conditions), _latency(used, conditions)
-    if now - best > max(TOLERANCE_MS, now * TOLERANCE_SHARE):
+    if used.latency_ms - ranked[0].latency_ms > max(TOLERANCE_MS, used.latency_ms * TOLERANCE_SHARE):
         return ranked
-    return [used] + [lines for lines in ranked if lines is not used]
+    return [used] + [member for member in ranked if member is not used]
 
 
-def _in_use(lines: "tuple[str, ...]", conditions: "Mapping[str, Condition]") -> str:
+def _carrying(
+    ruleset: Ruleset, name: str, lines: "tuple[str, ...]", conditions: "Mapping[str, Condition]", depth: int
+) -> "list[str]":
+    """Those lines of a member that new connections would go by: of a balance all that are well, else the first."""
+    well = [line for line in lines if _is_well(conditions.get(line, UNKNOWN))]
+    group = ruleset.outbound(name)
+    if group is None or group.type != GROUP or not well or depth >= DEEPEST:
+        return well[:1]
+    found = []
+    for member in group.member:
+        below = ruleset.lines_of(member)
+        if group.strategy == "balance" or well[0] in below:
+            part = tuple([line for line in well if line in below])
+            found += _carrying(ruleset, member, part, conditions, depth + 1)
+            if group.strategy != "balance":
+                break
+    return list(_once(found))
+
+
+def _is_well(one: Condition) -> bool:
+    return not one.is_down and one.is_trusted
+
+
+def _once(lines: "list[str]") -> "tuple[str, ...]":
+    """Each once, where it comes first."""
+    found: list[str] = []
     for line in lines:
-        one = conditions.get(line, UNKNOWN)
-        if not one.is_down and one.is_trusted:
-            return line
-    return ""
-
-
-def _latency(lines: "tuple[str, ...]", conditions: "Mapping[str, Condition]") -> float:
-    """Of the line of the member that would be used; what nobody measures comes last."""
-    line = _in_use(lines, conditions)
-    found = conditions.get(line, UNKNOWN).latency_ms if line else None
-    return float("inf") if found is None else found
+        if line not in found:
+            found.append(line)
+    return tuple(found)

@@ -9,7 +9,7 @@ from netpolicy.core.address import parse_address
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.policy import Hop
 from netpolicy.dataplane.record import Record
-from netpolicy.dataplane.state import IPV4, IPV6, PROTOCOL
+from netpolicy.dataplane.state import IPV4, IPV6, LEADING, PROTOCOL
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
@@ -154,28 +154,32 @@ def _hop(outbound: "Outbound", view: View, link: "Link", family: int) -> "tuple[
     logical = view.logical.get(outbound.interface)
     gateway = configured or (logical.gateways.get(family, "") if logical else "")
     learned = _learned_default(view, link.name, family)
-    if gateway and (learned is None or learned.gateway != gateway):
+    if gateway and learned != gateway:
         return (Hop(family, gateway),) if _is_near(gateway, view, link.name, family) else ()
     if learned is not None:
-        return (Hop(family, learned.gateway),)
+        return (Hop(family, learned),)
     # No link-layer address: a tunnel or a point-to-point line, whatever is sent arrives at the other end.
     if not link.mac and _has_address(view, link.name, family):
         return (Hop(family, ""),)
     return ()
 
 
-def _learned_default(view: View, device: str, family: int) -> "Route | None":
-    """The best default route that somebody else set over this device."""
+def _learned_default(view: View, device: str, family: int) -> "str | None":
+    """The gateway of the best default route that somebody else set over this device, perhaps as one of several ways.
+
+    "" where that needs none, None where there is no such route.
+    """
     found = [
-        route
+        (route.metric, route.table, gateway)
         for route in view.routes
         if route.family == family
-        and route.device == device
         and route.destination == "default"
-        and route.kind == "unicast"
+        and route.kind in LEADING
         and route.protocol != PROTOCOL
+        for gateway, leads_by in route.hops
+        if leads_by == device
     ]
-    return min(found, key=lambda route: (route.metric, route.table)) if found else None
+    return min(found, key=lambda one: one[:2])[2] if found else None
 
 
 def _has_address(view: View, device: str, family: int) -> bool:

@@ -16,7 +16,7 @@ from netpolicy.core.list_entry import looks_like_address
 from netpolicy.core.named_list import NamedList
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.rehearsal_probe import ROUTER_ITSELF
-from netpolicy.dataplane.state import MAIN_TABLE, Neighbour, Route
+from netpolicy.dataplane.state import LEADING, MAIN_TABLE, Neighbour, Route
 from netpolicy.flows.inside import Subnet, somebody_in
 from netpolicy.outbounds.lines import LineState, View
 
@@ -63,7 +63,7 @@ class Ground:
         self._neighbours = neighbours
         self._lists = {one.name: one for one in lists}
         self.own = {address.address for address in view.addresses}
-        self._main = [one for one in view.routes if one.table == MAIN_TABLE and one.kind in ("unicast", "multipath")]
+        self._main = [one for one in view.routes if one.table == MAIN_TABLE and one.kind in LEADING]
 
     def who(self, word: str) -> Side:
         """The side that opens connections."""
@@ -123,7 +123,7 @@ class Ground:
             and one.prefixlen < BITS[family] - 1
         ]
         if not found:  # a tunnel: its networks are those that are routed there
-            routes = [one for one in self._main if one.device == device and one.family == family]
+            routes = [one for one in self._main if device in one.devices and one.family == family]
             found = [(family, *_span(*_prefix(one))) for one in routes if not one.destination.startswith("fe80:")]
         names = [self._in(device, *one) for one in found[:MOST_ENDS]]
         return [End(device, family, name) for name in names if name]
@@ -132,8 +132,8 @@ class Ground:
         """Whether the internet is reached by the device in that family."""
         if any(state.device == device and any(hop.family == family for hop in state.hops) for state in self._states):
             return True
-        routes = [one for one in self._view.routes if one.device == device and one.family == family]
-        return any(one.kind in ("unicast", "multipath") and _prefix(one)[1] <= LEADS_OUT for one in routes)
+        routes = [one for one in self._view.routes if device in one.devices and one.family == family]
+        return any(one.kind in LEADING and _prefix(one)[1] <= LEADS_OUT for one in routes)
 
     def _somebody(self, family: int) -> str:
         """Somebody whom no network near by has."""

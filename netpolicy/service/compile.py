@@ -389,9 +389,10 @@ def by_name(name: str, below: int, taken: "set[int]") -> int:
 def _default_devices(view: "View", table: int) -> tuple[str, ...]:
     """The devices that the default routes of a table lead to."""
     found = {
-        route.device
+        device
         for route in view.routes
-        if route.table == table and route.destination == "default" and route.device
+        if route.table == table and route.destination == "default"
+        for device in route.devices
     }
     return tuple(sorted(found))
 

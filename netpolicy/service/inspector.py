@@ -100,7 +100,7 @@ class Inspector:
             return
         outside = self._outside()
         inside = insides.subnets(addresses, routes, outside)
-        leading_out = outside | {one.device for one in routes if one.destination == "default"}
+        leading_out = outside | {name for one in routes if one.destination == "default" for name in one.devices}
         is_offloading = self._sees_offload or offload.is_on()
         self.devices = watched.choose(links, inside, leading_out, is_offloading)
         self.feed.by_ports = is_offloading

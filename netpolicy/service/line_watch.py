@@ -43,8 +43,8 @@ class Watched:
     """One line under watch."""
 
     __slots__ = (
-        "by_hand", "clock", "evidence", "families", "family_limits", "health", "limits", "probed", "prober", "since",
-        "slow_ms", "state", "weighing",
+        "by_hand", "clock", "evidence", "families", "family_limits", "health", "latency_ms", "limits", "probed",
+        "prober", "since", "slow_ms", "state", "weighing",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, key: tuple[object, ...], state: LineState, now: float) -> None:
@@ -56,6 +56,7 @@ class Watched:
         self.families: dict[int, LineHealth] = {}  # those in which an address is asked
         self.state = state  # as the kernel has it
         self.prober: Prober | None = None
+        self.latency_ms: float | None = None  # as the prober before measured it: until this one has an answer
         self.probed: object = None  # what its prober was made for
         self.clock: asyncio.TimerHandle | None = None
         self.evidence: Evidence | None = None  # what clients' connections say; None: nobody listens
@@ -192,6 +193,8 @@ class LineWatch:
             wanted = (made, habits) if made.targets else None
         if wanted == line.probed:
             return
+        # Its gateway may have changed, which is no reason to leave it until it is measured again.
+        line.latency_ms = _latency(line)
         if line.prober is not None:
             _end(line.prober)
             line.prober = None
@@ -404,12 +407,19 @@ def _is_trusted(line: Watched) -> bool:
 
 def _condition(line: Watched | None, state: LineState, is_up: bool) -> Condition:
     """Of a line that nobody watches yet only the state is known."""
-    latency = line.prober.latency_ms if line is not None and line.prober is not None else None
+    latency = _latency(line) if line is not None else None
     dead = silent(line) if line is not None else ()
     # One that is silent in all that it has is used where nothing else is.
     led = tuple([hop.family for hop in state.hops])
     families = tuple([family for family in led if family not in dead]) or led
     return Condition(not is_up, line is None or _is_trusted(line), latency, families)
+
+
+def _latency(line: Watched) -> float | None:
+    """None where nobody measures it."""
+    if line.prober is None:
+        return None
+    return line.latency_ms if line.prober.latency_ms is None else line.prober.latency_ms
 
 
 def _rounded(value: float | None) -> float | None:

@@ -306,14 +306,16 @@ def test_an_ipv6_metric_of_zero_can_be_deleted_as_it_was_added(netlink):
     assert netlink.routes(7001) == ()
 
 
-def test_a_multipath_route_shows_its_first_hop_and_can_be_deleted(netlink):
+def test_a_multipath_route_shows_all_its_hops_and_can_be_deleted(netlink):
     run("ip", "route", "add", "192.0.2.0/24", "table", "7001", "protocol", "78", "metric", "3",
         "nexthop", "via", "10.7.0.1", "nexthop", "via", "10.7.0.3")  # fmt: skip
     run("ip", "-6", "route", "add", "2001:db8::/32", "table", "7001", "protocol", "78", "metric", "3",
         "nexthop", "via", "fd07::1", "nexthop", "via", "fd07::3")  # fmt: skip
     routes = netlink.routes(7001)
     assert [(one.family, one.kind, one.device) for one in routes] == [(4, "multipath", "wan"), (6, "multipath", "wan")]
-    assert (routes[0].gateway, routes[1].gateway) == ("10.7.0.1", "fd07::1")
+    assert routes[0].hops == (("10.7.0.1", "wan"), ("10.7.0.3", "wan"))
+    assert routes[1].hops == (("fd07::1", "wan"), ("fd07::3", "wan"))
+    assert routes[0].devices == ("wan", "wan") and routes[0].others == (("10.7.0.3", "wan"),)
     with pytest.raises(NetlinkError, match="several next hops"):
         netlink.add_route(routes[0])
     for route in routes:

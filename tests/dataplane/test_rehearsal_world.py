@@ -47,6 +47,14 @@ def test_who_brings_a_packet_is_itself_a_gateway_or_nobody_known(here):
     assert world.nearest("fd00:1::5", "lan") == "fd00:1::5"
 
 
+def test_each_of_several_next_hops_brings_packets_in_by_its_device(here):
+    run("ip", "route", "replace", "default", "nexthop", "via", "192.0.2.1", "dev", "wana",
+        "nexthop", "via", "198.51.100.1", "dev", "wanb")  # fmt: skip
+    world = read()
+    assert world.nearest("203.0.113.5", "wana") == "192.0.2.1"
+    assert world.nearest("203.0.113.5", "wanb") == "198.51.100.1"
+
+
 def test_neighbours_settings_and_open_ports_are_known(here):
     run("ip", "neigh", "add", "192.168.1.5", "lladdr", "02:00:00:00:00:05", "dev", "lan")
     here.sysctl("net/ipv4/conf/lan/rp_filter", 2)

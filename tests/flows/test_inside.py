@@ -19,6 +19,8 @@ def test_a_private_network_is_inside_unless_its_device_leads_out():
     assert devices([LAN, MODEM]) == ["br-lan", "wan"]
     assert devices([LAN, MODEM], [DEFAULT]) == ["br-lan"]
     assert devices([LAN, MODEM], outside=["wan"]) == ["br-lan"]
+    several = Route(4, 254, "default", "multipath", "192.0.2.1", "wanb", others=(("192.168.100.1", "wan"),))
+    assert devices([LAN, MODEM], [several]) == ["br-lan"]
 
 
 def test_a_delegated_network_counts_beside_a_private_one_and_a_public_one_alone_does_not():

@@ -59,6 +59,14 @@ def test_latency_changes_over_only_to_a_line_that_is_clearly_faster():
     assert order(group, "ba", a=ms(100), b=ms(126)) == "ab"
 
 
+def test_what_nobody_measures_is_used_where_nothing_measured_is_usable_as_it_is_written():
+    group = rules(g="latency a b c d")
+    assert order(group, "abcd", b=ms(900), d=ms(50)) == "dbac", "though a was in use"
+    assert order(group, "dbac", b=DOWN, d=ms(50, trusted=False)) == "abcd"
+    assert order(group, "cabd") == "abcd", "no one is measured any more: none of them has a reason to stay"
+    assert order(group, "bacd", a=ms(None), b=FAILED) == "acdb"
+
+
 def test_latency_does_not_dance_between_two_equal_lines():
     group, used, changes = rules(g="latency a b"), "ab", 0
     for number in range(100):
@@ -79,6 +87,43 @@ def test_a_group_in_a_group_counts_as_the_line_that_it_would_use():
     assert order(group, a=ms(10), b=ms(90), c=ms(50)) == "abc"
     assert order(group, a=ms(10, down=True), b=ms(90), c=ms(50)) == "cab"
     assert order(group, "", "inner", a=FAILED) == "ba"
+
+
+def test_a_group_that_nobody_measures_comes_behind_those_that_are():
+    """It counts as the line that it would use; that another line of it is measured does not matter."""
+    group = rules(inner="failover a b", g="latency inner c d")
+    assert order(group, "abcd", b=ms(5), c=ms(80)) == "cabd"
+    assert order(group, "abcd", a=FAILED, b=ms(5), c=ms(80)) == "bcda"
+    assert order(group) == "abcd"
+
+
+def test_latency_groups_in_latency_groups_and_in_others():
+    found = rules(fast="latency a b", far="latency c d", g="latency far fast", h="failover far fast")
+    known = {"a": ms(60), "b": ms(20), "c": ms(90), "d": ms(45)}
+    assert order(found, **known) == "badc"
+    assert order(found, group="h", **known) == "dcba", "failover: as it is written, whatever is measured"
+    assert order(found, a=ms(60), c=ms(90)) == "abcd"
+    assert shares(found, **known) == {"b": 1} and shares(found, group="h", **known) == {"d": 1}
+    assert shares(found, group="h", c=DOWN, d=DOWN, a=ms(60), b=ms(20)) == {"b": 1}
+
+
+def test_a_balance_is_as_slow_as_the_slowest_line_that_it_uses():
+    found = rules(shared="balance a b", g="latency shared c", one="failover d shared", h="latency one c")
+    assert order(found, a=ms(10), b=ms(300), c=ms(50)) == "cab"
+    assert order(found, a=ms(10), b=ms(300, down=True), c=ms(50)) == "abc"
+    assert order(found, a=ms(10), b=ms(None), c=ms(50)) == "abc", "of those that are measured"
+    assert order(found, c=ms(50)) == "cab"
+    assert order(found, group="h", a=ms(10), b=ms(300), c=ms(50), d=ms(5)) == "dabc"
+    assert order(found, group="h", a=ms(10), b=ms(300), c=ms(50), d=DOWN) == "cdab"
+
+
+def test_a_group_is_used_in_another_as_it_is_used_alone():
+    """What the outer one did last is no reason for the inner one to stay."""
+    found = rules(inner="latency a b", g="failover inner c")
+    before = {"inner": Use({4: ("b", "a"), 6: ()}, {}), "g": Use({4: ("a", "b", "c"), 6: ()}, {})}
+    known = {"a": ms(30), "b": ms(35)}
+    made = uses(found, known, before)
+    assert made["inner"].order[4] == ("b", "a") and made["g"].order[4] == ("b", "a", "c")
 
 
 def test_a_line_in_two_members_stands_once():

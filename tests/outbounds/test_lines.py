@@ -32,6 +32,20 @@ def test_gateways_are_learned_from_the_routes_of_others():
     assert state().up and "IPv4 and IPv6" in state().reason
 
 
+def test_of_several_next_hops_each_device_has_its_own():
+    both = (("192.0.2.7", "wan0"), ("10.8.0.1", "tun0"))
+    first = Route(4, 254, "default", "multipath", *both[0], metric=5, protocol=3, others=both[1:])
+    second = replace(first, gateway="10.8.0.1", device="tun0", others=(both[0],))
+    for route in (first, second):
+        view = replace(VIEW, routes=(*VIEW.routes, route))
+        assert state(view).gateway(4) == "192.0.2.7", "the metric is better than that of the others"
+        assert state(view, interface="tun0").hops == (Hop(4, "10.8.0.1"),)
+    straight = replace(second, gateway="", others=(("", "wan0"),))
+    assert state(replace(VIEW, routes=(straight,))).hops == (Hop(4, ""),)
+    ours = replace(second, protocol=78)
+    assert not state(replace(VIEW, routes=(ours,))).up
+
+
 def test_our_own_routes_teach_nothing():
     routes = tuple(replace(route, protocol=78) for route in VIEW.routes)
     assert not state(replace(VIEW, routes=routes)).up

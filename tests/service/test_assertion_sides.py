@@ -73,6 +73,14 @@ def test_a_device_that_leads_out_means_somebody_on_the_internet_who_is_not_near(
     assert ground.whom("tun0").ends == (End("tun0", 4, "203.0.113.77"),)
 
 
+def test_each_device_of_several_next_hops_leads_out():
+    routes = (Route(4, 254, "default", "multipath", "198.51.100.1", "wan0", others=(("", "bare"),)),)
+    view = house()
+    ground = Ground(View(view.links, view.addresses, routes, view.logical), (), NEIGHBOURS, LISTS)
+    assert ground.leads_out("wan0", 4) and ground.leads_out("bare", 4) and not ground.leads_out("bare", 6)
+    assert [end.device for end in ground.whom("bare").ends] == ["bare"]
+
+
 def test_a_tunnel_without_a_network_of_its_own_means_who_is_routed_there(ground):
     assert ground.whom("wg0").ends == (End("wg0", 4, "10.8.0.2"),)
 

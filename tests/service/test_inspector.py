@@ -25,6 +25,7 @@ from netpolicy.flows.ebpf.loading import Loaded
 from netpolicy.flows.learned import Named
 from netpolicy.flows.quic_crypto import V1, V2
 from netpolicy.flows.seen import Payload
+from netpolicy.flows.watched import OUTBOUND
 from netpolicy.service.inspector import Inspector
 from netpolicy.service.inspector_feed import packed
 from netpolicy.service.inspector_options import Wanted
@@ -283,6 +284,23 @@ def test_devices_are_followed_when_they_come_go_and_are_renamed(street: Street) 
         assert not [text for level, text in watcher.said if level == "warning"]
 
     watched(street, body)
+
+
+def test_the_device_of_a_further_next_hop_of_a_default_is_said_to_lead_out(street: Street) -> None:
+    async def body(watcher: Watcher) -> None:
+        street.router.run("ip", "link", "add", "line2", "type", "veth", "peer", "name", "line2far")
+        try:
+            street.router.run("ip", "link", "set", "line2", "up")
+            street.router.run("ip", "address", "add", "10.77.0.1/24", "dev", "line2")
+            hops = "nexthop via 10.1.0.9 dev wan nexthop via 10.77.0.9 dev line2"
+            street.router.run("ip", "route", "add", "default", *hops.split())
+            watcher.inspector.look()
+            found = {one.name: (one.wanted, one.why) for one in watcher.inspector.devices}
+            assert found["line2"] == (False, OUTBOUND) == found["wan"]
+        finally:
+            street.router.run("ip", "link", "delete", "line2")
+
+    watched(street, body, "off")
 
 
 def test_other_settings_take_effect_while_it_runs(street: Street) -> None:

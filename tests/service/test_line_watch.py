@@ -208,6 +208,40 @@ def test_a_line_is_taken_out_and_brought_back_by_hand(play):
     play(story)
 
 
+def test_a_line_with_another_gateway_stays_as_fast_as_it_was_until_it_is_measured_again(play, monkeypatch):
+    """A lease with another router is no reason for a latency group to go elsewhere for a second."""
+    fast, slow = Outbound("a", "interface", probe=A.probe), Outbound("b", "interface", probe=A.probe)
+
+    def at(*gateways: str) -> list[LineState]:
+        pairs = zip("ab", gateways, strict=True)
+        found = [LineState(n, "interface", bool(hop), "", f"wan{n}", (Hop(4, hop),) if hop else ()) for n, hop in pairs]
+        return [*found, LineState("g", "group", True, "")]
+
+    async def story(it):
+        it.rules = rules(slow, fast, Outbound("g", "group", strategy="latency", member=("b", "a")))
+
+        def turn(*gateways: str) -> str:
+            monkeypatch.setattr("tests.service.test_line_watch.states", lambda *_: at(*gateways))
+            it.look()
+            it.watch.follow(it.rules, {})
+            return "".join(it.order)
+
+        assert turn("192.0.2.1", "192.0.2.9") == "ba"
+        lines = it.watch._lines
+        lines["a"].prober.latency_ms, lines["b"].prober.latency_ms = 10.0, 50.0
+        assert turn("192.0.2.1", "192.0.2.9") == "ab"
+        assert turn("192.0.2.2", "192.0.2.9") == "ab" and lines["a"].prober.latency_ms is None
+        assert turn("192.0.2.3", "192.0.2.9") == "ab", "again, before an answer came"
+        lines["a"].prober.latency_ms = 90.0
+        assert turn("192.0.2.3", "192.0.2.9") == "ba"
+        assert turn("", "192.0.2.9") == "ba"
+        lines["a"].by_hand = "up"
+        assert turn("192.0.2.1", "192.0.2.9") == "ba"
+        assert lines["a"].latency_ms is None, "of a line that was gone nothing is known"
+
+    play(story)
+
+
 def test_what_is_gone_is_forgotten(play):
     async def story(it):
         it.look()
