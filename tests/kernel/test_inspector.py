@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +149,33 @@ def test_connections_are_named_in_every_tier_that_sees_payload(lab: Lab, tier: s
         assert found["rule"] == ("secure" if source == "tls" else None) and found["agrees"]
     told = {one["name"]: one["quality"] for one in lab.call("status")["outbounds"]}
     assert 0 < told["wan_b"]["rtt_ms"] < 2000 and told["wan_b"]["connections"] > 0.9
+
+
+TALKING = (sys.executable, "-m", "tests.kernel.talking")
+
+
+# aioquic takes a second to import, in each of five programs.
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", ["ebpf", "packet"])
+def test_real_conversations_by_tls_and_quic_of_each_version_are_named(lab: Lab, tier: str, tmp_path: Path) -> None:
+    pytest.importorskip("aioquic", reason="aioquic is not installed")
+    configured(lab, "" if tier == "ebpf" else f"option inspector '{tier}'", tier)
+    address, name = "192.0.2.20", "video.example.net"
+    words = [*TALKING, "quic-server", address, name, str(tmp_path)]
+    # Else the lab's own server answers all that is sent by UDP.
+    lab.run(
+        "internet",
+        ["nft", *f"insert rule inet internet pre ip daddr {address} udp dport 443 accept".split()],
+        check=True,
+    )
+    with lab.popen("internet", words, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout.readline() == "ready\n"
+            for what, version in (("tls", "TLSv1_2"), ("tls", "TLSv1_3"), ("quic", "1"), ("quic", "2")):
+                done = lab.run("desk", [*TALKING, what, address, name, version], check=True)
+                line_of(lab, "192.168.1.11", int(done.stdout), name=name, name_source=what, name_confidence="certain")
+        finally:
+            server.kill()
 
 
 def test_the_terminal_tool_names_it_too(lab: Lab) -> None:
