@@ -88,6 +88,10 @@ class PacketInspector:
         """By device: the way, and whether it still holds."""
         return {name: (WAY, ring.is_alive()) for name, (ring, _) in self._rings.items()}
 
+    def is_taken_off(self, name: str) -> bool:
+        """Never: nobody but us can close a socket of ours."""
+        return False
+
     def fileno(self) -> int:
         """Readable when packets wait. For epoll and the like; not for reading."""
         return self._poll.fileno()

@@ -73,3 +73,10 @@ class Measured(NamedTuple):
     final: bool = False  # over, or silent for so long that nothing more is told of it
     ifindex: int = 0  # device that saw it, 0: unknown
     mac: bytes = b""  # the client's, six bytes; empty where the device has none
+
+    @property
+    def was_cut(self) -> bool:
+        """The remote, or somebody in its name, reset what was open and what nobody was about to end."""
+        up, down = self.up, self.down
+        is_ending = up.fin or down.fin or up.resets
+        return self.state == RESET and bool(down.resets) and down.packets > down.resets and not is_ending

@@ -1,7 +1,8 @@
 """How much longer than usual the round trips of clients' connections by one line take.
 
 Pure and bounded: time is an argument. Never compares one address with another: each has its own distance, and only what
-is added to it is the line's. One client alone says nothing. From handshakes that an inspector timed.
+is added to it is the line's. One client alone says nothing. From what an inspector timed: handshakes, and open
+connections, which have a usual time of their own.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 CLIENTS, REMOTES = 2, 5  # fewer say nothing
-MOST_REMOTES = 256
+MOST_REMOTES = 512  # each twice at most: by handshakes and by open connections
 RECENT_SECONDS = 10.0
 CREEP = 1 / 32  # of what is above it the usual time follows: a way that became longer is usual after some time
+# An open connection may be acknowledged so much later than it could be (Linux waits for an answer to send it with).
+ACKNOWLEDGED_MS = 40.0
 
 
 class _Remote:
@@ -29,16 +32,23 @@ class Delays:
     """One line's."""
 
     def __init__(self) -> None:
-        self._remotes: dict[tuple[Hashable, str], _Remote] = {}  # who was heard of last is last
+        # By client, address, and whether of open connections; who was heard of last is last.
+        self._remotes: dict[tuple[Hashable, str, bool], _Remote] = {}
 
     def note(self, whose: Hashable, address: str, milliseconds: float, now: float) -> None:
         """A handshake of that client with that address took so long."""
-        key = (whose, address)
+        self._note((whose, address, False), milliseconds, 0.0, now)
+
+    def note_open(self, whose: Hashable, address: str, milliseconds: float, now: float) -> None:
+        """What they say in an open connection is acknowledged after so long, of late."""
+        self._note((whose, address, True), milliseconds, ACKNOWLEDGED_MS, now)
+
+    def _note(self, key: tuple[Hashable, str, bool], milliseconds: float, play: float, now: float) -> None:
         remote = self._remotes.pop(key, None)
         if remote is None:
             remote = _Remote(milliseconds)
         else:
-            remote.excess, remote.when = max(milliseconds - remote.floor, 0.0), now
+            remote.excess, remote.when = max(milliseconds - remote.floor - play, 0.0), now
             remote.floor = min(milliseconds, remote.floor + (milliseconds - remote.floor) * CREEP)
         self._remotes[key] = remote
         if len(self._remotes) > MOST_REMOTES:
@@ -51,7 +61,7 @@ class Delays:
         """
         found: dict[Hashable, list[float]] = {}
         addresses = set()
-        for (whose, address), remote in self._remotes.items():
+        for (whose, address, _), remote in self._remotes.items():
             if now - remote.when <= RECENT_SECONDS:
                 found.setdefault(whose, []).append(remote.excess)
                 addresses.add(address)

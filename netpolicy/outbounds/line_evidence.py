@@ -1,7 +1,7 @@
-"""What connections of clients say for and against one line: whether what they begin by it is answered.
+"""What connections of clients say for and against one line: whether what they begin, or go on with, is answered.
 
 Pure and bounded: time is an argument. A client has one voice, however many connections it begins; one voice never says
-that a line is down, it only has the line asked. From conntrack's events (service/passive.py).
+that a line is down, it only has the line asked. From conntrack's events and the inspector (service/passive.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from netpolicy.outbounds.line_delay import Delays
+from netpolicy.outbounds.line_stall import Stalls
 
 # So many clients, and so many addresses, of which so many answered before, speak for the line's being broken.
 CLIENTS, REMOTES, KNOWN = 2, 4, 2
@@ -74,10 +75,11 @@ class Evidence:
         self._clients: dict[Hashable, _Client] = {}  # who began something last is last
         self._owner: dict[int, Hashable] = {}  # who waits for which connection
         self.delays = Delays()
+        self.stalls = Stalls()  # of connections that are open
 
     def __len__(self) -> int:
         """How many connections are waited for."""
-        return len(self._owner)
+        return len(self._owner) + len(self.stalls)
 
     # -- what conntrack tells --------------------------------------------------------------
 
@@ -118,6 +120,11 @@ class Evidence:
         for client in self._clients.values():
             client.waiting.clear()
 
+    def away(self) -> None:
+        """The line has no way out: what anybody waits for says nothing any more."""
+        self.missed()
+        self.stalls.missed()
+
     # -- what follows ----------------------------------------------------------------------
 
     def doubt(self, now: float, late: float) -> Doubt | None:
@@ -126,13 +133,14 @@ class Evidence:
         Against one client that has answers two others have to wait, for what answered before: then it is disputed.
         """
         self._tidy(now)
-        proofs = sorted([(client.proved, name) for name, client in self._clients.items()], key=_time, reverse=True)
-        if not self._owner:
+        if not self._owner and not self.stalls:
             return None
-        found = self._against(proofs[0][0], now - late)
+        proofs = sorted([(client.proved, name) for name, client in self._clients.items()], key=_time, reverse=True)
+        newest, best = proofs[0] if proofs else (NEVER, None)
+        found = self._against(newest, now, late)
         if found is not None or len(proofs) < 1 + CLIENTS:
             return found
-        found = self._against(proofs[1][0], now - late, without=proofs[0][1])
+        found = self._against(proofs[1][0], now, late, without=best)
         if found is None or found.clients < CLIENTS or found.known < KNOWN:
             return None
         return found._replace(is_disputed=True)
@@ -156,14 +164,19 @@ class Evidence:
                     found.setdefault(column[place][0], column[place])
         return list(islice(found.values(), most))
 
-    def _against(self, after: float, until: float, without: Hashable = None) -> Doubt | None:
-        clients = [one for name, one in self._clients.items() if name != without]
-        overdue = [ends for one in clients if (ends := one.overdue(after, until))]
-        if not overdue:
+    def _against(self, after: float, now: float, late: float, without: Hashable = None) -> Doubt | None:
+        """Both kinds of waiting. That open connections go on says nothing for new ones, which may be refused."""
+        clients = [(name, one) for name, one in self._clients.items() if name != without]
+        overdue = {name: ends for name, one in clients if (ends := one.overdue(after, now - late))}
+        stalled = self.stalls.in_vain(max(after, self.stalls.heard_last(without)), now, without)
+        if not overdue and not stalled:
             return None
-        remotes = {end[0] for ends in overdue for end in ends}
-        known = remotes & {end[0] for end, _ in self._answered()}
-        return Doubt(sum(map(len, overdue)), len(overdue), len(remotes), len(known))
+        open_ends = [end for ends in stalled.values() for end in ends]
+        ends = [end for those in overdue.values() for end in those] + open_ends
+        remotes = {end[0] for end in ends}
+        # Whoever an open connection is with answered before.
+        known = remotes & ({end[0] for end, _ in self._answered()} | {end[0] for end in open_ends})
+        return Doubt(len(ends), len(overdue.keys() | stalled.keys()), len(remotes), len(known))
 
     def _answered(self) -> Iterator[tuple[End, float]]:
         for client in self._clients.values():
@@ -176,6 +189,7 @@ class Evidence:
             self._forget(name)
         for client in self._clients.values():
             self._drop_old(client, now)
+        self.stalls.tidy(now)
 
     def _drop_old(self, client: _Client, now: float) -> None:
         for number in [number for number, (begun, _) in client.waiting.items() if now - begun > WAITING_SECONDS]:

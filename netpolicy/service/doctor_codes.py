@@ -153,6 +153,10 @@ _ROWS = (
      "clients ask name servers elsewhere, hidden in TLS",
      "rules for names know their connections by handshakes alone, from the second one on; option dns_guard '1' refuses "
      "such servers, and clients ask this router instead"),
+    ("ND977", "inspector", "nobody took the inspector's programs off a device",
+     "somebody took the inspector's programs off a device within ten minutes",
+     "they were put back, three times at most; look which program removes filters that it does not know, or set option "
+     "inspector 'packet'"),
 )  # fmt: skip
 
 CODES = {row[0]: Code(*row) for row in _ROWS}

@@ -31,7 +31,8 @@ def examine(system: System, given: Given) -> list[Finding]:
     if given.inspector is None:
         return checks
     checks.append(bypassed(given.inspector, given.ruleset))
-    return [tiers(given.inspector), refused(given.inspector), lost(given.inspector), *checks]
+    areas = (tiers, refused, taken_off, lost)
+    return [*[one(given.inspector) for one in areas], *checks]
 
 
 def tiers(inspector: Mapping[str, Any]) -> Finding:
@@ -50,6 +51,13 @@ def refused(inspector: Mapping[str, Any]) -> Finding:
     """ND972."""
     kept = [one["name"] for one in _devices(inspector) if INGRESS in one["reason"]]
     return found("ND972", INFO, ", ".join(kept), f"tc qdisc show dev {kept[0]}") if kept else fine("ND972")
+
+
+def taken_off(inspector: Mapping[str, Any]) -> Finding:
+    """ND977."""
+    often = {one["name"]: one.get("taken_off", 0) for one in _devices(inspector)}
+    told = [f"{name}, {'once' if count == 1 else f'{count} times'}" for name, count in often.items() if count]
+    return found("ND977", INFO, "; ".join(told)) if told else fine("ND977")
 
 
 def lost(inspector: Mapping[str, Any]) -> Finding:

@@ -21,6 +21,7 @@ from netpolicy.service.anonymous import OPEN, Shade
 from netpolicy.service.engine import Engine
 
 if TYPE_CHECKING:
+    from netpolicy.flows.seen import Measured
     from netpolicy.service.inspector import Inspector
 
 OFF = "off"
@@ -39,6 +40,7 @@ class Inspection:
         self.inspector: Inspector | None = None
         self.tell_name: Callable[[str, Iterable[tuple[bytes, float]]], None] | None = None
         self.tell_round_trip: Callable[[str, str, str, float], None] | None = None
+        self.tell_course: Callable[[str, str, str, Measured, int], None] | None = None
         self.tell_sets: Callable[[], dict[str, Any]] | None = None  # how the sets of names are filled
         self.shade = OPEN
 
@@ -63,6 +65,7 @@ class Inspection:
             self.inspector = Inspector(engine.netlink, lambda: _outside(engine), self._outbound, self._say)
             self.inspector.feed.tell_name = self.tell_name
             self.inspector.feed.tell_round_trip = self.tell_round_trip
+            self.inspector.feed.tell_course = self.tell_course
             self.inspector.start(asyncio.get_running_loop(), settings)
 
     def network_changed(self, changes: Iterable[Change]) -> None:

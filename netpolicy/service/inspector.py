@@ -32,7 +32,9 @@ PAUSE_SECONDS = 0.3
 # The kernel wakes us for what is urgent or much; the rest waits this long, or longer while nothing happens.
 BUSY_SECONDS, IDLE_SECONDS = 0.2, 1.0
 SWEEP_SECONDS = 3.0
-# Whether what tells no event still holds; and what is forgotten.
+# Whether our programs are still where they were put: that a tcx link was detached by hand is told by no event.
+HOLD_SECONDS = 10.0
+# Whether a better tier works by now; and what is forgotten.
 CHECK_SECONDS = 30.0
 # The newest connections of a whole reading that are looked at; a microsecond or two each.
 MOST_MET = 2000
@@ -165,13 +167,16 @@ class Inspector:
             self._readers[name] = tier.fileno()
             self._loop.add_reader(tier.fileno(), partial(self._drain, name))
         timers = {"read": (BUSY_SECONDS, self._read), "sweep": (SWEEP_SECONDS, self._sweep),
-                  "check": (CHECK_SECONDS, self._check)}  # fmt: skip
+                  "hold": (HOLD_SECONDS, self._hold), "check": (CHECK_SECONDS, self._check)}  # fmt: skip
+        # Where no tier works, one may later; then there is nothing to read.
+        needed = {"read", "sweep", "hold", "check"} if self.tiers.open else {"hold", "check"}
+        if not (self.options.tiers and self.tiers.devices):
+            needed = set()
         for name, (seconds, call) in timers.items():
-            if self.tiers.open and name not in self._timers:
-                self._after(seconds, name, call)
-        if not self.tiers.open:
-            for name in ("read", "sweep", "check"):
+            if name not in needed:
                 self._cancel(name)
+            elif name not in self._timers:
+                self._after(seconds, name, call)
 
     def _forget_readers(self) -> None:
         for descriptor in self._readers.values():
@@ -223,17 +228,22 @@ class Inspector:
         if self.tiers.open:
             self._after(SWEEP_SECONDS, "sweep", self._sweep)
 
-    def _check(self) -> None:
-        self._timers.pop("check", None)
-        self.feed.learned.expire(self._clock())
+    def _hold(self) -> None:
+        self._timers.pop("hold", None)
         try:
             is_alive = self.tiers.are_alive()
         except Exception:  # noqa: BLE001 - as above; `look` meets it again and says it
             is_alive = False
-        if not is_alive or any(one.reason for one in self.tiers.devices.values()):
+        if not is_alive or self.tiers.are_waiting:
             self.look_later()
-        if self.tiers.open:
-            self._after(CHECK_SECONDS, "check", self._check)
+        self._after(HOLD_SECONDS, "hold", self._hold)
+
+    def _check(self) -> None:
+        self._timers.pop("check", None)
+        self.feed.learned.expire(self._clock())
+        if any(one.reason for one in self.tiers.devices.values()):
+            self.look_later()
+        self._after(CHECK_SECONDS, "check", self._check)
 
     def _after(self, seconds: float, name: str, call: Callable[[], None]) -> None:
         assert self._loop is not None

@@ -71,7 +71,7 @@ def status(inspector: Inspector, table_tier: str, table_reason: str) -> dict[str
         "setting": inspector.options.setting,
         "inspect": list(inspector.options.names),
         "devices": [
-            {"name": one.name, "tier": one.tier, "way": one.way, "reason": one.reason}
+            {"name": one.name, "tier": one.tier, "way": one.way, "reason": one.reason, "taken_off": one.taken_off}
             for one in inspector.tiers.devices.values()
         ],
         "not_watched": [{"name": one.name, "reason": one.why} for one in inspector.devices if not one.wanted],

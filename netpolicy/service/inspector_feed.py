@@ -30,6 +30,9 @@ OVER_SECONDS = 180.0
 # half is for one client at most; a slow one is so little that it is for whoever comes.
 COSTLY_EACH_SECOND, EACH_SECOND = 20, 2000
 
+# Open connections that hear something, of which is told in a second: two milliseconds of a fast processor.
+SAMPLES_EACH_SECOND = 256
+
 # Why there is no name, beside the words of `flows.names`.
 NOT_SEEN, PROXIED, ECH = "not_seen", "proxied", "ech"
 DNS_PORT = 53
@@ -41,8 +44,9 @@ class Seen:
     """What is known of one connection."""
 
     __slots__ = (
-        "answered", "confidence", "failed", "mark", "name", "over", "packets", "reason", "resets", "retransmits",
-        "rtt_us", "source", "state", "told_packets", "told_retransmits", "told_rtt",
+        "answered", "confidence", "failed", "heard", "is_in_vain", "mark", "name", "over", "packets", "reason",
+        "repeated", "resets", "retransmits", "rtt_us", "source", "state", "told_packets", "told_retransmits",
+        "told_rtt",
     )  # fmt: skip
 
     def __init__(self, mark: int = UNKNOWN_MARK) -> None:
@@ -53,6 +57,8 @@ class Seen:
         self.packets = self.retransmits = self.resets = 0
         self.told_packets = self.told_retransmits = 0  # what the qualities know already
         self.told_rtt = self.answered = self.failed = False
+        self.heard = self.repeated = 0  # packets of the remote; what the client had repeated when the last one came
+        self.is_in_vain = False  # and it repeated more since
         self.mark = mark
         self.over = 0.0
 
@@ -77,9 +83,13 @@ class Feed:
         self.tell_name: Callable[[str, Iterable[tuple[bytes, float]]], None] | None = None  # who wants to hear of names
         # Who wants to hear how long a handshake took: outbound, client, remote, milliseconds.
         self.tell_round_trip: Callable[[str, str, str, float], None] | None = None
+        # Who wants to hear how open connections go on: outbound, client, remote, what was measured, and how often the
+        # client repeated itself since something came back; 0: something did. Of what is over, where that was in vain.
+        self.tell_course: Callable[[str, str, str, Measured, int], None] | None = None
         self.by_ports = False  # ports of bridges are watched, which show what never reaches the router
         self._costly = Ration(COSTLY_EACH_SECOND, COSTLY_EACH_SECOND)
         self._ration = Ration(EACH_SECOND, EACH_SECOND // 2)
+        self._samples = Ration(SAMPLES_EACH_SECOND, SAMPLES_EACH_SECOND // 8)
 
     def live_in(self, inside: Iterable[Subnet]) -> None:
         """These are the networks of clients."""
@@ -124,6 +134,8 @@ class Feed:
         if told.final:
             seen.over = now
         self._count(told, seen, handshake, now)
+        if self.tell_course is not None and told.key[4] == TCP and not told.inbound:
+            self._follow(told, seen, now)
 
     def expire(self, now: float) -> None:
         """What waits in vain, or is over. To be called every few seconds."""
@@ -247,6 +259,24 @@ class Feed:
         seen.answered, seen.failed = seen.answered or answered, seen.failed or failed
         if any(new):
             self._tell(told.key, seen.mark, new, now, told.inbound)
+
+    def _follow(self, told: Measured, seen: Seen, now: float) -> None:
+        was_in_vain = seen.is_in_vain
+        if told.final and told.state != RESET and not was_in_vain:
+            return  # of the many that end in good order the handshake said it already
+        heard = told.down.packets - told.down.retransmits  # one that repeats itself does not hear us
+        is_heard = heard > seen.heard
+        if is_heard:
+            seen.heard, seen.repeated = heard, told.up.retransmits
+        count = told.up.retransmits - seen.repeated
+        if not seen.heard or seen.mark == UNKNOWN_MARK:
+            return  # who never answered need not be there
+        seen.is_in_vain = count > 0
+        # That something is heard, of thousands a sample says too.
+        is_news = told.was_cut if told.final else is_heard and self._samples.is_granted(told.key[0], now)
+        outbound = self._outbound(seen.mark) if was_in_vain or count > 0 or is_news else ""
+        if outbound and self.tell_course is not None:
+            self.tell_course(outbound, text_of(told.key[0]), text_of(told.key[1]), told, count)
 
     def _tell(self, key: SeenKey, mark: int, new: Progress, now: float, inbound: bool = False) -> None:
         self.remotes.note(key[1], new, now)

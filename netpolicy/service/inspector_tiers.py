@@ -15,10 +15,17 @@ from netpolicy.service.inspector_options import CONNTRACK, EBPF, PACKET, Options
 
 # A tier that could not be loaded, or broke, is tried again: memory comes back, modules are loaded late.
 RETRY_SECONDS = 600.0
-# Who takes our programs off a device more often than this within the time above is not fought.
+# Who takes our programs off a device more often than this within the time above is not fought for as long.
 MOST_LOSSES = 3
+# A clsact that somebody removed is not put back at once: whoever did it may be about to put an `ingress` there, which
+# ours would make fail, and a script on a slow router takes its time.
+PAUSE_SECONDS = 5.0
 
-LOST = "it was taken off the device {} times"
+# The word of flows.ebpf.attach, which is not in memory until it is used.
+CLSACT = "clsact"
+
+LOST = "somebody took it off the device {} times"
+LOST_NOW = "somebody took it off the device just now"
 
 
 class Tier(Protocol):
@@ -27,6 +34,7 @@ class Tier(Protocol):
     def attach(self, name: str, role: str = ...) -> str: ...
     def detach(self, name: str) -> None: ...
     def attached(self) -> dict[str, tuple[str, bool]]: ...
+    def is_taken_off(self, name: str) -> bool: ...
     def fileno(self) -> int: ...
     def drain(self) -> int: ...
     def sweep(self) -> Iterator[int]: ...
@@ -46,6 +54,7 @@ class Watching(NamedTuple):
     tier: str
     way: str
     reason: str
+    taken_off: int = 0  # how often somebody took our programs off, of late; they were put back, unless `reason` says so
 
 
 def open_ebpf(on_payload: OnPayload, on_measured: OnMeasured, wanted: Wanted) -> Tier:
@@ -83,7 +92,8 @@ class Tiers:
         self._options: Options | None = None
         self.open: dict[str, Tier] = {}
         self._refused: dict[str, tuple[str, float]] = {}  # by tier: why, and until when it is not tried
-        self._losses: dict[str, list[float]] = {}  # by device
+        self._losses: dict[str, list[float]] = {}  # by device: when somebody took our programs off
+        self._paused: dict[str, float] = {}  # by device: until when they are not put back
         self._gone: dict[str, int] = {}  # counters of tiers that were closed
         self.devices: dict[str, Watching] = {}
 
@@ -94,8 +104,14 @@ class Tiers:
         self._options = options
         self._refused.clear()
         self._losses.clear()
+        self._paused.clear()
         for tier in list(self.open):
             self._close(tier)
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether programs that were taken off are to be put back soon. Call `follow` then."""
+        return bool(self._paused)
 
     def follow(self, names: list[str]) -> None:
         """Watch exactly these devices, each by the best tier. To be called after everything that may change that."""
@@ -103,7 +119,9 @@ class Tiers:
             self._leave(name)
             del self.devices[name]
             self._losses.pop(name, None)
+            self._paused.pop(name, None)
         for name in names:
+            self._note_loss(name)
             self._watch(name)
         for tier in [tier for tier in self.open if not any(one.tier == tier for one in self.devices.values())]:
             self._close(tier)
@@ -138,14 +156,14 @@ class Tiers:
         assert self._options is not None
         before = self.devices.get(name)
         reasons: list[str] = []
-        self._note_loss(name, before)
+        losses = len(self._recent_losses(name))
         for tier in self._options.tiers:
             way = self._attach(tier, name, reasons)
             if way:
-                self._now(before, Watching(name, tier, way, "; ".join(reasons)))
+                self._now(before, Watching(name, tier, way, "; ".join(reasons), losses))
                 return
         reason = "; ".join(reasons) or f"option inspector is {self._options.setting}"
-        self._now(before, Watching(name, CONNTRACK, "", reason))
+        self._now(before, Watching(name, CONNTRACK, "", reason, losses))
 
     def _attach(self, tier: str, name: str, reasons: list[str]) -> str:
         """By which way; "" where it cannot be, and one reason more."""
@@ -153,8 +171,8 @@ class Tiers:
         if self._clock() < until:
             reasons.append(f"{tier}: {reason}")
             return ""
-        if tier == EBPF and len(self._losses.get(name, ())) > MOST_LOSSES:
-            reasons.append(f"{tier}: {LOST.format(len(self._losses[name]))}")
+        if tier == EBPF and (why := self._given_way(name)):
+            reasons.append(f"{tier}: {why}")
             return ""
         assert self._options is not None
         if tier not in self.open:
@@ -170,15 +188,40 @@ class Tiers:
             reasons.append(f"{tier}: {_words(error)}")
             return ""
 
-    def _note_loss(self, name: str, before: Watching | None) -> None:
-        """Somebody took it off; a device that went and came counts too, and is forgiven as soon."""
+    def _note_loss(self, name: str) -> None:
+        """Somebody took our programs off. What a broken tier cannot say of itself, `_attach` meets again."""
+        before = self.devices.get(name)
         if before is None or before.tier != EBPF or before.tier not in self.open:
             return
-        if self.open[EBPF].attached().get(name, ("", True))[1]:
+        try:
+            if not self.open[EBPF].is_taken_off(name):
+                return
+        except Exception:  # noqa: BLE001 - the border of a tier
             return
         now = self._clock()
-        recent = [when for when in self._losses.get(name, ()) if now - when < RETRY_SECONDS]
-        self._losses[name] = [*recent, now]
+        self._losses[name] = losses = [*self._recent_losses(name), now]
+        if before.way == CLSACT:
+            self._paused[name] = now + PAUSE_SECONDS
+        then = "are put back" if len(losses) <= MOST_LOSSES else "stay off for some time: it was done too often"
+        self._changed("warning", f"somebody took the inspector's programs off {name} ({before.way}); they {then}")
+
+    def _recent_losses(self, name: str) -> list[float]:
+        """Those that count. Who did it too often is left alone until the last one is old."""
+        losses, now = self._losses.get(name, []), self._clock()
+        if len(losses) > MOST_LOSSES and now - losses[-1] < RETRY_SECONDS:
+            return losses
+        return [when for when in losses if now - when < RETRY_SECONDS]
+
+    def _given_way(self, name: str) -> str:
+        """Why our programs are not put back on the device; "" where they may be."""
+        losses = len(self._recent_losses(name))
+        if losses > MOST_LOSSES:
+            self._paused.pop(name, None)
+            return LOST.format(losses)
+        if self._clock() < self._paused.get(name, 0.0):
+            return LOST_NOW
+        self._paused.pop(name, None)
+        return ""
 
     def _now(self, before: Watching | None, after: Watching) -> None:
         self.devices[after.name] = after

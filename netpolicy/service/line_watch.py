@@ -175,7 +175,7 @@ class LineWatch:
                 self._note(outbound.name, line, made, carries(line), in_turn=False)
         elif not line.state.up:
             if line.evidence is not None:
-                line.evidence.missed()  # who answered by it is still known when it is back
+                line.evidence.away()  # who answered by it is still known when it is back
         elif line.evidence is None:
             # Not in memory where nothing is steered.
             from netpolicy.outbounds.line_evidence import Evidence

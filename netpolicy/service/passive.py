@@ -20,6 +20,7 @@ from netpolicy.flows.model import TCP, Flow, FlowEvent
 from netpolicy.service.engine import Engine
 
 if TYPE_CHECKING:
+    from netpolicy.flows.seen import Measured
     from netpolicy.outbounds.line_evidence import Evidence
 
 MOST_NAMES = 1024  # addresses whose client is remembered
@@ -74,6 +75,30 @@ class Passive:
         if evidence is not None and not _is_in(remote, self._near) and (whose := self._whose(client)):
             evidence.delays.note(whose, remote, milliseconds, asyncio.get_running_loop().time())
             self._engine.lines.weigh_later(outbound)
+
+    def went_on(self, outbound: str, client: str, remote: str, told: Measured, repeated: int) -> None:
+        """An open connection, as a sweep found it: the client `repeated` itself so often since something came back.
+
+        What comes from the MAC address of another one than its address belongs to is nobody's.
+        """
+        evidence = self._engine.lines.evidence(outbound)
+        if evidence is None or _is_in(remote, self._near) or not (whose := self._whose(client)):
+            return
+        if told.mac and told.mac.hex(":") != whose:
+            return
+        now, stalls, end = asyncio.get_running_loop().time(), evidence.stalls, (remote, told.key[3])
+        if told.final:
+            if told.was_cut:
+                stalls.reset(whose, told.key, end, now)
+            else:
+                stalls.ended(whose, told.key)
+        elif repeated:
+            stalls.repeated(whose, told.key, end, repeated, now)
+        else:
+            stalls.heard(whose, told.key, now)
+            if told.up.srtt_us:
+                evidence.delays.note_open(whose, remote, told.up.srtt_us / 1000, now)
+        self._engine.lines.weigh_later(outbound)
 
     def _heard(self, kind: str, flow: Flow, line: str, evidence: Evidence, now: float) -> None:
         if flow.is_answered:

@@ -23,3 +23,15 @@ def test_an_ipv4_address_in_a_key_is_the_mapped_one() -> None:
 def test_a_tier_that_knows_nothing_but_the_flow_claims_nothing_else() -> None:
     known = seen.Measured(KEY, seen.OPEN, seen.Side(bytes=60, packets=1), seen.Side())
     assert not (known.rtt_remote_us or known.rtt_client_us or known.up.srtt_us or known.mac or known.final)
+
+
+def test_a_connection_is_cut_where_the_remote_resets_it_in_the_middle() -> None:
+    side = seen.Side
+    cut = seen.Measured(KEY, seen.RESET, side(packets=9), side(packets=9, resets=1), final=True)
+    assert cut.was_cut
+    for other in (
+        cut._replace(state=seen.CLOSED), cut._replace(up=side(packets=9, fin=True)),
+        cut._replace(up=side(packets=9, resets=1)), cut._replace(down=side(packets=9, resets=1, fin=True)),
+        cut._replace(down=side(packets=1, resets=1)), cut._replace(down=side(packets=9)),
+    ):  # fmt: skip
+        assert not other.was_cut, other

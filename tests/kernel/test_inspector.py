@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +59,16 @@ for side in (bpf_call.TCX_INGRESS, bpf_call.TCX_EGRESS):
     count += struct.unpack_from("=I", attr, 24)[0]
 print(count)
 """
+
+
+WITHOUT_TCX = """
+import errno
+from netpolicy.flows.ebpf import attach, bpf_call
+def refuse(*_):
+    raise bpf_call.BpfError("attach", errno.EINVAL)
+attach.WAY["tcx"] = refuse
+"""
+PUT_BACK_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +121,17 @@ def programs(lab: Lab) -> int:
     return int(lab.run("router", [sys.executable, "-c", COUNT], check=True).stdout)
 
 
+def filters(lab: Lab) -> int:
+    """Ours, of both directions."""
+    listings = [lab.run("router", ["tc", "filter", "show", "dev", "br-lan", side]) for side in ("ingress", "egress")]
+    return sum("netpolicy_" in one.stdout for one in listings)
+
+
+def device(lab: Lab) -> dict[str, Any]:
+    (found,) = [one for one in inspector(lab)["devices"] if one["name"] == "br-lan"] or [{"way": "", "taken_off": 0}]
+    return found
+
+
 @pytest.mark.parametrize(
     ("tier", "name", "address"),
     [("ebpf", "video.example.net", "192.0.2.20"), ("packet", "calls.example.net", "192.0.2.30")],
@@ -126,6 +149,33 @@ def test_connections_are_named_in_every_tier_that_sees_payload(lab: Lab, tier: s
         assert found["rule"] == ("secure" if source == "tls" else None) and found["agrees"]
     told = {one["name"]: one["quality"] for one in lab.call("status")["outbounds"]}
     assert 0 < told["wan_b"]["rtt_ms"] < 2000 and told["wan_b"]["connections"] > 0.9
+
+
+TALKING = (sys.executable, "-m", "tests.kernel.talking")
+
+
+# aioquic takes a second to import, in each of five programs.
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", ["ebpf", "packet"])
+def test_real_conversations_by_tls_and_quic_of_each_version_are_named(lab: Lab, tier: str, tmp_path: Path) -> None:
+    pytest.importorskip("aioquic", reason="aioquic is not installed")
+    configured(lab, "" if tier == "ebpf" else f"option inspector '{tier}'", tier)
+    address, name = "192.0.2.20", "video.example.net"
+    words = [*TALKING, "quic-server", address, name, str(tmp_path)]
+    # Else the lab's own server answers all that is sent by UDP.
+    lab.run(
+        "internet",
+        ["nft", *f"insert rule inet internet pre ip daddr {address} udp dport 443 accept".split()],
+        check=True,
+    )
+    with lab.popen("internet", words, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout.readline() == "ready\n"
+            for what, version in (("tls", "TLSv1_2"), ("tls", "TLSv1_3"), ("quic", "1"), ("quic", "2")):
+                done = lab.run("desk", [*TALKING, what, address, name, version], check=True)
+                line_of(lab, "192.168.1.11", int(done.stdout), name=name, name_source=what, name_confidence="certain")
+        finally:
+            server.kill()
 
 
 def test_the_terminal_tool_names_it_too(lab: Lab) -> None:
@@ -180,6 +230,20 @@ def test_a_shaper_beside_us_has_its_qdisc_and_we_have_our_names(lab: Lab) -> Non
     lab.run("router", ["tc", "qdisc", "del", "dev", "br-lan", "ingress"], check=True)
 
 
+# A link that is detached is told by no event: it is looked for every ten seconds.
+@pytest.mark.slow
+def test_programs_that_somebody_detaches_are_put_back_and_that_is_told(lab: Lab) -> None:
+    assert programs(lab) == 2
+    lab.run("router", [sys.executable, "-m", "tests.flows.ebpf.detaching", "br-lan"], check=True)
+    assert programs(lab) == 1
+    lab.wait_for(lambda: programs(lab) == 2 and [1], PUT_BACK_SECONDS, "they are put back")
+    assert device(lab) == {"name": "br-lan", "tier": "ebpf", "way": "tcx", "reason": "", "taken_off": 1}
+    assert "took the inspector's programs off br-lan (tcx); they are put back" in lab.daemon_log()
+    (found,) = [one for one in lab.call("doctor")["findings"] if one["code"] == "ND977"]
+    assert (found["level"], found["details"]) == ("info", "br-lan, once")
+    assert line_of(lab, "192.168.1.11", asked(lab, TLS), name=TLS[2])
+
+
 def test_killed_and_started_again_there_is_one_of_us_and_after_a_stop_none(lab: Lab) -> None:
     assert programs(lab) == 2
     assert lab.daemon is not None
@@ -194,6 +258,26 @@ def test_killed_and_started_again_there_is_one_of_us_and_after_a_stop_none(lab: 
     assert lab.stop_daemon() == 0
     assert programs(lab) == 0
     assert "a fault in netpolicy" not in lab.daemon_log() and "Traceback" not in lab.daemon_log()
+
+
+# A clsact is put back after a pause, for whoever needs its place.
+@pytest.mark.slow
+def test_filters_that_somebody_deletes_are_put_back_and_that_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As before Linux 6.6: the kernel refuses links."""
+    command = keeper.daemon_command()
+    command[command.index("-c") + 1] = WITHOUT_TCX + command[command.index("-c") + 1]
+    monkeypatch.setattr(keeper, "daemon_command", lambda *_: command)
+    lab.start_daemon(CONFIG.format(extra=""))
+    for count, removed in enumerate(("filter del dev br-lan egress", "qdisc del dev br-lan clsact"), 1):
+        lab.wait_for(lambda: device(lab)["way"] == "clsact" and [1], what="br-lan has filters")
+        lab.run("router", ["tc", *removed.split()], check=True)
+        lab.wait_for(lambda count=count: device(lab)["taken_off"] == count and [1], what="it is noticed")
+        lab.wait_for(lambda: filters(lab) == 2 and [1], PUT_BACK_SECONDS, "they are put back")
+        lab.wait_for(lambda: device(lab)["way"] == "clsact" and [1], what="that is told")
+        assert line_of(lab, "192.168.1.11", asked(lab, TLS), name=TLS[2])
+    assert lab.daemon_log().count("took the inspector's programs off br-lan (clsact); they are put back") == 2
+    assert lab.stop_daemon() == 0
+    assert "clsact" not in lab.run("router", ["tc", "qdisc", "show", "dev", "br-lan"], check=True).stdout
 
 
 def test_without_events_of_conntrack_its_text_is_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from netpolicy.outbounds.line_delay import MOST_REMOTES, Delays, delay_words
+from netpolicy.outbounds.line_delay import ACKNOWLEDGED_MS, MOST_REMOTES, Delays, delay_words
 
 FAR = {"a": 10.0, "b": 30.0, "c": 90.0, "d": 150.0, "e": 300.0}
 
@@ -47,3 +47,15 @@ def test_a_way_that_became_longer_is_usual_in_the_end_and_memory_is_bounded():
     for number in range(2 * MOST_REMOTES):
         delays.note("desk", str(number), 1.0, 1.0)
     assert len(delays._remotes) == MOST_REMOTES
+
+
+def test_open_connections_have_a_usual_time_of_their_own_and_some_play():
+    """What is acknowledged late is not sent late; a handshake is answered at once."""
+    delays = usual("desk", "phone")
+    for now, added in ((0.0, 60.0), (1.0, 60.0 + ACKNOWLEDGED_MS)):
+        for (address, milliseconds), client in itertools.product(FAR.items(), ("desk", "phone")):
+            delays.note_open(client, address, milliseconds + added, now)
+    assert delays.excess(1.0) == 0.0
+    for (address, milliseconds), client in itertools.product(FAR.items(), ("desk", "phone")):
+        delays.note_open(client, address, milliseconds + 60 + ACKNOWLEDGED_MS + 200, 2.0)
+    assert 190.0 < (delays.excess(2.0) or 0) <= 200.0

@@ -90,6 +90,76 @@ def test_against_one_client_that_always_has_answers_two_others_are_heard_and_nev
     assert evidence.doubt(1.0, LATE) is None, "one against one says nothing"
 
 
+def stalled(evidence: Evidence, now: float, whose: str, addresses: str) -> None:
+    """Open connections with these, in which the client repeats itself and hears nothing."""
+    for address in addresses:
+        evidence.stalls.repeated(whose, (whose, address), (address, 443), 2, now)
+
+
+def test_open_connections_of_several_clients_in_which_nothing_comes_back_say_that_it_is_broken():
+    evidence = Evidence()
+    for now in (3.0, 6.0):
+        stalled(evidence, now, "desk", "ab")
+        stalled(evidence, now, "phone", "cd")
+    assert evidence.doubt(6.5, LATE) is None, "another sweep may say the opposite"
+    doubt = evidence.doubt(7.5, LATE)
+    assert doubt is not None and doubt.is_strong and len(evidence) == 4
+    assert doubt.words == "4 connections of 2 clients to 4 addresses without answer"
+    assert not evidence.is_busy(7.5)
+    evidence.stalls.heard("desk", ("desk", "a"), 9.0)
+    assert evidence.doubt(9.5, LATE) is None
+
+
+def test_open_connections_of_one_client_alone_or_with_one_address_are_no_strong_doubt():
+    evidence = known("desk", "phone")
+    for now in (3.0, 6.0):
+        stalled(evidence, now, "liar", "abcdefgh")
+    doubt = evidence.doubt(7.5, LATE)
+    assert doubt is not None and (doubt.clients, doubt.is_strong) == (1, False)
+    evidence = Evidence()
+    for now in (3.0, 6.0):
+        for client in ("desk", "phone", "lamp"):
+            stalled(evidence, now, client, "a")
+    doubt = evidence.doubt(7.5, LATE)
+    assert doubt is not None and (doubt.clients, doubt.remotes, doubt.is_strong) == (3, 1, False)
+
+
+def test_a_new_connection_that_is_answered_refutes_what_open_ones_say_and_not_the_other_way_round():
+    """After a provider forgot the connections of its customers the line is as good as before."""
+    evidence = known("desk", "phone")
+    for now in (3.0, 6.0):
+        stalled(evidence, now, "desk", "ab")
+        stalled(evidence, now, "phone", "cd")
+    answered(evidence, "phone", "x", now=6.5)
+    assert evidence.doubt(7.5, LATE) is None
+    evidence = known("desk", "phone")
+    for client, address in (("desk", "a"), ("desk", "b"), ("phone", "c"), ("phone", "d")):
+        began(evidence, client, address, 6.0)
+    evidence.stalls.heard("lamp", 1, 6.9)
+    doubt = evidence.doubt(7.0, LATE)
+    assert doubt is not None and doubt.is_strong, "new ones may be refused while open ones go on"
+
+
+def test_who_waits_for_a_beginning_and_who_waits_in_an_open_connection_count_together():
+    evidence = known("desk")
+    began(evidence, "desk", "a", 6.0)
+    began(evidence, "desk", "b", 6.0)
+    for now in (3.0, 6.0):
+        stalled(evidence, now, "phone", "bcd")
+    doubt = evidence.doubt(7.5, LATE)
+    assert doubt is not None and doubt.is_strong
+    assert (doubt.connections, doubt.clients, doubt.remotes) == (5, 2, 4)
+
+
+def test_a_line_that_was_away_is_not_doubted_for_what_went_on_before():
+    evidence = known("desk", "phone")
+    for now in (3.0, 6.0):
+        stalled(evidence, now, "desk", "ab")
+        stalled(evidence, now, "phone", "cd")
+    evidence.away()
+    assert evidence.doubt(7.5, LATE) is None and evidence.ends(9), "who answered is still known"
+
+
 def test_a_line_that_answers_several_addresses_just_now_need_not_be_asked():
     evidence = Evidence()
     answered(evidence, "desk", "a", "b", now=0.0)

@@ -9,6 +9,7 @@ import pytest
 from netpolicy.config.load import load_text
 from netpolicy.dataplane.names import rule_chain
 from netpolicy.flows.nflog import LoggedPacket
+from netpolicy.service.anonymous import Shade
 from netpolicy.service.decisions import DecisionLog
 from tests.netns import needs_root
 from tests.service.parts import CONFIG, House
@@ -51,3 +52,13 @@ def test_the_rules_of_now_are_asked_after_a_reload(house):
     log.note(packet(rule_chain("mail")))
     log.note(packet(rule_chain("post")))
     assert [data["rule"] for _, data in house.events] == ["mail", "post"]
+
+
+def test_whose_clients_are_not_to_be_shown_has_their_network_in_the_line_and_in_the_event(house):
+    log = DecisionLog(house.engine, lambda: Shade(("clients",)))
+    log.note(packet(rule_chain("mail")))
+    log.note(dataclasses.replace(packet(rule_chain("mail")), source="203.0.113.5", destination="192.168.3.7"))
+    told = [data["flow"] for _, data in house.events]
+    assert told == ["tcp 192.168.3.0/24:4000 → 203.0.113.5:25", "tcp 203.0.113.5:4000 → 192.168.3.0/24:25"]
+    assert all(flow in line for flow, line in zip(told, house.said("info"), strict=True))
+    assert "192.168.3.7" not in "".join(house.said("info"))

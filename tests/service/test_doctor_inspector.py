@@ -41,6 +41,15 @@ def test_a_qdisc_of_others_is_named() -> None:
     assert next(one for one in found if one.code == "ND972").command == "tc qdisc show dev br-lan"
 
 
+def test_programs_that_somebody_took_off_are_told_though_they_are_back() -> None:
+    inspector = told()
+    assert levels(inspector)["ND977"] == "ok"
+    inspector["devices"] = [{**inspector["devices"][0], "taken_off": 1}, {**told()["devices"][0], "name": "guest"},
+                            {**told()["devices"][0], "name": "lan3", "taken_off": 4}]  # fmt: skip
+    found = next(one for one in examine(Machine(), Given(inspector=inspector)) if one.code == "ND977")
+    assert (found.level, found.details) == ("info", "br-lan, once; lan3, 4 times")
+
+
 def test_more_than_one_in_a_hundred_lost_is_a_warning() -> None:
     assert levels(told(events=1000, lost=9, full=1))["ND975"] == "ok"
     assert levels(told(events=1000, lost=10, full=1))["ND975"] == "warning"

@@ -26,10 +26,21 @@ from netpolicy.flows.learned import Named
 from netpolicy.flows.quic_crypto import V1, V2
 from netpolicy.flows.seen import Payload
 from netpolicy.flows.watched import OUTBOUND
+from netpolicy.service import inspector as inspector_module
 from netpolicy.service.inspector import Inspector
 from netpolicy.service.inspector_feed import packed
 from netpolicy.service.inspector_options import Wanted
-from netpolicy.service.inspector_tiers import OPENERS, OnMeasured, OnPayload, Open, Tier, open_ebpf, open_packet
+from netpolicy.service.inspector_tiers import (
+    OPENERS,
+    PAUSE_SECONDS,
+    RETRY_SECONDS,
+    OnMeasured,
+    OnPayload,
+    Open,
+    Tier,
+    open_ebpf,
+    open_packet,
+)
 from tests.flows.ebpf.conftest import refusal
 from tests.flows.ebpf.hosts import CLIENT, SERVER, Street
 from tests.flows.quic_clients import real
@@ -61,9 +72,11 @@ class Watcher:
 
     def __init__(self, netlink: Netlink, settings: Settings, openers: dict[str, Open]) -> None:
         self.said: list[tuple[str, str]] = []
+        self.later = 0.0  # seconds that the clock is ahead
         self.inspector = Inspector(
-            netlink, lambda: frozenset({"wan"}), lambda mark: "", lambda *said: self.said.append(said), openers
-        )
+            netlink, lambda: frozenset({"wan"}), lambda mark: "", lambda *said: self.said.append(said), openers,
+            lambda: time.monotonic() + self.later,
+        )  # fmt: skip
         self.inspector.start(asyncio.get_running_loop(), settings)
         self.inspector.look()
 
@@ -232,6 +245,9 @@ def test_a_shaper_is_given_way_to_and_comes_back_to_us_when_it_goes(
         tc(street, "qdisc", "add", "dev", "lan", "handle", "ffff:", "ingress")
         watcher.inspector.look()
         assert watcher.tier() == "packet"
+        watcher.later = PAUSE_SECONDS
+        watcher.inspector.look()
+        assert watcher.tier() == "packet"
         assert "ingress" in watcher.inspector.tiers.devices["lan"].reason
         assert "clsact" not in tc(street, "qdisc", "show", "dev", "lan")
         await asyncio.to_thread(street.talk, hello(), b"x")
@@ -241,6 +257,45 @@ def test_a_shaper_is_given_way_to_and_comes_back_to_us_when_it_goes(
         assert watcher.tier() == "ebpf"
 
     watched(street, body, openers=old_kernel)
+
+
+def test_who_removes_our_clsact_has_time_to_put_an_ingress_there(street: Street, old_kernel: dict[str, Open]) -> None:
+    """Between the two programs of its script the kernel tells us of the first."""
+
+    async def body(watcher: Watcher) -> None:
+        tc(street, "qdisc", "del", "dev", "lan", "clsact")
+        watcher.inspector.look()
+        assert watcher.tier() == "packet" and watcher.inspector.tiers.devices["lan"].taken_off == 1
+        tc(street, "qdisc", "add", "dev", "lan", "handle", "ffff:", "ingress")
+        tc(street, "qdisc", "del", "dev", "lan", "ingress")
+        watcher.later = PAUSE_SECONDS
+        watcher.inspector.look()
+        assert watcher.inspector.tiers.devices["lan"][1:3] == ("ebpf", "clsact"), "nobody wants the place"
+        await asyncio.to_thread(street.talk, hello(), b"x")
+        assert await watcher.names() == [NAME]
+
+    watched(street, body, openers=old_kernel)
+
+
+def test_where_no_tier_works_one_that_does_later_is_taken_by_itself(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No event tells it: of a module that is loaded, of memory that comes back."""
+    refused: list[bool] = [True]
+
+    def opened(*given: Any) -> Tier:
+        if refused:
+            raise OSError("no module")
+        return open_packet(*given)
+
+    async def body(watcher: Watcher) -> None:
+        assert watcher.tier() == "conntrack"
+        refused.clear()
+        watcher.later = RETRY_SECONDS
+        await watcher.until(lambda: watcher.tier() == "packet")
+
+    monkeypatch.setattr(inspector_module, "CHECK_SECONDS", 0.1)
+    watched(street, body, "packet", openers={"packet": opened})
 
 
 def test_a_filter_of_others_goes_on_beside_us_and_stays_when_we_go(street: Street, old_kernel: dict[str, Open]) -> None:

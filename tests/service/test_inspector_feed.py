@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netpolicy.flows.inside import Subnet
 from netpolicy.flows.learned import CERTAIN, LIKELY, POSSIBLE
-from netpolicy.flows.model import TCP, Flow
+from netpolicy.flows.model import TCP, UDP, Flow
 from netpolicy.flows.reader import Answer, Name, Unknown
 from netpolicy.flows.seen import (
     CLOSED,
@@ -21,7 +23,7 @@ from netpolicy.flows.seen import (
     SeenKey,
     Side,
 )
-from netpolicy.service.inspector_feed import EACH_SECOND, OVER_SECONDS, Feed, packed
+from netpolicy.service.inspector_feed import EACH_SECOND, OVER_SECONDS, SAMPLES_EACH_SECOND, Feed, packed
 from tests.flows import hellos
 
 CLIENT, WEB = packed("192.168.1.11"), packed("198.51.100.4")
@@ -281,3 +283,75 @@ def test_quic_is_opened_by_a_cipher_that_is_chosen_when_the_first_packet_comes(f
         feed.payload(Payload((CLIENT, WEB, 50000, 443, 17), "quic", 0, datagram, 0.0, number == 0))
     assert feed._cipher.name in ("kernel", "libcrypto", "own")
     assert [(one.name, one.source) for one in feed.seen.values()] == [("www.example.com", "quic")]
+
+
+def courses(feed: Feed) -> list[tuple[str, str, str, bool, int]]:
+    """What is told of open connections from now on."""
+    found: list[tuple[str, str, str, bool, int]] = []
+
+    def tell(outbound: str, client: str, remote: str, told: Measured, repeated: int) -> None:
+        found.append((outbound, client, remote, told.final, repeated))
+
+    feed.tell_course = tell
+    return found
+
+
+def test_how_an_open_connection_goes_on_is_told_until_it_is_over(feed: Feed) -> None:
+    found, where = courses(feed), ("line7", "192.168.1.11", "198.51.100.4")
+    feed.began(FLOW)
+
+    def told(heard: int, repeated: int, again: int = 0, *, state: str = OPEN, final: bool = False) -> None:
+        up, down = Side(packets=9, retransmits=repeated), Side(packets=heard + again, retransmits=again)
+        feed.measured(measured(state, final=final, up=up, down=down), 1.0)
+
+    told(5, 1)  # it was repeated, and something came: nobody knows which was first
+    told(5, 1)
+    told(5, 3)
+    told(5, 4, again=7)  # the remote repeats itself: it does not hear us
+    told(6, 4)
+    assert found == [(*where, False, count) for count in (0, 2, 3, 0)]
+    told(6, 5)
+    told(6, 6, state=CLOSED, final=True)
+    assert found[4:] == [(*where, False, 1), (*where, True, 2)]
+
+
+def test_of_thousands_that_hear_something_a_sample_is_told_and_whoever_waited_always(feed: Feed) -> None:
+    found = courses(feed)
+    keys = [(CLIENT, WEB, port, 443, TCP) for port in range(1, 101)]
+    for key in keys:
+        feed.began(replace(FLOW, source_port=key[2], reply_destination_port=key[2]))
+        feed.measured(measured(OPEN, down=Side(packets=1))._replace(key=key), 1.0)
+    assert len(found) == SAMPLES_EACH_SECOND // 8
+    found.clear()
+    for told in (measured(OPEN, up=Side(retransmits=2), down=Side(packets=1)), measured(OPEN, down=Side(packets=2))):
+        for key in keys:
+            feed.measured(told._replace(key=key), 1.5)
+    assert [repeated for *_, repeated in found] == [2] * 100 + [0] * 100
+
+
+def test_of_what_is_over_only_what_was_in_vain_or_cut_is_told(feed: Feed) -> None:
+    found = courses(feed)
+    usual = Side(packets=9)
+    for port, told in enumerate((
+        measured(CLOSED, final=True, up=usual, down=usual), measured(RESET, final=True, up=Side(resets=1), down=usual),
+        measured(RESET, final=True, up=usual, down=Side(packets=9, resets=1)),
+    ), 50000):  # fmt: skip
+        feed.began(replace(FLOW, source_port=port, reply_destination_port=port))
+        feed.measured(told._replace(key=(CLIENT, WEB, port, 443, TCP)), 1.0)
+    assert found == [("line7", "192.168.1.11", "198.51.100.4", True, 0)]
+
+
+def test_nothing_is_told_of_who_never_answered_came_in_is_no_tcp_or_goes_nowhere(feed: Feed) -> None:
+    """The first is what anybody can forge: data that is repeated to where nobody is."""
+    found = courses(feed)
+    feed.began(FLOW)
+    for repeated in (0, 5, 9):
+        up = Side(packets=9, retransmits=repeated)
+        feed.measured(measured(OPEN, up=up)._replace(mid=True), 1.0)
+        for key in ((CLIENT, WEB, 50001, 443, UDP), (CLIENT, WEB, 50002, 443, TCP)):
+            feed.measured(measured(OPEN, up=up, down=Side(packets=3))._replace(key=key), 1.0)
+    feed.began(replace(FLOW, source_port=50003))
+    for repeated in (0, 5):
+        told = measured(OPEN, up=Side(retransmits=repeated), down=Side(packets=3))
+        feed.measured(told._replace(key=(CLIENT, WEB, 50003, 443, TCP), inbound=True), 1.0)
+    assert found == []

@@ -9,7 +9,7 @@ import pytest
 
 from netpolicy.core.model import Settings
 from netpolicy.service.inspector_options import Wanted, read
-from netpolicy.service.inspector_tiers import RETRY_SECONDS, Tiers, Watching
+from netpolicy.service.inspector_tiers import PAUSE_SECONDS, RETRY_SECONDS, Tiers, Watching
 
 
 class Stub:
@@ -18,19 +18,25 @@ class Stub:
     def __init__(self, name: str, refuses: dict[str, str]) -> None:
         self.name, self.refuses = name, refuses
         self.on: dict[str, bool] = {}
+        self.gone: set[str] = set()  # devices that are another one by now
+        self.way = name
         self.is_open = True
 
     def attach(self, name: str, role: str = "lan") -> str:
         if name in self.refuses:
             raise OSError(self.refuses[name])
         self.on[name] = True
-        return self.name
+        self.gone.discard(name)
+        return self.way
 
     def detach(self, name: str) -> None:
         del self.on[name]
 
     def attached(self) -> dict[str, tuple[str, bool]]:
-        return {name: (self.name, alive) for name, alive in self.on.items()}
+        return {name: (self.way, alive) for name, alive in self.on.items()}
+
+    def is_taken_off(self, name: str) -> bool:
+        return not self.on.get(name, True) and name not in self.gone
 
     def fileno(self) -> int:
         return 0
@@ -131,7 +137,64 @@ def test_who_takes_us_off_again_and_again_is_not_fought(bench: Bench) -> None:
         assert bench.follow("lan") == {"lan": "ebpf"}
     bench.made[0].on["lan"] = False
     assert bench.follow("lan") == {"lan": "packet"}
-    assert "taken off" in bench.tiers.devices["lan"].reason
+    assert bench.tiers.devices["lan"].reason == "ebpf: somebody took it off the device 4 times"
+    bench.now = RETRY_SECONDS - 1
+    assert bench.follow("lan") == {"lan": "packet"}
+    bench.now = RETRY_SECONDS
+    assert bench.follow("lan") == {"lan": "ebpf"}
+    assert bench.tiers.devices["lan"].taken_off == 0
+
+
+def test_that_somebody_took_us_off_is_told_with_what_follows(bench: Bench) -> None:
+    bench.follow("lan", "guest")
+    bench.made[0].on["lan"] = False
+    bench.now = 1.0
+    assert bench.follow("lan", "guest") == {"lan": "ebpf", "guest": "ebpf"}
+    assert {name: one.taken_off for name, one in bench.tiers.devices.items()} == {"lan": 1, "guest": 0}
+    told = "somebody took the inspector's programs off lan (ebpf); they "
+    assert bench.said[-1] == ("warning", told + "are put back")
+    bench.now = RETRY_SECONDS + 2
+    bench.follow("lan", "guest")
+    assert bench.tiers.devices["lan"].taken_off == 0, "that was long ago"
+    for _ in range(4):
+        bench.made[0].on["lan"] = False
+        bench.follow("lan", "guest")
+    assert ("warning", told + "stay off for some time: it was done too often") in bench.said
+
+
+def test_a_device_that_is_another_one_under_the_same_name_was_taken_off_by_nobody(bench: Bench) -> None:
+    bench.follow("lan")
+    for _ in range(9):
+        bench.made[0].on["lan"] = False
+        bench.made[0].gone.add("lan")
+        assert bench.follow("lan") == {"lan": "ebpf"}
+    assert bench.tiers.devices["lan"].taken_off == 0
+    assert [level for level, _ in bench.said] == ["info"]
+
+
+def test_a_clsact_that_somebody_removed_is_put_back_after_a_pause(bench: Bench) -> None:
+    """Who removed it may be about to put an ingress qdisc there."""
+    bench.follow("lan", "guest")
+    bench.made[0].way = "clsact"
+    bench.made[0].on["lan"] = False
+    bench.follow("lan", "guest")
+    bench.made[0].on["lan"] = False
+    bench.now = 1.0
+    assert bench.follow("lan", "guest") == {"lan": "packet", "guest": "ebpf"}
+    assert bench.tiers.devices["lan"].reason == "ebpf: somebody took it off the device just now"
+    assert bench.tiers.are_waiting
+    bench.now = 1.0 + PAUSE_SECONDS
+    assert bench.follow("lan", "guest") == {"lan": "ebpf", "guest": "ebpf"}
+    assert not bench.tiers.are_waiting
+
+
+def test_a_tier_that_cannot_say_what_became_of_it_breaks_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Stub, name: str) -> bool:
+        raise OSError("no answer")
+
+    monkeypatch.setattr(Stub, "is_taken_off", broken)
+    bench.follow("lan")
+    assert bench.follow("lan") == {"lan": "ebpf"}
 
 
 def test_a_device_that_goes_is_left_and_the_last_one_unloads_the_tier(bench: Bench) -> None:

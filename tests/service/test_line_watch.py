@@ -321,6 +321,38 @@ def test_clients_degrade_a_line_that_nobody_probes_and_clear_it_again(play):
     assert found.told == [("b", "NORMAL", "DEGRADED"), ("b", "DEGRADED", "RECOVERY"), ("b", "RECOVERY", "NORMAL")]
 
 
+def test_open_connections_of_clients_degrade_a_line_that_nobody_probes_and_a_line_that_was_away_begins_anew(play):
+    def stall(it: Watching) -> None:
+        evidence, now = it.watch.evidence("b"), asyncio.get_running_loop().time()
+        for whose, address in (
+            ("desk", "192.0.2.1"),
+            ("desk", "192.0.2.2"),
+            ("phone", "192.0.2.3"),
+            ("phone", "192.0.2.4"),
+        ):
+            evidence.stalls.repeated(whose, address, (address, 443), 2, now)
+        it.watch.weigh_later("b")
+
+    async def story(it):
+        it.look()
+        it.watch.follow(it.rules, {"b": 2})
+        stall(it)
+        await asyncio.sleep(2)
+        it.watch.look(it.rules, states(b=False))
+        it.watch.follow(it.rules, {"b": 2})
+        it.look()
+        it.watch.follow(it.rules, {"b": 2})
+        await asyncio.sleep(60)
+        assert it.watch.document("b")["state"] == "NORMAL"
+        for _ in range(2):
+            stall(it)
+            await asyncio.sleep(3)
+        assert it.watch.document("b")["because"] == "4 connections of 2 clients to 4 addresses without answer"
+        assert it.look()["b"].up and it.watch.document("b")["state"] == "DEGRADED"
+
+    play(story)
+
+
 def test_who_does_not_want_it_hears_nothing_of_clients(play):
     async def story(it):
         it.rules = rules(Outbound("a", "interface", interface="wana", passive=False), B, GROUP)

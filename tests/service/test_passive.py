@@ -11,8 +11,11 @@ from netpolicy.dataplane.netlink import NetlinkError
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.state import Address, Link, Neighbour
 from netpolicy.flows.model import CONFIRMED, OVERRUN, SEEN_REPLY, Flow, FlowEvent
+from netpolicy.flows.seen import CLOSED, OPEN, RESET, Measured, Side
+from netpolicy.outbounds.line_delay import ACKNOWLEDGED_MS
 from netpolicy.outbounds.line_evidence import Evidence
 from netpolicy.outbounds.lines import View
+from netpolicy.service.inspector_feed import packed
 from netpolicy.service.passive import Passive
 
 MARKS = Marks(Settings().fwmark_mask)
@@ -136,3 +139,54 @@ async def test_whoever_lies_on_an_ethernet_of_the_router_says_nothing_of_the_lin
     made.heard([FlowEvent("new", flow(1, "192.168.1.10", "203.0.113.1")),
                 FlowEvent("new", flow(2, "192.168.1.10", "198.51.100.9"))])  # fmt: skip
     assert lines.weighed == ["wan"]
+
+
+MACS = {"192.168.1.10": "02:00:00:00:00:0a", "192.168.1.11": "02:00:00:00:00:0b"}
+
+
+def told(client: str, remote: str, *, final: bool = False, state: str = OPEN, mac: str = "", srtt: int = 0) -> Measured:
+    hardware = bytes.fromhex((mac or MACS.get(client, "")).replace(":", ""))
+    up, down = Side(packets=9, srtt_us=srtt), Side(packets=9, resets=int(state == RESET))
+    return Measured((packed(client), packed(remote), 40000, 443, 6), state, up, down, final=final, mac=hardware)
+
+
+async def test_open_connections_speak_for_and_against_the_line_they_leave_by():
+    made, lines, _ = passive()
+    stalls = lines.found["wan"].stalls
+    for client, remote in (("192.168.1.10", "198.51.100.1"), ("192.168.1.11", "198.51.100.2")):
+        made.went_on("wan", client, remote, told(client, remote), 2)
+    made.went_on("elsewhere", "192.168.1.10", "198.51.100.3", told("192.168.1.10", "198.51.100.3"), 2)
+    now = asyncio.get_running_loop().time() + 5
+    assert stalls.in_vain(stalls.heard_last(), now) == {
+        MACS["192.168.1.10"]: {("198.51.100.1", 443)},
+        MACS["192.168.1.11"]: {("198.51.100.2", 443)},
+    }
+    assert lines.weighed == ["wan", "wan"]
+    cut = told("192.168.1.10", "198.51.100.1", final=True, state=RESET)
+    made.went_on("wan", "192.168.1.10", "198.51.100.1", cut, 0)
+    assert len(stalls) == 2
+    over = told("192.168.1.11", "198.51.100.2", final=True, state=CLOSED)
+    made.went_on("wan", "192.168.1.11", "198.51.100.2", over, 3)
+    assert len(stalls) == 1 and stalls.heard_last() == float("-inf")
+    made.went_on("wan", "192.168.1.11", "198.51.100.4", told("192.168.1.11", "198.51.100.4"), 0)
+    assert stalls.heard_last() > 0
+
+
+async def test_an_open_connection_from_the_mac_address_of_another_one_is_nobodys():
+    made, lines, _ = passive()
+    forged = told("192.168.1.11", "198.51.100.2", mac=MACS["192.168.1.10"])
+    made.went_on("wan", "192.168.1.11", "198.51.100.2", forged, 9)
+    made.went_on("wan", "192.168.1.11", "198.51.100.2", forged, 0)
+    made.went_on("wan", "192.168.1.99", "198.51.100.2", told("192.168.1.99", "198.51.100.2"), 9)
+    stalls = lines.found["wan"].stalls
+    assert len(stalls) == 0 and stalls.heard_last() == float("-inf") and lines.weighed == []
+
+
+async def test_how_long_open_connections_are_acknowledged_after_is_put_to_the_line():
+    made, lines, _ = passive()
+    for milliseconds in (20, 320):
+        for client, remotes in (("192.168.1.10", "123"), ("192.168.1.11", "345")):
+            for number in remotes:
+                remote = f"198.51.100.{number}"
+                made.went_on("wan", client, remote, told(client, remote, srtt=milliseconds * 1000), 0)
+    assert lines.found["wan"].delays.excess(asyncio.get_running_loop().time()) == 300.0 - ACKNOWLEDGED_MS

@@ -49,11 +49,17 @@ class Device(NamedTuple):
 class Attachment:
     """Our two programs on one device."""
 
-    def __init__(self, device: Device, role: str, way: str, alive: Callable[[], bool], end: Callable[[], None]) -> None:
+    def __init__(
+        self, device: Device, role: str, way: str, alive: Callable[[], bool], end: Callable[[], None],
+        taken_off: Callable[[], bool],
+    ) -> None:  # fmt: skip
         self.device = device
         self.role = role
         self.way = way
-        self.is_alive = alive  # False once the device is gone, or somebody took the programs off
+        self.is_alive = (
+            alive  # False once the device is gone, somebody took the programs off, or a shaper needs the place
+        )
+        self.is_taken_off = taken_off  # True once somebody took them off a device that is still there
         self._end = end
 
     def close(self) -> None:
@@ -69,6 +75,16 @@ def find_device(kernel: KernelSocket, name: str) -> Device:
             _, kind, index, _, _ = IFINFOMSG.unpack_from(answer.payload)
             return Device(name, index, kind in WITH_ETHERNET)
     raise NotAttached(f"{name}: the kernel does not describe the device")
+
+
+def is_there(kernel: KernelSocket, device: Device) -> bool:
+    """Whether it is still that device, under that name. Raises NetlinkError."""
+    try:
+        return find_device(kernel, device.name) == device
+    except NetlinkError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        return False
 
 
 def shaper_of(kernel: KernelSocket, name: str) -> str:
@@ -113,7 +129,11 @@ def by_tcx(kernel: KernelSocket, device: Device, role: str, ingress: int, egress
     except (BpfError, NetlinkError):
         end()
         raise
-    return Attachment(device, role, TCX, lambda: len(links) == 2 and all(map(is_attached, links)), end)
+
+    def alive() -> bool:
+        return len(links) == 2 and all(map(is_attached, links))
+
+    return Attachment(device, role, TCX, alive, end, lambda: not alive() and is_there(kernel, device))
 
 
 def by_clsact(kernel: KernelSocket, device: Device, role: str, ingress: int, egress: int) -> Attachment:
@@ -139,7 +159,11 @@ def by_clsact(kernel: KernelSocket, device: Device, role: str, ingress: int, egr
     def end() -> None:
         control.remove(device.ifindex)
 
-    return Attachment(device, role, CLSACT, alive, end)
+    def taken_off() -> bool:
+        is_off = not control.has_ours(device.ifindex) and is_there(kernel, device)
+        return is_off and not shaper_of(kernel, device.name)
+
+    return Attachment(device, role, CLSACT, alive, end, taken_off)
 
 
 WAY: dict[str, Callable[[KernelSocket, Device, str, int, int], Attachment]] = {TCX: by_tcx, CLSACT: by_clsact}

@@ -115,6 +115,11 @@ class Inspector:
         """By device: the way, and whether it still holds."""
         return {name: (one.way, one.is_alive()) for name, one in self._attached.items()}
 
+    def is_taken_off(self, name: str) -> bool:
+        """Whether somebody took our programs off a device that is still there. Raises NetlinkError."""
+        present = self._attached.get(name)
+        return present is not None and present.is_taken_off()
+
     def remove_left_over(self) -> int:
         """Take off what killed processes left on any device of this namespace; before the first `attach`."""
         return TrafficControl(self._kernel).remove_all()

@@ -15,6 +15,7 @@ from netpolicy.flows.ebpf.attach import CLSACT, LAN, TCX, WAN, NotAttached, atta
 from netpolicy.flows.ebpf.bpf_call import BpfError
 from tests.netns import needs_root, private_netns, run
 
+from .detaching import detach_link, links_of
 from .trial import Trial
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -75,9 +76,22 @@ def test_tcx_links_live_as_long_as_we_hold_them(kernel: KernelSocket, loaded: Tr
 def test_a_link_says_when_its_device_is_gone(kernel: KernelSocket, loaded: Trial, has_tcx: None) -> None:
     attachment = attach(kernel, find_device(kernel, "lan"), LAN, *programs(loaded))
     run("ip", "link", "del", "lan")
-    assert not attachment.is_alive()
+    assert not attachment.is_alive() and not attachment.is_taken_off()
+    run("ip", "link", "add", "lan", "type", "veth", "peer", "name", "far")
+    assert not attachment.is_alive() and not attachment.is_taken_off(), "that is another device"
     attachment.close()
     assert not is_attached(10**6)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_link_that_somebody_detached_is_missed(
+    place: int, kernel: KernelSocket, loaded: Trial, has_tcx: None
+) -> None:
+    attachment = attach(kernel, find_device(kernel, "lan"), LAN, *programs(loaded))
+    assert not attachment.is_taken_off()
+    detach_link(links_of("lan")[place])
+    assert attachment.is_taken_off() and not attachment.is_alive()
+    attachment.close()
 
 
 @pytest.mark.parametrize(("role", "ingress"), [(LAN, "_up "), (WAN, "_down ")])
@@ -101,10 +115,13 @@ def test_a_clsact_of_others_stays_as_it_was(kernel: KernelSocket, loaded: Trial)
 
 def test_filters_that_somebody_took_off_are_missed(kernel: KernelSocket, loaded: Trial) -> None:
     attachment = attach(kernel, find_device(kernel, "lan"), LAN, *programs(loaded), (CLSACT,))
+    assert not attachment.is_taken_off()
     run("tc", "filter", "del", "dev", "lan", "egress")
-    assert not attachment.is_alive()
+    assert not attachment.is_alive() and attachment.is_taken_off()
     run("tc", "qdisc", "del", "dev", "lan", "clsact")
-    assert not attachment.is_alive()
+    assert not attachment.is_alive() and attachment.is_taken_off()
+    run("ip", "link", "del", "lan")
+    assert not attachment.is_alive() and not attachment.is_taken_off()
     attachment.close()
 
 
@@ -130,6 +147,9 @@ def test_a_shaper_that_is_about_to_come_is_given_way_to(kernel: KernelSocket, lo
     attachment = attach(kernel, find_device(kernel, "lan"), LAN, *programs(loaded), (CLSACT,))
     run("ip", "link", "add", "ifb4lan", "type", "veth", "peer", "name", "any")
     assert not attachment.is_alive()
+    assert not attachment.is_taken_off(), "it is we who give way"
+    run("tc", "qdisc", "del", "dev", "lan", "clsact")
+    assert not attachment.is_taken_off(), "and it makes room for itself"
     attachment.close()
     run("tc", "qdisc", "add", "dev", "lan", "handle", "ffff:", "ingress")
     run("tc", "qdisc", "del", "dev", "lan", "ingress")

@@ -55,6 +55,7 @@ class Seen:
     def __init__(self, street: Street, switches: Switches = EVERYTHING, patience: Patience | None = None) -> None:
         self.payloads: list[Payload] = []
         self.measured: list[Measured] = []
+        self.ended: list[Measured] = []  # told before the last sweep
         self._router = street.router
         with self._router.entered():
             self.inspector = Inspector(self.payloads.append, self.measured.append, switches, SMALL, patience)
@@ -71,7 +72,7 @@ class Seen:
     def swept(self) -> list[Measured]:
         """What a sweep says."""
         self.read()
-        self.measured.clear()
+        self.ended, self.measured[:] = list(self.measured), []
         for _ in self.inspector.sweep():
             pass
         return self.measured
@@ -150,6 +151,26 @@ def test_a_connection_is_seen_with_its_name_and_its_numbers(street: Street, seen
 def index_of(street: Street, name: str) -> int:
     with street.router.entered():
         return socket.if_nametoindex(name)
+
+
+TCPI_RTT = struct.Struct("=68xI")  # <linux/tcp.h>, tcp_info: microseconds
+
+
+def test_the_round_trip_of_a_handshake_is_that_of_the_clients_own_kernel(street: Street, seen: Seen, way: str) -> None:
+    """Both watch the same two packets, so load on this machine moves both; the middle, for what came between."""
+    seen.attach(ways=(way,))
+    truth: dict[int, int] = {}
+    for _ in range(15):
+        with street.client.entered(), socket.create_connection((SERVER, street.port), 10) as near:
+            (rtt,) = TCPI_RTT.unpack_from(near.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104))
+            truth[near.getsockname()[1]] = rtt
+            street.listener.accept()[0].close()
+            assert near.recv(1) == b""
+    told = {one.key[2]: one.rtt_remote_us for one in seen.swept() if one.key[2] in truth}
+    read = {one.key[2]: one.rtt_remote_us for one in seen.ended if one.key[2] in truth}
+    assert len(told | read) == 15
+    wrong = sorted(abs(found - truth[port]) for port, found in (told | read).items())
+    assert wrong[7] <= max(200, 0.02 * sorted(truth.values())[7]), (wrong, truth)
 
 
 @pytest.mark.parametrize("size", [0, 100])
