@@ -56,9 +56,8 @@ class Attachment:
         self.device = device
         self.role = role
         self.way = way
-        self.is_alive = (
-            alive  # False once the device is gone, somebody took the programs off, or a shaper needs the place
-        )
+        # False once the device is gone, somebody took the programs off, or a shaper needs the place.
+        self.is_alive = alive
         self.is_taken_off = taken_off  # True once somebody took them off a device that is still there
         self._end = end
 
