@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -18,12 +19,20 @@ import pytest
 from tests.acceptance.leaks import CONFIG, MAIN_BY_B, Cables
 from tests.daemon.running import Netpolicyd, netpolicyd, until
 from tests.kernel.guarded import GUARD
-from tests.kernel.streams import Place, place, steady_datagrams
+from tests.kernel.streams import FAMILY, SERVER, Place, place, steady_datagrams
 from tests.netns import needs_root, run
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
 EVERY = {f"{family} {protocol}" for family in ("IPv4", "IPv6") for protocol in (6, 17)}
+
+BLOCKED, PASSED = 4888, 4889
+BLOCK = f"""
+config rule 'never'
+	option priority '60'
+	list dest_port '{BLOCKED}'
+	option block 'drop'
+"""
 
 OTHER_DEVICE = """
 link set wanb down
@@ -58,6 +67,23 @@ class Booting:
         places = ("--store", self.daemon.store, "--run", self.daemon.state, "--config", self.daemon.config)
         return subprocess.run(["sh", GUARD, *places, *words], capture_output=True, text=True, check=False)
 
+    def arrived(self, family: int) -> list[int]:
+        """To which ports of the far side datagrams came, of ten to one that is blocked and then one to another."""
+        with contextlib.ExitStack() as stack:
+            with self.where.server.entered():
+                far = [stack.enter_context(socket.socket(FAMILY[family], socket.SOCK_DGRAM)) for _ in range(2)]
+            with self.where.client.entered():
+                near = stack.enter_context(socket.socket(FAMILY[family], socket.SOCK_DGRAM))
+            for one, port in zip(far, (BLOCKED, PASSED), strict=True):
+                one.bind((SERVER[family], port))
+                one.settimeout(5 if port == PASSED else 0)
+            for port in [BLOCKED] * 10 + [PASSED]:
+                near.sendto(b"?", (SERVER[family], port))
+            far[1].recv(1)  # on the same way, so those before it are there or nowhere
+            with contextlib.suppress(BlockingIOError):
+                return [BLOCKED] if far[0].recv(1) else []
+            return []
+
     def leaks(self, cables: Cables) -> list[str]:
         """What leaves by line B while 300 datagrams do that no rule seals."""
 
@@ -72,7 +98,7 @@ class Booting:
 
 @pytest.fixture
 def booting(tmp_path) -> Iterator[Booting]:
-    with place() as where, netpolicyd(tmp_path, CONFIG) as daemon:
+    with place() as where, netpolicyd(tmp_path, CONFIG + BLOCK) as daemon:
         run("ip", "-batch", "-", text=MAIN_BY_B)
         daemon.settled()
         made = Booting(where, daemon)
@@ -112,6 +138,13 @@ def test_the_table_alone_keeps_it_where_the_rules_are_flushed(booting):
         assert booting.leaks(cables) == []
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_is_blocked_is_blocked_before_the_daemon_is_there(booting, family):
+    assert booting.arrived(family) == [BLOCKED]  # nothing of ours is there yet
+    assert booting.guard("lock").returncode == 0
+    assert booting.arrived(family) == []
+
+
 def test_the_next_daemon_gives_its_lines_the_same_numbers(booting):
     # A line before the others, as somebody writes it into a configuration: numbers follow the order.
     assert booting.guard("lock").returncode == 0
@@ -133,7 +166,7 @@ def test_a_configuration_that_was_broken_meanwhile_opens_nothing_also_when_the_d
 
 
 def test_one_that_was_switched_off_meanwhile_is_off_as_soon_as_the_daemon_has_read_it(booting):
-    booting.daemon.config.write_text(CONFIG.replace("enabled '1'", "enabled '0'"))
+    booting.daemon.config.write_text((CONFIG + BLOCK).replace("enabled '1'", "enabled '0'"))
     assert booting.guard("lock").returncode == 0
     booting.daemon.start()
     booting.daemon.settled()
