@@ -69,12 +69,27 @@ def _in_turn(share: "Share", rows: "tuple[tuple[int, int], ...]") -> str:
     ]
     if len(leads) == 1:
         return f"goto {leads[0][0]}"
+    turns = _turns([weight for _, weight in leads])
     elements, start = [], 0
-    for chain, weight in leads:
-        which = f"{start}-{start + weight - 1}" if weight > 1 else f"{start}"
-        elements.append(f"{which} : goto {chain}")
-        start += weight
-    return f"numgen inc mod {start} vmap {{ {', '.join(elements)} }}"
+    while start < len(turns):
+        end = start
+        while end + 1 < len(turns) and turns[end + 1] == turns[start]:
+            end += 1
+        which = f"{start}-{end}" if end > start else f"{start}"
+        elements.append(f"{which} : goto {leads[turns[start]][0]}")
+        start = end + 1
+    return f"numgen inc mod {len(turns)} vmap {{ {', '.join(elements)} }}"
+
+
+def _turns(weights: "list[int]") -> "list[int]":
+    """Whose turn it is, as often as the weights say and as evenly as can be: not a hundred for one line in a row."""
+    total, owed, found = sum(weights), [0] * len(weights), []
+    for _ in range(total):
+        owed = [one + weight for one, weight in zip(owed, weights)]  # noqa: B905 - MicroPython's zip knows no strict
+        first = owed.index(max(owed))
+        owed[first] -= total
+        found.append(first)
+    return found
 
 
 def _noting(share: "Share", number: int) -> str:

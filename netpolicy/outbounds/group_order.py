@@ -68,6 +68,9 @@ DOWN = Condition(is_down=True)
 FAMILIES = (4, 6)
 UNMEASURED = float("inf")
 
+# Shares are exact up to so many parts, and beyond to half of one: each part is an element of a map in the kernel.
+MOST_PARTS = 256
+
 
 def uses(ruleset: Ruleset, conditions: "Mapping[str, Condition]", before: "Mapping[str, Use]") -> "dict[str, Use]":
     """Per group how it is to be used; `before` is what was said last. O(members of all groups)."""
@@ -114,12 +117,45 @@ def _shares(
                 if line in ruleset.lines_of(member):
                     return _shares(ruleset, member, conditions, order, family, depth + 1)
         return ()
-    found: dict[str, int] = {}
+    parts = []
     for member in outbound.member:
         weight = ruleset.outbound(member).weight if ruleset.outbound(member) is not None else 1
-        for line, part in _shares(ruleset, member, conditions, order, family, depth + 1):
-            found[line] = found.get(line, 0) + weight * part
-    return _best(found, conditions, family)
+        part = _shares(ruleset, member, conditions, order, family, depth + 1)
+        if part:
+            parts.append((weight, part))
+    return _best(_mixed(parts), conditions, family)
+
+
+def _mixed(members: "list[tuple[int, tuple[tuple[str, int], ...]]]") -> "dict[str, int]":
+    """The shares of lines where each member has its weight, however many lines it has: in small whole numbers."""
+    common = 1
+    for _, part in members:
+        whole = sum([share for _, share in part])
+        common = common // _divisor(common, whole) * whole
+    found: dict[str, int] = {}
+    for weight, part in members:
+        each = weight * (common // sum([share for _, share in part]))
+        for line, share in part:
+            found[line] = found.get(line, 0) + each * share
+    found = _reduced(found)
+    total = sum(found.values())
+    if total > MOST_PARTS:
+        found = {line: max((share * MOST_PARTS + total // 2) // total, 1) for line, share in found.items()}
+    return _reduced(found)
+
+
+def _reduced(shares: "dict[str, int]") -> "dict[str, int]":
+    divisor = 0
+    for share in shares.values():
+        divisor = _divisor(divisor, share)
+    return {line: share // divisor for line, share in shares.items()}
+
+
+def _divisor(one: int, other: int) -> int:
+    """The greatest that both have; MicroPython's math has no gcd."""
+    while other:
+        one, other = other, one % other
+    return one
 
 
 def _best(found: "dict[str, int]", conditions: "Mapping[str, Condition]", family: int) -> "tuple[tuple[str, int], ...]":

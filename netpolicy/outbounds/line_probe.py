@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from netpolicy.outbounds.check_target import DNS, HTTP, HTTPS, PING, TCP, Target
 from netpolicy.outbounds.line_delay import delay_words
 from netpolicy.outbounds.line_evidence import Doubt, Evidence
 from netpolicy.outbounds.line_others import Others
+from netpolicy.outbounds.line_score import Scores, is_page
 from netpolicy.outbounds.line_traffic import STALL_SECONDS, Passing, Traffic
 
 Send = Callable[[Line, Target], Awaitable[Answer]]
@@ -52,9 +52,6 @@ OWN_PACKETS = {PING: 5, DNS: 10, TCP: 25, HTTP: 60, HTTPS: 60}
 ALIVE_BYTES = 16_384
 QUIET_BYTES = 512  # as good as nothing
 
-REMEMBERED = 60  # questions to one target, for the share that was lost: a blip of two or three moves nothing
-LATENCY_PART = 0.25  # of a new answer in the mean
-
 
 @dataclass(frozen=True, slots=True)
 class Habits:
@@ -63,29 +60,6 @@ class Habits:
     interval: float = BUSY_SECONDS
     quorum: int = 1
     slow_ms: float = float("inf")  # round trips of clients that take so much longer than usual speak against it
-
-
-class Score:
-    """What the last questions to one target came to."""
-
-    __slots__ = ("_lost",)
-
-    def __init__(self) -> None:
-        self._lost: deque[bool] = deque(maxlen=REMEMBERED)
-
-    def note(self, is_lost: bool) -> None:
-        """One more."""
-        self._lost.append(is_lost)
-
-    @property
-    def has_answered(self) -> bool:
-        """Whether one of them was answered."""
-        return not all(self._lost)
-
-    @property
-    def loss(self) -> float:
-        """The share that was lost; of fewer questions as if those not asked yet had been answered."""
-        return sum(self._lost) / REMEMBERED
 
 
 class Prober:
@@ -105,9 +79,7 @@ class Prober:
         self._others = Others(line, evidence)
         loop = asyncio.get_running_loop()
         self._passing = Passing(traffic or Traffic(line.device), loop.time())
-        self._scores = {target.words: Score() for target in line.targets}
-        self.latency_ms: float | None = None
-        self.loss: float | None = None
+        self.scores = Scores(line.targets)
         self.last: tuple[tuple[str, Answer], ...] = ()  # the answers of the last round
         self._suspects = False
         self._doubt_after = DOUBT_SECONDS
@@ -116,6 +88,21 @@ class Prober:
         self._asked_web = self._asked = float("-inf")
         self._failed_since = loop.time()
         self._task = loop.create_task(self._run())
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The mean of the answers of late."""
+        return self.scores.latency_ms
+
+    @property
+    def jitter_ms(self) -> float | None:
+        """By how much one answer differs from the one before, on average."""
+        return self.scores.jitter_ms
+
+    @property
+    def loss(self) -> float | None:
+        """The share of the questions of late that was lost."""
+        return self.scores.loss
 
     def hurry(self) -> None:
         """Somebody saw something: the next round begins now."""
@@ -212,11 +199,9 @@ class Prober:
             self._suspects = False
             return  # nothing could be asked: that says nothing of the line
         if self._health.is_dead and any(answer.state == PASSED for _, answer in known):
-            self._scores = {words: Score() for words in self._scores}  # what was lost while it was dead is told
-        for one, answer in known:
-            self._scores[one.words].note(answer.state == FAILED)
+            self.scores.forget_losses()  # what was lost while it was dead is told
+        self.scores.note(known)
         passed = [(one, answer) for one, answer in known if answer.state == PASSED]
-        self._measure(passed)
         enough = len(passed) >= min(self._habits.quorum, len(known))
         self._suspects = not enough
         silent = ", ".join(one.words for one, answer in known if answer.state == FAILED)
@@ -302,25 +287,11 @@ class Prober:
 
     def _targets(self, now: float) -> list[Target]:
         """Those to be asked now: pages more seldom, unless there is nothing else."""
-        cheap = [one for one in self._line.targets if not _is_page(one)]
+        cheap = [one for one in self._line.targets if not is_page(one)]
         if cheap and now - self._asked_web < WEB_SECONDS:
             return cheap
         self._asked_web = now
         return list(self._line.targets)
-
-    def _measure(self, passed: list[tuple[Target, Answer]]) -> None:
-        # A page's time is its server's too.
-        times = [answer.milliseconds for one, answer in passed if not _is_page(one)]
-        times = sorted(times or [answer.milliseconds for _, answer in passed])
-        if times:
-            new = times[len(times) // 2]
-            self.latency_ms = (
-                new if self.latency_ms is None else self.latency_ms + (new - self.latency_ms) * LATENCY_PART
-            )
-        # One target that is dead is no loss of the line's, and a page comes whole however often it was sent.
-        answering = [one for one in self._line.targets if self._scores[one.words].has_answered]
-        counted = [one for one in answering if not _is_page(one)] or answering or self._line.targets
-        self.loss = min((self._scores[one.words].loss for one in counted), default=None)
 
 
 def _result(task: asyncio.Task[Answer]) -> Answer:
@@ -342,7 +313,3 @@ def _families(known: list[tuple[Target, Answer]]) -> dict[int, bool]:
             family = 6 if ":" in one.host else 4
             found[family] = found.get(family, False) or answer.state == PASSED
     return found
-
-
-def _is_page(target: Target) -> bool:
-    return target.kind in (HTTP, HTTPS)

@@ -137,6 +137,7 @@ class Run:
         tools, change = self._tools, self.change
         if self._stopped:
             raise ApplyRefused(self._stopped)
+        await tools.keep_lock(change.generation)  # before the verdict: from then on a boot may be with it
         if not change.window:
             if not await tools.guard.confirm(change.token.partition(".")[2]):
                 raise ApplyRefused("too late: the guard has decided against the change")
@@ -175,6 +176,7 @@ class Run:
         except Damaged as bad:  # since it was written; who confirmed is told no other end for that
             change.notes.append(str(bad))
             change.generation = await way_back.prepare(tools, change, self._files)
+            await tools.keep_lock(change.generation)
             await asyncio.to_thread(tools.store.commit, change.generation)
         await tools.guard.write_outcome(f"confirmed {change.id}")
         tools.engine.frozen = ""

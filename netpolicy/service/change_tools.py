@@ -16,9 +16,11 @@ from typing import Protocol
 from netpolicy.core.model import Ruleset
 from netpolicy.dataplane.guard import Guard, uptime
 from netpolicy.observe.journal import Journal
+from netpolicy.service.boot_lock import TooLong
 from netpolicy.service.change import RESCUE, REVERTED, REVERTING, UNCHANGED, Change
 from netpolicy.service.engine import Engine
 from netpolicy.service.eyes import Eyes
+from netpolicy.service.generation import Damaged
 from netpolicy.service.generations import Store
 
 EX_SOFTWARE = 70  # sysexits.h
@@ -26,6 +28,8 @@ EX_SOFTWARE = 70  # sysexits.h
 # Of a journal on a full disk: rows that are kept in memory, and how often they are tried again.
 MOST_UNWRITTEN = 32
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 1.0, 60.0
+
+OPEN_AT_BOOT = "blocks and on_fail block hold only once the daemon runs"
 
 
 class NameServer(Protocol):
@@ -89,6 +93,22 @@ class Tools:
     def say(self, level: str, text: str) -> None:
         """Into the log."""
         self.engine.log.add(level, "apply", text)
+
+    async def keep_lock(self, number: int) -> None:
+        """What is blocked or sealed now is so at a boot with that generation before anybody runs (docs/guard.md)."""
+        engine = self.engine
+        if engine.enforced is None or not engine.in_force.in_sync:
+            return
+        from netpolicy.dataplane import boot_lock
+
+        policy, numbers = engine.enforced.policy, dict(engine.numbers)
+        try:
+            texts = await asyncio.to_thread(boot_lock.render, policy, numbers)
+            await asyncio.to_thread(self.store.keep_lock, number, texts)
+        except TooLong as size:
+            self.say("warning", f"these rules are too long to be kept for the next boot ({size}); then {OPEN_AT_BOOT}")
+        except (OSError, Damaged, ValueError) as error:
+            self.say("warning", f"the locks for the next boot cannot be kept: {in_words(error)}; {OPEN_AT_BOOT}")
 
     async def note_begin(self, change: Change) -> None:
         """Before the kernel changes: whatever dies, the journal knows that there was a change."""

@@ -67,7 +67,7 @@ _ROWS = (
     ("ND301", "fw4", "the firewall is fw4, or there is none to share with", "there is no fw4 on this OpenWrt",
      "install firewall4; with the older firewall the table is not loaded again when it restarts"),
     ("ND302", "fw4", "fw4 loads our table with its own", "fw4 does not load our table with its own",
-     "install the package again; without the include nothing is steered between boot and the daemon's start"),
+     "install the package again; without the include a restart of the firewall takes our table away for a moment"),
     ("ND303", "fw4", "what fw4 includes is a text that loads", "fw4 includes a text that does not load",
      "remove the file: at the next boot there would be NO firewall; the daemon writes it anew"),
     ("ND304", "fw4", "only our file is in the included folder", "files that are not ours are in the included folder",

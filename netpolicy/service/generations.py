@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 
 from netpolicy.observe import durable
 from netpolicy.observe.redact import redacted
+from netpolicy.service import boot_lock
 from netpolicy.service import generation as folders
 from netpolicy.service.candidate import Files
 from netpolicy.service.generation import Damaged, Generation
@@ -147,13 +148,25 @@ class Store:
             raise ValueError(f"generation {number} is the current one")
         self._remove(number)
 
-    def mark_healthy(self, number: int) -> None:
-        """The router ran well with it. Raises Damaged where it is not there, OSError."""
+    def mark_healthy(self, number: int) -> bool:
+        """The router ran well with it; whether that is new. Raises Damaged where it is not there, OSError."""
         if number not in self.numbers():
             raise Damaged(number, "it is not there")
         path = os.path.join(self._path(number), folders.HEALTHY)
-        if not os.path.exists(path):  # flash: once
+        is_new = not os.path.exists(path)
+        if is_new:  # flash: once
             durable.replace(path, b"")
+        return is_new
+
+    def keep_lock(self, number: int, texts: Mapping[str, str]) -> bool:
+        """With that generation a boot loads these first; whether it is new. Raises Damaged, OSError, TooLong."""
+        if number not in self.numbers():
+            raise Damaged(number, "it is not there")
+        return boot_lock.keep(self._path(number), texts)
+
+    def has_lock(self, number: int) -> bool:
+        """Whether a boot with that generation loads something first."""
+        return os.path.isdir(os.path.join(self._path(number), boot_lock.FOLDER))
 
     def prune(self, keep: int = KEEP, limit: int = LIMIT, pending: Collection[int] = ()) -> tuple[int, ...]:
         """Removes the oldest until so many and so many bytes are left; the numbers that went. Raises OSError.
@@ -162,6 +175,9 @@ class Store:
         """
         self.clean()
         stay = {self.current(), self.previous(), *pending, *self._under_way()}
+        for number in self.numbers():
+            if number not in stay:
+                boot_lock.keep(self._path(number), {})  # no boot is with it; it is as long as the rules
         sizes = {number: folders.size_of(self._path(number)) for number in self.numbers()}
         gone = []
         for number in sorted(sizes):

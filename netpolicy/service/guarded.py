@@ -40,6 +40,7 @@ class Guarded:
         self._run: Run | None = None
         self._health: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None  # what the next boot loads first
 
     @property
     def current(self) -> Change | None:
@@ -83,16 +84,23 @@ class Guarded:
         self._health = loop.call_later(HEALTHY_SECONDS, self._mark_healthy, self._tools.store.current())
 
     def _mark_healthy(self, number: int) -> None:
-        if self._tools.engine.in_force.in_sync and number and number == self._tools.store.current():
+        store = self._tools.store
+        if self._tools.engine.in_force.in_sync and number and number == store.current():
             try:
-                self._tools.store.mark_healthy(number)
+                is_new = store.mark_healthy(number)
             except (OSError, Damaged) as error:
                 self._tools.say("warning", f"generation {number} cannot be marked as well: {in_words(error)}")
+                return
+            # By now the lines are up, and their devices known. Later ones differ by themselves: flash, once.
+            if is_new or not store.has_lock(number):
+                self._keeping = asyncio.get_running_loop().create_task(self._tools.keep_lock(number))
 
     async def close(self) -> None:
         """The daemon ends: what nobody confirmed is taken back first."""
         if self._health is not None:
             self._health.cancel()
+        if self._keeping is not None:
+            await asyncio.gather(self._keeping, return_exceptions=True)
         if self.current is not None and self._run is not None:
             self._run.stop("netpolicyd was told to end")
             await self.ended()
@@ -102,7 +110,10 @@ class Guarded:
         if not found or (self.current is not None and self.current.is_pending):
             return
         try:
-            number = await asyncio.to_thread(self._adopt, found, cause)
+            number = await asyncio.to_thread(self._prepare, found, cause)
+            if number:
+                await self._tools.keep_lock(number)  # first: no boot is with it and without that
+                await asyncio.to_thread(self._commit, number)
         except (OSError, ValueError) as error:
             self._tools.say("error", f"what is in force cannot be kept as a generation: {in_words(error)}")
             return
@@ -110,15 +121,16 @@ class Guarded:
             self.watch_health()
             await self._tools.write({"event": "adopted", "cause": cause, "generation": number})
 
-    def _adopt(self, found: candidate.Files, cause: str) -> int:
+    def _prepare(self, found: candidate.Files, cause: str) -> int:
         confirmed = self._tools.store.confirmed()
         is_kept = confirmed is not None and confirmed.number == self._tools.store.current()
         if confirmed is not None and is_kept and confirmed.files == found:
             return 0
-        number = self._tools.store.prepare(found, {"time": int(time.time()), "cause": cause})
+        return self._tools.store.prepare(found, {"time": int(time.time()), "cause": cause})
+
+    def _commit(self, number: int) -> None:
         self._tools.store.commit(number)
         self._tools.store.prune()
-        return number
 
     async def confirm(self, token: str, claim: Mapping[str, Any], who: str) -> Change:
         """The change stays. Raises ApplyRefused: it waits on, or was taken back."""

@@ -343,6 +343,7 @@ class LineWatch:
             "by_hand": line.by_hand,
             "silent": list(silent(line)),
             "latency_ms": _rounded(prober.latency_ms) if prober is not None else None,
+            "jitter_ms": _rounded(prober.jitter_ms) if prober is not None else None,
             "loss": prober.loss if prober is not None else None,
             "probes": [
                 {"probe": words, "state": answer.state, "text": answer.text, "ms": answer.milliseconds}

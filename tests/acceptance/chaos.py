@@ -163,6 +163,7 @@ class Chaos:
         if accident == "power":
             scene.cut_power()
             scene.guard("recover")
+            scene.guard("lock")
             scene.start_ssh()
             scene.start_names()
         if accident in ("guard", "both") and scene.guard_process:

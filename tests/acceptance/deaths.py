@@ -156,6 +156,7 @@ def without_power(twins: Twins) -> None:
     scene.cut_power()
     scene.guard("recover")
     twins.found()  # before anybody reads it
+    scene.guard("lock")
     scene.start_ssh()
     scene.start_names()
     scene.start(steps=True)

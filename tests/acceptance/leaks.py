@@ -27,6 +27,9 @@ from tests.daemon.running import Netpolicyd, netpolicyd, until
 from tests.kernel.streams import FAMILY, SERVER, Place, place
 from tests.outbounds.far_side import SWALLOW
 
+GUARD = str(Path(__file__).resolve().parents[2] / "files/usr/lib/netpolicy/guard")
+FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+
 PORT = 4791
 IPV4, IPV6 = 0x0800, 0x86DD
 SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>
@@ -183,6 +186,8 @@ class Accidents:
             "broken file": lambda: self._write("config rule\n\toption nonsense"),
             "kill -9": self._kill,
             "restart": self._restart,
+            "rules flushed": self._flush_rules,
+            "power cut": self._power_cut,
         }
 
     def happen(self) -> str:
@@ -245,6 +250,30 @@ class Accidents:
         self._daemon.end(signal.SIGTERM)
         self._begin()
 
+    def _flush_rules(self) -> None:
+        """As others do who flush all that they do not know: the second lock is left."""
+        for family in ("-4", "-6"):
+            self._where.router.run("ip", family, "rule", "flush", "protocol", "78")
+
+    def _power_cut(self) -> None:
+        """RAM and kernel begin anew; nothing is forwarded before the boot hook has run."""
+        daemon = self._daemon
+        daemon.end(signal.SIGKILL)
+        for name in FORWARDING:
+            self._where.router.sysctl(name, 0)
+        for path in sorted(daemon.state.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        self._where.router.run("nft", "flush", "ruleset")
+        self._flush_rules()
+        for family in ("-4", "-6"):
+            with contextlib.suppress(AssertionError):  # nothing is there in one family
+                self._where.router.run("ip", family, "route", "flush", "table", "all", "protocol", "78")
+        places = ("--store", daemon.store, "--run", daemon.state, "--config", daemon.config)
+        self._where.router.run("sh", GUARD, *map(str, places), "lock")
+        for name in FORWARDING:
+            self._where.router.sysctl(name, 1)
+        self._begin()
+
     def _begin(self) -> None:
         self._daemon.start()
         until(lambda: self._daemon.call("status"))
@@ -256,6 +285,7 @@ def scene(folder: Path) -> Iterator[tuple[Place, Netpolicyd, Cables]]:
     with place() as where, netpolicyd(folder, CONFIG) as daemon:
         where.router.run("ip", "-batch", "-", text=MAIN_BY_B)
         daemon.settled()
+        until(lambda: (daemon.store / "generations/current").exists())
         with Cables(where) as cables:
             until(lambda: len({what for what in cables.seen if what.startswith("eth0")}) == 4)
             yield where, daemon, cables

@@ -289,6 +289,7 @@ class Scene:
     def boot(self, until: str = "settled") -> None:
         """What the init scripts do: the boot hook, then the daemon."""
         self.guard("recover")
+        self.guard("lock")
         self.start_names()
         self.start(until=until)
 

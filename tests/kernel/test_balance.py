@@ -82,6 +82,10 @@ def test_three_to_one_is_three_to_one_and_a_line_that_dies_leaves_all_to_the_oth
         assert daemon.call("status")["inspector"]["disagreements"] == 0
         # The other family has one line.
         assert set(send(where, 20, 6)) == {b}
+        # Shares are changed while it runs, and are exact at once.
+        assert daemon.call("outbound_set", name="wan_b", weight=2)["ok"]
+        assert send(where, 500) == {a: 300, b: 200}
+        assert daemon.call("outbound_set", name="wan_b", weight=0)["ok"]
         where.server.run("ip", "link", "set", "eth0", "down")
         until(lambda: not next(one["up"] for one in daemon.call("outbounds")["outbounds"] if one["name"] == "wan_a"))
         daemon.settled()

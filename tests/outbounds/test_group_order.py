@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netpolicy.core.model import Outbound, Ruleset
-from netpolicy.outbounds.group_order import Condition, Use, uses
+from netpolicy.outbounds.group_order import MOST_PARTS, Condition, Use, uses
 
 
 def rules(**groups: str) -> Ruleset:
@@ -161,9 +161,19 @@ def test_a_balance_spreads_by_weight_over_the_lines_that_are_well():
     assert shares(weighted(a=3), a=FAILED, b=FAILED, c=DOWN) == {"a": 3, "b": 1}, "better than none"
 
 
-def test_groups_in_a_balance_take_their_own_weight():
-    assert shares(weighted(inner=2, c=3), group="top") == {"a": 2, "c": 3, "d": 1}
-    assert shares(weighted(inner=2), group="top", a=DOWN) == {"b": 2, "c": 1, "d": 1}
+def test_groups_in_a_balance_take_their_own_weight_however_many_lines_they_have():
+    assert shares(weighted(inner=2, c=3), group="top") == {"a": 8, "c": 3, "d": 1}
+    assert shares(weighted(inner=2), group="top", a=DOWN) == {"b": 4, "c": 1, "d": 1}
+    assert shares(weighted(inner=2), group="top", c=DOWN) == {"a": 2, "d": 1}
+    assert shares(weighted(inner=2), group="top", a=DOWN, b=DOWN) == {"c": 1, "d": 1}
+
+
+def test_shares_stay_small_numbers_whatever_the_weights():
+    assert shares(weighted(a=1000, b=500, c=250)) == {"a": 4, "b": 2, "c": 1}
+    assert shares(weighted(a=1000, b=600, c=400)) == {"a": 5, "b": 3, "c": 2}
+    found = shares(weighted(a=997, b=991, c=1))
+    assert sum(found.values()) <= MOST_PARTS + 3 and found["c"] == 1
+    assert abs(found["a"] / sum(found.values()) - 997 / 1989) < 0.004
 
 
 def test_each_family_has_its_own_order_and_shares():

@@ -20,6 +20,9 @@ note() { echo "$*"; }
 for name in procd_open_instance procd_close_instance procd_set_param logger; do
 	eval "$name() { note $name \\"\\$@\\"; }"
 done
+config_load() { :; }
+config_get() { eval "$1=\\$CFG_$3"; }
+config_get_bool() { eval "$1=\\$CFG_$3"; }
 start() { start_service "$@"; }
 """
 
@@ -31,12 +34,18 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
     return request.param
 
 
-def calls(shell: list[str], folder: Path, action: str, status: int = 0) -> list[str]:
+def calls(
+    shell: list[str], folder: Path, action: str, status: int = 0, is_enabled: bool = True, on: str = "1"
+) -> list[str]:
     guard = folder / "guard"
     guard.write_text(f'#!/bin/sh\necho "guard $*"\nexit {status}\n')
     guard.chmod(0o755)
     (folder / "RELEASE").write_text("1.2.3-r4\n")
-    own = f"PROG={guard} RELEASE_FILE={folder}/RELEASE"
+    service = folder / "netpolicy"
+    service.write_text(f'#!/bin/sh\n[ "$1" = enabled ] && exit {int(not is_enabled)}\n')
+    service.chmod(0o755)
+    main = f"CFG_TYPE={'netpolicy' if on else ''} CFG_enabled={on}"
+    own = f"PROG={guard} RELEASE_FILE={folder}/RELEASE SERVICE={service} {main}"
     text = f"{STAND_INS}\n. {SCRIPT}\n{own}\n{action}\n"
     return subprocess.run([*shell, "-c", text], capture_output=True, text=True, check=True).stdout.splitlines()
 
@@ -47,7 +56,7 @@ def test_it_comes_before_firewall_and_network() -> None:
 
 def test_at_boot_it_recovers_first_and_then_waits(shell: list[str], tmp_path: Path) -> None:
     said = calls(shell, tmp_path, "boot")
-    assert said[0] == "guard recover"
+    assert said[:2] == ["guard recover", "guard lock"]
     assert f"procd_set_param command {tmp_path}/guard --release 1.2.3-r4 serve" in said
     assert said.index("procd_open_instance guard") < said.index("procd_close_instance")
 
@@ -61,7 +70,20 @@ def test_it_is_started_again_for_ever(shell: list[str], tmp_path: Path) -> None:
 def test_whatever_it_finds_at_boot_the_guard_is_started(shell: list[str], tmp_path: Path, status: int) -> None:
     said = calls(shell, tmp_path, "boot", status)
     assert f"status {status}" in said[1] and said[1].startswith("logger")
+    assert said[2] == "guard lock" and f"status {status}" in said[3]
     assert "procd_close_instance" in said
+
+
+@pytest.mark.parametrize(("is_enabled", "on"), [(False, "1"), (True, "0")])
+def test_nothing_is_closed_where_no_daemon_will_come_that_opens_it(
+    shell: list[str], tmp_path: Path, is_enabled: bool, on: str
+) -> None:
+    said = calls(shell, tmp_path, "boot", is_enabled=is_enabled, on=on)
+    assert said[0] == "guard recover" and "guard lock" not in said and not [one for one in said if "status" in one]
+
+
+def test_a_configuration_without_its_main_section_is_no_order_to_switch_off(shell: list[str], tmp_path: Path) -> None:
+    assert "guard lock" in calls(shell, tmp_path, "boot", on="")
 
 
 def test_a_start_in_between_recovers_nothing(shell: list[str], tmp_path: Path) -> None:
@@ -73,9 +95,10 @@ def test_units_run_commands_that_the_guard_has(name: str) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(UNITS / f"{name}.service")
-    program, command = unit["Service"]["ExecStart"].split()
-    assert program == "/usr/lib/netpolicy/guard"
-    assert re.search(rf"^{command}\) ", (ROOT / "files/usr/lib/netpolicy/guard").read_text(), re.M)
+    for line in re.findall(r"^ExecStart=(.*)$", (UNITS / f"{name}.service").read_text(), re.M):
+        program, command = line.split()
+        assert program == "/usr/lib/netpolicy/guard"
+        assert re.search(rf"^{command}\) ", (ROOT / "files/usr/lib/netpolicy/guard").read_text(), re.M)
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 

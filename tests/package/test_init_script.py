@@ -48,6 +48,7 @@ ubus() {
 start() { rc_procd start_service "$@"; }
 stop() { stop_service "$@"; note procd_kill; service_stopped; }
 restart() { stop; start; }
+shutdown() { stop; }
 reload() { reload_service "$@"; }
 """
 
@@ -195,8 +196,8 @@ def test_stop_gives_up_waiting_for_a_process_that_does_not_die(router: Router) -
     assert "nft delete table inet netpolicy" in calls
 
 
-@pytest.mark.parametrize(("action", "upgrade"), [("restart", "0"), ("stop", "1")])
-def test_restart_and_upgrade_keep_the_kernel_state_for_the_next_daemon(
+@pytest.mark.parametrize(("action", "upgrade"), [("restart", "0"), ("stop", "1"), ("shutdown", "0")])
+def test_restart_upgrade_and_the_end_of_the_router_keep_the_kernel_state(
     router: Router, action: str, upgrade: str
 ) -> None:
     (router.folder / "run").mkdir()

@@ -30,7 +30,8 @@ NOT_IN_THE_DAEMON = (
     "netpolicy.config.sarif", "netpolicy.config.schema", "netpolicy.config.yaml_sections",
     "netpolicy.dataplane.guard_trial",
     "netpolicy.dataplane.netlink_pyroute2", "netpolicy.flows.administration", "netpolicy.flows.evidence",
-    "netpolicy.outbounds.check", "netpolicy.outbounds.line_probe", "netpolicy.outbounds.line_traffic",
+    "netpolicy.outbounds.check", "netpolicy.outbounds.line_probe", "netpolicy.outbounds.line_score",
+    "netpolicy.outbounds.line_traffic",
     "netpolicy.service.doctor", "netpolicy.service.doctor_finding",
     "netpolicy.service.doctor_given", "netpolicy.service.doctor_system", "netpolicy.service.witness",
 )  # fmt: skip

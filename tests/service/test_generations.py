@@ -107,6 +107,16 @@ def test_of_those_before_one_that_ran_well_is_the_better_one(tmp_path):
     assert found is not None and found.number == 2
 
 
+def test_what_a_boot_loads_is_kept_with_those_that_a_boot_may_be_with(tmp_path):
+    store = store_with(tmp_path, 4)
+    for number in store.numbers():
+        store.keep_lock(number, {"table.nft": "add table inet netpolicy\n"})
+    assert store.prune(pending=(1,)) == ()
+    assert [store.has_lock(number) for number in store.numbers()] == [True, False, True, True]
+    with pytest.raises(Damaged):
+        store.keep_lock(9, {"table.nft": ""})
+
+
 def test_numbers_are_never_given_twice(tmp_path):
     store = store_with(tmp_path, 2)
     assert store.next_number() == 3 == store.prepare(text(3), {})

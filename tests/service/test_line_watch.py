@@ -228,11 +228,11 @@ def test_a_line_with_another_gateway_stays_as_fast_as_it_was_until_it_is_measure
 
         assert turn("192.0.2.1", "192.0.2.9") == "ba"
         lines = it.watch._lines
-        lines["a"].prober.latency_ms, lines["b"].prober.latency_ms = 10.0, 50.0
+        lines["a"].prober.scores.latency_ms, lines["b"].prober.scores.latency_ms = 10.0, 50.0
         assert turn("192.0.2.1", "192.0.2.9") == "ab"
         assert turn("192.0.2.2", "192.0.2.9") == "ab" and lines["a"].prober.latency_ms is None
         assert turn("192.0.2.3", "192.0.2.9") == "ab", "again, before an answer came"
-        lines["a"].prober.latency_ms = 90.0
+        lines["a"].prober.scores.latency_ms = 90.0
         assert turn("192.0.2.3", "192.0.2.9") == "ba"
         assert turn("", "192.0.2.9") == "ba"
         lines["a"].by_hand = "up"
@@ -284,7 +284,8 @@ def test_only_lines_have_a_health(play):
         it.look()
         assert it.watch.document("g") is None
         assert set(it.watch.document("b")) == {
-            "state", "because", "since", "trusted", "by_hand", "silent", "latency_ms", "loss", "probes",
+            "state", "because", "since", "trusted", "by_hand", "silent", "latency_ms", "jitter_ms", "loss",
+            "probes",
         }  # fmt: skip
 
     play(story)

@@ -1,0 +1,49 @@
+"""What the kernel gets at a boot before there is a network or a daemon: blocks, and locks of lines that must not leak.
+
+Values in, texts out: the table in force, and for each sealed line its ip rule and the unreachable route that it leads
+to. Never names a device in a route: none is there yet. Loaded by files/usr/lib/netpolicy/guard; why: docs/guard.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from netpolicy.dataplane import script
+from netpolicy.dataplane.policy import Policy
+from netpolicy.dataplane.routing import Routing, desired
+from netpolicy.dataplane.state import IPV4, IPV6
+from netpolicy.dataplane.table import build
+
+TABLE, CLASSES = "table.nft", "classes.json"
+
+
+def render(policy: Policy, numbers: Mapping[str, int]) -> dict[str, str]:
+    """The files by name; none where nothing is sealed or blocked. `numbers`: the class of each outbound.
+
+    Without its numbers the next daemon might give a class to another line than the connections of the boot carry.
+    """
+    sealed = [line for line in policy.lines if line.sealed]
+    refused = (policy.marks.drop, policy.marks.reject)
+    if not (sealed or any(policy.entries.blocks) or policy.default_forwarded in refused):
+        return {}
+    routing = _locks(policy, {line.number for line in sealed}, {line.table for line in sealed})
+    found = {f"ip{family}": _batch(routing, family) for family in (IPV4, IPV6)}
+    found[CLASSES] = json.dumps(dict(sorted(numbers.items()))) + "\n"
+    return found | {TABLE: script.full_text(build(policy), script.MOST_AT_BOOT)}
+
+
+def _locks(policy: Policy, classes: set[int], tables: set[int]) -> Routing:
+    """Of the routing what needs no device: to where a class leads, and that nothing is there yet."""
+    every = desired(policy, ())
+    marks = {policy.marks.bits(number) for number in classes}
+    kept = {policy.table_base + number for number in tables}
+    return Routing(
+        frozenset([one for one in every.routes if one.kind != "unicast" and one.table in kept]),
+        frozenset([one for one in every.rules if one.mark in marks and one.mask]),
+    )
+
+
+def _batch(routing: Routing, family: int) -> str:
+    # Without the two lines that flush: nothing is there, and what is there stays.
+    return "".join([f"{line}\n" for line in script.ip_batch(routing, family)[2:]])

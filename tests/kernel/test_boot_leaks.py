@@ -1,0 +1,190 @@
+"""A boot: what may leave by one line alone is seen on no other, also before there is a daemon.
+
+A power cut takes the daemon, RAM, and what is ours in the kernel; the flash stays. Then main leads by line B, and the
+boot hook runs, and later the daemon. Whatever of the sealed traffic comes to the far side by line B is a leak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.leaks import CONFIG, MAIN_BY_B, Cables
+from tests.daemon.running import Netpolicyd, netpolicyd, until
+from tests.kernel.guarded import GUARD
+from tests.kernel.streams import FAMILY, SERVER, Place, place, steady_datagrams
+from tests.netns import needs_root, run
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+EVERY = {f"{family} {protocol}" for family in ("IPv4", "IPv6") for protocol in (6, 17)}
+
+BLOCKED, PASSED = 4888, 4889
+BLOCK = f"""
+config rule 'never'
+	option priority '60'
+	list dest_port '{BLOCKED}'
+	option block 'drop'
+"""
+
+OTHER_DEVICE = """
+link set wanb down
+link set wanb name wanx
+link set wanx up
+addr replace 2001:db8:b::2/64 dev wanx nodad
+route replace default via 198.51.100.1 dev wanx
+route replace default via 2001:db8:b::1 dev wanx
+"""
+
+
+class Booting:
+    """A router that lost its power."""
+
+    def __init__(self, where: Place, daemon: Netpolicyd) -> None:
+        self.where, self.daemon = where, daemon
+        self.lock = daemon.store / "generations/000001/lock"
+
+    def lose_power(self) -> None:
+        until(lambda: (self.daemon.store / "generations/current").exists())  # it is taken over, its lock before it
+        assert (self.lock / "table.nft").exists()
+        self.daemon.end(signal.SIGKILL)
+        shutil.rmtree(self.daemon.state)
+        run("nft", "flush", "ruleset")
+        for family in ("-4", "-6"):
+            run("ip", family, "rule", "flush", "protocol", "78")
+            with contextlib.suppress(AssertionError):  # nothing is there in one family
+                run("ip", family, "route", "flush", "table", "all", "protocol", "78")
+
+    def guard(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The boot hook, under the shell of this machine."""
+        places = ("--store", self.daemon.store, "--run", self.daemon.state, "--config", self.daemon.config)
+        return subprocess.run(["sh", GUARD, *places, *words], capture_output=True, text=True, check=False)
+
+    def arrived(self, family: int) -> list[int]:
+        """To which ports of the far side datagrams came, of ten to one that is blocked and then one to another."""
+        with contextlib.ExitStack() as stack:
+            with self.where.server.entered():
+                far = [stack.enter_context(socket.socket(FAMILY[family], socket.SOCK_DGRAM)) for _ in range(2)]
+            with self.where.client.entered():
+                near = stack.enter_context(socket.socket(FAMILY[family], socket.SOCK_DGRAM))
+            for one, port in zip(far, (BLOCKED, PASSED), strict=True):
+                one.bind((SERVER[family], port))
+                one.settimeout(5 if port == PASSED else 0)
+            for port in [BLOCKED] * 10 + [PASSED]:
+                near.sendto(b"?", (SERVER[family], port))
+            far[1].recv(1)  # on the same way, so those before it are there or nowhere
+            with contextlib.suppress(BlockingIOError):
+                return [BLOCKED] if far[0].recv(1) else []
+            return []
+
+    def leaks(self, cables: Cables) -> list[str]:
+        """What leaves by line B while 300 datagrams do that no rule seals."""
+
+        async def pass_by() -> None:
+            with steady_datagrams(self.where, 4999) as arrived:
+                while arrived["eth1"] < 300:  # what is sealed is counted too, where it should be
+                    await arrived.more(50)
+
+        asyncio.run(pass_by())
+        return list(cables.leaks)
+
+
+@pytest.fixture
+def booting(tmp_path) -> Iterator[Booting]:
+    with place() as where, netpolicyd(tmp_path, CONFIG + BLOCK) as daemon:
+        run("ip", "-batch", "-", text=MAIN_BY_B)
+        daemon.settled()
+        made = Booting(where, daemon)
+        made.lose_power()
+        yield made
+
+
+def test_without_the_boot_hook_main_would_lead_it_by_the_other_line(booting):
+    with Cables(booting.where) as cables:
+        until(lambda: {what for what in cables.seen} == {f"eth1 {one}" for one in EVERY})
+
+
+def test_from_the_first_packet_on_until_its_own_line_carries_nothing_is_seen_on_the_other(booting):
+    done = booting.guard("lock")
+    assert done.returncode == 0, done.stderr
+    with Cables(booting.where) as cables:
+        assert booting.leaks(cables) == []
+        booting.daemon.start()
+        until(lambda: {what for what, count in cables.seen.items() if count > 5} == {f"eth0 {one}" for one in EVERY})
+        assert booting.leaks(cables) == []
+    assert booting.daemon.settled()["kernel"]["in_sync"]
+    assert booting.daemon.call("plan")["changes"] == []
+
+
+def test_the_routing_alone_keeps_it_from_a_device_that_nobody_knew(booting):
+    run("ip", "-batch", "-", text=OTHER_DEVICE)
+    assert booting.guard("lock").returncode == 0
+    with Cables(booting.where) as cables:
+        assert booting.leaks(cables) == []
+
+
+def test_the_table_alone_keeps_it_where_the_rules_are_flushed(booting):
+    assert booting.guard("lock").returncode == 0
+    for family in ("-4", "-6"):
+        run("ip", family, "rule", "flush", "protocol", "78")
+    with Cables(booting.where) as cables:
+        assert booting.leaks(cables) == []
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_is_blocked_is_blocked_before_the_daemon_is_there(booting, family):
+    assert booting.arrived(family) == [BLOCKED]  # nothing of ours is there yet
+    assert booting.guard("lock").returncode == 0
+    assert booting.arrived(family) == []
+
+
+def test_the_next_daemon_gives_its_lines_the_same_numbers(booting):
+    # A line before the others, as somebody writes it into a configuration: numbers follow the order.
+    assert booting.guard("lock").returncode == 0
+    text = booting.daemon.config.read_text()
+    first = "config outbound 'aa'\n\toption type 'interface'\n\toption interface 'wanc'\nconfig outbound 'a'"
+    booting.daemon.config.write_text(text.replace("config outbound 'a'", first))
+    booting.daemon.start()
+    found = until(lambda: {one["name"]: one["class"] for one in booting.daemon.settled()["outbounds"]})
+    assert (found["a"], found["b"]) == (1, 2)
+
+
+def test_a_configuration_that_was_broken_meanwhile_opens_nothing_also_when_the_daemon_has_read_it(booting):
+    booting.daemon.config.write_text("config rule\n\toption nonsense")
+    assert booting.guard("lock").returncode == 0
+    with Cables(booting.where) as cables:
+        booting.daemon.start()
+        until(lambda: booting.daemon.call("status")["config"]["error"])
+        assert booting.leaks(cables) == []
+
+
+def test_one_that_was_switched_off_meanwhile_is_off_as_soon_as_the_daemon_has_read_it(booting):
+    booting.daemon.config.write_text((CONFIG + BLOCK).replace("enabled '1'", "enabled '0'"))
+    assert booting.guard("lock").returncode == 0
+    booting.daemon.start()
+    booting.daemon.settled()
+    assert run("nft", "list", "tables") == "" and "proto 78" not in run("ip", "rule")
+
+
+def test_a_text_that_nft_does_not_take_closes_nothing_and_says_so(booting):
+    with (booting.lock / "table.nft").open("a") as file:
+        file.write("add rule inet netpolicy pre nonsense\n")
+    done = booting.guard("lock")
+    assert done.returncode == 1 and "nft does not take" in done.stderr
+    assert run("nft", "list", "tables") == ""
+
+
+def test_in_the_middle_of_a_life_what_is_in_force_stays(booting):
+    booting.daemon.start()
+    until(lambda: booting.daemon.settled()["kernel"]["in_sync"])
+    before = run("nft", "-s", "list", "ruleset")
+    (booting.lock / "table.nft").write_text("flush ruleset\n")
+    assert booting.guard("lock").returncode == 0
+    assert run("nft", "-s", "list", "ruleset") == before

@@ -1,0 +1,110 @@
+"""What a boot loads stands beside its generation: whole, once, and only where something is closed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from netpolicy.service import boot_lock
+from netpolicy.service.boot_lock import LIMIT, TooLong, keep
+from netpolicy.service.change import AWAITING
+from tests.netns import needs_root
+from tests.router import router
+from tests.service.changing import ChangingHouse
+from tests.service.parts import CONFIG
+
+TEXTS = {"table.nft": "add table inet netpolicy\n", "ip4": "", "ip6": "", "classes.json": "{}\n"}
+
+
+def kept(folder):
+    return {one.name: one.read_text() for one in (folder / "lock").iterdir()}
+
+
+def test_it_is_kept_once_and_replaced_as_a_whole(tmp_path):
+    assert keep(str(tmp_path), TEXTS) and kept(tmp_path) == TEXTS
+    before = os.stat(tmp_path / "lock").st_ino
+    assert not keep(str(tmp_path), TEXTS)
+    assert os.stat(tmp_path / "lock").st_ino == before  # flash: nothing was written
+    assert keep(str(tmp_path), {"table.nft": "another\n"}) and kept(tmp_path) == {"table.nft": "another\n"}
+    assert keep(str(tmp_path), {}) and os.listdir(tmp_path) == []
+    assert not keep(str(tmp_path), {})
+
+
+def test_what_a_death_left_half_written_is_not_taken_for_it(tmp_path):
+    (tmp_path / "lock.new").mkdir()
+    (tmp_path / "lock.new/table.nft").write_text("add ta")
+    assert keep(str(tmp_path), TEXTS) and kept(tmp_path) == TEXTS
+    assert os.listdir(tmp_path) == ["lock"]
+
+
+def test_what_is_too_long_takes_the_earlier_one_with_it(tmp_path):
+    keep(str(tmp_path), TEXTS)
+    for _ in range(2):
+        with pytest.raises(TooLong, match="bytes"):
+            keep(str(tmp_path), {**TEXTS, "table.nft": "#" * LIMIT})
+        assert os.listdir(tmp_path) == []
+
+
+def test_a_name_that_leads_elsewhere_is_not_followed(tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "table.nft").write_text("theirs\n")
+    (tmp_path / "lock").symlink_to(other)
+    assert keep(str(tmp_path), TEXTS) and kept(tmp_path) == TEXTS
+    assert (other / "table.nft").read_text() == "theirs\n"
+
+
+@pytest.fixture
+async def house(tmp_path):
+    with router():
+        made = ChangingHouse(tmp_path)
+        yield made
+        await made.end()
+        await made.guarded.close()
+
+
+def generation(house, number):
+    return house.folder / f"generations/{number:06}"
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_it_is_kept_with_what_is_taken_over_and_with_what_is_confirmed(house):
+    assert await house.load(CONFIG) == ""
+    assert "reject" in kept(generation(house, 1))["table.nft"]
+    before = kept(generation(house, 1))
+    change = await house.until(house.begin(CONFIG.replace("'25'", "'26'")), AWAITING)
+    after = kept(generation(house, 2))  # before anybody confirms it: the power may fail right after that
+    assert house.store.current() == 1 and kept(generation(house, 1)) == before
+    await house.guarded.confirm(change.token, {}, "a test")
+    assert house.store.current() == 2 and kept(generation(house, 2)) == after
+    assert after["table.nft"] != before["table.nft"] and after["classes.json"] == before["classes.json"]
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_it_is_made_anew_when_the_generation_is_well_and_not_again(house):
+    assert await house.load(CONFIG) == ""
+    (generation(house, 1) / "lock/table.nft").write_text("before the lines were up\n")
+    for _ in range(2):
+        house.guarded._mark_healthy(1)
+        await house.guarded._keeping
+        assert "reject" in kept(generation(house, 1))["table.nft"]
+    (generation(house, 1) / "lock/table.nft").write_text("as later\n")
+    house.guarded._keeping = None
+    house.guarded._mark_healthy(1)
+    assert house.guarded._keeping is None  # what differs by itself is not written
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_a_disk_that_is_full_is_said_and_changes_nothing_else(house, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "/etc/netpolicy/x")
+
+    monkeypatch.setattr(boot_lock, "keep", full)
+    assert await house.load(CONFIG) == ""
+    (said,) = [one for one in house.said("warning") if "next boot" in one]
+    assert "cannot write /etc/netpolicy/x: No space left on device" in said
+    assert house.store.current() == 1 and house.engine.in_force.in_sync
