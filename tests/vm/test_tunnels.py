@@ -54,7 +54,7 @@ def test_a_wireguard_device_is_a_line_without_a_gateway(machine: Found) -> None:
     assert found["ways"] == {BEST: by("wg0"), SEALED: by("wg0")}
     # What no rule sends there goes as before, and so do the tunnel's own packets.
     assert found["plain"] == by("eth0") and found["outer"] == ["eth0"]
-    print(f"\n300 kB by the tunnel: {found['fetched']:.2f} s")
+    print(f"\n300 kB each way by the tunnel: {found['fetched']:.2f} s")
     assert not found["spoilt"]
 
 
@@ -111,7 +111,7 @@ def test_a_dialled_line_has_its_table_as_soon_as_there_is_a_session(machine: Fou
     assert straight_on(found["table"]) == defaults("ppp0", 1) and refusing(found["table"]) == 2
     # IPv6 is not there yet: the group has it elsewhere, the sealed line refuses it.
     assert found["ways"] == {BEST: {"4": "ppp0", "6": "eth1"}, SEALED: {"4": "ppp0", "6": ""}}
-    print(f"\n300 kB by the line: {found['fetched']:.2f} s")
+    print(f"\n300 kB each way by the line: {found['fetched']:.2f} s")
     assert found["line6"]["families"] == [4, 6] and found["ways6"] == {BEST: by("ppp0"), SEALED: by("ppp0")}
     assert not found["spoilt"]
 
@@ -122,6 +122,16 @@ def test_a_session_that_dies_takes_the_line_down_and_nothing_gets_past_it(machin
     assert is_down(found["silent"]) and found["failed_over"] == by("eth1")
     assert straight_on(found["table_silent"]) == [] and refusing(found["table_silent"]) == 2
     assert "10.67.0.10" not in found["sources_silent"]
+
+
+@pytest.mark.parametrize("line", ["wireguard", "pppoe"])
+def test_a_change_is_tried_with_packets_by_such_a_line_and_doctor_has_nothing_to_say(machine: Found, line: str) -> None:
+    found = machine[line]
+    rehearsed = found["rehearsed"]
+    print(f"\n{rehearsed}")
+    assert (rehearsed["refused"], rehearsed["how"], rehearsed["ok"]) == (None, "packets", True)
+    assert rehearsed["rows"] and all(ok for _, ok in rehearsed["rows"])
+    assert found["complaints"] == []
 
 
 def is_down(line: dict[str, Any]) -> bool:

@@ -13,8 +13,22 @@ import time
 from typing import Any
 
 import talk
-from daemon import Daemon, spoilt
-from lines import BEST, LINES, SEALED, Witness, outbound, second, sources, table, until, until_up
+from daemon import spoilt
+from lines import (
+    BEST,
+    LINES,
+    SEALED,
+    Witness,
+    complaints,
+    following,
+    outbound,
+    rehearsed,
+    second,
+    sources,
+    table,
+    until,
+    until_up,
+)
 from street import SERVER, batch, nft, read, run, write
 
 CABLE = "link add wanc type veth peer name eth2 netns server\nlink set wanc up\n"
@@ -43,6 +57,7 @@ config rule 'pages'
 	option priority '10'
 	list proto 'tcp'
 	list dest_port '{talk.SOURCE}'
+	list dest_port '{talk.SINK}'
 	option route 'dsl'
 	option on_fail 'block'
 """
@@ -121,15 +136,14 @@ def address() -> str:
 def pppoe() -> dict[str, Any]:
     """Dialled while the daemon runs; silent; back with another address; ended in order; with a default route."""
     second()
-    provider, witness, daemon = Provider(), Witness(), Daemon()
-    daemon.start(text=DIALLED)
-    found: dict[str, Any] = {"before": until_up("dsl", False), "ways_before": witness.until_ways(BEST, "eth1")}
-    found["leaks_before"] = witness.burst(SEALED)
-    try:
-        _calls(provider, witness, found)
-    except RuntimeError as error:
-        raise RuntimeError(f"{error}\n{read(LOG)[-4000:]}") from error
-    daemon.stop()
+    provider, witness, found = Provider(), Witness(), {}
+    with following(DIALLED):
+        found["before"], found["ways_before"] = until_up("dsl", False), witness.until_ways(BEST, "eth1")
+        found["leaks_before"] = witness.burst(SEALED)
+        try:
+            _calls(provider, witness, found)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}\n{read(LOG)[-4000:]}") from error
     return {**found, "spoilt": spoilt()}
 
 
@@ -139,8 +153,10 @@ def _calls(provider: Provider, witness: Witness, found: dict[str, Any]) -> None:
     found["line"], found["address"] = until_up("dsl"), address()
     found["table"], found["sources"] = table("dsl"), sources()
     found["ways"] = {str(port): witness.until_ways(port, "ppp0", "4") for port in (BEST, SEALED)}
+    found["rehearsed"], found["complaints"] = rehearsed(DIALLED), complaints()
     begun = time.monotonic()
     talk.fetch(BIG)
+    talk.give(BIG)
     found["fetched"] = time.monotonic() - begun
     # IPv6 comes later: a prefix that the provider delegates.
     run("ip addr add 2001:db8:c::2/64 dev ppp0 nodad")

@@ -12,10 +12,11 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from daemon import call
+from daemon import Daemon, call
 from street import CLIENT, SERVER, batch, inside, run
 
 SECOND_LINE = """
@@ -75,6 +76,19 @@ def until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any
     raise RuntimeError(f"never: {what}\n{json.dumps(call('outbounds')['outbounds'])}")
 
 
+@contextmanager
+def following(text: str) -> Iterator[None]:
+    """A daemon that follows this configuration; none is left for the next check, whatever happens."""
+    daemon = Daemon()
+    try:
+        daemon.start(text=text)
+        yield
+    except BaseException:
+        daemon.kill()
+        raise
+    daemon.stop()
+
+
 def outbound(name: str) -> dict[str, Any]:
     """As the daemon tells it."""
     (found,) = [one for one in call("outbounds")["outbounds"] if one["name"] == name]
@@ -105,6 +119,25 @@ def sources() -> list[str]:
     """The addresses that have a line of their own by their sender (priority 7199)."""
     said = run("ip rule") + run("ip -6 rule")
     return sorted(line.split()[2] for line in said.splitlines() if line.startswith("7199:"))
+
+
+def rehearsed(text: str) -> dict[str, Any]:
+    """How a change to this configuration would be tried, and what came of it for a client's page by the line."""
+    asserted = "option mode 'enforce'\n\tlist assert '192.168.1.11 can 192.0.2.10 tcp/19'"
+    plan = call("plan", {"text": text.replace("option mode 'enforce'", asserted), "format": "uci"})
+    found = dict(plan["rehearsal"] or {})
+    found["rows"] = [[one["what"], one["ok"]] for one in found.get("rows", ()) if one["kind"] == "assertion"]
+    return {"refused": plan["refused"], **found}
+
+
+def complaints() -> list[str]:
+    """What doctor says of lines, and of what takes their names or marks."""
+    found = call("doctor")["findings"]
+    return [
+        f"{one['code']} {one['title']}"
+        for one in found
+        if one["code"].startswith(("ND5", "ND95")) and one["level"] in ("warning", "error")
+    ]
 
 
 class Witness:

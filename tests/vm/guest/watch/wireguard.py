@@ -14,8 +14,22 @@ from contextlib import contextmanager
 from typing import Any
 
 import talk
-from daemon import Daemon, call, spoilt
-from lines import BEST, LINES, PLAIN, SEALED, Witness, second, send, sources, table, until_up
+from daemon import call, spoilt
+from lines import (
+    BEST,
+    LINES,
+    PLAIN,
+    SEALED,
+    Witness,
+    complaints,
+    following,
+    rehearsed,
+    second,
+    send,
+    sources,
+    table,
+    until_up,
+)
 from street import SERVER, batch, nft, run
 
 PORT, OWN_PORT = 51820, 51821  # of the far end, and ours
@@ -51,6 +65,7 @@ config rule 'pages'
 	option priority '10'
 	list proto 'tcp'
 	list dest_port '{talk.SOURCE}'
+	list dest_port '{talk.SINK}'
 	option route 'tunnel'
 	option on_fail 'block'
 """
@@ -113,42 +128,57 @@ class Tunnel:
         batch("link del wg0")
         run("conntrack -F", check=False)
 
-    def end(self) -> None:
-        batch("link del wg0", SERVER)
+    def __enter__(self) -> Tunnel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        run("ip link del wg0", SERVER, check=False)
         run("ip link del wg0", check=False)
+        run("nft delete table inet silent", SERVER, check=False)
         run("conntrack -F", check=False)
-
-
-def shaken() -> bool:
-    """Whether both ends know each other."""
-    return int(run("wg show wg0 latest-handshakes").split()[-1]) > 0
 
 
 def wireguard() -> dict[str, Any]:
     """Some traffic goes by the tunnel: there, silent, back, gone, made again."""
     second()
-    witness, tunnel, daemon = Witness(), Tunnel(), Daemon()
-    tunnel.make()
-    daemon.start(text=SOME)
-    found: dict[str, Any] = {"line": until_up("tunnel"), "table": table("tunnel"), "sources": sources()}
+    witness, found = Witness(), {}
+    with Tunnel() as tunnel:
+        tunnel.make()
+        with following(SOME):
+            _there(witness, found)
+            _silent(witness, found)
+            _made_again(witness, tunnel, found)
+    return {**found, "spoilt": spoilt()}
+
+
+def _there(witness: Witness, found: dict[str, Any]) -> None:
+    found |= {"line": until_up("tunnel"), "table": table("tunnel"), "sources": sources()}
     found["ways"] = {str(port): witness.until_ways(port, "wg0") for port in (BEST, SEALED)}
+    found["rehearsed"], found["complaints"] = rehearsed(SOME), complaints()
     found["plain"] = witness.ways(PLAIN)
     begun = time.monotonic()
-    talk.fetch(BIG)  # segments as large as the client's own link takes: the tunnel's is smaller
+    talk.fetch(BIG)
+    talk.give(BIG)  # segments as large as the client's own link takes: the tunnel's is smaller
     found["fetched"] = time.monotonic() - begun
     found["outer"] = witness.devices(PORT)
-    # The far end says nothing any more; the device stays as it is.
+
+
+def _silent(witness: Witness, found: dict[str, Any]) -> None:
+    """The far end says nothing any more; the device stays as it is."""
     since = len(witness.seen)
-    _silence(True)
+    nft(SILENT, SERVER)
     found["leaks_while_silent"] = witness.burst(SEALED)
     found["silent"] = until_up("tunnel", False)
     found["leaks_when_down"] = witness.burst(SEALED)
     found["failed_over"] = witness.until_ways(BEST, "eth1")
     found["outer_while_silent"] = witness.devices(PORT, since)
-    _silence(False)
+    run("nft delete table inet silent", SERVER)
     found["again"] = until_up("tunnel")
     found["ways_again"] = {str(port): witness.until_ways(port, "wg0") for port in (BEST, SEALED)}
-    # The device goes, and another one of the name comes.
+
+
+def _made_again(witness: Witness, tunnel: Tunnel, found: dict[str, Any]) -> None:
+    """The device goes, and another one of the name comes."""
     tunnel.remove()
     found["gone"] = until_up("tunnel", False)
     found["table_gone"], found["leaks_when_gone"] = table("tunnel"), witness.burst(SEALED)
@@ -157,55 +187,66 @@ def wireguard() -> dict[str, Any]:
     found["made"] = until_up("tunnel")
     found["table_made"] = table("tunnel")
     found["ways_made"] = {str(port): witness.until_ways(port, "wg0") for port in (BEST, SEALED)}
-    daemon.stop()
-    tunnel.end()
-    return {**found, "spoilt": spoilt()}
 
 
 def wireguard_all() -> dict[str, Any]:
     """Everything goes by the tunnel or not at all, the router's own packets too; and the tunnel itself?"""
     second()
-    witness, tunnel, daemon = Witness(), Tunnel(), Daemon()
-    tunnel.make()
-    run("conntrack -F", check=False)
-    daemon.start(text=EVERYTHING)
-    found: dict[str, Any] = {"line": until_up("tunnel")}
-    found["ways"] = witness.until_ways(PLAIN, "wg0")
-    found["shaken"], found["outer"] = shaken(), witness.devices(PORT)
-    # Silent for so long that conntrack forgets the tunnel, and the line is down: it must find its way back.
-    _silence(True)
+    witness, found = Witness(), {}
+    with Tunnel() as tunnel:
+        tunnel.make()
+        run("conntrack -F", check=False)
+        with following(EVERYTHING):
+            _shakes_hands(witness, found)
+            _comes_back(witness, found)
+            _with_another_port(witness, tunnel, found)
+        # What is older than our table would stay where it is.
+        tunnel.remove()
+        with following(BY_THE_SECOND):
+            _by_the_second(witness, tunnel, found)
+    return {**found, "spoilt": spoilt()}
+
+
+def _shakes_hands(witness: Witness, found: dict[str, Any]) -> None:
+    found["line"], found["ways"] = until_up("tunnel"), witness.until_ways(PLAIN, "wg0")
+    found["shaken"] = int(run("wg show wg0 latest-handshakes").split()[-1]) > 0
+    found["outer"], found["disagreements"] = witness.devices(PORT), _disagreements()
+
+
+def _comes_back(witness: Witness, found: dict[str, Any]) -> None:
+    """Silent for so long that conntrack forgets the tunnel, and the line is down: it must find its way back."""
+    nft(SILENT, SERVER)
     found["silent"] = until_up("tunnel", False)
     run("conntrack -F", check=False)
     since = len(witness.seen)
     found["leaks"] = witness.burst(PLAIN)
-    time.sleep(10)
+    time.sleep(10)  # a handshake is tried every five seconds
     found["outer_while_down"] = witness.devices(PORT, since)
-    _silence(False)
+    run("nft delete table inet silent", SERVER)
     try:
-        found["again"] = until_up("tunnel")
-        found["ways_again"] = witness.until_ways(PLAIN, "wg0")
+        found["again"], found["ways_again"] = until_up("tunnel"), witness.until_ways(PLAIN, "wg0")
     except RuntimeError as error:
         found["again"] = {"up": False, "error": str(error)}
-    # Made again with a port of chance, while clients send without a pause: its first packets are sooner than our look.
+
+
+def _with_another_port(witness: Witness, tunnel: Tunnel, found: dict[str, Any]) -> None:
+    """A port of chance, while clients send without a pause: its first packets are sooner than our look."""
     tunnel.remove()
     until_up("tunnel", False)
     with _sending():
         tunnel.make("")
         found["made"], found["ways_made"] = until_up("tunnel"), witness.until_ways(PLAIN, "wg0")
     found["port_made"] = int(run("wg show wg0 listen-port"))
-    daemon.stop()
-    # A rule that names it sends the tunnel itself by the other line; what is older than our table would stay.
-    tunnel.remove()
-    daemon.start(text=BY_THE_SECOND)
+
+
+def _by_the_second(witness: Witness, tunnel: Tunnel, found: dict[str, Any]) -> None:
+    """A rule that names it sends the tunnel itself by the other line."""
     since = len(witness.seen)
     tunnel.make()
     until_up("tunnel")
     found["ways_by_the_second"] = witness.until_ways(PLAIN, "wg0")
     found["outer_by_the_second"] = witness.devices(PORT, since)
-    found["disagreements"] = _disagreements()
-    daemon.stop()
-    tunnel.end()
-    return {**found, "spoilt": spoilt()}
+    found["disagreements"] += _disagreements()
 
 
 @contextmanager
@@ -225,13 +266,6 @@ def _sending() -> Iterator[None]:
     finally:
         is_over.set()
         sending.join()
-
-
-def _silence(is_on: bool) -> None:
-    if is_on:
-        nft(SILENT, SERVER)
-    else:
-        run("nft delete table inet silent", SERVER)
 
 
 def _disagreements() -> list[str]:
