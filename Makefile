@@ -72,7 +72,7 @@ test-contract: ## one suite over each adapter and its standard-library twin
 	@scripts/setup test
 	@$(PRIVILEGED) $(PYTEST) $(sort $(CONTRACTS)) $(T)
 
-test-vm: ## real power cuts, and the inspector on other kernels and machines, in QEMU; 15 to 25 minutes (ALL=1: all cuts)
+test-vm: ## real power cuts, the inspector on other kernels and machines, tunnels, in QEMU; 20 to 30 minutes (ALL=1: all cuts)
 	@scripts/setup vm
 	@scripts/vm-parts || echo "going on without: the tests skip with the reason" >&2
 	@$(PYTEST) -m "$(if $(ALL),vm,vm and not slow)" tests/vm $(T)

@@ -14,7 +14,7 @@ from netpolicy.dataplane.listing import Listing
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import SPAN, describe_rule
-from netpolicy.dataplane.state import PROTOCOL, Route, RoutingRule
+from netpolicy.dataplane.state import MAIN_TABLE, PROTOCOL, Route, RoutingRule
 
 EXACT = 0xFFFFFFFF
 
@@ -63,6 +63,18 @@ def foreign_exact_marks(marks: Marks, rules: Iterable[RoutingRule]) -> tuple[int
     """Marks that others match without a mask: adding our bits would hide their packets from them."""
     found = {rule.mark for rule in rules if rule.protocol != PROTOCOL and rule.mask == EXACT and rule.mark}
     return tuple(sorted(mark for mark in found if not mark & marks.class_mask))
+
+
+def led_to_main(marks: Marks, rules: Iterable[RoutingRule], first: int) -> tuple[tuple[int, int], ...]:
+    """(mark, mask) of what others send by main before our rules, the first of which has this priority, are asked.
+
+    That is how a program keeps what its tunnel sends itself out of its tunnel (Tailscale).
+    """
+    return tuple(sorted({
+        (rule.mark, rule.mask) for rule in rules
+        if rule.protocol != PROTOCOL and rule.priority < first and rule.action == "lookup" and rule.table == MAIN_TABLE
+        and rule.mark and rule.mask != EXACT and not rule.mask & marks.mask and not rule.selectors and not rule.oif
+    }))  # fmt: skip
 
 
 def _marks(policy: Policy, rules: list[RoutingRule]) -> list[Conflict]:

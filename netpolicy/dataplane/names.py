@@ -46,6 +46,12 @@ def verdict_chain(number: int) -> str:
     return f"v_{number:02}"
 
 
+def tunnel_chain(number: int, ports: "tuple[int, ...]") -> str:
+    """The chain before that of a class which spares what the tunnels with these ports send themselves."""
+    name = "w_{:02}_{}".format(number, "_".join([str(port) for port in ports]))
+    return name if len(name) <= LONGEST else content_name(f"w_{number:02}", name)
+
+
 def saving_chain(number: int) -> str:
     """The chain that writes a class into the conntrack mark."""
     return f"m_{number:02}"

@@ -112,6 +112,23 @@ class Share(Record):
         return tuple(sorted({number for rows in self.parts.values() for number, _ in rows}))
 
 
+class Tunnel(Record):
+    """A line that is a WireGuard device: what it sends itself, from this UDP port, does not follow these rules.
+
+    `rules` are those that lead to the line, also while it is down; "" stands for the default. `classes` are the line's.
+    """
+
+    __slots__ = ("classes", "port", "rules")
+
+    def __init__(self, port: int, rules: "tuple[str, ...]", classes: "tuple[int, ...]") -> None:
+        self.port = port
+        self.rules = rules
+        self.classes = classes
+
+    def values(self) -> "tuple[object, ...]":
+        return (self.port, self.rules, self.classes)
+
+
 class Entry(Record):
     """A rule that stands now, and the class that its flows get."""
 
@@ -182,6 +199,7 @@ class Policy(Record):
     __slots__ = (
         "marks", "lines", "entries", "ranked", "ingress", "default_forwarded", "default_own", "translations",
         "ways_out", "near", "skip_marks", "device_names", "table_base", "rule_priority", "shares", "limits", "shaped",
+        "tunnels", "left_alone",
     )  # fmt: skip
 
     def __init__(
@@ -203,6 +221,8 @@ class Policy(Record):
         shares: "tuple[Share, ...]" = (),
         limits: "tuple[Limit, ...]" = (),
         shaped: "tuple[Shaped, ...]" = (),
+        tunnels: "tuple[Tunnel, ...]" = (),
+        left_alone: "tuple[tuple[int, int], ...]" = (),
     ) -> None:
         self.marks = marks
         self.lines = lines
@@ -222,12 +242,15 @@ class Policy(Record):
         self.shares = shares  # their numbers are beyond those of classes
         self.limits = limits  # the profiles of `throttle` that rules name
         self.shaped = shaped  # where a queue holds a limit; where none does, what is too much is dropped
+        self.tunnels = tunnels
+        self.left_alone = left_alone  # (mark, mask): what the router itself sends with it goes where others say
 
     def values(self) -> "tuple[object, ...]":
         return (
             self.marks, self.lines, self.entries, self.ranked, self.ingress, self.default_forwarded,
             self.default_own, self.translations, self.ways_out, self.near, self.skip_marks, self.device_names,
             self.table_base, self.rule_priority, self.shares, self.limits, self.shaped,
+            self.tunnels, self.left_alone,
         )  # fmt: skip
 
     @property

@@ -6,7 +6,7 @@ orders transactions (staging.py does). Layout and hooks: docs/dataplane.md.
 
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
-from netpolicy.dataplane import labels, learned_sets, limits, names, shares
+from netpolicy.dataplane import labels, learned_sets, limits, names, own_tunnels, shares
 from netpolicy.dataplane.arrange import TooManyBoxes
 from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES, Groups
 from netpolicy.dataplane.kept import Kept
@@ -31,7 +31,7 @@ LOG_GROUP = 78
 LOG_LIMIT = "limit rate 20/second burst 40 packets"
 
 FORWARDED = "classify"
-OWN = "classify_own"
+OWN = own_tunnels.OWN
 ARRIVING = "arriving"
 TO_ROUTER = "to_router"
 
@@ -139,16 +139,22 @@ class Builder:
         for number in sorted({number for _, number in policy.ingress}):
             chains.append((names.arriving_chain(number), Chain((_save(policy, number), "accept"))))
         spread = {share.number for share in policy.shares}
+        led = own_tunnels.ports(policy)
         for number in sorted(set(policy.entries.numbers) - spread):
             chains.append((names.verdict_chain(number), Chain((_settle(number),))))
         for share in policy.shares:
             chains.extend([(name, Chain(rules)) for name, rules in shares.chains(share)])
+        chains.extend([(name, Chain(rules)) for name, rules in own_tunnels.chains(policy, led)])
         for place, is_logged in enumerate(policy.entries.log):
             if is_logged:
                 entry = policy.entries[place]
-                chains.append((names.rule_chain(entry.rule.name), _logging_chain(entry, entry.number in spread)))
+                ports = led.get(entry.rule.name)
+                to = names.tunnel_chain(entry.number, ports) if ports else ""
+                if not to and entry.number in spread:
+                    to = names.verdict_chain(entry.number)
+                chains.append((names.rule_chain(entry.rule.name), _logging_chain(entry, to)))
         if classes != (DIRECT_CLASS,):
-            chains.extend(_classification(policy, groups, slot))
+            chains.extend(_classification(policy, groups, slot, led))
             chains.extend(_hooks(policy))
         chains.extend([(name, Chain(rules, hook)) for name, rules, hook in limits.chains(policy)])
         if policy.translations:
@@ -246,14 +252,17 @@ def build(policy: "Policy") -> Table:
     return Builder().build(policy)
 
 
-def _classification(policy: "Policy", groups: "list[Group]", slot: str) -> "list[tuple[str, Chain]]":
+def _classification(
+    policy: "Policy", groups: "list[Group]", slot: str, led: "dict[str, tuple[int, ...]]"
+) -> "list[tuple[str, Chain]]":
     forwarded = _lookups(groups, FORWARDED_SCOPES, slot)
     own = _lookups(groups, OWN_SCOPES, slot)
     arriving = _lookups(groups, ARRIVING_SCOPES, slot)
     head = _forwarded_head(policy, arriving)
+    default_own = _default(policy, policy.default_own, own)
     chains = [
         (FORWARDED, Chain(tuple(head + forwarded + [_default(policy, policy.default_forwarded, forwarded)]))),
-        (OWN, Chain(tuple(_own_head(policy) + own + [_default(policy, policy.default_own, own)]))),
+        (OWN, Chain(tuple(_own_head(policy) + own + own_tunnels.by_default(led) + [default_own]))),
     ]
     if arriving and policy.ingress:
         back = ["meta priority set 0x0", _came_by(policy)]
@@ -293,6 +302,11 @@ def _came_by(policy: "Policy") -> str:
 def _verdicts(policy: "Policy", standing: "Sequence[int]", slot: str, size: int) -> KernelSet:
     to_class = {number: names.verdict_chain(number) for number in set(policy.entries.numbers)}
     leads_to = [to_class[number] for number in policy.entries.numbers]
+    led = own_tunnels.ports(policy)
+    if led:
+        for place, rule in enumerate(policy.entries.rules):
+            if rule.name in led:
+                leads_to[place] = names.tunnel_chain(policy.entries.numbers[place], led[rule.name])
     for place, is_logged in enumerate(policy.entries.log):
         if is_logged:
             leads_to[place] = names.rule_chain(policy.entries.rules[place].name)
@@ -350,11 +364,12 @@ def _class_chains(policy: "Policy", number: int) -> "list[tuple[str, Chain]]":
     return chains
 
 
-def _logging_chain(entry: "Entry", is_spread: bool) -> Chain:
+def _logging_chain(entry: "Entry", to: str) -> Chain:
+    """`to`: the chain that settles it; "" where nothing but the class is left to say."""
     name = entry.rule.name
     comment = f'comment "np:rule={name}"'
     log = f'{LOG_LIMIT} log prefix "{names.rule_chain(name)}" group {LOG_GROUP} {comment}'
-    return Chain((log, f"goto {names.verdict_chain(entry.number)}" if is_spread else _settle(entry.number)))
+    return Chain((log, f"goto {to}" if to else _settle(entry.number)))
 
 
 def _never_steered() -> "list[str]":
@@ -425,7 +440,8 @@ def _hooks(policy: "Policy") -> "list[tuple[str, Chain]]":
     restore = f"ct mark & {marks.mask:#010x} vmap @restore"
     coming = untouched + arriving + [restore, 'iifname "lo" accept', f"goto {FORWARDED}"]
     # Here it stands first: a reset that refuses a connection of the router comes back over lo, of that class too.
-    going = ['oifname "lo" accept'] + untouched + [restore, f"goto {OWN}"]
+    left = [f"meta mark & {mask:#010x} == {mark:#010x} accept" for mark, mask in policy.left_alone]
+    going = ['oifname "lo" accept'] + untouched + left + own_tunnels.led_astray(policy) + [restore, f"goto {OWN}"]
     chains = [
         ("pre", Chain(tuple(coming), f"type filter hook prerouting priority {MARK_PRIORITY}; policy accept;")),
         # type route: the kernel looks the route up again after the mark changed.

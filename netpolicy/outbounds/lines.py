@@ -41,7 +41,7 @@ class LogicalInterface(Record):
 class View(Record):
     """What the network looks like now."""
 
-    __slots__ = ("links", "addresses", "routes", "logical")  # noqa: RUF023 - the order of the arguments
+    __slots__ = ("links", "addresses", "routes", "logical", "ports")  # noqa: RUF023 - the order of the arguments
 
     def __init__(
         self,
@@ -49,14 +49,16 @@ class View(Record):
         addresses: "tuple[Address, ...]",
         routes: "tuple[Route, ...]",
         logical: "Mapping[str, LogicalInterface] | None" = None,
+        ports: "Mapping[str, int] | None" = None,
     ) -> None:
         self.links = links
         self.addresses = addresses
         self.routes = routes
         self.logical = logical or {}
+        self.ports = ports or {}  # the UDP port that a WireGuard device sends from
 
     def values(self) -> "tuple[object, ...]":
-        return (self.links, self.addresses, self.routes, self.logical)
+        return (self.links, self.addresses, self.routes, self.logical, self.ports)
 
     def device_of(self, interface: str) -> str:
         """The device behind a netifd interface; the name itself where netifd does not know it."""

@@ -101,7 +101,8 @@ class _Opinion:
     def __init__(self, compiled: Compiled, indexes: Indexes | None) -> None:
         self.judge = Judge(compiled, indexes)
         self.doubt = Doubt(self.judge)
-        self.asks_source_port = any(rule.field("src_port") is not None for rule in compiled.enforced.rules)
+        asked = (rule.field("src_port") is not None for rule in compiled.enforced.rules)
+        self.asks_source_port = bool(compiled.policy.tunnels) or any(asked)
         self._indexes = indexes
 
     def steps(self) -> Generator[None, None, None]:

@@ -14,7 +14,8 @@ from netpolicy.core.model import BLOCK, DIRECT, Ruleset
 from netpolicy.core.pairs import limit_in, limit_of, line_of, pair, per_rule, profile_of
 from netpolicy.dataplane.limits import MOST_NUMBER, Limit
 from netpolicy.dataplane.marks import Marks
-from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, Share, SourceTranslation
+from netpolicy.dataplane.own_tunnels import DEFAULT
+from netpolicy.dataplane.policy import DIRECT_CLASS, Entries, Line, Policy, Share, SourceTranslation, Tunnel
 from netpolicy.dataplane.routing import private_subnets
 from netpolicy.dataplane.state import MAIN_TABLE
 from netpolicy.outbounds.group_order import LATER_TYPES
@@ -120,6 +121,7 @@ def compile_policy(
     before: "Compiled | None" = None,
     groups: "Mapping[str, Use] | None" = None,
     learns: bool = True,
+    left_alone: "tuple[tuple[int, int], ...]" = (),
 ) -> Compiled:
     """The policy for this state of the world; `active` are the schedules whose window is open. O(rules).
 
@@ -143,6 +145,8 @@ def compile_policy(
     enforceable, waiting, not_enforced = [], {}, {}
     to_number: dict[tuple[Way, str] | Way, int] = {}  # rules of one way and limit have one class
     sealed: set[str] = set()
+    ports = _tunnel_ports(ruleset, states, view)
+    leading: dict[int, list[str]] = {}  # the rules that lead to each of them
     find_way, deciding = ways.way, ruleset.deciding
     for rule in deciding:  # ten thousand, at every change: what is asked of all of them is little
         way = find_way(rule)
@@ -168,9 +172,15 @@ def compile_policy(
         add_number(number)
         add_log(log and action.log)
         add_blocks(way.blocks)
+        if ports:
+            for port in {ports[line] for line in way.lines if line in ports}:
+                leading.setdefault(port, []).append(rule.name)
         enforceable.append(rule)
         if way.partly:
             not_enforced[rule.name] = way.partly
+    for port in {ports[line] for line in ruleset.lines_of(settings.default) if line in ports}:
+        leading.setdefault(port, []).append(DEFAULT)
+    classes = {port: _classes_by(port, ports, numbers) for port in leading}
     policy = Policy(
         marks=marks,
         lines=_lines(ruleset, states, numbers, view, sealed),
@@ -188,6 +198,10 @@ def compile_policy(
         rule_priority=settings.rule_priority,
         shares=shares.made,
         limits=_limits(ruleset, numbers),
+        tunnels=_kept(
+            tuple([Tunnel(port, tuple(leading[port]), classes[port]) for port in sorted(leading)]), earlier.tunnels
+        ),
+        left_alone=left_alone,
     )
     rules = _kept(tuple(enforceable), deciding)
     enforced = _enforced(ruleset, rules, policy, before)
@@ -331,6 +345,23 @@ class _Shares:
         # By its name, not by its place: its clients must not be forgotten when another outbound comes or goes.
         number = by_name(pair(group, limit), SHARES, {one.number - FIRST_SHARE for one in self.made})
         return Share(FIRST_SHARE + number, parts, sticky)
+
+
+def _tunnel_ports(ruleset: Ruleset, states: "tuple[LineState, ...]", view: "View") -> "dict[str, int]":
+    """By line the port that it sends from itself, where its packets leave by a WireGuard device."""
+    found = {}
+    for state in states if view.ports else ():
+        outbound = ruleset.outbound(state.name)
+        table = outbound.table if outbound is not None else 0
+        for device in _default_devices(view, table) if table else (state.device,):
+            if device in view.ports:
+                found[state.name] = view.ports[device]
+    return found
+
+
+def _classes_by(port: int, ports: "dict[str, int]", numbers: "Mapping[str, int]") -> "tuple[int, ...]":
+    """The classes of lines with that port, throttled ones too."""
+    return tuple(sorted([number for name, number in numbers.items() if ports.get(line_of(name)) == port]))
 
 
 def _lines(

@@ -264,7 +264,7 @@ class Connections:
         assert judge is not None
         facts = self._facts(flow, judge)
         decision = judge.decide(facts)
-        agrees = judge.is_of(judge.marks.number(flow.mark), judge.number(decision))
+        agrees = judge.is_of(judge.marks.number(flow.mark), judge.number(decision, facts))
         if not agrees and (facts.src_iface is None or judge.hidden(facts)):
             # The kernel saw something of the packet that cannot be told from here.
             return decision, Judgement(None, None, self._clock())

@@ -84,7 +84,7 @@ def _general(compiled: Compiled) -> tuple[object, ...]:
     return (
         policy.marks, policy.default_forwarded, policy.default_own, policy.ingress, policy.skip_marks,
         policy.device_names, [(line.name, line.number) for line in policy.lines], world.ingress, world.local,
-        [(one.name, one.type) for one in compiled.enforced.outbounds],
+        [(one.name, one.type) for one in compiled.enforced.outbounds], [tunnel.port for tunnel in policy.tunnels],
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ class Doubt:
         choice = view.decide(facts)
         if choice.rule is None:
             return None
-        return Fate(choice.rule.name, choice.rule.action.kind, self._judge.number(choice))
+        return Fate(choice.rule.name, choice.rule.action.kind, self._judge.number(choice, facts))
 
     def _of(self, hidden: Hidden) -> _Asking:
         if hidden not in self._asking:

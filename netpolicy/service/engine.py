@@ -18,7 +18,7 @@ from netpolicy.core.calendar import active
 from netpolicy.core.health import NORMAL
 from netpolicy.core.line_health import Transition
 from netpolicy.core.model import Outbound, Ruleset, Settings
-from netpolicy.dataplane import conflicts
+from netpolicy.dataplane import conflicts, wireguard
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
 from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.marks import Marks
@@ -495,7 +495,8 @@ class Engine:
         if self.ask_netifd is not None:
             logical = await self.ask_netifd()
         links = {link.name: link for link in self.netlink.links()}
-        self.view = View(links, self.netlink.addresses(), self.netlink.routes(), logical)
+        ports = wireguard.listen_ports([link.name for link in links.values() if link.kind == wireguard.KIND])
+        self.view = View(links, self.netlink.addresses(), self.netlink.routes(), logical, ports)
         self.states = self.lines.look(self.ruleset, line_states(self.ruleset.outbounds, self.view))
 
     def has_lost_a_line(self) -> bool:
@@ -563,7 +564,8 @@ class Engine:
 
     async def _plan_with(self, situation: Situation, numbers: Mapping[str, int], log: bool) -> tuple[Plan, Compiled]:
         ruleset = situation.ruleset
-        skip = conflicts.foreign_exact_marks(Marks(ruleset.settings.fwmark_mask), self.netlink.rules())
+        marks, rules = Marks(ruleset.settings.fwmark_mask), self.netlink.rules()
+        skip = conflicts.foreign_exact_marks(marks, rules)
         compiled = await asyncio.to_thread(
             compile_policy,
             ruleset,
@@ -576,6 +578,7 @@ class Engine:
             active(ruleset.schedules, *local_moment(self.clock())) if ruleset.schedules else (),
             self.compiled,
             self.lines.uses(ruleset, situation.states),
+            left_alone=conflicts.led_to_main(marks, rules, ruleset.settings.rule_priority),
         )
         return await self.kernel.plan(compiled.policy), compiled
 

@@ -15,6 +15,7 @@ from netpolicy.core.field import LEARNED_FIELDS, Written
 from netpolicy.core.index import Building
 from netpolicy.core.index_view import Choice, View
 from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Rule, Ruleset
+from netpolicy.dataplane import own_tunnels
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.service.compile import Compiled
@@ -22,6 +23,7 @@ from netpolicy.service.indexes import Indexes
 from netpolicy.service.learned_addresses import UNSETTLED
 
 MAC = "src_mac"
+UDP = 17
 
 # Facts of a first packet that no entry of conntrack keeps. A neighbour may tell the MAC address, and the sets of
 # names which of them the address was in.
@@ -87,8 +89,10 @@ class Judge:
         """One class for a connection that has none of them."""
         return self._shares.get(wanted, (wanted,))[0]
 
-    def number(self, decision: Decision | Choice) -> int:
+    def number(self, decision: Decision | Choice, facts: Facts | None = None) -> int:
         """The class, or the share of several, that the kernel gives a connection with this decision."""
+        if facts is not None and self._is_spared(decision, facts):
+            return DIRECT_CLASS
         if decision.rule is not None:
             return self._by_rule[decision.rule.name]
         goes = self.compiled.enforced.outbound(decision.outbound)
@@ -97,9 +101,16 @@ class Judge:
         found = DIRECT_CLASS if goes.type == DIRECT else self._lines.get(goes.name, DIRECT_CLASS)
         return self._default if found in self._shares.get(self._default, ()) else found
 
+    def _is_spared(self, decision: Decision | Choice, facts: Facts) -> bool:
+        """Whether it is a tunnel's own, which does not follow what leads to that tunnel."""
+        policy = self.compiled.policy
+        if not policy.tunnels or facts.src_iface != ROUTER_ITSELF or facts.proto != UDP or facts.src_port is None:
+            return False
+        return own_tunnels.is_spared(policy, decision.rule.name if decision.rule else None, facts.src_port)
+
     def fate(self, facts: Facts) -> Fate:
         """What the rules make of a connection with these facts."""
-        return self._fate(self.decide(facts))
+        return self._fate(self.decide(facts), facts)
 
     def blocks(self, number: int) -> bool:
         """Whether the class is one of those that do not pass."""
@@ -117,7 +128,7 @@ class Judge:
             return True
         if hidden not in self._loose:
             self._loose[hidden] = self._with([_without(rule, hidden) for rule in self.compiled.enforced.ranked])
-        return self._fate(self._decide(self._loose[hidden], facts)) == fate
+        return self._fate(self._decide(self._loose[hidden], facts), facts) == fate
 
     def worst(self, facts: Facts) -> Fate:
         """The fate if the hidden facts are such as a rule blocks, where they may be."""
@@ -126,7 +137,7 @@ class Judge:
             ranked = self.compiled.enforced.ranked
             rules = [rule for rule in ranked if self._refuses(rule) or not any(map(rule.field, hidden))]
             self._loose_blocks[hidden] = self._with([_without(rule, hidden) for rule in rules])
-        return self._fate(self._decide(self._loose_blocks[hidden], facts))
+        return self._fate(self._decide(self._loose_blocks[hidden], facts), facts)
 
     def _refuses(self, rule: Rule) -> bool:
         return self.blocks(self._by_rule.get(rule.name, DIRECT_CLASS))
@@ -135,10 +146,10 @@ class Judge:
         facts.schedule = self.compiled.active  # as it was when these rules were made
         return decide(rules, facts, self._state, self.compiled.world)
 
-    def _fate(self, made: Decision | Choice) -> Fate:
+    def _fate(self, made: Decision | Choice, facts: Facts) -> Fate:
         if made.rule is None:
-            return Fate(None, "", self.number(made))
-        return Fate(made.rule.name, made.rule.action.kind, self.number(made))
+            return Fate(None, "", self.number(made, facts))
+        return Fate(made.rule.name, made.rule.action.kind, self.number(made, facts))
 
     def _with(self, rules: list[Rule]) -> Ruleset:
         return Ruleset(tuple(rules), self.compiled.enforced.outbounds, self.compiled.enforced.settings)

@@ -23,13 +23,20 @@ SCHEDULE = "schedule"
 class Way:
     """What an action comes to: `goes` is an outbound, "direct", "block", or "" while it waits.
 
-    `group`: the one of its targets that carries, where that is a group.
+    `group`: the one of its targets that carries, where that is a group; `lines`: all that its targets consist of.
     """
 
-    __slots__ = ("blocks", "goes", "group", "later", "partly", "sealed")
+    __slots__ = ("blocks", "goes", "group", "later", "lines", "partly", "sealed")
 
     def __init__(
-        self, later: str, partly: str, goes: str, blocks: bool, sealed: "tuple[str, ...]", group: str = ""
+        self,
+        later: str,
+        partly: str,
+        goes: str,
+        blocks: bool,
+        sealed: "tuple[str, ...]",
+        group: str = "",
+        lines: "tuple[str, ...]" = (),
     ) -> None:
         self.later = later  # what of it this version cannot do at all
         self.partly = partly  # what of it the kernel does not do yet
@@ -37,6 +44,7 @@ class Way:
         self.blocks = blocks
         self.sealed = sealed  # lines that its packets must never leave past
         self.group = group
+        self.lines = lines
 
 
 class Ways:
@@ -65,7 +73,8 @@ class Ways:
             goes = outcome(self._ruleset, rule, self._world)
             sealed = _sealed_by(self._ruleset, action)
             group = group_of(self._ruleset, action, self._world)
-            found = Way(later, partly, goes, self._ruleset.blocks(rule), sealed, group)
+            lines = _lines(self._ruleset, action)
+            found = Way(later, partly, goes, self._ruleset.blocks(rule), sealed, group, lines)
             self._by_action[key] = found
         return found
 
@@ -141,11 +150,15 @@ def action_partly(ruleset: Ruleset, action: "Action") -> str:
 
 def _sealed_by(ruleset: Ruleset, action: "Action") -> "tuple[str, ...]":
     """The lines that the action's packets must never leave past: it blocks where they are down."""
+    lines = _lines(ruleset, action)
+    ends_there = any([type_of(ruleset, line) == BLOCK for line in lines])
+    return lines if action.on_fail == BLOCK or ends_there else ()
+
+
+def _lines(ruleset: Ruleset, action: "Action") -> "tuple[str, ...]":
     if action.kind not in ROUTES:
         return ()
-    lines = [line for target in action.targets for line in ruleset.lines_of(target)]
-    ends_there = any(type_of(ruleset, line) == BLOCK for line in lines)
-    return tuple(lines) if action.on_fail == BLOCK or ends_there else ()
+    return tuple([line for target in action.targets for line in ruleset.lines_of(target)])
 
 
 def group_of(ruleset: Ruleset, action: "Action", world: World) -> str:

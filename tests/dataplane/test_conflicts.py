@@ -13,8 +13,10 @@ from netpolicy.dataplane.state import Route, RoutingRule
 OURS = Policy()
 
 
-def other(priority: int = 100, mark: int = 0, mask: int = 0, protocol: int = 0) -> RoutingRule:
-    return RoutingRule(4, priority, 42, mark, mask, protocol=protocol)
+def other(
+    priority: int = 100, mark: int = 0, mask: int = 0, protocol: int = 0, table: int = 42, **more: str
+) -> RoutingRule:
+    return RoutingRule(4, priority, table, mark, mask, protocol=protocol, **more)
 
 
 def found(policy: Policy = OURS, routes=(), rules=(), table=None) -> str:
@@ -60,6 +62,21 @@ def test_an_exact_mark_inside_our_mask_is_a_conflict_and_one_outside_is_skipped(
     ours = other(mark=0x77, mask=0xFFFFFFFF, protocol=78)
     assert "uses mark bits of ours" in found(rules=[greedy])
     assert conflicts.foreign_exact_marks(OURS.marks, [passwall, greedy, ours, other(mark=2, mask=0xFF)]) == (1,)
+
+
+def test_a_mark_that_others_lead_to_main_before_us_is_found():
+    tailscale = other(5210, table=254, mark=0x80000, mask=0xFF0000)
+    different = [
+        other(5270, table=52),
+        other(2001, table=1, mark=0x100, mask=0x3F00),  # mwan3: a line of its own
+        other(30000, table=254, mark=0x100, mask=0x3F00),
+        other(5210, table=254, mark=1, mask=0xFFFFFFFF),
+        other(5250, mark=0x80000, mask=0xFF0000, action="unreachable"),
+        other(100, table=254, mark=0x40000, mask=0xF0000, protocol=78),
+        other(100, table=254, mark=0x01000000, mask=0xFF000000),
+        other(100, table=254, mark=0x20000, mask=0xFF0000, selectors="from 10.0.0.0/8"),
+    ]
+    assert conflicts.led_to_main(OURS.marks, [tailscale, *different, tailscale], 7000) == ((0x80000, 0xFF0000),)
 
 
 @pytest.mark.parametrize("priority", [7000, 7013, 7199])

@@ -65,6 +65,12 @@ def test_every_match_of_a_mark_has_a_mask():
         assert test.startswith("mark &") or test == "mark { 0x00000001 } accept"
 
 
+def test_a_mark_that_others_lead_to_main_is_left_alone_on_what_the_router_sends():
+    built = build(policy(VIDEO, left_alone=((0x80000, 0xFF0000),)))
+    left = "meta mark & 0x00ff0000 == 0x00080000 accept"
+    assert left in built.chains["out"].rules and left not in built.chains["pre"].rules
+
+
 def test_only_the_hooks_that_a_policy_needs_exist():
     assert not [chain for chain in build(Policy()).chains.values() if chain.header]
     assert set(build(policy(VIDEO)).chains) >= {"pre", "out"}

@@ -55,6 +55,7 @@ DIALECT_FILES = (
     "netpolicy/dataplane/names.py",
     "netpolicy/dataplane/learned_sets.py",
     "netpolicy/dataplane/overlaps.py",
+    "netpolicy/dataplane/own_tunnels.py",
     "netpolicy/dataplane/policy.py",
     "netpolicy/dataplane/record.py",
     "netpolicy/dataplane/routing.py",

@@ -60,12 +60,18 @@ def rule(name: str, *options: str, priority: int = 50) -> str:
 
 
 def compiled(
-    *rules: str, head: str = HEAD, state: str = "NORMAL", down: tuple[str, ...] = (), active: tuple[str, ...] = ()
+    *rules: str,
+    head: str = HEAD,
+    state: str = "NORMAL",
+    down: tuple[str, ...] = (),
+    active: tuple[str, ...] = (),
+    ports: dict[str, int] | None = None,
 ) -> Compiled:
     loaded = load_text(head + "".join(rules))
     assert not loaded.fatal and not loaded.skipped, loaded.diagnostics
     ruleset = loaded.ruleset
     seen = view(down)
+    seen = View(seen.links, seen.addresses, seen.routes, seen.logical, ports)
     numbers = {name: number for number, name in enumerate(needs_class(ruleset), 1)}
     states = line_states(ruleset.outbounds, seen)
     return compile_policy(ruleset, state, states, seen, numbers, active=active, groups=uses(ruleset, {}, {}))

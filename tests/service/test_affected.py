@@ -225,9 +225,10 @@ def test_a_doubt_of_the_first_change_stays_one_in_the_second():
     assert gone is None
 
 
-def test_only_rules_for_source_ports_ask_for_them():
+def test_only_rules_for_source_ports_and_those_that_spare_a_tunnel_ask_for_them():
     assert Affected(compiled(VIDEO), compiled(rule("game", "+src_port=3074", "block=drop"))).asks_source_port
     assert not Affected(None, compiled(VIDEO)).asks_source_port
+    assert Affected(None, compiled(VIDEO, ports={"wanb": 51821})).asks_source_port
 
 
 def test_a_change_of_plain_routes_need_not_look_at_connections_at_all():

@@ -16,6 +16,7 @@ from netpolicy.core.facts import parse_facts
 from netpolicy.core.pairs import needs_class
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
+from netpolicy.dataplane.policy import Tunnel
 from netpolicy.dataplane.routing import desired
 from netpolicy.dataplane.state import Address, Link, Route
 from netpolicy.dataplane.table import FORWARDED, OWN, Table, build
@@ -61,10 +62,13 @@ def view(down: tuple[str, ...] = ()) -> View:
     return View(links, addresses, routes, {"office": LogicalInterface("br-office", True)})
 
 
-def compiled(text: str, state: str = "NORMAL", down: tuple[str, ...] = ()):
+def compiled(text: str, state: str = "NORMAL", down: tuple[str, ...] = (), ports: dict[str, int] | None = None):
     loaded = load_text(text)
     assert not loaded.fatal and not loaded.skipped, loaded.diagnostics
     seen = view(down)
+    if ports:
+        routes = (*seen.routes, Route(4, 100, "default", device="wanb"))
+        seen = View(seen.links, seen.addresses, routes, seen.logical, ports)
     numbers = {name: index for index, name in enumerate(needs_class(loaded.ruleset), 1)}
     states = line_states(loaded.ruleset.outbounds, seen)
     return loaded.ruleset, compile_policy(loaded.ruleset, state, states, seen, numbers)
@@ -404,3 +408,49 @@ def test_clients_stay_with_their_line_when_another_outbound_or_limit_comes_befor
 def test_a_list_that_is_fetched_is_nothing_that_waits():
     text = "config list 'ads'\n\toption url 'https://lists.example.net/ads.txt'\n\toption refresh '1d'\n"
     assert compiled(HEAD + text)[1].not_enforced == ()
+
+
+LEADING = (
+    HEAD
+    + """
+config outbound 'vpn'
+	option type 'table'
+	option table '100'
+config outbound 'both'
+	option type 'group'
+	list member 'wan_a'
+	list member 'wan_b'
+config rule 'first'
+	option priority '40'
+	list dest_port '1'
+	option route 'wan_b'
+	option on_fail 'block'
+config rule 'by_group'
+	option priority '30'
+	list dest_port '2'
+	option route 'both'
+config rule 'by_table'
+	option priority '20'
+	list dest_port '3'
+	option route 'vpn'
+config rule 'elsewhere'
+	list dest_port '4'
+	option route 'wan_a'
+config rule 'refused'
+	list dest_port '5'
+	option block 'drop'
+"""
+)
+
+
+@pytest.mark.parametrize("down", [(), ("wanb",)])
+def test_rules_that_lead_to_a_wireguard_device_are_told_also_while_it_is_down(down):
+    _, made = compiled(LEADING, down=down, ports={"wanb": 51821, "wg7": 9})
+    classes = tuple(line.number for line in made.policy.lines if line.name in ("wan_b", "vpn"))
+    assert made.policy.tunnels == (Tunnel(51821, ("first", "by_group", "by_table"), classes),)
+    assert compiled(LEADING, down=down)[1].policy.tunnels == ()
+
+
+def test_a_default_that_leads_there_is_told_too():
+    text = HEAD.replace("option enabled '1'", "option enabled '1'\n\toption default 'wan_b'")
+    assert [one.rules for one in compiled(text, ports={"wanb": 51821})[1].policy.tunnels] == [("",)]

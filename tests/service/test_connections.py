@@ -9,6 +9,8 @@ import pytest
 
 from netpolicy.core.field import parse_field
 from netpolicy.dataplane.learned_sets import base_name
+from netpolicy.dataplane.policy import Tunnel
+from netpolicy.dataplane.record import replace as replace_in
 from netpolicy.flows.model import Flow, FlowEvent
 from netpolicy.flows.table import FlowTable
 from netpolicy.service import connections as module
@@ -52,6 +54,13 @@ async def house(tmp_path):
         yield house
 
 
+UDP = """
+config rule 'udp'
+	list proto 'udp'
+	option route 'wan_b'
+"""
+
+
 @pytest.fixture
 def connections(house):
     return Connections(house.engine, FlowTable(10_000))
@@ -88,6 +97,17 @@ async def test_a_mark_that_the_rules_do_not_explain_is_counted_and_told_once(con
     assert connections.disagreements == 1
     assert "the kernel chose wan_a, the rules say wan_b" in house.said("warning")[-1]
     assert connections.document(10, 0, "")["disagreements"] == 1
+
+
+async def test_what_a_tunnel_sends_itself_is_expected_to_go_by_the_main_table(connections, house):
+    assert await house.load(CONFIG + UDP) == ""
+    house.engine.enforced_before = None  # those are asked too
+    enforced = house.engine.enforced
+    enforced.policy = replace_in(enforced.policy, tunnels=(Tunnel(4001, ("udp",), (2,)),))
+    own = [replace(flow(number, DIRECT, source="192.0.2.2"), protocol=17) for number in (1, 2)]
+    clients = replace(flow(3, DIRECT), source_port=4001, protocol=17)
+    told = {line["id"]: line["agrees"] for line in begin(connections, *own, clients)}
+    assert told == {1: True, 2: False, 3: False}
 
 
 async def test_a_mark_tampered_with_later_is_shown_but_not_counted(connections):

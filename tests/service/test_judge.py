@@ -103,3 +103,15 @@ def test_a_known_mac_is_certain():
     judge = Judge(compiled(VIDEO, KID))
     facts = AROUND.facts(flow(DIRECT))
     assert judge.is_certain(facts, judge.fate(facts)) and judge.fate(facts).rule == "kid"
+
+
+def test_what_a_tunnel_sends_itself_does_not_follow_what_leads_to_it():
+    everything = rule("all", "any=1", "route=wan_b", "on_fail=block")
+    for down, number in (((), 2), (("wanb",), 30)):
+        judge = Judge(compiled(everything, down=down, ports={"wanb": 40000}))
+        assert fate(judge, source="192.0.2.2", protocol=17) == Fate("all", "route", 0)
+        # A client's from that port, another protocol of the router's, and a tunnel that no rule leads to.
+        assert fate(judge, protocol=17).number == number
+        assert fate(judge, source="192.0.2.2").number == number
+        other = Judge(compiled(everything, down=down, ports={"wana": 40000}))
+        assert fate(other, source="192.0.2.2", protocol=17).number == number

@@ -66,6 +66,7 @@ def _base_archive(guest: Guest) -> bytes:
     archive.link("/var/run", "/run")
     if guest.root is None:
         _add_own(archive)
+        _add_more(archive, guest)
     else:
         _add_root(archive, guest.root)
     # The same names are in every busybox of Debian's; what is there already stays.
@@ -80,12 +81,13 @@ def _base_archive(guest: Guest) -> bytes:
 
 
 def _modules(guest: Guest) -> list[Path]:
-    return ramdisk.modules(guest.modules, MODULES)
+    return ramdisk.modules(guest.modules, (*MODULES, *guest.modules_more))
 
 
 def _programs(guest: Guest) -> list[Path]:
     if guest.root is None:
-        return [*(Path(tool(name) or "") for name in PROGRAMS), Path(os.path.realpath(sys.executable))]
+        more = [path for path, _ in _more(guest)]
+        return [*(Path(tool(name) or "") for name in PROGRAMS), Path(os.path.realpath(sys.executable)), *more]
     return [guest.root / "bin" / "busybox", guest.root / "sbin" / "tc"]
 
 
@@ -105,6 +107,30 @@ def _add_own(archive: Archive) -> None:
         archive.copy(path)
     for one in files:
         _add_library(archive, one, str(one))
+
+
+def _more(guest: Guest) -> list[tuple[Path, str]]:
+    """Programs that are not installed here, each with its place."""
+    root = guest.programs_more
+    if root is None:
+        return []
+    found = [(path, f"/{path.relative_to(root)}") for path in sorted(root.rglob("*")) if path.is_file()]
+    return [(path, place) for path, place in found if not place.startswith(NOT_OPENED)]
+
+
+def _add_more(archive: Archive, guest: Guest) -> None:
+    """With the libraries that came along, and those that are here."""
+    files = _more(guest)
+    for path, place in files:
+        if path.is_symlink():
+            archive.link(place, os.readlink(path))
+        else:
+            archive.copy(path, place)
+    binaries = [str(path) for path, _ in files if path.read_bytes()[:4] == b"\x7fELF"]
+    there = {Path(place).name for _, place in files}
+    for needed in libraries(binaries):
+        if Path(needed).name not in there:
+            archive.copy(needed)
 
 
 def _add_root(archive: Archive, root: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.vm import parts
@@ -30,6 +30,8 @@ class Guest:
     qemu: str
     words: tuple[str, ...]  # the machine, and its console
     console: str
+    modules_more: tuple[str, ...] = ()
+    programs_more: Path | None = None  # the folder of unpacked programs, beside those of this machine
 
     @property
     def folder(self) -> Path:
@@ -59,6 +61,13 @@ def stable() -> Guest:
     return Guest("stable", "kernel", None, parts.tool("qemu-system-x86_64") or "", PC, "ttyS0")
 
 
+def tunnels() -> Guest:
+    """The same with the devices of tunnels and dialled lines, and the programs that set them up."""
+    words = ("wireguard", "ppp_generic", "pppox", "pppoe", "ppp_async", "nft_chain_nat", "nft_masq", "nft_nat")
+    plain = stable()
+    return replace(plain, name="tunnels", modules_more=words, programs_more=BUILD / "tunnels" / "root")
+
+
 def old() -> Guest:
     """Debian 11's: 5.10, which has no tcx, and a verifier that learned much since."""
     return Guest("old", "old", None, parts.tool("qemu-system-x86_64") or "", PC, "ttyS0")
@@ -78,10 +87,12 @@ def missing(guest: Guest) -> str:
     """Why there can be no such machine; "" when there can."""
     if reason := parts.missing():
         return reason
-    if not (guest.folder / "complete").exists():
-        why = guest.folder.with_suffix(".why")
-        told = why.read_text(encoding="utf-8").strip() if why.exists() else "make test-vm fetches it"
-        return f"there is no build/vm/{guest.part}: {told}"
+    folders = [guest.folder, *([guest.programs_more.parent] if guest.programs_more else [])]
+    for folder in folders:
+        if not (folder / "complete").exists():
+            why = folder.with_suffix(".why")
+            told = why.read_text(encoding="utf-8").strip() if why.exists() else "make test-vm fetches it"
+            return f"there is no build/vm/{folder.name}: {told}"
     if gone := [name for name in ("tc", "openssl") if parts.tool(name) is None]:
         return f"not installed: {', '.join(gone)}"
     if guest.root is not None and sys.version_info[:2] != BIG_PYTHON:

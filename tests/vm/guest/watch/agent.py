@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import daemon
+import dialled
 import hours
 import limits
 import neighbours
@@ -22,12 +23,14 @@ import round_trip
 import seen
 import street
 import talk
+import wireguard
 
 CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
     "seen": seen.seen, "ended": seen.ended, "round_trip": round_trip.measured, "filter": neighbours.another_filter,
     "shaper": neighbours.shaper, "shaper_on_lan": neighbours.shaper_on_lan, "late_shaper": neighbours.late_shaper,
     "offload": offload.offload, "limits": limits.limits, "limits_offload": limits.limits_offload,
     "limits_cake": limits.limits_cake, "schedules": hours.schedules,
+    "wireguard": wireguard.wireguard, "wireguard_all": wireguard.wireguard_all, "pppoe": dialled.pppoe,
 }  # fmt: skip
 
 

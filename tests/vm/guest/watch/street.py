@@ -74,9 +74,9 @@ def _fed(words: list[str], text: str) -> None:
         raise RuntimeError(f"{words[0]}: {done.stdout}")
 
 
-def nft(text: str) -> None:
+def nft(text: str, inside: str = "") -> None:
     """Rules of somebody else."""
-    _fed(["nft", "-f", "-"], text)
+    _fed([*(["ip", "netns", "exec", inside] if inside else []), "nft", "-f", "-"], text)
 
 
 def build() -> None:
