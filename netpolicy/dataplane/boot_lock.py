@@ -13,7 +13,7 @@ from netpolicy.dataplane import script
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import Routing, desired
 from netpolicy.dataplane.state import IPV4, IPV6
-from netpolicy.dataplane.table import build
+from netpolicy.dataplane.table import TO_ROUTER, build, to_router
 
 TABLE, CLASSES = "table.nft", "classes.json"
 
@@ -30,7 +30,12 @@ def render(policy: Policy, numbers: Mapping[str, int]) -> dict[str, str]:
     routing = _locks(policy, {line.number for line in sealed}, {line.table for line in sealed})
     found = {f"ip{family}": _batch(routing, family) for family in (IPV4, IPV6)}
     found[CLASSES] = json.dumps(dict(sorted(numbers.items()))) + "\n"
-    return found | {TABLE: script.full_text(build(policy), script.MOST_AT_BOOT)}
+    table = build(policy)
+    if TO_ROUTER in table.chains:
+        # Who administers the router by a sealed line gets his answers by main: the table of the line knows not even
+        # the subnet yet, and where no daemon comes he would be locked out for good.
+        table.chains[TO_ROUTER] = to_router(policy, {line.number for line in sealed})
+    return found | {TABLE: script.full_text(table, script.MOST_AT_BOOT)}
 
 
 def _locks(policy: Policy, classes: set[int], tables: set[int]) -> Routing:

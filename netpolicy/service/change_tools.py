@@ -96,12 +96,13 @@ class Tools:
 
     async def keep_lock(self, number: int) -> None:
         """What is blocked or sealed now is so at a boot with that generation before anybody runs (docs/guard.md)."""
-        engine = self.engine
-        if engine.enforced is None or not engine.in_force.in_sync:
+        # Not "in sync": that is unknown while a line changes, and a generation without its locks would be confirmed.
+        enforced, numbers = await self.engine.between_turns()
+        if enforced is None:
             return
         from netpolicy.dataplane import boot_lock
 
-        policy, numbers = engine.enforced.policy, dict(engine.numbers)
+        policy = enforced.policy
         try:
             texts = await asyncio.to_thread(boot_lock.render, policy, numbers)
             await asyncio.to_thread(self.store.keep_lock, number, texts)

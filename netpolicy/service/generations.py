@@ -175,9 +175,10 @@ class Store:
         """
         self.clean()
         stay = {self.current(), self.previous(), *pending, *self._under_way()}
+        may_boot = {*stay, *self._before(self.current())[:1]}  # the last: where the guard falls back to
         for number in self.numbers():
-            if number not in stay:
-                boot_lock.keep(self._path(number), {})  # no boot is with it; it is as long as the rules
+            if number not in may_boot:
+                boot_lock.keep(self._path(number), {})  # it is as long as the rules
         sizes = {number: folders.size_of(self._path(number)) for number in self.numbers()}
         gone = []
         for number in sorted(sizes):

@@ -188,3 +188,23 @@ def test_in_the_middle_of_a_life_what_is_in_force_stays(booting):
     (booting.lock / "table.nft").write_text("flush ruleset\n")
     assert booting.guard("lock").returncode == 0
     assert run("nft", "-s", "list", "ruleset") == before
+
+
+def test_between_two_renames_of_the_locks_the_earlier_ones_are_loaded(booting):
+    booting.lock.rename(booting.lock.with_name("lock.old"))
+    assert booting.guard("lock").returncode == 0
+    with Cables(booting.where) as cables:
+        assert booting.leaks(cables) == []
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_who_sits_behind_a_sealed_line_reaches_the_router_before_any_daemon(booting, family):
+    """As in a router with one port: its line is its LAN, and a daemon that never comes must not lock out for good."""
+    assert booting.guard("lock").returncode == 0
+    near, far = {4: ("192.0.2.2", "192.0.2.1"), 6: ("2001:db8:a::2", "2001:db8:a::1")}[family]
+    listener = socket.create_server((near, 22), family=FAMILY[family])
+    with listener, booting.where.server.entered(), socket.socket(FAMILY[family]) as client:
+        client.settimeout(3)
+        client.bind((far, 0))
+        client.connect((near, 22))
+        listener.accept()[0].close()

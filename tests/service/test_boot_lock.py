@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -36,6 +37,63 @@ def test_what_a_death_left_half_written_is_not_taken_for_it(tmp_path):
     (tmp_path / "lock.new/table.nft").write_text("add ta")
     assert keep(str(tmp_path), TEXTS) and kept(tmp_path) == TEXTS
     assert os.listdir(tmp_path) == ["lock"]
+
+
+class Death(BaseException):
+    """Of the process, or the power."""
+
+
+def die_at(monkeypatch, step):
+    """At that change of names or contents, before it is made."""
+    left = [step]
+
+    def dying(real):
+        def made(*given, **named):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Death
+            return real(*given, **named)
+
+        return made
+
+    for name in ("rename", "unlink", "rmdir", "mkdir", "write"):
+        monkeypatch.setattr(os, name, dying(getattr(os, name)))
+
+
+def loaded_by_a_boot(folder):
+    """As the guard chooses it."""
+    found = next((one for one in (folder / "lock", folder / "lock.old") if one.is_dir()), None)
+    return {one.name: one.read_text() for one in found.iterdir()} if found else None
+
+
+@pytest.mark.parametrize("after", [{**TEXTS, "table.nft": "another\n"}, {}])
+def test_whenever_the_power_fails_a_boot_finds_the_whole_one_or_the_one_before(tmp_path, monkeypatch, after):
+    steps = 0
+    for step in range(1, 100):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        keep(str(folder), TEXTS)
+        with monkeypatch.context() as dying, contextlib.suppress(Death):
+            die_at(dying, step)
+            keep(str(folder), after)
+            break
+        assert loaded_by_a_boot(folder) in (TEXTS, after or None)
+        for again in range(1, 20):  # and in the one that mends it
+            with monkeypatch.context() as dying, contextlib.suppress(Death):
+                die_at(dying, again)
+                keep(str(folder), after)
+            assert loaded_by_a_boot(folder) in (TEXTS, after or None)
+        keep(str(folder), after)
+        assert loaded_by_a_boot(folder) == (after or None) and len(os.listdir(folder)) == bool(after)
+        steps = step
+    assert steps >= 6
+
+
+def test_what_cannot_be_read_does_not_stay(tmp_path):
+    (tmp_path / "lock/table.nft/within").mkdir(parents=True)
+    assert keep(str(tmp_path), {}) and os.listdir(tmp_path) == []
+    (tmp_path / "lock").write_text("a file")
+    assert keep(str(tmp_path), TEXTS) and kept(tmp_path) == TEXTS
 
 
 def test_what_is_too_long_takes_the_earlier_one_with_it(tmp_path):
@@ -80,6 +138,21 @@ async def test_it_is_kept_with_what_is_taken_over_and_with_what_is_confirmed(hou
     await house.guarded.confirm(change.token, {}, "a test")
     assert house.store.current() == 2 and kept(generation(house, 2)) == after
     assert after["table.nft"] != before["table.nft"] and after["classes.json"] == before["classes.json"]
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_it_is_kept_also_while_a_line_is_just_changing(house, monkeypatch):
+    # The turn that looks at it has not come to its end: nobody knows whether the kernel follows.
+    prepare = house.store.prepare
+
+    def at_a_bad_moment(*given):
+        house.engine.in_force.in_sync = False
+        return prepare(*given)
+
+    monkeypatch.setattr(house.store, "prepare", at_a_bad_moment)
+    assert await house.load(CONFIG) == ""
+    assert house.store.current() == 1 and "reject" in kept(generation(house, 1))["table.nft"]
 
 
 @pytest.mark.kernel

@@ -117,6 +117,17 @@ def test_what_a_boot_loads_is_kept_with_those_that_a_boot_may_be_with(tmp_path):
         store.keep_lock(9, {"table.nft": ""})
 
 
+def test_where_the_guard_falls_back_to_has_what_a_boot_loads(tmp_path):
+    store = store_with(tmp_path, 3)
+    store.mark_healthy(1)  # 2 and 3 never ran for long: the guard goes from 3 to 1
+    for number in store.numbers():
+        store.keep_lock(number, {"table.nft": "add table inet netpolicy\n"})
+    assert store.previous() == 2 and store.prune() == ()
+    store.commit(store.prepare(text(4), {}))
+    store.prune()
+    assert [store.has_lock(number) for number in (1, 2, 3)] == [True, False, True]
+
+
 def test_numbers_are_never_given_twice(tmp_path):
     store = store_with(tmp_path, 2)
     assert store.next_number() == 3 == store.prepare(text(3), {})
