@@ -52,6 +52,11 @@ def keep(generation: str, texts: Mapping[str, str]) -> bool:
     return is_new
 
 
+def text(generation: str, name: str) -> str:
+    """One file of it; "" where it is not there or cannot be read."""
+    return (_read(os.path.join(generation, FOLDER)) or {}).get(name, b"").decode("utf-8", "replace")
+
+
 def _put_away(generation: str, folder: str) -> None:
     """It is gone as a whole before it is gone in part."""
     if os.path.lexists(folder):

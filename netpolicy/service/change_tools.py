@@ -111,6 +111,15 @@ class Tools:
         except (OSError, Damaged, ValueError) as error:
             self.say("warning", f"the locks for the next boot cannot be kept: {in_words(error)}; {OPEN_AT_BOOT}")
 
+    async def renew_lock(self, number: int) -> None:
+        """Where it is of another release or for devices of other names; what differs by itself is not: flash."""
+        from netpolicy.dataplane import boot_lock
+
+        enforced, _ = await self.engine.between_turns()
+        there = await asyncio.to_thread(self.store.lock_text, number, boot_lock.MADE)
+        if enforced is not None and there != boot_lock.made(enforced.policy):
+            await self.keep_lock(number)
+
     async def note_begin(self, change: Change) -> None:
         """Before the kernel changes: whatever dies, the journal knows that there was a change."""
         kept = change.kept()

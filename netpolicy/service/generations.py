@@ -164,9 +164,9 @@ class Store:
             raise Damaged(number, "it is not there")
         return boot_lock.keep(self._path(number), texts)
 
-    def has_lock(self, number: int) -> bool:
-        """Whether a boot with that generation loads something first."""
-        return os.path.isdir(os.path.join(self._path(number), boot_lock.FOLDER))
+    def lock_text(self, number: int, name: str) -> str:
+        """One of what a boot with that generation loads first; "" where there is none."""
+        return boot_lock.text(self._path(number), name)
 
     def prune(self, keep: int = KEEP, limit: int = LIMIT, pending: Collection[int] = ()) -> tuple[int, ...]:
         """Removes the oldest until so many and so many bytes are left; the numbers that went. Raises OSError.

@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+from netpolicy import __version__
+from netpolicy.dataplane.names import SCHEMA
 from netpolicy.service import boot_lock
 from netpolicy.service.boot_lock import LIMIT, TooLong, keep
 from netpolicy.service.change import AWAITING
@@ -165,9 +167,23 @@ async def test_it_is_made_anew_when_the_generation_is_well_and_not_again(house):
         await house.guarded._keeping
         assert "reject" in kept(generation(house, 1))["table.nft"]
     (generation(house, 1) / "lock/table.nft").write_text("as later\n")
-    house.guarded._keeping = None
     house.guarded._mark_healthy(1)
-    assert house.guarded._keeping is None  # what differs by itself is not written
+    await house.guarded._keeping
+    assert kept(generation(house, 1))["table.nft"] == "as later\n"  # what differs by itself is not written
+
+
+@pytest.mark.kernel
+@needs_root
+@pytest.mark.parametrize("stale", ["netpolicy 0.1 np_schema_1\n", "netpolicy {} {}\nlan br-lan\n", ""])
+async def test_one_of_another_release_or_for_devices_of_other_names_is_made_anew(house, stale):
+    assert await house.load(CONFIG) == ""
+    house.guarded._mark_healthy(1)
+    await house.guarded._keeping
+    (generation(house, 1) / "lock/made").write_text(stale.format(__version__, SCHEMA))
+    (generation(house, 1) / "lock/table.nft").write_text("of then\n")
+    house.guarded._mark_healthy(1)
+    await house.guarded._keeping
+    assert "reject" in kept(generation(house, 1))["table.nft"]
 
 
 @pytest.mark.kernel
