@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -208,3 +209,57 @@ def test_who_sits_behind_a_sealed_line_reaches_the_router_before_any_daemon(boot
         client.bind((far, 0))
         client.connect((near, 22))
         listener.accept()[0].close()
+
+
+def test_a_table_of_somebody_else_stays_and_is_told(booting):
+    run("nft", "add table inet netpolicy; add chain inet netpolicy theirs")
+    done = booting.guard("lock")
+    assert done.returncode == 4 and "not ours" in done.stderr
+    assert "theirs" in run("nft", "list", "ruleset") and "proto 78" not in run("ip", "rule")
+
+
+def test_where_nft_cannot_be_asked_it_says_that_nothing_is_closed(booting, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/nft").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin/nft").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    done = booting.guard("lock")
+    assert done.returncode == 1 and "nothing is closed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("'1'", "'1'\n\toption fwmark_mask '0x00ff0000'"),
+        ("'1'", "'1'\n\toption table_base '9000'\n\toption rule_priority '12000'"),
+        ("'1'", "'1'\n\toption mode 'observe'"),
+    ],
+    ids=["marks", "numbers", "observe"],
+)
+def test_after_the_start_the_kernel_is_as_without_locks_also_with_other_settings_and_after_a_stop_empty(
+    booting, change
+):
+    booting.daemon.config.write_text((CONFIG + BLOCK).replace(*change, 1))
+    found = []
+    for is_locked in (False, True):
+        if is_locked:
+            assert booting.guard("lock").returncode == 0
+        booting.daemon.start()
+        until(lambda: booting.daemon.call("plan")["changes"] == [] or "observe" in change[1])
+        until(lambda: booting.daemon.call("status")["config"]["error"] is None)
+        until(
+            lambda: (
+                "observe" not in change[1] or not [one for one in kernel() if "netpolicy" in one or "proto 78" in one]
+            )
+        )
+        found.append(kernel())
+        booting.daemon.end()
+        assert run("nft", "list", "tables") == "" and "proto 78" not in "".join(kernel())
+    assert found[0] == found[1]
+
+
+def kernel() -> list[str]:
+    """Tables, rules and routes, ours and others."""
+    by_family = [run("ip", family, *what) for family in ("-4", "-6")
+                 for what in (("rule",), ("route", "show", "table", "all"))]  # fmt: skip
+    return [run("nft", "-s", "list", "ruleset"), *by_family]
