@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -218,11 +219,25 @@ def test_a_table_of_somebody_else_stays_and_is_told(booting):
     assert "theirs" in run("nft", "list", "ruleset") and "proto 78" not in run("ip", "rule")
 
 
+def broken(tool: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses whatever it is told, as busybox's ip does a batch."""
+    (folder / "bin").mkdir()
+    (folder / "bin" / tool).write_text("#!/bin/sh\nexit 1\n")
+    (folder / "bin" / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+
+
+def test_with_an_ip_that_knows_no_batch_the_table_alone_keeps_it_and_the_log_says_so(booting, tmp_path, monkeypatch):
+    with monkeypatch.context() as lacking:
+        broken("ip", tmp_path, lacking)
+        done = booting.guard("lock")
+    assert done.returncode == 1 and "known devices alone" in done.stderr
+    with Cables(booting.where) as cables:
+        assert booting.leaks(cables) == []
+
+
 def test_where_nft_cannot_be_asked_it_says_that_nothing_is_closed(booting, tmp_path, monkeypatch):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/nft").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "bin/nft").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    broken("nft", tmp_path, monkeypatch)
     done = booting.guard("lock")
     assert done.returncode == 1 and "nothing is closed" in done.stderr
 
