@@ -9,13 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from netpolicy.dataplane import script
+from netpolicy import __version__
+from netpolicy.dataplane import names, script
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import Routing, desired
 from netpolicy.dataplane.state import IPV4, IPV6
-from netpolicy.dataplane.table import build
+from netpolicy.dataplane.table import TO_ROUTER, build, to_router
 
-TABLE, CLASSES = "table.nft", "classes.json"
+TABLE, CLASSES, MADE = "table.nft", "classes.json", "made"
+
+
+def made(policy: Policy) -> str:
+    """By what and for which devices texts are made: they are stale where that has become another one."""
+    rows = [f"netpolicy {__version__} {names.SCHEMA}", *[f"{name} {device}" for name, device in policy.device_names]]
+    return "".join([f"{row}\n" for row in rows])
 
 
 def render(policy: Policy, numbers: Mapping[str, int]) -> dict[str, str]:
@@ -29,8 +36,14 @@ def render(policy: Policy, numbers: Mapping[str, int]) -> dict[str, str]:
         return {}
     routing = _locks(policy, {line.number for line in sealed}, {line.table for line in sealed})
     found = {f"ip{family}": _batch(routing, family) for family in (IPV4, IPV6)}
+    found[MADE] = made(policy)
     found[CLASSES] = json.dumps(dict(sorted(numbers.items()))) + "\n"
-    return found | {TABLE: script.full_text(build(policy), script.MOST_AT_BOOT)}
+    table = build(policy)
+    if TO_ROUTER in table.chains:
+        # Who administers the router by a sealed line gets his answers by main: the table of the line knows not even
+        # the subnet yet, and where no daemon comes he would be locked out for good.
+        table.chains[TO_ROUTER] = to_router(policy, {line.number for line in sealed})
+    return found | {TABLE: script.full_text(table, script.MOST_AT_BOOT)}
 
 
 def _locks(policy: Policy, classes: set[int], tables: set[int]) -> Routing:

@@ -18,7 +18,7 @@ from netpolicy.dataplane.shape import FAMILY_WORD, LearnedSet, shapes
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from netpolicy.dataplane.groups import Group
     from netpolicy.dataplane.policy import Entry
@@ -265,10 +265,10 @@ def _classification(
         (OWN, Chain(tuple(_own_head(policy) + own + own_tunnels.by_default(led) + [default_own]))),
     ]
     if arriving and policy.ingress:
-        back = ["meta priority set 0x0", _came_by(policy)]
+        back = ["meta priority set 0x0", _came_by(policy.ingress)]
         chains.insert(0, (ARRIVING, Chain(tuple(arriving + back))))
     if policy.ingress:
-        chains.insert(0, (TO_ROUTER, Chain((_came_by(policy), "goto m_00"))))
+        chains.insert(0, (TO_ROUTER, to_router(policy)))
     return chains
 
 
@@ -294,8 +294,14 @@ def _settle(number: int) -> str:
     return f"meta priority set 0x0 goto {names.saving_chain(number)}"
 
 
-def _came_by(policy: "Policy") -> str:
-    came_by = ", ".join(f'"{device}" : goto {names.arriving_chain(number)}' for device, number in policy.ingress)
+def to_router(policy: "Policy", without: "Collection[int]" = ()) -> Chain:
+    """What comes for the router itself is answered by the line it came in on; by main, `without` its class."""
+    led = [(device, number) for device, number in policy.ingress if number not in without]
+    return Chain(((_came_by(led), "goto m_00") if led else ("goto m_00",)))
+
+
+def _came_by(ingress: "Iterable[tuple[str, int]]") -> str:
+    came_by = ", ".join(f'"{device}" : goto {names.arriving_chain(number)}' for device, number in ingress)
     return f"iifname vmap {{ {came_by} }}"
 
 
@@ -394,7 +400,7 @@ def _forwarded_head(policy: "Policy", arriving: "list[str]") -> "list[str]":
         devices = ", ".join(f'"{device}"' for device, _ in policy.ingress)
         rules.append(f"iifname {{ {devices} }} goto {ARRIVING}")
     elif policy.ingress:
-        rules.append(_came_by(policy))
+        rules.append(_came_by(policy.ingress))
     rules.append(_older(policy))
     return rules
 

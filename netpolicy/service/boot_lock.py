@@ -1,19 +1,19 @@
 """Keeps beside a confirmed generation what a boot loads before the daemon is there: STORE/generations/NUMBER/lock.
 
-Never writes what is there already, nor for rules that close nothing; the folder is whole or it is not there. Texts:
-dataplane/boot_lock.py; who loads them: the guard, `lock`.
+Never writes what is there already, nor for rules that close nothing; whenever the power fails a boot finds a whole
+folder, the new one or the one before. Texts: dataplane/boot_lock.py; who loads them: the guard, `lock`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 
 from netpolicy.observe import durable
 
 FOLDER = "lock"
-NEW = "lock.new"
+OLD = "lock.old"  # what a boot loads where FOLDER is not there: a folder cannot be renamed over another one
+NEW = "lock.new"  # half made or half removed: nobody loads it
 
 # A text of a few thousand rules. Flash is small, and a boot should not wait for nft.
 LIMIT = 512 << 10
@@ -29,24 +29,40 @@ def keep(generation: str, texts: Mapping[str, str]) -> bool:
     What is too long is not there afterwards either: half of the rules would be none.
     """
     data = {name: text.encode() for name, text in texts.items()}
-    folder, fresh = os.path.join(generation, FOLDER), os.path.join(generation, NEW)
+    folder, earlier, fresh = [os.path.join(generation, name) for name in (FOLDER, OLD, NEW)]
     size = sum([len(one) for one in data.values()])
     is_kept = bool(data) and size <= LIMIT
-    if _read(folder) == (data if is_kept else None):
-        _say_if_too_long(size)
-        return False
-    _remove(fresh)
-    if is_kept:
+    is_new = _read(folder) != (data if is_kept else None)
+    if is_new and is_kept:
+        _remove(fresh)
         durable.make_folder(fresh, 0o700)
         for name, content in data.items():
             durable.write_new(os.path.join(fresh, name), content)
         durable.sync_folder(fresh)
-    _remove(folder)
-    if is_kept:
+        if os.path.lexists(folder):
+            _remove(earlier)
+            os.rename(folder, earlier)
         os.rename(fresh, folder)
-    durable.sync_folder(generation)
+        durable.sync_folder(generation)
+    elif is_new:
+        _put_away(generation, folder)
+    _put_away(generation, earlier)  # what a death left, too
+    _remove(fresh)
     _say_if_too_long(size)
-    return True
+    return is_new
+
+
+def text(generation: str, name: str) -> str:
+    """One file of it; "" where it is not there or cannot be read."""
+    return (_read(os.path.join(generation, FOLDER)) or {}).get(name, b"").decode("utf-8", "replace")
+
+
+def _put_away(generation: str, folder: str) -> None:
+    """It is gone as a whole before it is gone in part."""
+    if os.path.lexists(folder):
+        _remove(os.path.join(generation, NEW))
+        os.rename(folder, os.path.join(generation, NEW))
+        durable.sync_folder(generation)
 
 
 def _say_if_too_long(size: int) -> None:
@@ -55,19 +71,22 @@ def _say_if_too_long(size: int) -> None:
 
 
 def _read(folder: str) -> dict[str, bytes] | None:
-    """What is there; None: nothing, or nothing that could be read."""
+    """What is there; None: nothing; {}: nothing that could be read."""
+    if not os.path.lexists(folder):
+        return None
     if os.path.islink(folder):
         return {}
     try:
         return {name: durable.read_plain(os.path.join(folder, name), LIMIT) for name in os.listdir(folder)}
     except OSError:
-        return None
+        return {}
 
 
-def _remove(folder: str) -> None:
-    if os.path.islink(folder):
-        durable.remove(folder)
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            durable.remove(os.path.join(folder, name))
-        os.rmdir(folder)
+def _remove(path: str) -> None:
+    """Also what somebody else put there: a file, a link, a folder within."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        durable.remove(path)
+        return
+    for name in os.listdir(path):
+        _remove(os.path.join(path, name))
+    os.rmdir(path)

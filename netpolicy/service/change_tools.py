@@ -96,12 +96,13 @@ class Tools:
 
     async def keep_lock(self, number: int) -> None:
         """What is blocked or sealed now is so at a boot with that generation before anybody runs (docs/guard.md)."""
-        engine = self.engine
-        if engine.enforced is None or not engine.in_force.in_sync:
+        # Not "in sync": that is unknown while a line changes, and a generation without its locks would be confirmed.
+        enforced, numbers = await self.engine.between_turns()
+        if enforced is None:
             return
         from netpolicy.dataplane import boot_lock
 
-        policy, numbers = engine.enforced.policy, dict(engine.numbers)
+        policy = enforced.policy
         try:
             texts = await asyncio.to_thread(boot_lock.render, policy, numbers)
             await asyncio.to_thread(self.store.keep_lock, number, texts)
@@ -109,6 +110,15 @@ class Tools:
             self.say("warning", f"these rules are too long to be kept for the next boot ({size}); then {OPEN_AT_BOOT}")
         except (OSError, Damaged, ValueError) as error:
             self.say("warning", f"the locks for the next boot cannot be kept: {in_words(error)}; {OPEN_AT_BOOT}")
+
+    async def renew_lock(self, number: int) -> None:
+        """Where it is of another release or for devices of other names; what differs by itself is not: flash."""
+        from netpolicy.dataplane import boot_lock
+
+        enforced, _ = await self.engine.between_turns()
+        there = await asyncio.to_thread(self.store.lock_text, number, boot_lock.MADE)
+        if enforced is not None and there != boot_lock.made(enforced.policy):
+            await self.keep_lock(number)
 
     async def note_begin(self, change: Change) -> None:
         """Before the kernel changes: whatever dies, the journal knows that there was a change."""

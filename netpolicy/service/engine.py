@@ -196,6 +196,11 @@ class Engine:
         """Whether what is in force depends on the clock."""
         return bool(self.ruleset.schedules)
 
+    async def between_turns(self) -> tuple[Compiled | None, dict[str, int]]:
+        """What the kernel has, and the class of each outbound, while no turn is changing either."""
+        async with self._one_at_a_time:
+            return self.enforced, dict(self.numbers)
+
     # -- configuration ---------------------------------------------------------------------
 
     async def read_config(self) -> str:

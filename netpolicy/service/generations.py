@@ -164,9 +164,9 @@ class Store:
             raise Damaged(number, "it is not there")
         return boot_lock.keep(self._path(number), texts)
 
-    def has_lock(self, number: int) -> bool:
-        """Whether a boot with that generation loads something first."""
-        return os.path.isdir(os.path.join(self._path(number), boot_lock.FOLDER))
+    def lock_text(self, number: int, name: str) -> str:
+        """One of what a boot with that generation loads first; "" where there is none."""
+        return boot_lock.text(self._path(number), name)
 
     def prune(self, keep: int = KEEP, limit: int = LIMIT, pending: Collection[int] = ()) -> tuple[int, ...]:
         """Removes the oldest until so many and so many bytes are left; the numbers that went. Raises OSError.
@@ -175,9 +175,10 @@ class Store:
         """
         self.clean()
         stay = {self.current(), self.previous(), *pending, *self._under_way()}
+        may_boot = {*stay, *self._before(self.current())[:1]}  # the last: where the guard falls back to
         for number in self.numbers():
-            if number not in stay:
-                boot_lock.keep(self._path(number), {})  # no boot is with it; it is as long as the rules
+            if number not in may_boot:
+                boot_lock.keep(self._path(number), {})  # it is as long as the rules
         sizes = {number: folders.size_of(self._path(number)) for number in self.numbers()}
         gone = []
         for number in sorted(sizes):

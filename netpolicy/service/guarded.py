@@ -91,9 +91,9 @@ class Guarded:
             except (OSError, Damaged) as error:
                 self._tools.say("warning", f"generation {number} cannot be marked as well: {in_words(error)}")
                 return
-            # By now the lines are up, and their devices known. Later ones differ by themselves: flash, once.
-            if is_new or not store.has_lock(number):
-                self._keeping = asyncio.get_running_loop().create_task(self._tools.keep_lock(number))
+            # By now the lines are up, and their devices known.
+            keep = self._tools.keep_lock if is_new else self._tools.renew_lock
+            self._keeping = asyncio.get_running_loop().create_task(keep(number))
 
     async def close(self) -> None:
         """The daemon ends: what nobody confirmed is taken back first."""

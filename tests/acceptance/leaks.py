@@ -10,8 +10,10 @@ were; ends with 1 when one leaked.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -258,11 +260,10 @@ class Accidents:
     def _power_cut(self) -> None:
         """RAM and kernel begin anew; nothing is forwarded before the boot hook has run."""
         daemon = self._daemon
-        daemon.end(signal.SIGKILL)
         for name in FORWARDING:
             self._where.router.sysctl(name, 0)
-        for path in sorted(daemon.state.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
+        end_all_of(daemon)
+        shutil.rmtree(daemon.state)
         self._where.router.run("nft", "flush", "ruleset")
         self._flush_rules()
         for family in ("-4", "-6"):
@@ -277,6 +278,33 @@ class Accidents:
     def _begin(self) -> None:
         self._daemon.start()
         until(lambda: self._daemon.call("status"))
+
+
+def end_all_of(daemon: Netpolicyd) -> None:
+    """The process and what it started: an nft that outlives it would still change tables, a guard still write files."""
+    assert daemon.process
+    daemon.send(signal.SIGSTOP)  # it starts nothing more
+    found = [daemon.process.pid]
+    for one in found:  # grows meanwhile
+        found += _children(one)
+    handles = []
+    for one in found[1:]:
+        with contextlib.suppress(ProcessLookupError):
+            handles.append(os.pidfd_open(one))
+            signal.pidfd_send_signal(handles[-1], signal.SIGKILL)
+    daemon.end(signal.SIGKILL)
+    for handle in handles:
+        select.select([handle], [], [])  # until it has ended, whoever reaps it
+        os.close(handle)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if (folder / "stat").read_text().rpartition(")")[2].split()[1] == str(parent):
+                found.append(int(folder.name))
+    return found
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.leaks import play
+from tests.acceptance.leaks import _children, end_all_of, play
+from tests.daemon.running import Netpolicyd, until
 from tests.netns import needs_root
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -22,3 +23,22 @@ def test_nothing_that_may_leave_by_one_line_alone_is_seen_on_the_other(tmp_path:
     assert {what for what, count in seen.items() if count > 20} == {
         f"eth0 {family} {protocol}" for family in ("IPv4", "IPv6") for protocol in (6, 17)
     }
+
+
+def test_a_power_cut_takes_what_the_daemon_started_with_it(tmp_path: Path) -> None:
+    daemon = Netpolicyd(tmp_path, "", "sh", "-c", "sh -c 'sleep 999; :' & sleep 999; :")
+    daemon.start()
+    assert daemon.process
+    own = daemon.process.pid
+    children = until(lambda: len(found := _children(own)) == 2 and found)
+    further = until(lambda: [one for child in children for one in _children(child)])
+    end_all_of(daemon)
+    assert [one for one in (own, *children, *further) if _lives(one)] == []
+
+
+def _lives(number: int) -> bool:
+    stat = Path(f"/proc/{number}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

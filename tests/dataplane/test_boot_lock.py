@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from netpolicy.dataplane.boot_lock import CLASSES, TABLE, render
+from netpolicy import __version__
+from netpolicy.dataplane.boot_lock import CLASSES, MADE, TABLE, made, render
+from netpolicy.dataplane.names import SCHEMA
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.script import full_text
 from netpolicy.dataplane.table import build
@@ -56,3 +58,21 @@ def test_a_sealed_table_of_somebody_else_is_asked_first_and_then_nothing():
     assert [row.split()[-3] for row in found["ip4"].splitlines() if row.startswith("rule")] == [
         "7001", "100", "unreachable",
     ]  # fmt: skip
+
+
+def test_who_comes_to_the_router_by_a_sealed_line_is_answered_by_main():
+    both = replace(SEALED, ingress=(("wana", 1), ("wanb", 2)))
+    found = render(both, NUMBERS)[TABLE]
+    to_router = "add rule inet netpolicy to_router "
+    assert [line for line in found.splitlines() if line.startswith(to_router)] == [
+        to_router + 'iifname vmap { "wanb" : goto s_02 }', to_router + "goto m_00",
+    ]  # fmt: skip
+    # What it brings for others keeps its line: its answers wait for it.
+    assert '"wana" : goto s_01' in found
+    alone = render(replace(SEALED, ingress=(("wana", 1),)), NUMBERS)[TABLE]
+    assert [line for line in alone.splitlines() if line.startswith(to_router)] == [to_router + "goto m_00"]
+
+
+def test_it_says_by_what_and_for_which_devices_it_was_made():
+    named = replace(SEALED, device_names=(("lan", "br-lan"), ("wan", "eth1")))
+    assert render(named, NUMBERS)[MADE] == made(named) == f"netpolicy {__version__} {SCHEMA}\nlan br-lan\nwan eth1\n"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -188,3 +190,91 @@ def test_in_the_middle_of_a_life_what_is_in_force_stays(booting):
     (booting.lock / "table.nft").write_text("flush ruleset\n")
     assert booting.guard("lock").returncode == 0
     assert run("nft", "-s", "list", "ruleset") == before
+
+
+def test_between_two_renames_of_the_locks_the_earlier_ones_are_loaded(booting):
+    booting.lock.rename(booting.lock.with_name("lock.old"))
+    assert booting.guard("lock").returncode == 0
+    with Cables(booting.where) as cables:
+        assert booting.leaks(cables) == []
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_who_sits_behind_a_sealed_line_reaches_the_router_before_any_daemon(booting, family):
+    """As in a router with one port: its line is its LAN, and a daemon that never comes must not lock out for good."""
+    assert booting.guard("lock").returncode == 0
+    near, far = {4: ("192.0.2.2", "192.0.2.1"), 6: ("2001:db8:a::2", "2001:db8:a::1")}[family]
+    listener = socket.create_server((near, 22), family=FAMILY[family])
+    with listener, booting.where.server.entered(), socket.socket(FAMILY[family]) as client:
+        client.settimeout(3)
+        client.bind((far, 0))
+        client.connect((near, 22))
+        listener.accept()[0].close()
+
+
+def test_a_table_of_somebody_else_stays_and_is_told(booting):
+    run("nft", "add table inet netpolicy; add chain inet netpolicy theirs")
+    done = booting.guard("lock")
+    assert done.returncode == 4 and "not ours" in done.stderr
+    assert "theirs" in run("nft", "list", "ruleset") and "proto 78" not in run("ip", "rule")
+
+
+def broken(tool: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses whatever it is told, as busybox's ip does a batch."""
+    (folder / "bin").mkdir()
+    (folder / "bin" / tool).write_text("#!/bin/sh\nexit 1\n")
+    (folder / "bin" / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+
+
+def test_with_an_ip_that_knows_no_batch_the_table_alone_keeps_it_and_the_log_says_so(booting, tmp_path, monkeypatch):
+    with monkeypatch.context() as lacking:
+        broken("ip", tmp_path, lacking)
+        done = booting.guard("lock")
+    assert done.returncode == 1 and "known devices alone" in done.stderr
+    with Cables(booting.where) as cables:
+        assert booting.leaks(cables) == []
+
+
+def test_where_nft_cannot_be_asked_it_says_that_nothing_is_closed(booting, tmp_path, monkeypatch):
+    broken("nft", tmp_path, monkeypatch)
+    done = booting.guard("lock")
+    assert done.returncode == 1 and "nothing is closed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("'1'", "'1'\n\toption fwmark_mask '0x00ff0000'"),
+        ("'1'", "'1'\n\toption table_base '9000'\n\toption rule_priority '12000'"),
+        ("'1'", "'1'\n\toption mode 'observe'"),
+    ],
+    ids=["marks", "numbers", "observe"],
+)
+def test_after_the_start_the_kernel_is_as_without_locks_also_with_other_settings_and_after_a_stop_empty(
+    booting, change
+):
+    booting.daemon.config.write_text((CONFIG + BLOCK).replace(*change, 1))
+    found = []
+    for is_locked in (False, True):
+        if is_locked:
+            assert booting.guard("lock").returncode == 0
+        booting.daemon.start()
+        until(lambda: booting.daemon.call("plan")["changes"] == [] or "observe" in change[1])
+        until(lambda: booting.daemon.call("status")["config"]["error"] is None)
+        until(
+            lambda: (
+                "observe" not in change[1] or not [one for one in kernel() if "netpolicy" in one or "proto 78" in one]
+            )
+        )
+        found.append(kernel())
+        booting.daemon.end()
+        assert run("nft", "list", "tables") == "" and "proto 78" not in "".join(kernel())
+    assert found[0] == found[1]
+
+
+def kernel() -> list[str]:
+    """Tables, rules and routes, ours and others."""
+    by_family = [run("ip", family, *what) for family in ("-4", "-6")
+                 for what in (("rule",), ("route", "show", "table", "all"))]  # fmt: skip
+    return [run("nft", "-s", "list", "ruleset"), *by_family]

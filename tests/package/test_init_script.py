@@ -218,6 +218,15 @@ def test_an_empty_file_does_not_switch_a_running_daemon_off(router: Router) -> N
     assert not [call for call in calls if call.startswith(("nft ", "ip "))]
 
 
+def test_at_a_boot_that_closed_something_an_empty_file_does_not_keep_the_daemon_away(router: Router) -> None:
+    router.settings.update({"CFG_main_TYPE": "", "CFG_main_enabled": ""})
+    (router.folder / "run").mkdir()
+    (router.folder / "run/classes.json").write_text("{}\n")  # by the guard, with its locks
+    calls, _ = router.do("start")
+    assert "procd_open_instance main" in calls
+    assert not [call for call in calls if call.startswith(("nft ", "ip "))]
+
+
 def test_stop_asks_for_no_hand_over_also_after_a_restart_that_did(router: Router) -> None:
     (router.folder / "run").mkdir()
     router.do("restart")

@@ -33,6 +33,10 @@ def text(number: int) -> dict[str, bytes]:
     return {MAIN: f"# {number}\n".encode()}
 
 
+def has_lock(folder: Path, number: int) -> bool:
+    return (folder / f"generations/{number:06}/lock").is_dir()
+
+
 def store_with(folder: Path, count: int) -> Store:
     store = Store(str(folder))
     for number in range(1, count + 1):
@@ -112,9 +116,20 @@ def test_what_a_boot_loads_is_kept_with_those_that_a_boot_may_be_with(tmp_path):
     for number in store.numbers():
         store.keep_lock(number, {"table.nft": "add table inet netpolicy\n"})
     assert store.prune(pending=(1,)) == ()
-    assert [store.has_lock(number) for number in store.numbers()] == [True, False, True, True]
+    assert [has_lock(tmp_path, number) for number in store.numbers()] == [True, False, True, True]
     with pytest.raises(Damaged):
         store.keep_lock(9, {"table.nft": ""})
+
+
+def test_where_the_guard_falls_back_to_has_what_a_boot_loads(tmp_path):
+    store = store_with(tmp_path, 3)
+    store.mark_healthy(1)  # 2 and 3 never ran for long: the guard goes from 3 to 1
+    for number in store.numbers():
+        store.keep_lock(number, {"table.nft": "add table inet netpolicy\n"})
+    assert store.previous() == 2 and store.prune() == ()
+    store.commit(store.prepare(text(4), {}))
+    store.prune()
+    assert [has_lock(tmp_path, number) for number in (1, 2, 3)] == [True, False, True]
 
 
 def test_numbers_are_never_given_twice(tmp_path):
