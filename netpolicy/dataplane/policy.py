@@ -118,7 +118,7 @@ class Tunnel(Record):
     `rules` are those that lead to the line, also while it is down; "" stands for the default. `classes` are the line's.
     """
 
-    __slots__ = ("port", "rules", "classes")  # noqa: RUF023 - the order of the arguments
+    __slots__ = ("port", "rules", "classes")
 
     def __init__(self, port: int, rules: "tuple[str, ...]", classes: "tuple[int, ...]") -> None:
         self.port = port
