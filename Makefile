@@ -12,8 +12,8 @@ PYTHON := .venv/bin/python
 # Programs are started a thousand times: what was compiled once stays, also where the machine wants no bytecode beside
 # the sources. Not for `make mutants`: what changes twice within a second would be taken for the same.
 PYTEST := env PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/build/bytecode $(PYTHON) -m pytest
-# Three processes, a file each, for two processors: a router in namespaces waits more than it works.
-PARALLEL := -n 3 --dist loadfile
+# Four processes, a file each, for two processors: a router in namespaces waits more than it works.
+PARALLEL := -n 4 --dist loadfile
 # As root directly; as anybody else inside a user namespace that may own network namespaces.
 PRIVILEGED := scripts/privileged
 
