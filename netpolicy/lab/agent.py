@@ -129,7 +129,8 @@ def _udp_batch(targets: list[list[Any]], timeout: float) -> list[str | None]:
         try:
             handle.connect((address, port))
             handle.send(b"x")
-        except OSError:
+        except OSError as error:  # it never went out, which is no silence
+            found[index] = probes.word_for(error)
             waiting.pop(handle.fileno())[0].close()
             continue
         poll.register(handle, select.POLLIN)
