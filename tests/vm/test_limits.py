@@ -22,7 +22,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Found:
     if reason := guests.missing(guest):
         pytest.skip(reason)
     return guest_run.boot(
-        guest, tmp_path_factory.mktemp("vm"), ("limits", "limits_offload", "limits_cake", "schedules")
+        guest, tmp_path_factory.mktemp("vm"), ("limits", "limits_offload", "offload_cut", "limits_cake", "schedules")
     )
 
 
@@ -55,6 +55,14 @@ def test_what_the_firewall_offloads_is_not_held_and_status_says_so(machine: Foun
     for direction in ("up", "down"):
         assert found["rates"][direction] > 1.5 * found[direction]
         assert 0.75 * found[direction] < found["held"][direction] < 1.02 * found[direction]
+
+
+def test_a_connection_that_bypasses_the_rules_ends_with_its_entry_and_no_other_does(machine: Found) -> None:
+    found = machine["offload_cut"]
+    print(f"\n{found}")
+    assert all("[OFFLOAD]" in entry for entry in found["before"].values())
+    assert found["stopped"] == "ConnectionResetError" and found["kept"] == "goes on"
+    assert "[OFFLOAD]" in found["after"]["kept"]
 
 
 def test_cake_of_somebody_else_stays_and_the_limit_is_held_beside_it(machine: Found) -> None:

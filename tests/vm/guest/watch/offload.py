@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import talk
-from daemon import Daemon, line_of
+from daemon import CONFIG, TEXT, Daemon, call, line_of
 from neighbours import name_seen
 from street import nft, read, run, write
 
@@ -23,6 +23,13 @@ table inet fw4 {
 }
 """
 SEGMENTS = 200
+STOP = f"""
+config rule 'stop'
+	option priority '90'
+	list proto 'tcp'
+	list dest_addr '{talk.DNS}'
+	option block 'reject'
+"""
 
 
 def packets(device: str) -> int:
@@ -68,3 +75,38 @@ def one_connection(daemon: Daemon) -> dict[str, Any]:
         "segments": SEGMENTS, "conntrack": flagged, "line": told,
         **{name: now - then for name, now, then in zip(names, after, before, strict=True)},
     }  # fmt: skip
+
+
+def offload_cut() -> dict[str, Any]:
+    """Of two offloaded connections a rule stops one."""
+    daemon = Daemon()
+    daemon.start()
+    nft(FLOWTABLE)
+    with talk.connect(talk.DNS, talk.SINK) as stopped, talk.connect(talk.WEB, talk.SINK) as kept:
+        ports = {"stopped": talk.port_of(stopped), "kept": talk.port_of(kept)}
+        for line in (stopped, kept):
+            talk.send(line, 10)
+        found: dict[str, Any] = {"before": {name: entry(port) for name, port in ports.items()}}
+        write(CONFIG, TEXT + STOP)
+        call("reload")
+        until = time.monotonic() + 60
+        while entry(ports["stopped"]) and time.monotonic() < until:
+            time.sleep(0.1)
+        try:
+            talk.send(kept, 10)
+            found["kept"] = "goes on"
+            stopped.settimeout(10)
+            stopped.sendall(b"?")
+            found["stopped"] = "ended" if stopped.recv(1) == b"" else "answered"
+        except OSError as error:
+            found["stopped"] = type(error).__name__
+        found["after"] = {name: entry(port) for name, port in ports.items()}
+    daemon.stop()
+    run("nft delete table inet fw4")
+    return found
+
+
+def entry(port: int) -> str:
+    """The line of conntrack of the connection from that port; "" without one."""
+    told = run(f"conntrack -L -p tcp --orig-port-src {port}", check=False).splitlines()
+    return "".join([line for line in told if line.startswith("tcp")])
