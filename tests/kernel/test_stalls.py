@@ -78,6 +78,8 @@ def lab() -> Iterator[Lab]:
     with Lab() as found:
         found.start_daemon(CONFIG)
         found.run("isp_a", ["ip", "route", "add", "blackhole", "198.18.0.0/15"], check=True)
+        # It registers on the bus before it watches: what is sent between the two is seen by nobody.
+        found.wait_for(lambda: found.call("status")["inspector"]["devices"], SECONDS, "connections are watched")
         yield found
         assert found.stop_daemon() == 0
         assert "Traceback" not in found.daemon_log() and "a fault in" not in found.daemon_log()
