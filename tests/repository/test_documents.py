@@ -60,6 +60,17 @@ def test_every_page_that_the_source_names_exists() -> None:
     assert not sorted(page for page in named if not (ROOT / page).exists())
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    """A page that says what shows a promise is wrong as soon as somebody renames that."""
+    lost = []
+    for name in documents():
+        for file, test in re.findall(r"`(?:tests/)?([\w/]+\.py)::(\w+)`", (ROOT / name).read_text(encoding="utf-8")):
+            source = ROOT / "tests" / file
+            if not source.is_file() or f"def {test}(" not in source.read_text(encoding="utf-8"):
+                lost.append(f"{name}: {file}::{test}")
+    assert not lost
+
+
 def test_the_readme_begins_with_the_two_commands() -> None:
     top = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:20]
     assert any("make run" in line for line in top)
