@@ -20,7 +20,8 @@ import random
 from collections.abc import Callable
 
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import Field, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_kind import Field
 from netpolicy.core.health import DEGRADED, FAILOVER, NORMAL
 from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Settings
 

@@ -13,7 +13,8 @@ from netpolicy.config.diagnostic import Findings
 from netpolicy.config.lint import never_matches
 from netpolicy.core.address import V4, V6
 from netpolicy.core.evaluate import gate
-from netpolicy.core.field import Addresses, Comparator, Field, Numbers, Words
+from netpolicy.core.field_address import Addresses
+from netpolicy.core.field_kind import Comparator, Field, Numbers, Words
 from netpolicy.core.health import STATES
 from netpolicy.core.model import ROUTER_ITSELF, Rule, Ruleset
 from netpolicy.core.packet import PROTOCOLS

@@ -10,7 +10,8 @@ from netpolicy.config.analysis_place import Places
 from netpolicy.config.diagnostic import Findings
 from netpolicy.core.address import V4, V6
 from netpolicy.core.evaluate import UNSTEERED
-from netpolicy.core.field import Addresses, Numbers
+from netpolicy.core.field_address import Addresses
+from netpolicy.core.field_kind import Numbers
 from netpolicy.core.model import BLOCK, BUILT_IN_OUTBOUNDS, ROUTES, Rule, Ruleset
 from netpolicy.core.packet import PROTOCOLS
 from netpolicy.core.ranges import merge, subtract

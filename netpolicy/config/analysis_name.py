@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from netpolicy.core.domain import EXACT, KEYWORD, REGEX, SUFFIX, DomainPattern, parse_domain
-from netpolicy.core.field import Field, Names
+from netpolicy.core.field_kind import Field
+from netpolicy.core.field_name import Names
 from netpolicy.core.named_list import NamedList
 from netpolicy.core.ranges import merge
 

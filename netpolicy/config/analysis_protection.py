@@ -11,7 +11,8 @@ from itertools import combinations
 from netpolicy.config.analysis_family import protects
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.diagnostic import Findings
-from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS, Field
+from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS
+from netpolicy.core.field_kind import Field
 from netpolicy.core.model import BLOCK, BUILT_IN_OUTBOUNDS, DIRECT, GROUP, ROUTES, Outbound, Rule, Ruleset
 
 # Devices and names of lines that people take for privacy, as the programs that make them call them.

@@ -10,7 +10,7 @@ from netpolicy.config.analysis_cover import Budget, Covers, Exhausted
 from netpolicy.config.analysis_place import Places
 from netpolicy.config.analysis_shape import Shape
 from netpolicy.config.diagnostic import Findings
-from netpolicy.core.field import Words
+from netpolicy.core.field_kind import Words
 from netpolicy.core.model import Rule, Ruleset
 
 NAMED = 3  # of several rules that cover one

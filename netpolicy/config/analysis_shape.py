@@ -11,7 +11,8 @@ from netpolicy.config.analysis_name import NameSet, Open, name_set
 from netpolicy.config.analysis_side import EVERY, NEVER_STEERED, Side, Sides, everything, points
 from netpolicy.core.address import V4, V6
 from netpolicy.core.evaluate import gate
-from netpolicy.core.field import FIELD_RANK, LEARNED_FIELDS, Field
+from netpolicy.core.field import FIELD_RANK, LEARNED_FIELDS
+from netpolicy.core.field_kind import Field
 from netpolicy.core.health import STATES
 from netpolicy.core.model import BLOCK, BUILT_IN_OUTBOUNDS, DIRECT, ROUTER_ITSELF, ROUTES, Rule, Ruleset
 from netpolicy.core.ranges import intersect, subtract

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from netpolicy.core.address import BITS, V4, V6
 from netpolicy.core.calendar import DAYS, MIDNIGHT, Schedule
 from netpolicy.core.evaluate import UNSTEERED
-from netpolicy.core.field import COMPARATOR_LIMIT, SHARES, Addresses, Comparator, Field, Numbers, Words
+from netpolicy.core.field_address import Addresses
+from netpolicy.core.field_kind import COMPARATOR_LIMIT, SHARES, Comparator, Field, Numbers, Words
 from netpolicy.core.ranges import merge, subtract
 from netpolicy.core.share import MILLION
 

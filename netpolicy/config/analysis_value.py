@@ -17,7 +17,8 @@ from netpolicy.config.analysis_side import LIMITS_OF, OFFSET, Side, measured
 from netpolicy.config.diagnostic import Findings, Place
 from netpolicy.core.address import V4, V6, parse_range
 from netpolicy.core.domain import parse_domain
-from netpolicy.core.field import Comparator, Field, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_kind import Comparator, Field
 from netpolicy.core.list_entry import looks_like_address
 from netpolicy.core.model import FALLBACK, GROUP, Rule, Ruleset
 from netpolicy.core.named_list import NamedList

@@ -19,7 +19,8 @@ from netpolicy.config.schema import SECTION_TYPES, SECTIONS, suggestion
 from netpolicy.config.source import Option, Section, SourceFile
 from netpolicy.config.value import MAX_NAME, NAME_CHARACTERS, identifier, is_clean, is_name
 from netpolicy.core.calendar import Schedule
-from netpolicy.core.field import Field, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_kind import Field
 from netpolicy.core.model import BLOCK, Outbound, Rule, Ruleset, Settings, Throttle
 from netpolicy.core.named_list import Lists, NamedList
 

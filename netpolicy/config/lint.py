@@ -7,17 +7,10 @@ still used. Runs on MicroPython.
 from netpolicy.config.diagnostic import INFO, WARNING, Findings, Place
 from netpolicy.config.section import place_of
 from netpolicy.core.address import V4, V6
-from netpolicy.core.field import (
-    LEARNED_FIELDS,
-    MEASURED_FIELDS,
-    Addresses,
-    Comparator,
-    Domains,
-    Field,
-    Names,
-    Numbers,
-    Words,
-)
+from netpolicy.core.field import LEARNED_FIELDS, MEASURED_FIELDS
+from netpolicy.core.field_address import Addresses
+from netpolicy.core.field_kind import Comparator, Field, Numbers, Words
+from netpolicy.core.field_name import Domains, Names
 from netpolicy.core.model import BLOCK, Rule
 from netpolicy.core.packet import PORT_PROTOCOLS, split_sign
 from netpolicy.core.ranges import contains

@@ -18,7 +18,7 @@ from netpolicy.config.list_reading import PIECE, ListReading
 from netpolicy.config.machine_memory import memory_of_machine
 from netpolicy.config.packed_text import unpacked
 from netpolicy.core.address import V4, V6
-from netpolicy.core.field import Networks
+from netpolicy.core.field_address import Networks
 from netpolicy.core.list_budget import KERNEL_BYTES, MIB, RANGE_BYTES, Budget, budget_of
 from netpolicy.core.list_content import Gathering, ListContent
 from netpolicy.core.model import Rule

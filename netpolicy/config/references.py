@@ -10,7 +10,7 @@ from netpolicy.config.schema import suggestion
 from netpolicy.config.section import place_of
 from netpolicy.config.source import Section
 from netpolicy.config.value import is_name
-from netpolicy.core.field import Field, Words
+from netpolicy.core.field_kind import Field, Words
 from netpolicy.core.model import BLOCK, BUILT_IN_OUTBOUNDS, GROUP, ROUTES, Outbound, Rule, Ruleset
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from

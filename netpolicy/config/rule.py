@@ -10,7 +10,8 @@ from netpolicy.config.schema import MATCH_OPTIONS, SECTIONS, nearest, suggestion
 from netpolicy.config.section import Reading, read_section
 from netpolicy.config.source import Section
 from netpolicy.config.value import FALSE
-from netpolicy.core.field import Field, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_kind import Field
 from netpolicy.core.model import BLOCK, FALLBACK, ROUTE, ROUTES, SWITCH_ROUTE, THROTTLE, Action, Rule
 from netpolicy.core.named_list import NO_LISTS, Lists, UnknownList
 from netpolicy.core.packet import split_sign

@@ -9,7 +9,7 @@ from netpolicy.core.model import BLOCK, Action, Rule
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from netpolicy.core.field import Field
+    from netpolicy.core.field_kind import Field
 
 DNS_OVER_TLS_PORT = 853  # RFC 7858, RFC 9250
 

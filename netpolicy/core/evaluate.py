@@ -7,7 +7,8 @@ the lines arrives as a World.
 
 from netpolicy.core.address import V4, V6
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import Field, format_fact
+from netpolicy.core.field import format_fact
+from netpolicy.core.field_kind import Field
 from netpolicy.core.health import NORMAL
 from netpolicy.core.model import BLOCK, DIRECT, GROUP, ROUTER_ITSELF, THROTTLE, Rule, Ruleset
 

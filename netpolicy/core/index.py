@@ -6,7 +6,8 @@ shares all tables. Never explains by itself: it asks `evaluate` about the few ca
 """
 
 from netpolicy.core.evaluate import NOTHING_KNOWN, World
-from netpolicy.core.field import Comparator, Network, Words
+from netpolicy.core.field_address import Network
+from netpolicy.core.field_kind import Comparator, Words
 from netpolicy.core.health import NORMAL
 from netpolicy.core.index_column import Groups, linked
 from netpolicy.core.index_condition import Conditions
@@ -21,7 +22,7 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from netpolicy.core.field import Field
+    from netpolicy.core.field_kind import Field
     from netpolicy.core.index_column import Entry
     from netpolicy.core.index_table import Tables
 

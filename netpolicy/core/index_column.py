@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from typing import Any
 
-    from netpolicy.core.field import Field
+    from netpolicy.core.field_kind import Field
 
     # (rank, protocols or None for all, destination ports or None, check or None, next entry or None): index_condition.
     # Of several lists beside each other: (lowest rank, NOBODY, None, their first entries, None).

@@ -5,7 +5,8 @@ looks into without a call; every other field is a function of the facts. Never d
 """
 
 from netpolicy.core.bisection import bisect_right
-from netpolicy.core.field import Addresses, Comparator, Field, Network, Numbers, Schedules, Words
+from netpolicy.core.field_address import Addresses, Network
+from netpolicy.core.field_kind import Comparator, Field, Numbers, Schedules, Words
 from netpolicy.core.range_table import RangeTable
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from

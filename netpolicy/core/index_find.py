@@ -6,7 +6,7 @@ look-ups. Which rules stand, and where they lead, is not known here but asked on
 
 from netpolicy.core.bisection import bisect_left, bisect_right
 from netpolicy.core.evaluate import UNSTEERED_PORTS
-from netpolicy.core.field import normalise_name
+from netpolicy.core.field_name import normalise_name
 from netpolicy.core.index_column import NOBODY
 from netpolicy.core.index_interval import EXEMPT
 from netpolicy.core.index_literal import grams

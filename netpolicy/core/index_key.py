@@ -5,18 +5,9 @@ costs time, never a wrong decision. Data: the fields of the rules.
 """
 
 from netpolicy.core.address import V4, V6
-from netpolicy.core.field import (
-    Comparator,
-    Domains,
-    Field,
-    Learned,
-    Names,
-    Network,
-    Networks,
-    Numbers,
-    Schedules,
-    Words,
-)
+from netpolicy.core.field_address import Network, Networks
+from netpolicy.core.field_kind import Comparator, Field, Numbers, Schedules, Words
+from netpolicy.core.field_name import Domains, Learned, Names
 from netpolicy.core.index_name import has_only_words, wanted_of
 from netpolicy.core.index_order import emptied_steps
 from netpolicy.core.range_table import RangeTable

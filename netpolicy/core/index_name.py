@@ -6,7 +6,9 @@ case without a final dot. Domains and sni patterns share the table, because most
 """
 
 from netpolicy.core.domain import DomainSet
-from netpolicy.core.field import Addresses, Domains, Field, Names
+from netpolicy.core.field_address import Addresses
+from netpolicy.core.field_kind import Field
+from netpolicy.core.field_name import Domains, Names
 from netpolicy.core.index_literal import gram_size, literal_of
 from netpolicy.core.index_order import SLICE
 

@@ -5,7 +5,9 @@ Filled once from the groups, in slices; never changed afterwards. Data: the fiel
 
 from netpolicy.core.address import V4, V6
 from netpolicy.core.evaluate import UNSTEERED
-from netpolicy.core.field import Addresses, Comparator, Domains, Field, Names, Network, Numbers, Words
+from netpolicy.core.field_address import Addresses, Network
+from netpolicy.core.field_kind import Comparator, Field, Numbers, Words
+from netpolicy.core.field_name import Domains, Names
 from netpolicy.core.index_condition import check_of
 from netpolicy.core.index_interval import measured_steps, number_steps, page_steps
 from netpolicy.core.index_key import MAX_WRITTEN_OUT

@@ -6,7 +6,7 @@ costs next to nothing to make, and no decision pays for more than the rules it m
 
 from netpolicy.core.evaluate import Decision, World, applies, decide, default_outbound, first_unmet, gate, outcome
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import Field
+from netpolicy.core.field_kind import Field
 from netpolicy.core.index_column import ranks_of
 from netpolicy.core.index_find import decider
 from netpolicy.core.model import DIRECT, ROUTER_ITSELF, Rule, Ruleset

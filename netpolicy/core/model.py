@@ -5,7 +5,8 @@ never changes after it was built, but for the line where a rule stands. Meaning 
 """
 
 from netpolicy.core.calendar import Schedule
-from netpolicy.core.field import FIELD_RANK, PACKET_FIELDS, Field, Words
+from netpolicy.core.field import FIELD_RANK, PACKET_FIELDS
+from netpolicy.core.field_kind import Field, Words
 from netpolicy.core.named_list import NamedList
 
 DIRECT = "direct"  # the main routing table decides

@@ -8,7 +8,7 @@ from netpolicy.dataplane import names
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
-    from netpolicy.core.field import Field
+    from netpolicy.core.field_kind import Field
 
 FIELDS = ("domain", "sni")
 PREFIX = "d"

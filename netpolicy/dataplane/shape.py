@@ -8,7 +8,8 @@ import binascii
 import hashlib
 
 from netpolicy.core.address import BITS, V4, V6, format_range
-from netpolicy.core.field import Addresses, Numbers, Words
+from netpolicy.core.field_address import Addresses
+from netpolicy.core.field_kind import Numbers, Words
 from netpolicy.core.model import ROUTER_ITSELF
 from netpolicy.core.packet import PORT_PROTOCOLS
 from netpolicy.core.range_table import compact
@@ -20,7 +21,7 @@ TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from netpolicy.core.field import Field
+    from netpolicy.core.field_kind import Field
     from netpolicy.core.model import Rule
     from netpolicy.dataplane.policy import Entry, Policy
 

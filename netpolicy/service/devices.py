@@ -5,7 +5,9 @@ that the kernel's rules were written with (`Policy.device_names`). Runs on Micro
 """
 
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import LEARNED_FIELDS, Field, Learned, Words
+from netpolicy.core.field import LEARNED_FIELDS
+from netpolicy.core.field_kind import Field, Words
+from netpolicy.core.field_name import Learned
 from netpolicy.core.model import ROUTER_ITSELF, Rule
 from netpolicy.core.packet import parse_device
 from netpolicy.dataplane.learned_sets import base_name

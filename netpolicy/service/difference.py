@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import Field
+from netpolicy.core.field_kind import Field
 from netpolicy.core.index import Building
 from netpolicy.core.index_view import View
 from netpolicy.core.model import DIRECT, ROUTE, Action, Rule, Ruleset

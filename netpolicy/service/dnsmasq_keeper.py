@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from netpolicy.core.field import Field
+from netpolicy.core.field_kind import Field
 from netpolicy.observe import durable
 from netpolicy.service import dnsmasq_instance, dnsmasq_text
 from netpolicy.service.dnsmasq_instance import Instance

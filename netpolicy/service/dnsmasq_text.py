@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from netpolicy.core.domain import SUFFIX, DomainSet
-from netpolicy.core.field import Domains, Field
+from netpolicy.core.field_kind import Field
+from netpolicy.core.field_name import Domains
 from netpolicy.dataplane import names
 from netpolicy.dataplane.learned_sets import set_name
 from netpolicy.service.name_index import few_patterns

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from netpolicy.core.evaluate import Decision, decide
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import LEARNED_FIELDS, Written
+from netpolicy.core.field import LEARNED_FIELDS
+from netpolicy.core.field_kind import Written
 from netpolicy.core.index import Building
 from netpolicy.core.index_view import Choice, View
 from netpolicy.core.model import BLOCK, DIRECT, ROUTER_ITSELF, Rule, Ruleset

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from netpolicy.core.domain import EXACT, SUFFIX, UNDER, DomainPattern
-from netpolicy.core.field import Domains, Field, Names, normalise_name
+from netpolicy.core.field_kind import Field
+from netpolicy.core.field_name import Domains, Names, normalise_name
 from netpolicy.dataplane.learned_sets import FIELDS, base_name
 
 # Patterns of one field that the common table takes; a longer one has a table of its own already.

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from netpolicy.core.address import parse_address
 from netpolicy.core.domain import EXACT, SUFFIX
-from netpolicy.core.field import Domains, Field
+from netpolicy.core.field_kind import Field
+from netpolicy.core.field_name import Domains
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.learned_sets import LONGEST_SECONDS
 from netpolicy.flows import dns_message, dns_wire

@@ -16,7 +16,9 @@ except ImportError:
     from pickle import Unpickler
 
 from netpolicy.config.loaded import Loaded
-from netpolicy.core.field import FIELD_ORDER, Field, Network
+from netpolicy.core.field import FIELD_ORDER
+from netpolicy.core.field_address import Network
+from netpolicy.core.field_kind import Field
 from netpolicy.core.model import Rule, Ruleset
 from netpolicy.service.reuse import with_known_rules
 

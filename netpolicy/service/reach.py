@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netpolicy.core.address import BITS, V4, V6
-from netpolicy.core.field import Addresses, Field, Numbers, Schedules, Words
+from netpolicy.core.field_address import Addresses
+from netpolicy.core.field_kind import Field, Numbers, Schedules, Words
 from netpolicy.core.model import Rule
 
 if TYPE_CHECKING:

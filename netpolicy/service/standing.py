@@ -5,7 +5,8 @@ I/O. Runs on MicroPython.
 """
 
 from netpolicy.core.evaluate import World, carrier, gate, outcome
-from netpolicy.core.field import LEARNED_FIELDS, PACKET_FIELDS, Domains, Names
+from netpolicy.core.field import LEARNED_FIELDS, PACKET_FIELDS
+from netpolicy.core.field_name import Domains, Names
 from netpolicy.core.model import BLOCK, DIRECT, GROUP, ROUTES, Ruleset
 from netpolicy.core.pairs import LINE_TYPES, type_of
 from netpolicy.outbounds.group_order import LATER_TYPES

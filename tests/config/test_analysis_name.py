@@ -23,7 +23,8 @@ from netpolicy.config.analysis_name import (
     sni_atoms,
 )
 from netpolicy.core.domain import parse_domain
-from netpolicy.core.field import name_matches, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_name import name_matches
 from netpolicy.core.named_list import Lists, NamedList
 
 SNI = ("a.b", "*.a.b", "*.b", "*b", "a*", "a.b*", "*a*", "*.a*", "*", "b", "x.a.b", "**")

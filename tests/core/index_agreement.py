@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from netpolicy.core.address import BITS
 from netpolicy.core.evaluate import Decision, World, decide, first_unmet, unsteered
 from netpolicy.core.facts import Facts
-from netpolicy.core.field import FIELD_ORDER, Addresses, Comparator, Field, Numbers, Words, parse_field
+from netpolicy.core.field import FIELD_ORDER, parse_field
+from netpolicy.core.field_address import Addresses
+from netpolicy.core.field_kind import Comparator, Field, Numbers, Words
 from netpolicy.core.health import STATES
 from netpolicy.core.index import Index, build
 from netpolicy.core.index_view import Choice, View

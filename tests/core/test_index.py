@@ -4,7 +4,8 @@ import pytest
 
 from benchmarks.shapes import MAKERS, packets_for, shape
 from netpolicy.core.evaluate import World
-from netpolicy.core.field import Words, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_kind import Words
 from netpolicy.core.health import DEGRADED, FAILOVER, NORMAL
 from netpolicy.core.index import Building, Index, build
 from netpolicy.core.index_order import SLICE

@@ -2,7 +2,8 @@
 
 import pytest
 
-from netpolicy.core.field import Field, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_kind import Field
 from netpolicy.core.index_key import NOT_A_KEY, Popularity, key_text, price_of
 from netpolicy.core.model import Action, Rule
 

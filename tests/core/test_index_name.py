@@ -2,7 +2,8 @@
 
 import pytest
 
-from netpolicy.core.field import Domains, Names, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_name import Domains, Names
 from netpolicy.core.index_column import Groups, ranks_of
 from netpolicy.core.index_name import DOMAIN_SUFFIX, KINDS, is_exact_key, name_steps, wanted_of
 

@@ -13,7 +13,7 @@ from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netpolicy.core.field import Field
+    from netpolicy.core.field_kind import Field
 
 RULE_SETS = 25
 PACKETS = 40

@@ -19,7 +19,7 @@ from netpolicy.dataplane.table import Builder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netpolicy.core.field import Field
+    from netpolicy.core.field_kind import Field
 
 POLICIES = 60
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from netpolicy.config.convert import print_ruleset
 from netpolicy.config.spelling import DSL
 from netpolicy.core.calendar import Schedule
-from netpolicy.core.field import Field, Written, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_kind import Field, Written
 from netpolicy.core.model import Action, Outbound, Rule, Ruleset, Settings, Throttle
 from netpolicy.core.named_list import Lists, NamedList
 

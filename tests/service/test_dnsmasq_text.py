@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from netpolicy.core.field import Field, parse_field
+from netpolicy.core.field import parse_field
+from netpolicy.core.field_kind import Field
 from netpolicy.core.named_list import Lists, NamedList
 from netpolicy.dataplane.learned_sets import base_name, set_name
 from netpolicy.service.dnsmasq_text import LONGEST_LINE, MOST_NAMES, render

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from netpolicy.core.field import FIELDS, Field
+from netpolicy.core.field import FIELDS
+from netpolicy.core.field_kind import Field
 from netpolicy.core.model import Action, Rule
 from netpolicy.core.named_list import NO_LISTS
 from netpolicy.service.reach import comes_in_by, is_apart, is_from_many, is_to_anything, is_wider
