@@ -25,13 +25,13 @@ from netpolicy.bus.status import UbusError
 from netpolicy.config.kept_list import FOLDER
 from netpolicy.daemon.lean import give_back
 from netpolicy.dataplane import program
+from netpolicy.dataplane.chains import LOG_GROUP
 from netpolicy.dataplane.guard import Guard, GuardPlaces
 from netpolicy.dataplane.kernel import ApplyError, Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_watch import Change, Watch
 from netpolicy.dataplane.nft import Nft, NftError
 from netpolicy.dataplane.state import NetlinkError
-from netpolicy.dataplane.table import LOG_GROUP
 from netpolicy.flows.marks import Conntrack
 from netpolicy.flows.model import FlowEvent
 from netpolicy.flows.nflog import PacketLog

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 
 from netpolicy import __version__
 from netpolicy.dataplane import names, script
+from netpolicy.dataplane.chains import TO_ROUTER, to_router
 from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import Routing, desired
 from netpolicy.dataplane.state import IPV4, IPV6
-from netpolicy.dataplane.table import TO_ROUTER, build, to_router
+from netpolicy.dataplane.table import build
 
 TABLE, CLASSES, MADE = "table.nft", "classes.json", "made"
 

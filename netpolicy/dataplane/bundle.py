@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from netpolicy.core.address import V4, V6, format_range
 from netpolicy.core.evaluate import UNSTEERED, UNSTEERED_PORTS
 from netpolicy.dataplane import names, queue_lines, script, shaping
+from netpolicy.dataplane.chains import MARK_PRIORITY
 from netpolicy.dataplane.limits import Shaped
 from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.policy import Policy
@@ -20,7 +21,7 @@ from netpolicy.dataplane.routing import Routing
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.shape import FAMILY_WORD
 from netpolicy.dataplane.state import IPV4, IPV6
-from netpolicy.dataplane.table import MARK_PRIORITY, Table
+from netpolicy.dataplane.table import Table
 
 # A table of its own, so that it stands while ours is taken away and made anew.
 GATE = f"{names.FAMILY} netpolicy_gate"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from netpolicy.dataplane import names
+from netpolicy.dataplane.chains import HITS
 from netpolicy.dataplane.staging import Difference
-from netpolicy.dataplane.table import HITS, SLOTS
+from netpolicy.dataplane.table import SLOTS
 
 # Longest listing that is parsed: ten thousand rules need about 30 MB, ours must stay far below.
 LIMIT = 64 << 20

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from netpolicy.dataplane import packed
+from netpolicy.dataplane.chains import HITS
 from netpolicy.dataplane.commits import Commits
 from netpolicy.dataplane.learned_sets import is_learned
 from netpolicy.dataplane.limits import COUNTS
@@ -20,7 +21,7 @@ from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.nft import Nft
 from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.set_key import from_host_number
-from netpolicy.dataplane.table import HITS, SLOTS, Table
+from netpolicy.dataplane.table import SLOTS, Table
 
 
 @dataclass(frozen=True, slots=True)

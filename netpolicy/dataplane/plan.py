@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from netpolicy.dataplane import conflicts, labels, listing, packed, placeholders, routing, script, staging
 from netpolicy.dataplane.arrange import TooManyBoxes
+from netpolicy.dataplane.chains import HITS, VERDICTS
 from netpolicy.dataplane.listing import Listing
 from netpolicy.dataplane.loaded import Loaded
 from netpolicy.dataplane.nft import Nft, NftError, NoRehearsal
@@ -21,7 +22,7 @@ from netpolicy.dataplane.policy import Policy
 from netpolicy.dataplane.routing import Routing
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.shaping import ShapingChange, Way
-from netpolicy.dataplane.table import HITS, SLOTS, VERDICTS, Builder, Table, room_for
+from netpolicy.dataplane.table import SLOTS, Builder, Table, room_for
 
 EMPTY = packed.digest(())
 

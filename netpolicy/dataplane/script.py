@@ -5,9 +5,10 @@ kernel and never starts a program. Syntax: nft(8) 1.0.6, ip(8), ip-route(8), ip-
 """
 
 from netpolicy.dataplane import names
+from netpolicy.dataplane.chains import Chain
 from netpolicy.dataplane.routing import in_order, rules_in_order
 from netpolicy.dataplane.state import IPV4, IPV6, PROTOCOL
-from netpolicy.dataplane.table import Chain, Table, build
+from netpolicy.dataplane.table import Table, build
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
 if TYPE_CHECKING:

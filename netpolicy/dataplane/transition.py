@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from netpolicy.dataplane import packed, script, staging
+from netpolicy.dataplane.chains import HITS
 from netpolicy.dataplane.loaded import Loaded, Reader
 from netpolicy.dataplane.names import SCHEMA
 from netpolicy.dataplane.nft import Nft, NftError
@@ -20,7 +21,7 @@ from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.nft_messages import AddElements, Change, DeleteElements, DeleteSet
 from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.staging import Difference
-from netpolicy.dataplane.table import HITS, Table
+from netpolicy.dataplane.table import Table
 
 
 class Uncertain(NftError):

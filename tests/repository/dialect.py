@@ -65,6 +65,7 @@ DIALECT_FILES = (
     "netpolicy/dataplane/shape.py",
     "netpolicy/dataplane/shares.py",
     "netpolicy/dataplane/state.py",
+    "netpolicy/dataplane/chains.py",
     "netpolicy/dataplane/table.py",
     "netpolicy/outbounds/__init__.py",
     "netpolicy/outbounds/group_order.py",

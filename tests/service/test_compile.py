@@ -14,12 +14,13 @@ from netpolicy.core.address import parse_address
 from netpolicy.core.evaluate import decide
 from netpolicy.core.facts import parse_facts
 from netpolicy.core.pairs import needs_class
+from netpolicy.dataplane.chains import FORWARDED, OWN
 from netpolicy.dataplane.kernel import Kernel
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.policy import Tunnel
 from netpolicy.dataplane.routing import desired
 from netpolicy.dataplane.state import Address, Link, Route
-from netpolicy.dataplane.table import FORWARDED, OWN, Table, build
+from netpolicy.dataplane.table import Table, build
 from netpolicy.outbounds.group_order import Condition, uses
 from netpolicy.outbounds.lines import LogicalInterface, View, line_states
 from netpolicy.service.compile import compile_policy

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from netpolicy.dataplane.chains import Chain
 from netpolicy.dataplane.rehearsal import Refused
-from netpolicy.dataplane.table import Chain
 from netpolicy.flows.administrators import Peer
 from netpolicy.service.rehearsing import OWN_RULES_ALONE, PACKETS, RULES, Scene, Standing, try_change
 from tests.netns import needs_root, run
