@@ -176,6 +176,7 @@ class Daemon:
         self._connections.inspection = self._inspection
         self._passive = Passive(engine)
         self._inspection.tell_round_trip, self._inspection.tell_course = self._passive.timed, self._passive.went_on
+        self._inspection.tell_losses = self._passive.lost
         self._hooks = LineHooks(self._log)
         engine.worried = self._keeper.hurry
         engine.carries = self._call_hooks

@@ -28,6 +28,7 @@ class Progress(NamedTuple):
     rtt_us: int = 0  # of its handshake; 0: not told, or told before
     ended: bool = False  # its beginning is known now: answered, refused or given up; once for each connection
     failed: bool = False  # … and it was not answered, or refused
+    cut: bool = False  # it failed after it was answered: reset by the remote while nobody was about to end it
 
 
 class Quality(NamedTuple):
@@ -36,14 +37,15 @@ class Quality(NamedTuple):
     rtt_ms: float | None
     loss: float | None  # share of segments, 0 to 1
     errors: float | None  # share of connections, 0 to 1
+    resets: float | None  # the same, of those that were answered and reset later: a part of the errors
     connections: float  # how many these rest on, faded
 
 
 class _Counts:
-    __slots__ = ("connections", "failures", "repeated", "rtt_us", "segments", "when")
+    __slots__ = ("connections", "cuts", "failures", "repeated", "rtt_us", "segments", "when")
 
     def __init__(self, now: float) -> None:
-        self.connections = self.failures = self.segments = self.repeated = 0.0
+        self.connections = self.failures = self.cuts = self.segments = self.repeated = 0.0
         self.rtt_us = 0.0
         self.when = now
 
@@ -53,6 +55,7 @@ class _Counts:
         part: float = 0.5 ** (max(now - self.when, 0.0) / HALF_SECONDS)
         self.connections *= part
         self.failures *= part
+        self.cuts *= part
         self.segments *= part
         self.repeated *= part
         self.when = now
@@ -81,7 +84,9 @@ class Qualities(Generic[Group]):
         counts.segments += new.segments
         counts.repeated += new.repeated
         counts.connections += new.ended
-        counts.failures += new.failed
+        if new.failed:
+            counts.failures += 1
+            counts.cuts += new.cut
         if new.rtt_us:
             counts.rtt_us += (new.rtt_us - counts.rtt_us) * (RTT_PART if counts.rtt_us else 1.0)
 
@@ -89,12 +94,14 @@ class Qualities(Generic[Group]):
         """What is known of the group."""
         counts = self._counts.get(group)
         if counts is None:
-            return Quality(None, None, None, 0.0)
+            return Quality(None, None, None, None, 0.0)
         counts.fade(now)
+        is_enough = counts.connections >= LEAST_CONNECTIONS
         return Quality(
             counts.rtt_us / 1000 if counts.rtt_us else None,
             min(counts.repeated / counts.segments, 1.0) if counts.segments >= LEAST_SEGMENTS else None,
-            min(counts.failures / counts.connections, 1.0) if counts.connections >= LEAST_CONNECTIONS else None,
+            min(counts.failures / counts.connections, 1.0) if is_enough else None,
+            min(counts.cuts / counts.connections, 1.0) if is_enough else None,
             counts.connections,
         )
 

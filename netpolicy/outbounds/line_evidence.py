@@ -10,7 +10,8 @@ from collections.abc import Hashable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from netpolicy.outbounds.line_delay import Delays
+from netpolicy.outbounds.line_delay import Delays, delay_words
+from netpolicy.outbounds.line_share import CUTS, LOSSES, Shares
 from netpolicy.outbounds.line_stall import Stalls
 
 # So many clients, and so many addresses, of which so many answered before, speak for the line's being broken.
@@ -23,6 +24,11 @@ MOST_WAITING = 16  # connections of one client that are waited for: a flood is n
 MOST_ENDS = 16  # … and ends that answered it, which are remembered
 WAITING_SECONDS = 10.0  # then nobody hopes any more, and what it said is old
 CLIENT_SECONDS = 600.0  # a client that began nothing for so long
+
+# What is bad is well again when it is only so much of what makes it bad: it must not go to and fro.
+EASED = 0.5
+# So many of all connections are reset without a word: somebody on the way does it, not the servers.
+MOST_CUT = 0.9
 
 NEVER = float("-inf")
 
@@ -76,6 +82,8 @@ class Evidence:
         self._owner: dict[int, Hashable] = {}  # who waits for which connection
         self.delays = Delays()
         self.stalls = Stalls()  # of connections that are open
+        self.sent, self.received = Shares(LOSSES), Shares(LOSSES)  # what was lost of it
+        self.cuts = Shares(CUTS)  # connections that were reset before a word
 
     def __len__(self) -> int:
         """How many connections are waited for."""
@@ -124,6 +132,8 @@ class Evidence:
         """The line has no way out: what anybody waits for says nothing any more."""
         self.missed()
         self.stalls.missed()
+        for one in (self.sent, self.received, self.cuts):
+            one.forget()
 
     # -- what follows ----------------------------------------------------------------------
 
@@ -144,6 +154,30 @@ class Evidence:
         if found is None or found.clients < CLIENTS or found.known < KNOWN:
             return None
         return found._replace(is_disputed=True)
+
+    def suffered(self, now: float, slow_ms: float, lossy: float, was_bad: bool) -> str:
+        """What clients suffer by a line that answers them, in words: delay, loss, or that all is cut; "" for nothing.
+
+        `slow_ms`, `lossy`: more than that is too much; `was_bad`: it was of late, and has to be much better.
+        """
+        excess = self.delays.excess(now)
+        if excess is not None and excess > slow_ms:
+            return delay_words(excess)
+        eased = EASED if was_bad else 1.0
+        for shares, words in ((self.received, "receive from"), (self.sent, "send to")):
+            found = shares.found(now)
+            if found is not None and found.share > lossy * eased:
+                what = f"{_count(found.clients, 'client')} {words} {_count(found.remotes, 'address')}"
+                return f"loss {found.share * 100:.0f} % of what {what}, more than {lossy * 100:g}"
+        found = self.cuts.found(now)
+        if found is not None and found.share > MOST_CUT * eased:
+            whose = f"{_count(found.clients, 'client')} to {_count(found.remotes, 'address')}"
+            return f"connections of {whose} are reset before any answer"
+        return ""
+
+    def fares_well(self, now: float) -> bool:
+        """Whether enough clients told what was lost, where they suffer nothing."""
+        return any(one.found(now) is not None for one in (self.sent, self.received))
 
     def is_busy(self, now: float) -> bool:
         """Whether several addresses answered what began just now, and nobody waits in vain."""

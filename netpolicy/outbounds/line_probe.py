@@ -16,7 +16,6 @@ from netpolicy.core.line_health import LineHealth, Round
 from netpolicy.outbounds.check import send
 from netpolicy.outbounds.check_line import FAILED, PASSED, TIMEOUT, WRONG, Answer, Line, timed
 from netpolicy.outbounds.check_target import DNS, HTTP, HTTPS, PING, TCP, Target
-from netpolicy.outbounds.line_delay import delay_words
 from netpolicy.outbounds.line_evidence import Doubt, Evidence
 from netpolicy.outbounds.line_others import Others
 from netpolicy.outbounds.line_score import Scores, is_page
@@ -60,6 +59,7 @@ class Habits:
     interval: float = BUSY_SECONDS
     quorum: int = 1
     slow_ms: float = float("inf")  # round trips of clients that take so much longer than usual speak against it
+    lossy: float = float("inf")  # … and a greater share of what they send or receive that is lost
 
 
 class Prober:
@@ -216,14 +216,14 @@ class Prober:
         )  # fmt: skip
 
     def _heard(self, now: float, is_answered: bool) -> tuple[str, bool]:
-        """What clients' connections say against the line, and whether several do; delay only of one that answers."""
+        """What clients' connections say against the line, and whether several do; what they suffer if it answers."""
         doubt = self._clients_say(now)
         if doubt is not None:
             return doubt.words, doubt.is_strong
-        excess = self._evidence.delays.excess(now) if self._evidence is not None and is_answered else None
-        if excess is None or excess <= self._habits.slow_ms:
+        if self._evidence is None or not is_answered:
             return "", False
-        return delay_words(excess), True
+        words = self._evidence.suffered(now, self._habits.slow_ms, self._habits.lossy, self._health.is_doubted)
+        return words, bool(words)
 
     async def _ask(self, targets: list[Target]) -> tuple[list[tuple[Target, Answer]], bool]:
         """The answers, and whether the line lives all the same where too few came.

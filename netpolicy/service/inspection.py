@@ -21,6 +21,7 @@ from netpolicy.service.anonymous import OPEN, Shade
 from netpolicy.service.engine import Engine
 
 if TYPE_CHECKING:
+    from netpolicy.flows.losses import News
     from netpolicy.flows.seen import Measured
     from netpolicy.service.inspector import Inspector
 
@@ -41,6 +42,7 @@ class Inspection:
         self.tell_name: Callable[[str, Iterable[tuple[bytes, float]]], None] | None = None
         self.tell_round_trip: Callable[[str, str, str, float], None] | None = None
         self.tell_course: Callable[[str, str, str, Measured, int], None] | None = None
+        self.tell_losses: Callable[[int, str, str, Measured, News], None] | None = None
         self.tell_sets: Callable[[], dict[str, Any]] | None = None  # how the sets of names are filled
         self.shade = OPEN
 
@@ -66,6 +68,7 @@ class Inspection:
             self.inspector.feed.tell_name = self.tell_name
             self.inspector.feed.tell_round_trip = self.tell_round_trip
             self.inspector.feed.tell_course = self.tell_course
+            self.inspector.feed.tell_losses = self.tell_losses
             self.inspector.start(asyncio.get_running_loop(), settings)
 
     def network_changed(self, changes: Iterable[Change]) -> None:

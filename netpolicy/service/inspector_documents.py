@@ -10,6 +10,7 @@ from typing import Any
 
 from netpolicy.core.facts import Facts
 from netpolicy.flows.model import Flow
+from netpolicy.flows.quality import Quality
 from netpolicy.service.inspector import Inspector
 from netpolicy.service.inspector_feed import NOT_SEEN, Feed, packed
 from netpolicy.service.inspector_options import CONNTRACK, OFF
@@ -36,19 +37,14 @@ def line(feed: Feed, flow: Flow, now: float) -> dict[str, Any]:
         "rtt_ms": round(seen.rtt_us / 1000, 3) if seen is not None and seen.rtt_us else None,
         "retransmits": seen.retransmits if seen is not None and "retransmits" not in unknown else None,
         "resets": seen.resets if seen is not None and "resets" not in unknown else None,
+        "dest_quality": _quality(feed.remotes.of(packed(flow.destination), now)),
         "unknown": unknown,
     }
 
 
 def quality(feed: Feed, outbound: str, now: float) -> dict[str, Any]:
     """How connections by an outbound go: milliseconds, and shares."""
-    found = feed.outbounds.of(outbound, now)
-    return {
-        "rtt_ms": _rounded(found.rtt_ms, 2),
-        "loss": _rounded(found.loss, 5),
-        "errors": _rounded(found.errors, 4),
-        "connections": round(found.connections, 1),
-    }
+    return _quality(feed.outbounds.of(outbound, now))
 
 
 def complete(feed: Feed, facts: Facts, flow: Flow, now: float) -> None:
@@ -100,6 +96,16 @@ def summary(inspector: Inspector, table_tier: str, table_reason: str) -> tuple[s
     if not reason:
         reason = "option inspector is off" if inspector.options.setting == OFF else "no device with clients is up"
     return table_tier, "; ".join(part for part in (reason, table_reason) if part)
+
+
+def _quality(found: Quality) -> dict[str, Any]:
+    return {
+        "rtt_ms": _rounded(found.rtt_ms, 2),
+        "loss": _rounded(found.loss, 5),
+        "errors": _rounded(found.errors, 4),
+        "resets": _rounded(found.resets, 4),
+        "connections": round(found.connections, 1),
+    }
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

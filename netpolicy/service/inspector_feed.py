@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from netpolicy.core.address import V4
-from netpolicy.flows import giving_way
+from netpolicy.flows import giving_way, losses
 from netpolicy.flows.inside import Subnet
 from netpolicy.flows.learned import CERTAIN, LIKELY, SEEN_SECONDS, Learned, Named
 from netpolicy.flows.model import TCP, UDP, Flow
@@ -32,6 +32,8 @@ COSTLY_EACH_SECOND, EACH_SECOND = 20, 2000
 
 # Open connections that hear something, of which is told in a second: two milliseconds of a fast processor.
 SAMPLES_EACH_SECOND = 256
+# The same of what was lost, of which is told after some packets.
+LOSSES_EACH_SECOND = 128
 
 # Why there is no name, beside the words of `flows.names`.
 NOT_SEEN, PROXIED, ECH = "not_seen", "proxied", "ech"
@@ -44,9 +46,9 @@ class Seen:
     """What is known of one connection."""
 
     __slots__ = (
-        "answered", "confidence", "failed", "heard", "is_in_vain", "mark", "name", "over", "packets", "reason",
-        "repeated", "resets", "retransmits", "rtt_us", "source", "state", "told_packets", "told_retransmits",
-        "told_rtt",
+        "answered", "confidence", "failed", "has_fate", "heard", "is_in_vain", "mark", "name", "over", "packets",
+        "reason", "repeated", "resets", "retransmits", "rtt_us", "source", "state", "told_losses", "told_packets",
+        "told_retransmits", "told_rtt",
     )  # fmt: skip
 
     def __init__(self, mark: int = UNKNOWN_MARK) -> None:
@@ -59,6 +61,8 @@ class Seen:
         self.told_rtt = self.answered = self.failed = False
         self.heard = self.repeated = 0  # packets of the remote; what the client had repeated when the last one came
         self.is_in_vain = False  # and it repeated more since
+        self.told_losses = losses.NOTHING  # what was lost until then was told
+        self.has_fate = False  # and so was whether it was answered or cut
         self.mark = mark
         self.over = 0.0
 
@@ -86,10 +90,13 @@ class Feed:
         # Who wants to hear how open connections go on: outbound, client, remote, what was measured, and how often the
         # client repeated itself since something came back; 0: something did. Of what is over, where that was in vain.
         self.tell_course: Callable[[str, str, str, Measured, int], None] | None = None
+        # Who wants to hear what was lost: mark, client, remote, what was measured, what of that is new.
+        self.tell_losses: Callable[[int, str, str, Measured, losses.News], None] | None = None
         self.by_ports = False  # ports of bridges are watched, which show what never reaches the router
         self._costly = Ration(COSTLY_EACH_SECOND, COSTLY_EACH_SECOND)
         self._ration = Ration(EACH_SECOND, EACH_SECOND // 2)
         self._samples = Ration(SAMPLES_EACH_SECOND, SAMPLES_EACH_SECOND // 8)
+        self._losses = Ration(LOSSES_EACH_SECOND, LOSSES_EACH_SECOND // 8)
 
     def live_in(self, inside: Iterable[Subnet]) -> None:
         """These are the networks of clients."""
@@ -134,8 +141,11 @@ class Feed:
         if told.final:
             seen.over = now
         self._count(told, seen, handshake, now)
-        if self.tell_course is not None and told.key[4] == TCP and not told.inbound:
-            self._follow(told, seen, now)
+        if told.key[4] == TCP and not told.inbound:
+            if self.tell_course is not None:
+                self._follow(told, seen, now)
+            if seen.packets - seen.told_losses[0] >= losses.LEAST_NEWS or told.final:
+                self._weigh(told, seen, now)
 
     def expire(self, now: float) -> None:
         """What waits in vain, or is over. To be called every few seconds."""
@@ -253,6 +263,7 @@ class Feed:
             handshake if not seen.told_rtt else 0,
             answered and not seen.answered,
             failed and not seen.failed,
+            failed and not seen.failed and told.was_cut,
         )
         seen.told_packets, seen.told_retransmits = seen.packets, seen.retransmits
         seen.told_rtt = seen.told_rtt or bool(handshake)
@@ -277,6 +288,19 @@ class Feed:
         outbound = self._outbound(seen.mark) if was_in_vain or count > 0 or is_news else ""
         if outbound and self.tell_course is not None:
             self.tell_course(outbound, text_of(told.key[0]), text_of(told.key[1]), told, count)
+
+    def _weigh(self, told: Measured, seen: Seen, now: float) -> None:
+        """Tells what was lost since that was told last; once, whether it was answered or cut."""
+        if self.tell_losses is None or seen.mark == UNKNOWN_MARK:
+            return
+        if not self._losses.is_granted(told.mac or told.key[0], now):  # whoever has many addresses is one
+            return
+        fate = "" if seen.has_fate else losses.fate(told)
+        before, seen.told_losses = seen.told_losses, losses.told_of(told)
+        seen.has_fate = seen.has_fate or bool(fate)
+        new = losses.news(before, seen.told_losses, fate)
+        if any(new):
+            self.tell_losses(seen.mark, text_of(told.key[0]), text_of(told.key[1]), told, new)
 
     def _tell(self, key: SeenKey, mark: int, new: Progress, now: float, inbound: bool = False) -> None:
         self.remotes.note(key[1], new, now)

@@ -43,8 +43,8 @@ class Watched:
     """One line under watch."""
 
     __slots__ = (
-        "by_hand", "clock", "evidence", "families", "family_limits", "health", "latency_ms", "limits", "probed",
-        "prober", "since", "slow_ms", "state", "weighing",
+        "by_hand", "clock", "evidence", "families", "family_limits", "health", "latency_ms", "limits", "lossy",
+        "probed", "prober", "since", "slow_ms", "state", "suffers", "weighing",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, key: tuple[object, ...], state: LineState, now: float) -> None:
@@ -60,7 +60,8 @@ class Watched:
         self.probed: object = None  # what its prober was made for
         self.clock: asyncio.TimerHandle | None = None
         self.evidence: Evidence | None = None  # what clients' connections say; None: nobody listens
-        self.slow_ms = NEVER
+        self.slow_ms = self.lossy = NEVER
+        self.suffers = False  # clients had answers, but late or with loss, when they were weighed last
         self.weighing: asyncio.TimerHandle | None = None
 
 
@@ -167,7 +168,8 @@ class LineWatch:
                 self._probe(outbound, line, marks.bits(numbers[name]) if numbers.get(name) else 0)
 
     def _listen(self, outbound: Outbound, line: Watched, is_steered: bool) -> None:
-        line.slow_ms = float(outbound.max_latency_ms) or NEVER
+        thresholds = limits_of(outbound).thresholds
+        line.slow_ms, line.lossy = thresholds.latency_ms, thresholds.error_rate
         if not (outbound.passive and is_steered):
             line.evidence = None
             if line.health.is_doubted:  # nobody is left who could say otherwise
@@ -189,7 +191,7 @@ class LineWatch:
             from netpolicy.outbounds.check import line_of
 
             made = line_of(outbound, line.state, mark)
-            habits = (outbound.interval, outbound.quorum, line.slow_ms, line.evidence)
+            habits = (outbound.interval, outbound.quorum, line.slow_ms, line.lossy, line.evidence)
             wanted = (made, habits) if made.targets else None
         if wanted == line.probed:
             return
@@ -202,7 +204,7 @@ class LineWatch:
         if wanted is not None:
             from netpolicy.outbounds.line_probe import Habits, Prober
 
-            each = Habits(float(outbound.interval), outbound.quorum, line.slow_ms)
+            each = Habits(float(outbound.interval), outbound.quorum, line.slow_ms, line.lossy)
             told = partial(self._probed, outbound.name, line)
             line.prober = Prober(wanted[0], each, told, line.health, evidence=line.evidence)
 
@@ -243,16 +245,13 @@ class LineWatch:
         if self._lines.get(name) is not line or evidence is None or line.prober is not None or not line.state.up:
             return
         carried = carries(line)
-        doubt, excess = evidence.doubt(now, CLIENT_LATE_SECONDS), evidence.delays.excess(now)
-        made = None
+        doubt, made = evidence.doubt(now, CLIENT_LATE_SECONDS), None
         if doubt is not None and doubt.is_strong:
             made = health.doubted(doubt.words, now)
-        elif excess is not None and excess > line.slow_ms:
-            from netpolicy.outbounds.line_delay import delay_words
-
-            made = health.doubted(delay_words(excess), now)
-        elif doubt is None and (answering := evidence.proved(health.since)) >= CLEARING_REMOTES:
-            made = health.cleared(f"{answering} addresses answered clients since", now)
+        elif words := evidence.suffered(now, line.slow_ms, line.lossy, line.suffers):
+            made, line.suffers = health.doubted(words, now), True
+        elif doubt is None and (words := _clearing(line, evidence, now)):
+            made, line.suffers = health.cleared(words, now), False
         self._note(name, line, made, carried, in_turn=False)
         if len(evidence) or health.is_doubted:
             self.weigh_later(name)
@@ -374,6 +373,14 @@ class LineWatch:
             line.weighing.cancel()
         if line.prober is not None and ended:
             _end(line.prober)
+
+
+def _clearing(line: Watched, evidence: Evidence, now: float) -> str:
+    """What speaks for a line that clients do not speak against, in words; "" where that is only silence."""
+    if line.suffers and evidence.fares_well(now):
+        return "what clients send and receive arrives"
+    answering = evidence.proved(line.health.since)
+    return f"{answering} addresses answered clients since" if answering >= CLEARING_REMOTES else ""
 
 
 def limits_of(outbound: Outbound) -> Limits:

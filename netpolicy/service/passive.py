@@ -11,20 +11,23 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from netpolicy.core.address import parse_address
-from netpolicy.core.pairs import line_of
+from netpolicy.core.pairs import limit_in, line_of
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.state import MAIN_TABLE, NetlinkError
 from netpolicy.flows import inside
+from netpolicy.flows.losses import CUT
 from netpolicy.flows.model import TCP, Flow, FlowEvent
 from netpolicy.service.engine import Engine
 
 if TYPE_CHECKING:
+    from netpolicy.flows.losses import News
     from netpolicy.flows.seen import Measured
     from netpolicy.outbounds.line_evidence import Evidence
 
 MOST_NAMES = 1024  # addresses whose client is remembered
 NEIGHBOUR_SECONDS = 2.0  # the neighbour table is read no sooner again
+SITE_BYTES = 6  # of an address of IPv6: who has one has as many behind them as they like
 
 
 class Passive:
@@ -33,6 +36,7 @@ class Passive:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lines: dict[int, tuple[str, Evidence]] = {}  # by the bits of a class
+        self._limited: frozenset[int] = frozenset()  # the bits of those whose connections we slow down ourselves
         self._class_mask = 0
         self._inside: tuple[inside.Subnet, ...] = ()
         self._names: dict[str, str] = {}  # by address of a client; "": none
@@ -46,6 +50,7 @@ class Passive:
         self._class_mask = marks.class_mask
         found = [(name, number, engine.lines.evidence(line_of(name))) for name, number in engine.numbers.items()]
         self._lines = {marks.bits(number): (line_of(name), one) for name, number, one in found if one is not None}
+        self._limited = frozenset(marks.bits(number) for name, number in engine.numbers.items() if limit_in(name))
         outside = {state.device for state in engine.states if state.device}
         routes = [one for one in view.routes if one.table == MAIN_TABLE]
         self._inside = inside.subnets(view.addresses, routes, outside)
@@ -81,10 +86,8 @@ class Passive:
 
         What comes from the MAC address of another one than its address belongs to is nobody's.
         """
-        evidence = self._engine.lines.evidence(outbound)
-        if evidence is None or _is_in(remote, self._near) or not (whose := self._whose(client)):
-            return
-        if told.mac and told.mac.hex(":") != whose:
+        evidence, whose = self._engine.lines.evidence(outbound), self._speaker(client, remote, told)
+        if evidence is None or not whose:
             return
         now, stalls, end = asyncio.get_running_loop().time(), evidence.stalls, (remote, told.key[3])
         if told.final:
@@ -100,6 +103,24 @@ class Passive:
                 evidence.delays.note_open(whose, remote, told.up.srtt_us / 1000, now)
         self._engine.lines.weigh_later(outbound)
 
+    def lost(self, mark: int, client: str, remote: str, told: Measured, new: News) -> None:
+        """Packets of a connection passed, of which some were lost; or it was answered, or cut.
+
+        What a limit that somebody set drops is no loss of the line's.
+        """
+        bits = mark & self._class_mask
+        line, evidence = self._lines.get(bits, ("", None))
+        if evidence is None or bits in self._limited or not (whose := self._speaker(client, remote, told)):
+            return
+        now = asyncio.get_running_loop().time()
+        place = told.key[1][:SITE_BYTES] if ":" in remote else remote
+        for shares, found in ((evidence.sent, new.sent), (evidence.received, new.received)):
+            if found is not None:
+                shares.note(whose, place, *found, now)
+        if new.fate:
+            evidence.cuts.note(whose, place, new.fate == CUT, 1, now)
+        self._engine.lines.weigh_later(line)
+
     def _heard(self, kind: str, flow: Flow, line: str, evidence: Evidence, now: float) -> None:
         if flow.is_answered:
             evidence.answered(flow.id)
@@ -114,6 +135,11 @@ class Passive:
             evidence.missed()
 
     # -- who it is -------------------------------------------------------------------------
+
+    def _speaker(self, client: str, remote: str, told: Measured) -> str:
+        """Whose connection it is, where it leads far away; "" for nobody's, as another's address sent its packets."""
+        whose = "" if _is_in(remote, self._near) else self._whose(client)
+        return whose if not told.mac or told.mac.hex(":") == whose else ""
 
     def _whose(self, address: str) -> str:
         """The client with that address; "" for what is none: the router, nobody's, and whoever comes from outside."""

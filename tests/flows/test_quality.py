@@ -8,7 +8,7 @@ from netpolicy.flows.quality import Progress, Qualities, Quality
 
 
 def test_a_group_that_nobody_saw_is_unknown() -> None:
-    assert Qualities[str]().of("wan", 0.0) == Quality(None, None, None, 0.0)
+    assert Qualities[str]().of("wan", 0.0) == Quality(None, None, None, None, 0.0)
 
 
 def test_a_round_trip_is_known_from_the_first_one_and_follows_slowly() -> None:
@@ -22,15 +22,17 @@ def test_a_round_trip_is_known_from_the_first_one_and_follows_slowly() -> None:
 def test_too_little_says_nothing_about_a_share() -> None:
     found = Qualities[str]()
     found.note("wan", Progress(segments=49, repeated=5, ended=True, failed=True), 0.0)
-    assert found.of("wan", 0.0)[:3] == (None, None, None)
+    assert found.of("wan", 0.0)[:4] == (None, None, None, None)
 
 
 def test_loss_and_errors_are_shares() -> None:
     found = Qualities[str]()
-    for failed in (True, False, False, False):
-        found.note("wan", Progress(segments=50, repeated=1, ended=True, failed=failed), 0.0)
+    for failed, cut in ((True, False), (True, True), (False, False), (False, False)):
+        found.note("wan", Progress(segments=50, repeated=1, ended=True, failed=failed, cut=cut), 0.0)
     told = found.of("wan", 0.0)
-    assert (told.loss, told.errors, told.connections) == (0.02, 0.25, 4.0)
+    assert (told.loss, told.errors, told.resets, told.connections) == (0.02, 0.5, 0.25, 4.0)
+    later = found.of("wan", 120.0)
+    assert (later.errors, later.resets) == (pytest.approx(0.5), pytest.approx(0.25)), "all of them fade alike"
 
 
 def test_what_was_fades_and_what_is_counts() -> None:

@@ -7,6 +7,7 @@ daemon for all tests, in their order.
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,36 @@ async def main():
     await asyncio.gather(*(talk(*one) for one in ends), *(hear(reader) for reader, _ in ends))
 asyncio.run(main())
 """
+# The same with more to say: much is under way both ways, in packets that are full.
+POURING = TALKING.replace('b"and so on\\n"', 'b"x" * 8000 + b"\\n"').replace("0.3", "0.05")
+# One packet in four that comes in by the line is lost, of these servers.
+LOSING = """
+table ip losing {{
+	chain some {{
+		type filter hook forward priority 0;
+		oifname wan ip saddr {{ {} }} numgen random mod 4 == 0 drop
+	}}
+}}
+"""
+# A request to each, by a connection of its own; how many were answered.
+FETCHING = """
+import socket, sys
+answered = 0
+for address in sys.argv[1:]:
+    try:
+        with socket.create_connection((address, 80), 5) as one:
+            one.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+            answered += bool(one.recv(1))
+    except ConnectionResetError:
+        pass
+print(answered)
+"""
+# Somebody on the way resets whatever says something.
+CUTTING = """
+table ip losing {
+	chain some { type filter hook forward priority 0; iifname wan tcp dport 80 ip length > 60 reject with tcp reset; }
+}
+"""
 # Data in connections that nobody opened, from the addresses of two clients, each piece three times, four times over.
 FORGING = """
 import socket, struct, time
@@ -86,10 +117,10 @@ def lab() -> Iterator[Lab]:
 
 
 @contextlib.contextmanager
-def talking(lab: Lab, client: str, *servers: int) -> Iterator[None]:
+def talking(lab: Lab, client: str, *servers: int, words: str = TALKING) -> Iterator[None]:
     """A client with a connection to each of these."""
-    words = [sys.executable, "-c", TALKING, *(f"192.0.2.{server}" for server in servers)]
-    program = lab.popen(client, words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    argv = [sys.executable, "-c", words, *(f"192.0.2.{server}" for server in servers)]
+    program = lab.popen(client, argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert program.stdout.readline() == "open\n"
         yield
@@ -138,3 +169,57 @@ def test_open_connections_of_two_clients_that_hear_nothing_make_the_line_suspici
             assert lab.tcp("desk", f"192.0.2.{number}")["ok"]
         lab.wait_for(lambda: health(lab)["state"] != "DEGRADED" and [1], SECONDS, "new connections clear it")
         assert "addresses answered clients since" in lab.daemon_log()
+
+
+def harm(lab: Lab, rules: str = "") -> None:
+    """What the provider of line A does from now on."""
+    lab.run("isp_a", ["nft", "-f", "-"], input=f"add table ip losing\ndelete table ip losing\n{rules}", check=True)
+
+
+def losing(*servers: int) -> str:
+    """Of what those send."""
+    return LOSING.format(", ".join(f"192.0.2.{server}" for server in servers))
+
+
+def lost(lab: Lab, address: str) -> list[float]:
+    """By destination of a client: the share of loss."""
+    found = lab.call("connections", {"filter": address, "limit": 2000})["connections"]
+    return [one["dest_quality"]["loss"] or 0 for one in found if one["src"] == address and one["dest_port"] == 7]
+
+
+def test_loss_of_several_clients_degrades_the_line_and_that_of_one_or_by_one_server_does_not(lab: Lab) -> None:
+    """Nobody begins anything: what is open is all that there is."""
+    desk, laptop = (60, 61, 62, 80), (70, 71, 72, 80)
+    with talking(lab, "desk", *desk, words=POURING), talking(lab, "laptop", *laptop, words=POURING):
+        harm(lab, losing(*desk))  # one client, and one server of the other one
+        lab.wait_for(lambda: [n for n in lost(lab, "192.168.1.11") if n > 0.05][3:], SECONDS, "the desk loses much")
+        first = sum(repeated(lab, "192.168.1.11"))
+        lab.wait_for(lambda: [n for n in lost(lab, "192.168.1.12") if n > 0.05], SECONDS, "so does one of the laptop's")
+        lab.wait_for(lambda: sum(repeated(lab, "192.168.1.11")) > first and [1], SECONDS, "that was weighed")
+        assert health(lab)["state"] != "DEGRADED" and "loss" not in lab.daemon_log()
+        harm(lab, losing(*desk, *laptop))
+        lab.wait_for(lambda: health(lab)["state"] == "DEGRADED" and [1], SECONDS, "line A loses much")
+        because = health(lab)["because"]
+        assert re.fullmatch(r"loss \d+ % of what 2 clients receive from [4-7] addresses, more than 5", because), because
+        harm(lab)
+        lab.wait_for(lambda: health(lab)["state"] != "DEGRADED" and [1], SECONDS, "it arrives again")
+    assert "what clients send and receive arrives" in lab.daemon_log()
+
+
+def test_where_all_that_clients_begin_is_reset_after_the_handshake_the_line_is_degraded(lab: Lab) -> None:
+    """A filter on the way: every server takes the connection, and what was answered before is forgotten soon."""
+    servers = [f"192.0.2.{server}" for server in (60, 61, 62, 70, 71, 72)]
+
+    def fetched() -> list[str]:
+        words = [sys.executable, "-c", FETCHING, *servers]
+        return [lab.run(client, words, check=True).stdout.strip() for client in ("desk", "laptop")]
+
+    def is_degraded_after(answered: str) -> bool:
+        assert fetched() == [answered, answered]
+        return bool(health(lab)["state"] == "DEGRADED")
+
+    harm(lab, CUTTING)
+    lab.wait_for(lambda: is_degraded_after("0"), SECONDS, "all is cut")
+    assert health(lab)["because"] == "connections of 2 clients to 6 addresses are reset before any answer"
+    harm(lab)
+    lab.wait_for(lambda: not is_degraded_after("6"), SECONDS, "they are answered again")

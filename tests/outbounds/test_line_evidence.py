@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -228,3 +229,37 @@ def test_one_client_alone_never_moves_a_line_and_two_that_wait_do(acts):
 
 def test_the_numbers_fit_what_the_page_says():
     assert (line_evidence.CLIENTS, line_evidence.REMOTES, line_evidence.KNOWN) == (2, 4, 2)
+
+
+def suffering(received: int = 0, sent: int = 0, cut: int = 0) -> Evidence:
+    """Two clients of which each lost so many of a hundred, with six addresses."""
+    evidence = Evidence()
+    for client, address in itertools.product(("desk", "phone"), "abcdef"):
+        evidence.received.note(client, address, received, 100, 0.0)
+        evidence.sent.note(client, address, sent, 100, 0.0)
+        evidence.cuts.note(client, address, cut, 10, 0.0)
+    return evidence
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (suffering(5, 5, 9), ""),
+        (suffering(received=23), "loss 23 % of what 2 clients receive from 6 addresses, more than 5"),
+        (suffering(sent=6), "loss 6 % of what 2 clients send to 6 addresses, more than 5"),
+        (suffering(cut=10), "connections of 2 clients to 6 addresses are reset before any answer"),
+        (Evidence(), ""),
+    ],
+)
+def test_what_clients_suffer_is_said_with_its_share(found, words):
+    assert found.suffered(0.0, 100.0, 0.05, was_bad=False) == words
+    assert found.fares_well(0.0) == (len(found.sent) > 0)
+    found.away()
+    assert found.suffered(0.0, 100.0, 0.05, was_bad=False) == "" and not found.fares_well(0.0)
+
+
+def test_what_was_too_much_has_to_become_half_of_that():
+    for found in (suffering(received=3), suffering(cut=5)):
+        assert found.suffered(0.0, 100.0, 0.05, was_bad=True) and not found.suffered(0.0, 100.0, 0.05, was_bad=False)
+    assert not suffering(received=2, cut=4).suffered(0.0, 100.0, 0.05, was_bad=True)
+    assert not suffering(received=90, sent=90).suffered(0.0, float("inf"), float("inf"), was_bad=True)

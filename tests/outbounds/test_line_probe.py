@@ -320,6 +320,27 @@ def test_one_client_that_begins_what_nobody_answers_costs_a_few_questions_and_no
     play(story)
 
 
+@pytest.mark.parametrize("lossy", [0.05, float("inf")])
+def test_what_clients_lose_degrades_a_line_whose_probes_are_answered_and_no_more(play, lossy):
+    """Until it is half of what is too much: 4 % are well before, and are not enough afterwards."""
+    after = []
+
+    async def story(line):
+        line.network.is_used = True
+        for lost in (4, 20, 4, 0):
+            for _ in range(20):
+                for whose, address in itertools.product(("desk", "phone"), "abcd"):
+                    line.evidence.received.note(whose, address, lost, 100, asyncio.get_running_loop().time())
+                await asyncio.sleep(3)
+            after.append(line.health.state)
+
+    found = play(story, habits=Habits(lossy=lossy))
+    assert after == (["NORMAL", "DEGRADED", "DEGRADED", "NORMAL"] if lossy < 1 else ["NORMAL"] * 4)
+    assert len(found.changes) == (3 if lossy < 1 else 0)
+    words = "loss 20 % of what 2 clients receive from 4 addresses, more than 5"
+    assert (words in {one.seen for _, one in found.rounds}) == (lossy < 1)
+
+
 def test_a_line_that_clients_have_answers_by_is_asked_seldom_until_they_have_none(play):
     async def story(line):
         line.network.is_used, line.network.received = True, 5000

@@ -43,7 +43,10 @@ def test_what_was_seen_is_told(feed: Feed) -> None:
     assert documents.line(feed, FLOW, 0.0) == {
         "name": "www.example.net", "name_source": "tls", "name_confidence": "certain", "rtt_ms": 12.345,
         "retransmits": 1, "resets": 0, "unknown": {},
+        "dest_quality": {"rtt_ms": 12.35, "loss": None, "errors": None, "resets": None, "connections": 1.0},
     }  # fmt: skip
+    feed.measured(Measured(KEY, OPEN, Side(packets=60, retransmits=6), Side(packets=40)), 1.0)
+    assert documents.line(feed, FLOW, 1.0)["dest_quality"]["loss"] == pytest.approx(0.06, abs=1e-4)
 
 
 def test_what_a_tier_cannot_know_is_told_apart_from_what_it_did_not_see(feed: Feed) -> None:
@@ -56,8 +59,9 @@ def test_what_a_tier_cannot_know_is_told_apart_from_what_it_did_not_see(feed: Fe
 def test_an_outbound_has_its_quality(feed: Feed) -> None:
     feed.began(FLOW)
     feed.measured(Measured(KEY, OPEN, Side(packets=60, retransmits=3), Side(), rtt_remote_us=40_000), 0.0)
-    assert documents.quality(feed, "wan", 0.0) == {"rtt_ms": 40.0, "loss": 0.05, "errors": None, "connections": 1.0}
-    assert documents.quality(feed, "vpn", 0.0) == {"rtt_ms": None, "loss": None, "errors": None, "connections": 0.0}
+    nothing = {"rtt_ms": None, "loss": None, "errors": None, "resets": None, "connections": 0.0}
+    assert documents.quality(feed, "wan", 0.0) == {**nothing, "rtt_ms": 40.0, "loss": 0.05, "connections": 1.0}
+    assert documents.quality(feed, "vpn", 0.0) == nothing
 
 
 def test_facts_get_what_was_learned_and_measured(feed: Feed) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from netpolicy.flows.inside import Subnet
 from netpolicy.flows.learned import CERTAIN, LIKELY, POSSIBLE
+from netpolicy.flows.losses import News
 from netpolicy.flows.model import TCP, UDP, Flow
 from netpolicy.flows.reader import Answer, Name, Unknown
 from netpolicy.flows.seen import (
@@ -23,7 +24,14 @@ from netpolicy.flows.seen import (
     SeenKey,
     Side,
 )
-from netpolicy.service.inspector_feed import EACH_SECOND, OVER_SECONDS, SAMPLES_EACH_SECOND, Feed, packed
+from netpolicy.service.inspector_feed import (
+    EACH_SECOND,
+    LOSSES_EACH_SECOND,
+    OVER_SECONDS,
+    SAMPLES_EACH_SECOND,
+    Feed,
+    packed,
+)
 from tests.flows import hellos
 
 CLIENT, WEB = packed("192.168.1.11"), packed("198.51.100.4")
@@ -355,3 +363,65 @@ def test_nothing_is_told_of_who_never_answered_came_in_is_no_tcp_or_goes_nowhere
         told = measured(OPEN, up=Side(retransmits=repeated), down=Side(packets=3))
         feed.measured(told._replace(key=(CLIENT, WEB, 50003, 443, TCP), inbound=True), 1.0)
     assert found == []
+
+
+def told_losses(feed: Feed) -> list[tuple[int, str, str, News]]:
+    """What is told of losses from now on."""
+    found: list[tuple[int, str, str, News]] = []
+
+    def tell(mark: int, client: str, remote: str, told: Measured, new: News) -> None:
+        found.append((mark, client, remote, new))
+
+    feed.tell_losses = tell
+    return found
+
+
+def test_what_was_lost_is_told_after_some_packets_and_the_fate_of_a_connection_once(feed: Feed) -> None:
+    found, where = told_losses(feed), (7, "192.168.1.11", "198.51.100.4")
+    feed.began(FLOW)
+
+    def told(sent: int, received: int, repeated: int = 0) -> None:
+        up, down = Side(bytes=sent * 52, packets=sent), Side(received * 1400, received, repeated)
+        feed.measured(measured(OPEN, up=up, down=down), 1.0)
+
+    told(2, 2)
+    told(6, 12, 2)
+    told(7, 20, 3)
+    told(25, 40, 5)
+    assert found == [(*where, News(None, (2, 12), "answered")), (*where, News(None, (3, 28), ""))]
+    feed.measured(measured(CLOSED, final=True, up=Side(26 * 52, 26), down=Side(42 * 1400, 42, 6)), 1.0)
+    assert found[2:] == [(*where, News(None, (1, 2), ""))]
+
+
+def test_of_thousands_of_connections_the_losses_of_a_sample_are_told_and_nothing_is_forgotten(feed: Feed) -> None:
+    """However many addresses a client has: it is told by its MAC address from the others."""
+    found = told_losses(feed)
+
+    def told(number: int, packets: int, repeated: int, now: float) -> None:
+        told = measured(OPEN, down=Side(packets * 1500, packets, repeated))
+        feed.measured(told._replace(key=(packed(f"192.168.1.{number}"), WEB, 50000, 443, TCP), mac=b"client"), now)
+
+    for number in range(1, 101):
+        feed.began(replace(FLOW, source=f"192.168.1.{number}"))
+        told(number, 20, 2, 1.0)
+    assert len(found) == LOSSES_EACH_SECOND // 8
+    told(100, 40, 3, 2.0)
+    assert found[-1][3].received == (3, 40), "since the beginning: it was not told before"
+
+
+def test_no_losses_are_told_of_what_came_in_is_no_tcp_or_goes_nobody_knows_where(feed: Feed) -> None:
+    found = told_losses(feed)
+    feed.began(FLOW)
+    much = measured(OPEN, up=Side(30_000, 20, 9), down=Side(30_000, 20, 9))
+    feed.measured(much._replace(inbound=True), 1.0)
+    for key in ((CLIENT, WEB, 50001, 443, UDP), (CLIENT, WEB, 50002, 443, TCP)):
+        feed.measured(much._replace(key=key), 1.0)
+    assert found == []
+
+
+def test_who_is_reset_after_the_handshake_is_told_apart_from_who_is_refused(feed: Feed) -> None:
+    refused, cut = Side(packets=1, resets=1), Side(packets=3, resets=1)
+    for number, down in enumerate((refused, cut, Side(packets=9), Side(packets=9))):
+        told = measured(RESET if down.resets else CLOSED, final=True, up=Side(packets=3), down=down)
+        feed.measured(told._replace(key=(CLIENT, WEB, number, 443, TCP)), 1.0)
+    assert (feed.remotes.of(WEB, 1.0).errors, feed.remotes.of(WEB, 1.0).resets) == (0.5, 0.25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 
 import pytest
@@ -352,6 +353,33 @@ def test_open_connections_of_clients_degrade_a_line_that_nobody_probes_and_a_lin
         assert it.look()["b"].up and it.watch.document("b")["state"] == "DEGRADED"
 
     play(story)
+
+
+@pytest.mark.parametrize("most", [5, 30, 0])
+def test_what_clients_lose_degrades_a_line_that_nobody_probes_until_it_arrives(play, most):
+    async def story(it):
+        it.rules = rules(A, Outbound("b", "interface", interface="wanb", max_loss=most), GROUP)
+        it.look()
+        it.watch.follow(it.rules, {"b": 2})
+        for lost in (20, 0):
+            for _ in range(20):
+                evidence, now = it.watch.evidence("b"), asyncio.get_running_loop().time()
+                for whose, address in (("desk", "w"), ("desk", "x"), ("phone", "y"), ("phone", "z")):
+                    evidence.sent.note(whose, address, lost, 100, now)
+                it.watch.weigh_later("b")
+                await asyncio.sleep(3)
+            if lost and most == 5:
+                assert (
+                    it.watch.document("b")["because"] == "loss 20 % of what 2 clients send to 4 addresses, more than 5"
+                )
+                assert it.look()["b"].up
+        assert it.watch.document("b")["state"] == "NORMAL" and it.watch._lines["b"].weighing is None
+
+    found = play(story)
+    way = ["NORMAL", "DEGRADED", "RECOVERY", "NORMAL"]
+    assert [told for told in found.told if told[0] == "b"] == (
+        [("b", before, after) for before, after in itertools.pairwise(way)] if most == 5 else []
+    )
 
 
 def test_who_does_not_want_it_hears_nothing_of_clients(play):

@@ -10,6 +10,7 @@ from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import NetlinkError
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.state import Address, Link, Neighbour
+from netpolicy.flows.losses import ANSWERED, CUT, News
 from netpolicy.flows.model import CONFIRMED, OVERRUN, SEEN_REPLY, Flow, FlowEvent
 from netpolicy.flows.seen import CLOSED, OPEN, RESET, Measured, Side
 from netpolicy.outbounds.line_delay import ACKNOWLEDGED_MS
@@ -190,3 +191,34 @@ async def test_how_long_open_connections_are_acknowledged_after_is_put_to_the_li
                 remote = f"198.51.100.{number}"
                 made.went_on("wan", client, remote, told(client, remote, srtt=milliseconds * 1000), 0)
     assert lines.found["wan"].delays.excess(asyncio.get_running_loop().time()) == 300.0 - ACKNOWLEDGED_MS
+
+
+def lose(made: Passive, mark: int, *clients: str, mac: str = "", remote: str = "198.51.100.{}", new: News) -> None:
+    for client in clients:
+        for number in range(8):
+            far = remote.format(number)
+            made.lost(MARKS.bits(mark) | MARKS.done, client, far, told(client, far, mac=mac), new)
+
+
+async def test_what_clients_lose_is_put_to_the_line_but_not_what_a_limit_drops_or_another_one_forges():
+    made, lines, _ = passive()
+    evidence, both = lines.found["wan"], ("192.168.1.10", "192.168.1.11")
+    new = News((20, 100), (10, 100), CUT)
+    lose(made, 3, *both, new=new)  # a throttle drops
+    lose(made, 2, *both, new=new)
+    lose(made, 1, *both, mac="02:00:00:00:00:77", new=new)
+    lose(made, 1, "192.168.1.1", "198.51.100.7", new=new)
+    assert [len(one) for one in (evidence.sent, evidence.received, evidence.cuts)] == [0, 0, 0]
+    assert lines.weighed == []
+    lose(made, 1, *both, new=new)
+    now = asyncio.get_running_loop().time()
+    assert [one.found(now).share for one in (evidence.sent, evidence.received)] == [0.2, 0.1]
+    assert evidence.cuts.found(now).share == 1.0 and set(lines.weighed) == {"wan"}
+    lose(made, 1, *both, new=News(None, None, ANSWERED))
+    assert evidence.cuts.found(now).share < 0.6
+
+
+async def test_however_many_addresses_of_ipv6_a_server_has_it_is_one():
+    made, lines, _ = passive()
+    lose(made, 1, "192.168.1.10", "192.168.1.11", remote="2001:db8:5::{}", new=News(None, (9, 100), ""))
+    assert len(lines.found["wan"].received) == 2
