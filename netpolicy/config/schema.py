@@ -200,7 +200,8 @@ OUTBOUND = (
     _number("interval", "seconds between probes while the line is in use", 1, 3600, "1", LINES),
     _number("quorum", "how many probes must be answered", 1, 16, "1", LINES),
     _number("max_latency_ms", "above which the line counts as bad, 0 never", 0, 60000, "120", LINES),
-    _number("max_loss", "percent of probes or clients' packets, more lost is bad, 0 never", 0, 100, "5", LINES),
+    _number("max_loss", "percent of probes lost, above which the line counts as bad, 0 never", 0, 100, "5", LINES),
+    _number("max_client_loss", "percent of clients' packets; more lost is suspicious, 0 never", 0, 100, "0", LINES),
     _flag("passive", "whether connections of clients that are not answered speak against the line", "1", types=LINES),
     _number("hold", "seconds that a line must be good before groups go back to it", 0, 3600, "10", LINES),
 )  # fmt: skip

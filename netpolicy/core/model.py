@@ -179,8 +179,8 @@ class Outbound:
 
     __slots__ = (
         "gateway", "gateway6", "hold", "interface", "interval", "ipv6_prefix", "ipv6_source", "key", "masq",
-        "max_latency_ms", "max_loss", "member", "name", "node", "passive", "position", "probe", "quorum", "server",
-        "sticky", "strategy", "table", "title", "type", "weight",
+        "max_client_loss", "max_latency_ms", "max_loss", "member", "name", "node", "passive", "position", "probe",
+        "quorum", "server", "sticky", "strategy", "table", "title", "type", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -210,6 +210,7 @@ class Outbound:
         hold: int = 10,
         sticky: int = 0,
         passive: bool = True,
+        max_client_loss: int = 0,
     ) -> None:
         self.name = name
         self.type = type  # interface, table, group, direct, block, xray, tunnel
@@ -230,6 +231,7 @@ class Outbound:
         self.quorum = quorum  # so many must be answered
         self.max_latency_ms = max_latency_ms  # 0: any
         self.max_loss = max_loss  # percent; 0: any
+        self.max_client_loss = max_client_loss  # percent; 0: any
         self.sticky = sticky  # of a balance: seconds that a client stays with its line
         self.passive = passive  # whether what clients' connections say counts
         self.hold = hold  # seconds of being good before groups go back to it

@@ -168,8 +168,8 @@ class LineWatch:
                 self._probe(outbound, line, marks.bits(numbers[name]) if numbers.get(name) else 0)
 
     def _listen(self, outbound: Outbound, line: Watched, is_steered: bool) -> None:
-        thresholds = limits_of(outbound).thresholds
-        line.slow_ms, line.lossy = thresholds.latency_ms, thresholds.error_rate
+        line.slow_ms = float(outbound.max_latency_ms) or NEVER
+        line.lossy = outbound.max_client_loss / 100 or NEVER
         if not (outbound.passive and is_steered):
             line.evidence = None
             if line.health.is_doubted:  # nobody is left who could say otherwise

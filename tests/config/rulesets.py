@@ -180,7 +180,7 @@ class Generator:
         writer.maybe("weight", ("1", "2", "1000"))
         writer.some("probe", PROBES)
         if kind in ("interface", "table"):
-            for option in ("interval", "quorum", "max_latency_ms", "max_loss", "hold"):
+            for option in ("interval", "quorum", "max_latency_ms", "max_loss", "max_client_loss", "hold"):
                 writer.maybe(option, ("1", "7", "16"))
             writer.maybe("passive", ("0", "1", "false"))
         (self.groups if kind == "group" else self.lines).append(name)

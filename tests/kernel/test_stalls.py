@@ -34,6 +34,7 @@ config outbound 'wan_a'
 	option type 'interface'
 	option interface 'wana'
 	option masq '1'
+	option max_client_loss '5'
 """
 
 # Opens a connection to each address, says so, and from then on a line in each, three times a second.
