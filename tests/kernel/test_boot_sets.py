@@ -171,6 +171,7 @@ def test_a_dnsmasq_that_would_not_start_with_our_file_does_not_get_it(tmp_path, 
         assert given.read_text() == "# ours\n" and given.stat().st_mode & 0o777 == 0o644
         assert given.parent.stat().st_mode & 0o777 == 0o755 and "../x/netpolicy.conf cannot be written" in done.stderr
         assert (Path(where.state) / "dnsmasq.conf").read_text() == "# ours\n"
+        assert (Path(where.state) / "dnsmasq.folders").read_text() == texts["folders"]  # for the end of the service
     else:
         assert "dnsmasq does not take our file" in done.stderr
 
