@@ -243,8 +243,9 @@ NP471 info
 A list is for what changes. More often than every five minutes it is not fetched, whatever is written.
 
 NP472 info
-Copies of fetched lists are in memory, so that flash is not worn out. After a boot the rule matches nothing by the list
-until it was fetched; a file of it on flash, however old, counts until then.
+Copies of fetched lists are in memory, so that flash is not worn out. Until it was fetched for the first time the rule
+matches nothing by the list. A boot finds the copy that was kept for it, once a day, where that is not too long (1 MiB
+for all); a file of the list on flash, however old, counts where there is none.
 """
 
 

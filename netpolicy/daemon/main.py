@@ -15,17 +15,25 @@ from netpolicy.daemon.lean import forget, forget_annotations, kept_out, one_heap
 # sysexits.h: the predecessor used 1 for everything that stopped it.
 FAILED = 1
 
+# The guard's word at a boot (fill.py). Not in the help: nobody else says it, and no argument goes with it.
+FILL = "--fill-sets"
+
 # What the command line needs, and nobody after it.
 PASSING = ("argparse", "fnmatch", "gettext", "locale", "shutil")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs netpolicyd; returns the exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == [FILL]:
+        from netpolicy.daemon.fill import main as fill
+
+        return fill(words[1:])
     passing = tuple(name for name in PASSING if name not in sys.modules)
     with kept_out(), put_off():  # argparse asks shutil how wide the terminal is
         from netpolicy.daemon import arguments
 
-        given = arguments.parse(sys.argv[1:] if argv is None else argv)
+        given = arguments.parse(words)
     if given.dry_run:
         from netpolicy.daemon.dry_run import main as dry_run
 

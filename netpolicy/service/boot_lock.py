@@ -6,9 +6,12 @@ folder, the new one or the one before. Texts: dataplane/boot_lock.py; who loads 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from netpolicy.config.kept_list import HALF
+from netpolicy.config.kept_list import NEW as NEW_COPY
 from netpolicy.observe import durable
 
 FOLDER = "lock"
@@ -18,27 +21,35 @@ NEW = "lock.new"  # half made or half removed: nobody loads it
 # A text of a few thousand rules. Flash is small, and a boot should not wait for nft.
 LIMIT = 512 << 10
 
+# Of one file beside the texts, which have a limit of their own together (dataplane/boot_lock.py).
+LONGEST = 1 << 20
+
 
 class TooLong(Exception):
     """It is not kept: its size in bytes."""
 
 
-def keep(generation: str, texts: Mapping[str, str]) -> bool:
+def keep(
+    generation: str, texts: Mapping[str, str], further: Mapping[str, bytes] | None = None, others: Iterable[str] = ()
+) -> bool:
     """The folder holds these files, or is not there where there are none. Whether it changed. Raises OSError, TooLong.
 
-    What is too long is not there afterwards either: half of the rules would be none.
+    Texts that are too long are not there afterwards either: half of the rules would be none. `others`: generations
+    whose files may be the same; those are linked, not written. A long list is on the flash once.
     """
     data = {name: text.encode() for name, text in texts.items()}
     folder, earlier, fresh = [os.path.join(generation, name) for name in (FOLDER, OLD, NEW)]
     size = sum([len(one) for one in data.values()])
     is_kept = bool(data) and size <= LIMIT
+    data.update(further or {})
     is_new = _read(folder) != (data if is_kept else None)
     if is_new and is_kept:
         _remove(fresh)
-        durable.make_folder(fresh, 0o700)
-        for name, content in data.items():
-            durable.write_new(os.path.join(fresh, name), content)
-        durable.sync_folder(fresh)
+        try:
+            _write(fresh, data, [folder, *[os.path.join(one, FOLDER) for one in others]])
+        except OSError:
+            _remove(fresh)  # of a full disk it would be the rest
+            raise
         if os.path.lexists(folder):
             _remove(earlier)
             os.rename(folder, earlier)
@@ -52,9 +63,46 @@ def keep(generation: str, texts: Mapping[str, str]) -> bool:
     return is_new
 
 
+def copies(folder: str, names: Collection[str]) -> dict[str, bytes]:
+    """The copies of these fetched lists that count now, by the names of their files; empty: it is too long."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(folder)):
+            if name.partition(".")[0] in names and not name.endswith((HALF, NEW_COPY)):
+                path = os.path.join(folder, name)
+                with contextlib.suppress(OSError):
+                    found[name] = durable.read_plain(path, LONGEST) if os.stat(path).st_size <= LONGEST else b""
+    return found
+
+
 def text(generation: str, name: str) -> str:
     """One file of it; "" where it is not there or cannot be read."""
-    return (_read(os.path.join(generation, FOLDER)) or {}).get(name, b"").decode("utf-8", "replace")
+    folder = os.path.join(generation, FOLDER)
+    try:
+        return "" if os.path.islink(folder) else durable.read_plain(os.path.join(folder, name), LONGEST).decode()
+    except (OSError, UnicodeError):
+        return ""
+
+
+def _write(fresh: str, data: Mapping[str, bytes], known: list[str]) -> None:
+    durable.make_folder(fresh, 0o700)
+    for name, content in data.items():
+        if not _link(name, content, known, fresh):
+            durable.write_new(os.path.join(fresh, name), content)
+    durable.sync_folder(fresh)
+
+
+def _link(name: str, content: bytes, known: Iterable[str], fresh: str) -> bool:
+    """Whether one of these folders has the file already, which is in the fresh one too now."""
+    for folder in known:
+        path = os.path.join(folder, name)
+        try:
+            if not os.path.islink(folder) and durable.read_plain(path, LONGEST) == content:
+                os.link(path, os.path.join(fresh, name))
+                return True
+        except OSError:
+            continue  # it is not there, or its file system knows no links
+    return False
 
 
 def _put_away(generation: str, folder: str) -> None:
@@ -77,7 +125,7 @@ def _read(folder: str) -> dict[str, bytes] | None:
     if os.path.islink(folder):
         return {}
     try:
-        return {name: durable.read_plain(os.path.join(folder, name), LIMIT) for name in os.listdir(folder)}
+        return {name: durable.read_plain(os.path.join(folder, name), LONGEST) for name in os.listdir(folder)}
     except OSError:
         return {}
 

@@ -6,17 +6,19 @@ Holds no step of a change. Whoever is told: the log, events, the journal, which 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from netpolicy.config.kept_list import FOLDER as LISTS
 from netpolicy.core.model import Ruleset
 from netpolicy.dataplane.guard import Guard, uptime
 from netpolicy.observe.journal import Journal
-from netpolicy.service.boot_lock import TooLong
+from netpolicy.service.boot_lock import TooLong, copies
 from netpolicy.service.change import RESCUE, REVERTED, REVERTING, UNCHANGED, Change
 from netpolicy.service.engine import Engine
 from netpolicy.service.eyes import Eyes
@@ -28,6 +30,15 @@ EX_SOFTWARE = 70  # sysexits.h
 # Of a journal on a full disk: rows that are kept in memory, and how often they are tried again.
 MOST_UNWRITTEN = 32
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 1.0, 60.0
+
+if TYPE_CHECKING:
+    from netpolicy.dataplane.boot_lock import Known, Lock
+    from netpolicy.dataplane.policy import Policy
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+# Lists in one line of the log.
+MOST_NAMED = 8
 
 OPEN_AT_BOOT = "blocks and on_fail block hold only once the daemon runs"
 
@@ -44,6 +55,9 @@ class NameServer(Protocol):
 
     async def kept(self, candidate: Ruleset) -> tuple[dict[str, str], dict[str, str]]:
         """What leads it back: texts for the bundle, and for a reboot."""
+
+    async def for_a_boot(self) -> Known:
+        """What is known of names now."""
 
 
 class ApplyRefused(Exception):
@@ -103,22 +117,50 @@ class Tools:
         from netpolicy.dataplane import boot_lock
 
         policy = enforced.policy
+        known = await self._known(policy)
         try:
-            texts = await asyncio.to_thread(boot_lock.render, policy, numbers)
-            await asyncio.to_thread(self.store.keep_lock, number, texts)
+            lock = await asyncio.to_thread(boot_lock.lock, policy, numbers, known)
+            left_out = await asyncio.to_thread(self._keep, number, lock)
         except TooLong as size:
             self.say("warning", f"these rules are too long to be kept for the next boot ({size}); then {OPEN_AT_BOOT}")
         except (OSError, Damaged, ValueError) as error:
             self.say("warning", f"the locks for the next boot cannot be kept: {in_words(error)}; {OPEN_AT_BOOT}")
+        else:
+            if left_out:
+                text = f"no room for all lists and names at the next boot ({left_out}): by them {OPEN_AT_BOOT}"
+                self.say("warning", text)
+
+    def _keep(self, number: int, lock: Lock) -> str:
+        """What is not kept, in words, "" where all is. Lists and names need not fit; without them the rest does."""
+        try:
+            self.store.keep_lock(number, lock.texts, lock.further)
+        except OSError as error:
+            if error.errno not in NO_ROOM or not lock.further:
+                raise
+            self.store.keep_lock(number, lock.texts)
+            return in_words(error)
+        return "; ".join(lock.left_out[:MOST_NAMED])
 
     async def renew_lock(self, number: int) -> None:
-        """Where it is of another release or for devices of other names; what differs by itself is not: flash."""
+        """Where devices, lists or addresses of names are others, or the release; nothing else is written: flash."""
         from netpolicy.dataplane import boot_lock
 
         enforced, _ = await self.engine.between_turns()
-        there = await asyncio.to_thread(self.store.lock_text, number, boot_lock.MADE)
-        if enforced is not None and there != boot_lock.made(enforced.policy):
+        if enforced is None:
+            return
+        policy = enforced.policy
+        known = await self._known(policy)
+        kept = [self.store.lock_text(number, name) for name in (boot_lock.MADE, boot_lock.ADDRESSES)]
+        if await asyncio.to_thread(boot_lock.is_stale, *kept, policy, known):
             await self.keep_lock(number)
+
+    async def _known(self, policy: Policy) -> Known:
+        from netpolicy.dataplane import boot_lists, boot_lock
+
+        known = await self.names.for_a_boot() if self.names is not None else boot_lock.NOTHING
+        folder = os.path.join(self.engine.places.state, LISTS)
+        lists = await asyncio.to_thread(boot_lists.named, policy)
+        return known._replace(copies=await asyncio.to_thread(copies, folder, lists))
 
     async def note_begin(self, change: Change) -> None:
         """Before the kernel changes: whatever dies, the journal knows that there was a change."""

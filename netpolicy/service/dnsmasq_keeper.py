@@ -59,6 +59,7 @@ class DnsmasqKeeper:
         self._versions: dict[tuple[str, float], bool] = {}
         self.reason = "no rule asks for names"  # why it is not dnsmasq that fills the sets, "" where it does
         self.filled = NOBODY  # what it fills
+        self._in_ram: tuple[str, ...] = ()  # its folders that are gone with a boot, also while it does not run
         self.restarts = 0
 
     def follow(self, fields: Mapping[str, Field], lines: Sequence[str], setting: str) -> None:
@@ -77,6 +78,13 @@ class DnsmasqKeeper:
     def refused(self) -> str:
         """The text that is wanted, where dnsmasq does not live with it; else ""."""
         return self._refused if self.reason.startswith((NOT_TAKEN, NOT_STARTED)) else ""
+
+    def at_boot(self) -> tuple[str, tuple[str, ...]]:
+        """What it is to read and would not find after a boot, and in which folders, where it took our file once."""
+        fields, lines, setting = self._wanted
+        folders = self._in_ram
+        text = dnsmasq_text.render(fields, lines).text if folders and setting != OFF else ""
+        return (text, folders) if text and text != self._refused else ("", ())
 
     async def close(self, is_over: bool) -> None:
         """Ends; where nobody takes over, the file goes too."""
@@ -121,6 +129,7 @@ class DnsmasqKeeper:
             _remove(os.path.join(folder, f"{NAME}{ASIDE}"))
         if not wanted.text or wanted.text == self._refused:
             self._take_away(known, setting)
+            self._in_ram = ()
             why = "option dnsmasq is off" if setting == OFF else "no rule asks for names that it can tell"
             self._leave(why if not wanted.text else self.reason if self.refused else NOT_STARTED)
             return
@@ -135,6 +144,8 @@ class DnsmasqKeeper:
             return
         self._loaded = {one.pid: data for one in self._find()}
         self.reason, self.filled = "", wanted
+        folders = dict.fromkeys(folder for _, folder in usable if dnsmasq_instance.is_in_ram(folder))
+        self._in_ram = tuple(folders)
 
     def _hindrance(self, known: list[tuple[Instance, str]], setting: str) -> str:
         """Why dnsmasq cannot fill the sets, or ""."""

@@ -103,11 +103,15 @@ def size_of(folder: str) -> int:
     """What the folder takes on the disk, about, in bytes."""
     found = 0
     for entry in os.scandir(folder):
-        found += (
-            size_of(entry.path) if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
-        )
+        found += size_of(entry.path) if entry.is_dir(follow_symlinks=False) else _share_of(entry)
         found = -(-found // 4096) * 4096
     return found + 4096
+
+
+def _share_of(file: os.DirEntry[str]) -> int:
+    """What generations have in common is on the disk once."""
+    told = file.stat(follow_symlinks=False)
+    return told.st_size // max(told.st_nlink, 1)
 
 
 def _write_file(folder: str, name: str, content: Content) -> dict[str, object]:

@@ -158,11 +158,13 @@ class Store:
             durable.replace(path, b"")
         return is_new
 
-    def keep_lock(self, number: int, texts: Mapping[str, str]) -> bool:
+    def keep_lock(self, number: int, texts: Mapping[str, str], further: Mapping[str, bytes] | None = None) -> bool:
         """With that generation a boot loads these first; whether it is new. Raises Damaged, OSError, TooLong."""
-        if number not in self.numbers():
+        numbers = self.numbers()
+        if number not in numbers:
             raise Damaged(number, "it is not there")
-        return boot_lock.keep(self._path(number), texts)
+        others = [self._path(one) for one in reversed(numbers) if one != number]
+        return boot_lock.keep(self._path(number), texts, further, others)
 
     def lock_text(self, number: int, name: str) -> str:
         """One of what a boot with that generation loads first; "" where there is none."""

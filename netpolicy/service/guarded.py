@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from hmac import compare_digest
 from typing import Any
 
@@ -25,6 +25,9 @@ from netpolicy.service.planning import Planning, collision, lock_out
 
 # Two boots that do not come so far, and the guard takes the generation before it (docs/guard.md).
 HEALTHY_SECONDS = 180.0
+
+# So often the flash is written for what changes by itself, and only where it did.
+RENEW_SECONDS = 86400.0
 
 # Changes that doors may still ask about.
 REMEMBERED = 8
@@ -92,8 +95,15 @@ class Guarded:
                 self._tools.say("warning", f"generation {number} cannot be marked as well: {in_words(error)}")
                 return
             # By now the lines are up, and their devices known.
-            keep = self._tools.keep_lock if is_new else self._tools.renew_lock
-            self._keeping = asyncio.get_running_loop().create_task(keep(number))
+            self._keep(number, self._tools.keep_lock if is_new else self._tools.renew_lock)
+
+    def _keep(self, number: int, keep: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+        """What the next boot loads first is so now, and again looked at in a day: what fetched lists and names hold."""
+        loop = asyncio.get_running_loop()
+        # What waits for its confirmation is not what a boot begins with.
+        if number == self._tools.store.current() and (self.current is None or not self.current.is_pending):
+            self._keeping = loop.create_task(keep(number))
+        self._health = loop.call_later(RENEW_SECONDS, self._keep, number, self._tools.renew_lock)
 
     async def close(self) -> None:
         """The daemon ends: what nobody confirmed is taken back first."""

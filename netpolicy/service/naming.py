@@ -19,6 +19,7 @@ from netpolicy.dataplane.policy import Entries
 from netpolicy.service.engine import Engine
 
 if TYPE_CHECKING:
+    from netpolicy.dataplane.boot_lock import Known
     from netpolicy.service.dnsmasq_keeper import DnsmasqKeeper
     from netpolicy.service.name_learning import NameLearning, Told
     from netpolicy.service.name_prefill import Prefill
@@ -109,6 +110,16 @@ class Naming:
 
         settings = (self._engine.settings.dnsmasq, candidate.settings.dnsmasq)
         return await asyncio.to_thread(dnsmasq_way_back.kept, settings)
+
+    async def for_a_boot(self) -> Known:
+        """What is known of names now, for one that is not here yet (dataplane/boot_lock.py)."""
+        from netpolicy.dataplane.boot_lock import Known
+
+        self.turned()
+        if self._learning is None or self._dnsmasq is None:
+            return Known()
+        addresses = tuple(self._learning.addresses.all(time.monotonic()))
+        return Known(addresses, *await asyncio.to_thread(self._dnsmasq.at_boot))
 
     # -- for doors -------------------------------------------------------------------------
 

@@ -6,29 +6,23 @@ boot hook runs, and later the daemon. Whatever of the sealed traffic comes to th
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import shutil
-import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.leaks import CONFIG, MAIN_BY_B, Cables
-from tests.daemon.running import Netpolicyd, netpolicyd, until
-from tests.kernel.guarded import GUARD
-from tests.kernel.streams import FAMILY, SERVER, Place, place, steady_datagrams
+from tests.daemon.running import netpolicyd, until
+from tests.kernel.booting import BLOCKED, Booting
+from tests.kernel.streams import FAMILY, place
 from tests.netns import needs_root, run
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
 EVERY = {f"{family} {protocol}" for family in ("IPv4", "IPv6") for protocol in (6, 17)}
 
-BLOCKED, PASSED = 4888, 4889
 BLOCK = f"""
 config rule 'never'
 	option priority '60'
@@ -44,58 +38,6 @@ addr replace 2001:db8:b::2/64 dev wanx nodad
 route replace default via 198.51.100.1 dev wanx
 route replace default via 2001:db8:b::1 dev wanx
 """
-
-
-class Booting:
-    """A router that lost its power."""
-
-    def __init__(self, where: Place, daemon: Netpolicyd) -> None:
-        self.where, self.daemon = where, daemon
-        self.lock = daemon.store / "generations/000001/lock"
-
-    def lose_power(self) -> None:
-        until(lambda: (self.daemon.store / "generations/current").exists())  # it is taken over, its lock before it
-        assert (self.lock / "table.nft").exists()
-        self.daemon.end(signal.SIGKILL)
-        shutil.rmtree(self.daemon.state)
-        run("nft", "flush", "ruleset")
-        for family in ("-4", "-6"):
-            run("ip", family, "rule", "flush", "protocol", "78")
-            with contextlib.suppress(AssertionError):  # nothing is there in one family
-                run("ip", family, "route", "flush", "table", "all", "protocol", "78")
-
-    def guard(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """The boot hook, under the shell of this machine."""
-        places = ("--store", self.daemon.store, "--run", self.daemon.state, "--config", self.daemon.config)
-        return subprocess.run(["sh", GUARD, *places, *words], capture_output=True, text=True, check=False)
-
-    def arrived(self, family: int) -> list[int]:
-        """To which ports of the far side datagrams came, of ten to one that is blocked and then one to another."""
-        with contextlib.ExitStack() as stack:
-            with self.where.server.entered():
-                far = [stack.enter_context(socket.socket(FAMILY[family], socket.SOCK_DGRAM)) for _ in range(2)]
-            with self.where.client.entered():
-                near = stack.enter_context(socket.socket(FAMILY[family], socket.SOCK_DGRAM))
-            for one, port in zip(far, (BLOCKED, PASSED), strict=True):
-                one.bind((SERVER[family], port))
-                one.settimeout(5 if port == PASSED else 0)
-            for port in [BLOCKED] * 10 + [PASSED]:
-                near.sendto(b"?", (SERVER[family], port))
-            far[1].recv(1)  # on the same way, so those before it are there or nowhere
-            with contextlib.suppress(BlockingIOError):
-                return [BLOCKED] if far[0].recv(1) else []
-            return []
-
-    def leaks(self, cables: Cables) -> list[str]:
-        """What leaves by line B while 300 datagrams do that no rule seals."""
-
-        async def pass_by() -> None:
-            with steady_datagrams(self.where, 4999) as arrived:
-                while arrived["eth1"] < 300:  # what is sealed is counted too, where it should be
-                    await arrived.more(50)
-
-        asyncio.run(pass_by())
-        return list(cables.leaks)
 
 
 @pytest.fixture

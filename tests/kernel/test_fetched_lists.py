@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.running import Netpolicyd, netpolicyd, until
+from tests.kernel.booting import Booting
 from tests.netns import needs_root
 from tests.outbounds.web_server import WebServer, says, tagged
 from tests.router import everything, router
@@ -45,4 +46,15 @@ def test_the_kernel_follows_what_is_fetched_and_keeps_it_without_the_server(tmp_
             assert daemon.settled()["rules"]["active"] == 3
             assert entry(daemon)["addresses"] == 2 and "198.18.7.0/24" in everything()
             assert not any(path.name.endswith((".new", ".tmp")) for path in (daemon.state / "lists").iterdir())
+            # At a boot RAM is empty; what the lock closes by the list stays so when the daemon has started.
+            confirmed = daemon.call("status")["confirmed"]
+            daemon.config.write_text(config + "config rule 'more'\n\tlist dest_port '9'\n\toption block '1'\n")
+            daemon.send(signal.SIGHUP)
+            until(lambda: daemon.call("status")["confirmed"] != confirmed)
+            boot = Booting(None, daemon)
+            boot.lose_power()
+            assert boot.guard("lock").returncode == 0 and "198.18.7.0/24" in everything()
+            daemon.start()
+            assert daemon.settled()["rules"]["active"] == 4 and daemon.call("plan")["changes"] == []
+            assert entry(daemon)["addresses"] == 2 and "198.18.7.0/24" in everything()
             assert daemon.end() == 0

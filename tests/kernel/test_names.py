@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from netpolicy.lab.bench import Lab
+from netpolicy.lab.keeper import CONFIG, STATE, STORE
 from tests.flows.ebpf.conftest import refusal
+from tests.kernel.guarded import GUARD
 from tests.kernel.steering import A4, B4, LINES, rule
 from tests.netns import needs_root
 
@@ -24,9 +26,12 @@ NAMES = (
     rule("not_me", "+domain=*.calls.example.net", "route=wan_b", priority=95)
     + rule("video", "+domain=video.example.net", "+proto=udp", "route=wan_b", priority=90)
     + rule("never", "+domain==example.net", "block=reject", priority=80)
-    + rule("later", "+domain=news.example.net", "+domain=!video.example.net", "route=wan_b", priority=10)
+    + rule(
+        "later", "+domain=news.example.net", "+domain=!video.example.net", "route=wan_b", "on_fail=block", priority=10
+    )
 )
 VIDEO, NEWS, CALLS = "192.0.2.20", "192.0.2.11", "192.0.2.30"
+NEWS6 = "2001:db8:1::11"
 ROUTER = "192.168.1.1"
 
 # As OpenWrt has it: a script that restarts, a file that names a folder in memory.
@@ -146,7 +151,42 @@ def test_what_clients_ask_elsewhere_in_secret_is_told_and_refused_by_one_option(
     assert lab.udp("desk", VIDEO, 7)["seen"] == B4
 
 
+@pytest.mark.skipif(not shutil.which("dnsmasq"), reason="there is no dnsmasq")
+def test_at_a_boot_a_sealed_name_is_closed_from_the_first_answer_of_dnsmasq_on(lab: Lab) -> None:
+    """The power fails: the daemon, dnsmasq, and what is in RAM and in the kernel go. Main leads by line A."""
+    lab.write_config(LINES + NAMES + rule("further", "+dest_port=10", "route=wan_b"))
+    assert lab.call("reload") == {"ok": True, "error": None}
+    current = lab.file(STORE / "generations/current").read_text().strip()
+    lock = lab.file(STORE / f"generations/{current}/lock")
+    assert (lock / "dnsmasq.conf").exists()
+    # Nobody has asked for it: its address was never learned, or is another one by now.
+    (lock / "addresses.nft").write_text("")
+    lose_power(lab)
+    done = lab.run("router", ["sh", GUARD, "--store", STORE, "--run", STATE, "--config", CONFIG, "lock"])
+    assert done.returncode == 0, done.stderr
+    assert came_by(lab, NEWS) == A4  # a client that kept an answer from before: nobody here knows of it
+    lab.run("router", ["/etc/init.d/dnsmasq"], check=True)
+    asked(lab, "news.example.net", NEWS, address=ROUTER)
+    assert not lab.udp("desk", NEWS, 7, timeout=0.5).get("seen")
+    assert lab.dns("desk", "news.example.net", kind="AAAA", address=ROUTER)["addresses"] == [NEWS6]
+    assert not lab.udp("desk", NEWS6, 7, timeout=0.5).get("seen")
+    lab.start_daemon(LINES + NAMES + rule("further", "+dest_port=10", "route=wan_b"))
+    assert (came_by(lab, NEWS), told(lab)["dnsmasq"]["restarts"]) == (B4, 0)  # it goes on with what dnsmasq has read
+
+
+def lose_power(lab: Lab) -> None:
+    assert lab.daemon is not None
+    lab.daemon.send_signal(signal.SIGKILL)
+    lab.daemon.wait()
+    forget = ["kill $(cat /run/dnsmasq.pid)", f"rm -r {STATE} /run/dnsmasq.d", "nft delete table inet netpolicy"]
+    forget += [f"ip {family} {what} protocol 78" for family in ("-4", "-6")
+               for what in ("rule flush", "route flush table all")]  # fmt: skip
+    for command in forget:
+        lab.run("router", ["sh", "-c", command], check=True)
+
+
 def test_nothing_is_left_of_it_when_the_daemon_stops(lab: Lab) -> None:
+    lab.file("/run/dnsmasq.d/adb_list.overall").write_text("# theirs\n")
     assert lab.stop_daemon() == 0
     assert [one.name for one in lab.file("/run/dnsmasq.d").iterdir()] == ["adb_list.overall"]
     assert "netpolicy" not in lab.run("router", ["nft", "list", "ruleset"]).stdout

@@ -69,6 +69,7 @@ class Router:
     def do(self, action: str) -> tuple[list[str], int]:
         """The calls in order, and the exit code."""
         own = f"RUN_DIR={self.folder}/run PID_FILE={self.folder}/pid RELEASE_FILE={self.folder}/RELEASE"
+        own += f" DNSMASQ={self.folder}/dnsmasq"
         text = f"{STAND_INS}\n{self.more}\n. {SCRIPT}\n{own}\naction={action}\n{action}\n"
         environment = {"PATH": os.environ["PATH"], **self.settings}
         done = subprocess.run([*self.shell, "-c", text], env=environment, capture_output=True, text=True, check=False)
@@ -240,6 +241,23 @@ def test_stop_removes_the_text_that_the_firewall_would_load_again(router: Router
     (folder / "10-netpolicy.nft").write_text("add table inet netpolicy\n")
     router.do("stop")
     assert list(folder.iterdir()) == []
+
+
+def test_stop_takes_back_what_a_boot_gave_dnsmasq_where_no_daemon_came(router: Router) -> None:
+    folder = router.folder / "dnsmasq.d"
+    for one in (router.folder / "run", folder):
+        one.mkdir()
+    (router.folder / "run/dnsmasq.folders").write_text(f"{router.folder}/gone\n{folder}\n")
+    (router.folder / "run/dnsmasq.conf").write_text("# ours\n")
+    for name in ("netpolicy.conf", "theirs.conf"):
+        (folder / name).write_text("")
+    (router.folder / "dnsmasq").write_text('#!/bin/sh\necho "dnsmasq $*"\n')
+    (router.folder / "dnsmasq").chmod(0o755)
+    assert router.do("restart")[0].count("dnsmasq restart") == 0  # handed over
+    assert router.do("stop")[0].count("dnsmasq restart") == 1
+    assert [one.name for one in folder.iterdir()] == ["theirs.conf"]
+    assert not any(one.name.startswith("dnsmasq") for one in (router.folder / "run").iterdir())
+    assert router.do("stop")[0].count("dnsmasq restart") == 0
 
 
 def kernel_state() -> str:

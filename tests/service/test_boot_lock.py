@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 
 import pytest
 
 from netpolicy import __version__
+from netpolicy.dataplane.boot_lock import NOTHING, Known
+from netpolicy.dataplane.learned_sets import base_name
 from netpolicy.dataplane.names import SCHEMA
+from netpolicy.observe import durable
 from netpolicy.service import boot_lock
 from netpolicy.service.boot_lock import LIMIT, TooLong, keep
 from netpolicy.service.change import AWAITING
+from netpolicy.service.generation import size_of
 from tests.netns import needs_root
 from tests.router import router
 from tests.service.changing import ChangingHouse
@@ -58,7 +63,7 @@ def die_at(monkeypatch, step):
 
         return made
 
-    for name in ("rename", "unlink", "rmdir", "mkdir", "write"):
+    for name in ("rename", "unlink", "rmdir", "mkdir", "write", "link"):
         monkeypatch.setattr(os, name, dying(getattr(os, name)))
 
 
@@ -89,6 +94,21 @@ def test_whenever_the_power_fails_a_boot_finds_the_whole_one_or_the_one_before(t
         assert loaded_by_a_boot(folder) == (after or None) and len(os.listdir(folder)) == bool(after)
         steps = step
     assert steps >= 6
+
+
+def test_what_another_generation_or_the_lock_before_has_is_linked_and_not_written(tmp_path):
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir()
+    second.mkdir()
+    long = bytes(100_000)
+    keep(str(first), TEXTS, {"l4_a": long, "l4_b": b"\2"})
+    assert keep(str(second), {**TEXTS, "table.nft": "another\n"}, {"l4_a": long, "l4_b": b"\3"}, [str(first)])
+    assert (first / "lock/l4_a").samefile(second / "lock/l4_a")
+    assert (first / "lock/l4_b").read_bytes() == b"\2" and (second / "lock/l4_b").read_bytes() == b"\3"
+    assert 100_000 < size_of(str(tmp_path)) < 180_000  # it is there once
+    (second / "lock/l4_a").write_bytes(b"\1\1")  # damaged, in both
+    assert keep(str(second), TEXTS, {"l4_a": long}, [str(first)])
+    assert (second / "lock/l4_a").read_bytes() == long
 
 
 def test_what_cannot_be_read_does_not_stay(tmp_path):
@@ -184,6 +204,67 @@ async def test_one_of_another_release_or_for_devices_of_other_names_is_made_anew
     house.guarded._mark_healthy(1)
     await house.guarded._keeping
     assert "reject" in kept(generation(house, 1))["table.nft"]
+
+
+class SomebodyKnows:
+    """A name server of the daemon, as it tells what it knows."""
+
+    def __init__(self):
+        self.known = NOTHING
+
+    async def for_a_boot(self):
+        return self.known
+
+    async def followed(self, refused=""):
+        return ""
+
+    async def kept(self, candidate):
+        return {}, {}
+
+    refused = ""
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_once_a_day_it_follows_what_names_have_and_what_was_fetched(house):
+    house.tools.names = names = SomebodyKnows()
+    text = CONFIG + "config rule 'never'\n\tlist domain 'x.example'\n\tlist dest_addr '@far'\n\toption block '1'\n"
+    assert await house.load(text + "config list 'far'\n\tlist entry '198.51.100.9'\n") == ""
+    house.guarded._mark_healthy(1)
+    await house.guarded._keeping
+    before = kept(generation(house, 1))
+    (field,) = [f for rule in house.engine.enforced.policy.entries.rules for f in rule.fields if f.name == "domain"]
+    names.known = Known(((f"{base_name(field)}4", bytes(4), 7200.0),))
+    (house.state / "lists").mkdir()
+    for name in ("far.12345678", "far.12345678.new", "other.12345678"):
+        (house.state / "lists" / name).write_text(name)
+    assert house.guarded._health.when() - asyncio.get_running_loop().time() > 86000
+    house.guarded._health._run()
+    await house.guarded._keeping
+    added = {name: text for name, text in kept(generation(house, 1)).items() if name not in before}
+    assert added == {
+        "addresses.nft": f"add element inet netpolicy {base_name(field)}4 {{ 0.0.0.0 timeout 2h }}\n",
+        "copy.far.12345678": "far.12345678",
+    }
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_a_disk_with_no_room_for_names_takes_the_rest_and_says_so(house, monkeypatch):
+    house.tools.names = SomebodyKnows()
+    house.tools.names.known = Known((), "nftset=/x/\n", ("/tmp/dnsmasq.d",))
+    write_new = durable.write_new
+
+    def small(path, data, mode=0o600):
+        if path.endswith("dnsmasq.conf"):
+            raise OSError(28, "No space left on device", path)
+        write_new(path, data, mode)
+
+    monkeypatch.setattr(durable, "write_new", small)
+    text = CONFIG + "config rule 'never'\n\tlist domain 'x.example'\n\toption block '1'\n"
+    assert await house.load(text) == ""
+    assert "reject" in kept(generation(house, 1))["table.nft"] and "dnsmasq.conf" not in kept(generation(house, 1))
+    assert [one for one in house.said("warning") if "no room for all lists and names at the next boot" in one]
 
 
 @pytest.mark.kernel

@@ -10,7 +10,7 @@ import pytest
 
 from netpolicy.core.field import parse_field
 from netpolicy.dataplane.learned_sets import base_name
-from netpolicy.service import dnsmasq_keeper
+from netpolicy.service import dnsmasq_instance, dnsmasq_keeper
 from netpolicy.service.dnsmasq_instance import Instance
 from netpolicy.service.dnsmasq_keeper import NAME, DnsmasqKeeper
 
@@ -67,6 +67,22 @@ async def test_a_restart_only_where_the_text_is_another(tmp_path: Path) -> None:
     assert bench.file.exists()
     await bench.keeper.close(is_over=True)
     assert not bench.file.exists() and bench.keeper.restarts == 3
+
+
+async def test_for_a_boot_there_is_what_a_dnsmasq_with_a_folder_in_memory_took(tmp_path: Path, monkeypatch) -> None:
+    bench = Bench(tmp_path)
+    await bench.follow(FIELDS)
+    assert bench.keeper.at_boot() == ("", ())  # the file outlives the boot where it is
+    monkeypatch.setattr(dnsmasq_instance, "is_in_ram", lambda folder: True)
+    bench.keeper._go_on()
+    await bench.follow(FIELDS)
+    assert bench.keeper.at_boot() == (bench.file.read_text(), (str(bench.folder),))
+    # What it is to read now counts, also before it is restarted.
+    bench.keeper._wanted = (FIELDS, ("local=/x/",), str(bench.folder))
+    assert bench.keeper.at_boot()[0].endswith("\nlocal=/x/\n")
+    await bench.follow({})
+    assert bench.keeper.at_boot() == ("", ())
+    await bench.keeper.close(is_over=False)
 
 
 async def test_a_text_that_dnsmasq_does_not_take_never_reaches_its_folder(tmp_path: Path) -> None:
