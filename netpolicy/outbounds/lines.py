@@ -117,14 +117,16 @@ def _table_state(outbound: "Outbound", view: View) -> LineState:
 
 
 def _interface_state(outbound: "Outbound", view: View) -> LineState:
+    logical = view.logical.get(outbound.interface)
+    if logical is not None and not logical.up:
+        because = f"interface {outbound.interface} is down" + (f": {logical.error}" if logical.error else "")
+        # An alias of one that is down has no device at all, and not one of its own name.
+        return LineState(outbound.name, outbound.type, False, because, logical.device)
     device = view.device_of(outbound.interface)
 
     def down(reason: str) -> LineState:
         return LineState(outbound.name, outbound.type, False, reason, device)
 
-    logical = view.logical.get(outbound.interface)
-    if logical is not None and not logical.up:
-        return down(f"interface {outbound.interface} is down" + (f": {logical.error}" if logical.error else ""))
     link = view.links.get(device)
     if link is None:
         return down(f"there is no device {device}")

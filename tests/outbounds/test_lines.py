@@ -89,6 +89,16 @@ def test_a_line_that_is_down_says_why(view, reason):
     assert not found.up and reason in found.reason and found.hops == ()
 
 
+def test_a_network_without_a_device_has_none_of_its_own_name():
+    """An alias (`device '@wan'`) of a network that is down."""
+    logical = {"wan6": LogicalInterface("", False, {}, "NO_DEVICE"), "ppp": LogicalInterface("eth1", False)}
+    found = [state(replace(VIEW, logical=logical), interface=name) for name in ("wan6", "ppp", "gone")]
+    assert [(one.device, one.reason) for one in found] == [
+        ("", "interface wan6 is down: NO_DEVICE"), ("eth1", "interface ppp is down"),
+        ("gone", "there is no device gone"),
+    ]  # fmt: skip
+
+
 def test_a_tunnel_needs_no_gateway_but_an_address():
     assert state(interface="tun0").hops == (Hop(4, ""),)
     assert not state(replace(VIEW, addresses=()), interface="tun0").up

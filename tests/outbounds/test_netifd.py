@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +46,40 @@ def test_a_gateway_without_a_default_route_in_main_is_known_too():
     assert both == {4: "192.0.2.1", 6: "fe80::1"}
 
 
+# Entries of the dump as netifd of July 2026 gave them in each situation, without what nobody reads.
+SEEN = json.loads((Path(__file__).parents[1] / "data/netifd.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("situation", "found"),
+    [
+        ("static", LogicalInterface("eth1", True, {4: "203.0.113.1"})),
+        ("alias", LogicalInterface("eth1", True, {6: "2001:db8:a::1"})),
+        ("alias of one that is down", LogicalInterface("", False, {}, "NO_DEVICE")),
+        ("waits for a lease", LogicalInterface("eth2", False)),
+        ("lease", LogicalInterface("eth2", True, {4: "198.51.100.1"})),
+        ("lease, defaultroute 0", LogicalInterface("eth2", True, {4: "198.51.100.9"})),
+        ("lease, ip4table 200", LogicalInterface("eth2", True, {4: "198.51.100.9"})),
+        # `config route` of the same network comes first in the list.
+        ("a default of another table", LogicalInterface("eth2", True, {4: "198.51.100.1"})),
+        ("a default of a higher metric", LogicalInterface("eth2", True, {4: "198.51.100.1"})),
+    ],
+)
+def test_what_netifd_really_says_is_understood(situation, found):
+    entry = SEEN[situation]
+    assert parse_dump({"interface": [entry]}) == {entry["interface"]: found}
+
+
+def test_a_default_of_another_table_alone_tells_the_gateway_and_comes_after_an_inactive_one():
+    other = {"target": "0.0.0.0", "mask": 0, "nexthop": "198.51.100.9", "table": 100}
+    assert parse_dump({"interface": [{**WAN, "route": [other]}]})["wan"].gateways == {4: "198.51.100.9"}
+    inactive = {"route": [{"mask": 0, "nexthop": "10.1.1.9"}]}
+    both = parse_dump({"interface": [{**WAN, "route": [other], "inactive": inactive}]})["wan"].gateways
+    assert both == {4: "10.1.1.9"}
+    own = parse_dump({"interface": [{**WAN, "ip4table": 100, "route": [other], "inactive": inactive}]})["wan"].gateways
+    assert own == {4: "198.51.100.9"}
+
+
 @pytest.mark.parametrize("name", ['wan" accept; flush ruleset; #', "eth*", "a b", "x" * 16, "a\n", "a\\", "../x", ""])
 def test_a_device_that_the_kernel_could_not_have_is_none(name):
     """It would be written into a rule's text."""
@@ -54,7 +91,9 @@ ANY = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["interface", "route", "inactive", "errors", "mask", "nexthop", "device"]),
+            st.sampled_from(
+                ["interface", "route", "inactive", "errors", "mask", "nexthop", "device", "metric", "table"]
+            ),
             inner,
             max_size=4,
         )
