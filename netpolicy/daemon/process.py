@@ -40,7 +40,7 @@ from netpolicy.observe.durable import make_folder
 from netpolicy.observe.journal import Journal
 from netpolicy.observe.ring import Entry, Ring
 from netpolicy.outbounds import netifd
-from netpolicy.outbounds.lines import LogicalInterface
+from netpolicy.outbounds.lines import LineState, LogicalInterface
 from netpolicy.service import reading, recovery
 from netpolicy.service.api import Service
 from netpolicy.service.change_tools import Tools
@@ -177,9 +177,9 @@ class Daemon:
         self._passive = Passive(engine)
         self._inspection.tell_round_trip, self._inspection.tell_course = self._passive.timed, self._passive.went_on
         self._inspection.tell_losses = self._passive.lost
-        self._hooks = LineHooks(self._log)
+        self._hooks = LineHooks(self._log, self._places.state)
         engine.worried = self._keeper.hurry
-        engine.carries = self._call_hooks
+        engine.carries = self._note_line
         self._names = Naming(engine, self._inspection.names, self._connections.decide_again)
         self._inspection.tell_name, self._inspection.tell_sets = self._names.told, self._names.document
         engine.learned = self._names.sets_of
@@ -246,20 +246,20 @@ class Daemon:
     def _turned(self) -> None:
         """The engine looked at the network, perhaps with other settings: the inspector follows."""
         if not self._ended.is_set():
+            if self._engine.loaded is not None:
+                self._hooks.tell(outbound.name for outbound in self._engine.ruleset.outbounds)
             self._inspection.turned()
             self._passive.turned()
             self._lists.configured()
             self._names.turned()
 
-    def _call_hooks(self, name: str, carries: bool) -> None:
+    def _note_line(self, state: LineState, device: str) -> None:
         """The router's own scripts hear of a line that begins to carry, or ends to."""
-        outbound = self._engine.ruleset.outbound(name)
-        state = next((one for one in self._engine.states if one.name == name), None)
-        if outbound is not None and state is not None:
-            health = self._engine.lines.document(name) or {}
-            self._hooks.call(
-                name, outbound.interface, state.device, carries, health.get("state", ""), state.reason
-            )  # fmt: skip
+        outbound = self._engine.ruleset.outbound(state.name)
+        if outbound is not None and outbound.type in ("interface", "table"):
+            health = self._engine.lines.document(state.name) or {}
+            says = health.get("state", "")
+            self._hooks.note(state.name, outbound.interface, device, state.up, says, state.reason)
 
     def _netifd_said(self, *_: Any) -> None:
         self._keeper.look("netifd reports a change")
@@ -358,7 +358,7 @@ class Daemon:
         await self._keeper.close()
         await self._sampler.close()
         await engine.lines.close()
-        await self._hooks.close()
+        await self._hooks.close(is_over=not is_handed_over)
         self._inspection.close()
         await self._names.close()
         self._flows.close()

@@ -133,7 +133,7 @@ class Engine:
     learned: Callable[[tuple[int, int] | None], frozenset[str] | None] | None = None  # the sets that hold an address
     turned: Callable[[], object] | None = None  # is told that the network was looked at, or the rules indexed
     worried: Callable[[str], object] | None = None  # is told that the health of a line asks for a turn, and why
-    carries: Callable[[str, bool], object] | None = None  # is told that an outbound begins or ends to carry
+    carries: Callable[[LineState, str], object] | None = None  # is told that a line begins or ends to carry, by which
     _told: dict[str, LineState] = field(default_factory=dict)  # the lines as they were at the last turn
     list_warnings: Callable[[], list[Warning_]] = list  # what is wrong with lists that are fetched
     _unadopted: Files | None = None
@@ -540,11 +540,11 @@ class Engine:
         self.in_force.in_sync = False  # until the kernel was held against it
         if not now.up:
             self._numbering.lost(now.name)
-        if before is None and now.up:
-            return
-        self._news.line(now)
+        if before is not None or not now.up:
+            self._news.line(now)
         if self.carries is not None:
-            self.carries(now.name, now.up)
+            # One that ends to has perhaps no device any more.
+            self.carries(now, now.device if now.up or before is None else before.device)
 
     def _tell_transition(self, name: str, made: Transition) -> None:
         self._news.transition(name, made, any(state.up for state in self.states if state.name == name))

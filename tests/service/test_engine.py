@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from netpolicy.outbounds.lines import LogicalInterface
 from netpolicy.service import documents
 from tests.netns import needs_root, run
 from tests.router import everything, of_others, ours, router
@@ -276,6 +277,24 @@ async def test_a_line_that_goes_and_comes_back(house, on_fail, chain, how):
         run("ip", "route", "add", "default", "via", "198.51.100.1", "dev", "wanb", "table", "901")
         assert await house.engine.reconcile("link") == ""
         assert _shape(everything().splitlines()) == _shape(before)
+
+
+async def test_who_hears_of_lines_is_told_each_at_first_and_the_device_that_one_lost(house):
+    told = []
+    house.engine.carries = lambda state, device: told.append((state.name, state.up, device))
+
+    async def netifd() -> dict[str, LogicalInterface]:
+        return logical
+
+    logical = {"wan6": LogicalInterface("wanb", True)}
+    house.engine.ask_netifd = netifd
+    await house.load(CONFIG.replace("'wanb'", "'wan6'"))
+    assert told == [("wan_a", True, "wana"), ("wan_b", True, "wanb")]
+    logical = {"wan6": LogicalInterface("", False, {}, "NO_DEVICE")}  # an alias of one that is down
+    await house.engine.reconcile("netifd")
+    await house.engine.reconcile("again")
+    assert told[2:] == [("wan_b", False, "wanb")]
+    assert {one["name"]: one["device"] for one in status(house)["outbounds"]}["wan_b"] == ""
 
 
 def _shape(lines: list[str]) -> list[str]:

@@ -29,7 +29,13 @@ def hooks(tmp_path):
     program = tmp_path / "hotplug-call"
     program.write_text(SCRIPT.format(tmp_path))
     program.chmod(0o755)
-    return LineHooks(log(), str(program))
+    return LineHooks(log(), str(tmp_path), str(program))
+
+
+def say(hooks, outbound, carries, because="", interface="", device="eth1"):
+    """One word at once, as a turn does that changes one line."""
+    hooks.note(outbound, interface, device, carries, "NORMAL" if carries else "FAILOVER", because)
+    hooks.tell("ab")
 
 
 async def until(condition) -> None:
@@ -45,40 +51,88 @@ def lines(path: Path) -> list[str]:
 
 
 async def test_the_script_is_told_what_happened(hooks, tmp_path):
-    hooks.call("wan_a", "wan", "eth1", False, "FAILOVER", "3 of 5 lost\nACTION=ifup")
+    say(hooks, "a", True)
     await until(lambda: "over" in lines(tmp_path / "begun"))
+    (tmp_path / "told").unlink()
+    hooks.note("a", "wan", "eth1", False, "FAILOVER", "3 of 5 lost\nACTION=ifup")
+    hooks.tell("a")
+    await until(lambda: lines(tmp_path / "begun").count("over") == 2)
     assert lines(tmp_path / "told") == [
         "ACTION=disconnected", "DEVICE=eth1", "INTERFACE=wan", "NETPOLICY_BECAUSE=3 of 5 lost ACTION=ifup",
-        "NETPOLICY_OUTBOUND=wan_a", "NETPOLICY_STATE=FAILOVER", "argument iface",
+        "NETPOLICY_OUTBOUND=a", "NETPOLICY_STATE=FAILOVER", "argument iface",
     ]  # fmt: skip
+    await hooks.close()
+
+
+async def test_what_a_turn_found_is_said_when_it_is_done(hooks, tmp_path):
+    hooks.note("a", "", "eth1", True, "NORMAL", "")
+    await asyncio.sleep(0.05)
+    assert not lines(tmp_path / "begun")
+    hooks.tell("a")
+    await until(lambda: "over" in lines(tmp_path / "begun"))
     await hooks.close()
 
 
 async def test_one_at_a_time_and_of_each_outbound_the_newest_word(hooks, tmp_path):
     (tmp_path / "wait").touch()
-    hooks.call("a", "", "eth1", False, "FAILOVER", "1")
+    say(hooks, "a", True, "1")
     await until(lambda: lines(tmp_path / "begun"))
-    hooks.call("a", "", "eth1", True, "RECOVERY", "2")
-    hooks.call("b", "", "eth2", False, "FAILOVER", "3")
-    hooks.call("a", "", "eth1", False, "FAILOVER", "4")
+    say(hooks, "b", True, "2")
+    say(hooks, "a", False, "3")
+    say(hooks, "a", True, "4")
+    say(hooks, "a", False, "5")
     await asyncio.sleep(0.05)
     assert lines(tmp_path / "begun") == ["begun"], "the first is not over"
     (tmp_path / "wait").unlink()
     await until(lambda: lines(tmp_path / "begun").count("over") == 3)
     assert lines(tmp_path / "begun") == ["begun", "over"] * 3
-    told = [one.partition("=")[2] for one in lines(tmp_path / "told") if one.startswith("NETPOLICY_BECAUSE")]
-    assert told == ["1", "4", "3"]
+    assert because(tmp_path) == ["1", "2", "5"]
     assert "INTERFACE=b" in lines(tmp_path / "told"), "without an interface its own name"
     await hooks.close()
+
+
+async def test_nothing_is_said_twice(hooks, tmp_path):
+    """Neither of a line that is down from the beginning, nor of one that came and went while a script ran."""
+    say(hooks, "b", False, "never was up")
+    (tmp_path / "wait").touch()
+    say(hooks, "a", True, "1")
+    await until(lambda: lines(tmp_path / "begun"))
+    say(hooks, "a", False, "2")
+    say(hooks, "a", True, "3")
+    (tmp_path / "wait").unlink()
+    say(hooks, "b", True, "4")
+    await until(lambda: lines(tmp_path / "begun").count("over") == 2)
+    assert because(tmp_path) == ["1", "4"]
+    await hooks.close()
+
+
+async def test_the_next_daemon_goes_on_where_this_one_was(hooks, tmp_path):
+    say(hooks, "a", True, "1")
+    say(hooks, "b", True, "2")
+    await until(lambda: lines(tmp_path / "begun").count("over") == 2)
+    await hooks.close()
+    after = LineHooks(log(), str(tmp_path), str(tmp_path / "hotplug-call"))
+    say(after, "a", True, "still")
+    say(after, "b", False, "3")
+    await until(lambda: lines(tmp_path / "begun").count("over") == 3)
+    assert because(tmp_path) == ["1", "2", "3"]
+    after.tell("b")  # `a` is no outbound any more, and another one when it is one again
+    say(after, "a", True, "4")
+    await until(lambda: lines(tmp_path / "begun").count("over") == 4)
+    await after.close(is_over=True)
+    begins = LineHooks(log(), str(tmp_path), str(tmp_path / "hotplug-call"))
+    say(begins, "a", True, "5")
+    await until(lambda: lines(tmp_path / "begun").count("over") == 5)
+    await begins.close()
 
 
 async def test_a_script_that_takes_too_long_is_ended_and_the_next_one_runs(hooks, tmp_path, monkeypatch):
     monkeypatch.setattr(line_hooks, "SECONDS", 0.3)
     (tmp_path / "wait").touch()
-    hooks.call("a", "", "eth1", False, "FAILOVER", "1")
+    say(hooks, "a", True)
     await until(lambda: any("took more than" in one["message"] for one in logged(hooks)))
     (tmp_path / "wait").unlink()
-    hooks.call("b", "", "eth2", True, "NORMAL", "2")
+    say(hooks, "b", True)
     await until(lambda: "over" in lines(tmp_path / "begun"))
     assert lines(tmp_path / "begun") == ["begun", "begun", "over"]
     await hooks.close()
@@ -86,7 +140,7 @@ async def test_a_script_that_takes_too_long_is_ended_and_the_next_one_runs(hooks
 
 async def test_closing_ends_what_runs(hooks, tmp_path):
     (tmp_path / "wait").touch()
-    hooks.call("a", "", "eth1", False, "FAILOVER", "1")
+    say(hooks, "a", True)
     await until(lambda: lines(tmp_path / "begun"))
     await hooks.close()
     (tmp_path / "wait").unlink()
@@ -94,16 +148,29 @@ async def test_closing_ends_what_runs(hooks, tmp_path):
     assert lines(tmp_path / "begun") == ["begun"]
 
 
+async def test_what_stands_in_place_of_the_file_stops_nothing(hooks, tmp_path):
+    (tmp_path / line_hooks.FILE).mkdir()
+    odd = LineHooks(log(), str(tmp_path), str(tmp_path / "hotplug-call"))
+    say(odd, "a", True)
+    await until(lambda: "over" in lines(tmp_path / "begun"))
+    assert "a restart may call scripts again" in logged(odd)[0]["message"]
+    await odd.close(is_over=True)
+
+
 async def test_without_a_program_nothing_is_called_and_one_that_cannot_run_is_said(tmp_path):
-    LineHooks(log(), str(tmp_path / "none")).call("a", "", "", True, "NORMAL", "")
+    say(LineHooks(log(), str(tmp_path), str(tmp_path / "none")), "a", True)
     broken = tmp_path / "broken"
     broken.write_bytes(b"\x7fELF nothing")
     broken.chmod(0o755)
-    hooks = LineHooks(log(), str(broken))
-    hooks.call("a", "", "", True, "NORMAL", "")
+    hooks = LineHooks(log(), str(tmp_path), str(broken))
+    say(hooks, "a", True)
     await until(lambda: logged(hooks))
     assert "for outbound a: " in logged(hooks)[0]["message"]
     await hooks.close()
+
+
+def because(folder: Path) -> list[str]:
+    return [one.partition("=")[2] for one in lines(folder / "told") if one.startswith("NETPOLICY_BECAUSE")]
 
 
 def logged(hooks: LineHooks) -> list[dict]:
