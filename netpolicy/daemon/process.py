@@ -23,6 +23,7 @@ from netpolicy.bus.broker import Broker, BrokerError
 from netpolicy.bus.client import UbusClient
 from netpolicy.bus.status import UbusError
 from netpolicy.config.kept_list import FOLDER
+from netpolicy.daemon.interfaces import Interfaces
 from netpolicy.daemon.lean import give_back
 from netpolicy.dataplane import program
 from netpolicy.dataplane.chains import LOG_GROUP
@@ -39,8 +40,7 @@ from netpolicy.flows.watch import FlowWatch
 from netpolicy.observe.durable import make_folder
 from netpolicy.observe.journal import Journal
 from netpolicy.observe.ring import Entry, Ring
-from netpolicy.outbounds import netifd
-from netpolicy.outbounds.lines import LineState, LogicalInterface
+from netpolicy.outbounds.lines import LineState
 from netpolicy.service import reading, recovery
 from netpolicy.service.api import Service
 from netpolicy.service.change_tools import Tools
@@ -60,14 +60,6 @@ from netpolicy.service.naming import Naming
 from netpolicy.service.passive import Passive
 from netpolicy.service.sampler import Sampler
 from netpolicy.service.usage import Usage
-
-# netifd answers in milliseconds; a hung one must not hold up a failover.
-NETIFD_SECONDS = 1.0
-
-# Before the first turn: without netifd's word every outbound with its name would count as down, and
-# what a former daemon has in force would be torn down. Longer than a boot with a slow netifd needs.
-MEETING_SECONDS = 5.0
-MEETING_PAUSE_SECONDS = 0.1
 
 # The program that leads back when this one cannot; in a checkout it stands in files/.
 GUARD = "/usr/lib/netpolicy/guard"
@@ -102,7 +94,7 @@ class Daemon:
         self._log = Ring(time.time, _write, log_level)
         self._bus = UbusClient(socket, on_state=self._bus_state, on_error=self._bus_error)
         self._broker: Broker | None = None
-        self._logical: Mapping[str, LogicalInterface] = {}
+        self._interfaces = Interfaces(self._bus, self._look)
         self._was_connected = False
         self._sends: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -133,7 +125,8 @@ class Daemon:
             engine.take_files(first)
             del first  # a megabyte, for as long as this runs
             loop.set_exception_handler(self._fault)
-            await self._meet_netifd(loop)
+            if self._broker is None and any(map(program.find, NETIFD)):
+                await self._interfaces.meet(self._ended)
             self._attach(loop)
             self._log.add("info", "state", f"netpolicyd {__version__} is running")
             await self._ended.wait()
@@ -165,7 +158,7 @@ class Daemon:
             self._log,
             self._publish,
             self._mode,
-            self._ask_netifd,
+            self._interfaces.ask,
             flows=Conntrack(),
             loader=self._loader,
         )
@@ -204,6 +197,7 @@ class Daemon:
         self._flows.attach(loop, self._flows_changed)
         self._packets = self._open_packet_log(loop)
         self._keeper.start()
+        self._interfaces.keep()
         self._lists.start()
         self._guarded.watch_health()
         self._sampler.start()
@@ -226,7 +220,11 @@ class Daemon:
                 raise CannotStart(str(error)) from None
         self._bus.start()
         await self._bus.add_object(bus_object.NAME, bus_object.methods(self._service, self._changes))
-        await self._bus.listen("network.interface", self._netifd_said)
+        if self._broker is None:
+            await self._interfaces.open()
+
+    def _look(self, cause: str) -> None:
+        self._keeper.look(cause)
 
     # -- events ----------------------------------------------------------------------------
 
@@ -261,9 +259,6 @@ class Daemon:
             says = health.get("state", "")
             self._hooks.note(state.name, outbound.interface, device, state.up, says, state.reason)
 
-    def _netifd_said(self, *_: Any) -> None:
-        self._keeper.look("netifd reports a change")
-
     def _flows_changed(self, events: list[FlowEvent]) -> None:
         now = time.monotonic()
         for event in events:
@@ -280,27 +275,6 @@ class Daemon:
         if self._packets is not None:
             for packet in self._packets.read(time.monotonic()):
                 self._decisions.note(packet)
-
-    async def _meet_netifd(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Waits for the bus and for what netifd says first, where there is a netifd."""
-        if self._broker is not None or not any(map(program.find, NETIFD)):
-            return
-        until = loop.time() + MEETING_SECONDS
-        while not self._logical and loop.time() < until and not self._ended.is_set():
-            await self._ask_netifd()
-            if not self._logical:
-                await asyncio.sleep(MEETING_PAUSE_SECONDS)
-
-    async def _ask_netifd(self) -> Mapping[str, LogicalInterface]:
-        if self._broker is not None or not self._bus.connected:
-            return self._logical
-        try:
-            reply = await self._bus.call(netifd.OBJECT, "dump", {}, timeout=NETIFD_SECONDS)
-            # One that just restarted knows no interface yet; it never has none for long.
-            self._logical = netifd.parse_dump(reply) or self._logical
-        except UbusError:
-            pass  # no netifd here, or it restarts: what it said last still holds
-        return self._logical
 
     def _publish(self, name: str, data: Mapping[str, object]) -> None:
         if name in ("netpolicy.apply", "netpolicy.config"):
@@ -355,6 +329,7 @@ class Daemon:
             self._resting.cancel()
         await self._lists.close()
         await self._guarded.close()
+        await self._interfaces.close()
         await self._keeper.close()
         await self._sampler.close()
         await engine.lines.close()
