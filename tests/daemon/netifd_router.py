@@ -8,6 +8,7 @@ read. Two mount namespaces away from this machine's: nothing of it is changed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -185,6 +186,15 @@ class Router:
         self._log.flush()
         return (self.folder / "log").read_text(errors="replace")
 
+    def _others(self) -> list[int]:
+        """Whoever else runs in our mount namespace."""
+        ours, found = os.readlink(f"/proc/{self._mounts.pid}/ns/mnt"), []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if os.readlink(entry / "ns/mnt") == ours and int(entry.name) != self._mounts.pid:
+                    found.append(int(entry.name))
+        return found
+
     def close(self) -> None:
         if self.daemon.process is not None and self.daemon.process.poll() is None:
             self.daemon.process.kill()
@@ -192,6 +202,9 @@ class Router:
         for name in tuple(self.programs):
             self.kill(name)
         self.provider.stop()
+        for process in self._others():  # udhcpc outlives a netifd that was killed
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self._mounts.kill()
         self._mounts.wait()
         self._log.close()
