@@ -1,7 +1,8 @@
 """Asks one line's targets again and again, as often as it is worth it, and hands on what each round came to.
 
-Judges nothing: core/line_health.py does. Never asks much of a line that nobody uses, and never calls a question that
-could not be sent a lost one. Senders: outbounds/check.py; what clients' connections say: outbounds/line_evidence.py.
+Judges nothing: core/line_health.py does. Never asks much of a line that nobody uses, and never calls a question lost
+that could not be sent, or whose answer came while the machine slept. Senders: outbounds/check.py; what clients'
+connections say: outbounds/line_evidence.py.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import LineHealth, Round
+from netpolicy.dataplane import sleeps
 from netpolicy.outbounds.check import send
 from netpolicy.outbounds.check_line import FAILED, PASSED, TIMEOUT, WRONG, Answer, Line, timed
 from netpolicy.outbounds.check_target import DNS, HTTP, HTTPS, PING, TCP, Target
@@ -68,8 +70,11 @@ class Prober:
     def __init__(
         self, line: Line, habits: Habits, told: Callable[[Round], None], health: LineHealth,
         asking: Send = send, traffic: Traffic | None = None, evidence: Evidence | None = None,
+        slept: Callable[[], float] = sleeps.slept,
     ) -> None:  # fmt: skip
         """`health` is what `told` feeds: a line that is not NORMAL is asked at every interval, used or not."""
+        self._slept = slept
+        self._sleeps = sleeps.Sleeps(slept)
         self._line = line
         self._habits = habits
         self._told = told
@@ -143,6 +148,7 @@ class Prober:
 
     def _is_due(self, now: float) -> bool:
         self._passing.look(now)
+        self._look_for_sleep()
         since = now - self._asked
         if self._health.state == FAILOVER:
             if self._failed_since == float("inf"):
@@ -156,6 +162,14 @@ class Prober:
         if self._goes_well(now):
             times = max(times, BUSY_TIMES)
         return since >= self._habits.interval * times - LOOK_SECONDS / 2
+
+    def _look_for_sleep(self) -> None:
+        """What anybody waited for when the machine fell asleep says nothing; how the line is now does."""
+        if self._sleeps.since():
+            self._suspects = False
+            self._hurry.set()
+            if self._evidence is not None:
+                self._evidence.away()
 
     def _has_failed_long(self, now: float) -> bool:
         return self._health.state == FAILOVER and now - self._failed_since > LONG_SECONDS
@@ -191,8 +205,11 @@ class Prober:
 
     async def _round(self) -> None:
         loop = asyncio.get_running_loop()
-        self._asked = loop.time()
+        self._asked, slept = loop.time(), self._slept()
         asked, is_alive = await self._ask(self._targets(self._asked))
+        if self._slept() - slept >= sleeps.SHORTEST_SECONDS:
+            self._look_for_sleep()
+            return  # nobody was awake to hear an answer
         self.last = tuple((one.words, answer) for one, answer in asked)
         known = [(one, answer) for one, answer in asked if answer.state in (PASSED, FAILED)]
         if not known:

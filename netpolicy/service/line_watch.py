@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from netpolicy.core.health import FAILOVER, NORMAL, RECOVERY, Thresholds
 from netpolicy.core.line_health import Limits, LineHealth, Round, Transition
 from netpolicy.core.model import GROUP, Outbound, Ruleset, Settings
+from netpolicy.dataplane import sleeps
 from netpolicy.dataplane.marks import Marks
 from netpolicy.outbounds.group_order import Condition, Use, uses
 from netpolicy.outbounds.lines import LineState
@@ -73,10 +74,11 @@ class LineWatch:
 
     def __init__(
         self, changed: Callable[[str], None], told: Callable[[str, Transition], None],
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] | None = None, slept: Callable[[], float] = sleeps.slept,
     ) -> None:  # fmt: skip
         self._changed = changed
         self._told = told
+        self._sleeps = sleeps.Sleeps(slept)
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._lines: dict[str, Watched] = {}
         self._uses: dict[str, Use] = {}
@@ -239,6 +241,10 @@ class LineWatch:
 
     def _weigh(self, name: str, line: Watched) -> None:
         line.weighing = None
+        if self._sleeps.since():
+            for one in self._lines.values():
+                if one.evidence is not None:
+                    one.evidence.away()  # who answered while the machine slept was not heard
         evidence, health, now = line.evidence, line.health, self._clock()
         if self._lines.get(name) is not line or evidence is None or line.prober is not None or not line.state.up:
             return

@@ -34,6 +34,7 @@ class Network:
         self.seconds = 0.02
         self.is_used = False
         self.received = 0
+        self.slept = 0.0
         self._own = 0
 
     async def send(self, _: Line, target: Target) -> Answer:
@@ -68,6 +69,7 @@ class Probed:
         line = Line("wan", "wana", targets=tuple(map(parse_target, probes)))
         self.prober = Prober(
             line, habits, self._told, self.health, network.send, network, self.evidence,  # type: ignore[arg-type]
+            lambda: network.slept,
         )  # fmt: skip
 
     def client(self, whose: str, address: str, is_answered: bool = True) -> None:
@@ -408,3 +410,53 @@ def test_closing_in_the_middle_of_a_round_ends_it(play):
         await asyncio.sleep(0.5)
 
     assert play(story, PING, PAGE).rounds == []
+
+
+@pytest.mark.parametrize("is_used", [True, False])
+def test_a_round_in_which_the_machine_slept_says_nothing_and_the_line_is_asked_again_at_once(play, is_used):
+    async def story(line):
+        line.network.is_used = is_used
+        await asyncio.sleep(20)
+        for _ in range(5):  # as long as the window of the state machine
+            line.network.silent.add(PING)
+            line.asked()
+            line.prober.hurry()
+            await asyncio.sleep(0.05)
+            assert line.network.asked
+            line.network.slept += 3600.0  # the answers come meanwhile
+            line.network.silent.clear()
+            line.asked()
+            await asyncio.sleep(1.0)
+            assert line.asked(), "whether it is still there"
+            await asyncio.sleep(10)
+
+    found = play(story)
+    assert found.changes == [] and found.prober.loss == 0 and all(one.enough for _, one in found.rounds)
+
+
+def test_a_line_that_died_while_the_machine_slept_is_known_within_the_budget(play):
+    async def story(line):
+        await asyncio.sleep(25)
+        line.network.slept += 3600.0
+        line.network.silent.add(PING)
+        woke = asyncio.get_running_loop().time()
+        await asyncio.sleep(6)
+        assert line.health.is_dead and line.changes[-1][0] - woke <= 3.0, "also one that nobody uses"
+
+    play(story)
+
+
+def test_what_clients_waited_for_when_the_machine_fell_asleep_is_not_held_against_the_line(play):
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(20)
+        for whose, address in itertools.product(("desk", "phone"), "abcd"):
+            line.client(whose, address)
+        await asyncio.sleep(0.05)
+        for whose, address in itertools.product(("desk", "phone"), "abcd"):
+            line.client(whose, address, is_answered=False)
+        line.network.slept += 3600.0
+        await asyncio.sleep(20)
+
+    found = play(story)
+    assert found.changes == [] and not any(one.seen for _, one in found.rounds)

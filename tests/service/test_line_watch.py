@@ -38,7 +38,8 @@ class Watching:
     def __init__(self) -> None:
         self.changed: list[str] = []
         self.told: list[tuple[str, str, str]] = []
-        self.watch = LineWatch(self.changed.append, self._told)
+        self.slept = 0.0
+        self.watch = LineWatch(self.changed.append, self._told, slept=lambda: self.slept)
         self.rules = rules()
 
     def _told(self, name: str, made) -> None:
@@ -54,6 +55,18 @@ class Watching:
     @property
     def order(self) -> tuple[str, ...]:
         return self.watch.uses(self.rules)["g"].order[4]
+
+
+def begin(it: Watching, since: int, is_answered: bool) -> None:
+    """Eight connections of two clients to four addresses by line b."""
+    evidence = it.watch.evidence("b")
+    assert evidence is not None
+    for number in range(8):
+        evidence.began(since + number, ("desk", "phone")[number % 2], (f"192.0.2.{number % 4}", 443),
+                       asyncio.get_running_loop().time())  # fmt: skip
+        if is_answered:
+            evidence.answered(since + number)
+    it.watch.weigh_later("b")
 
 
 @pytest.fixture
@@ -292,16 +305,6 @@ def test_only_lines_have_a_health(play):
 
 
 def test_clients_degrade_a_line_that_nobody_probes_and_clear_it_again(play):
-    def begin(it: Watching, since: int, is_answered: bool) -> None:
-        evidence = it.watch.evidence("b")
-        assert evidence is not None
-        for number in range(8):
-            evidence.began(since + number, ("desk", "phone")[number % 2], (f"192.0.2.{number % 4}", 443),
-                           asyncio.get_running_loop().time())  # fmt: skip
-            if is_answered:
-                evidence.answered(since + number)
-        it.watch.weigh_later("b")
-
     async def story(it):
         it.look()
         assert it.watch.evidence("b") is None
@@ -320,6 +323,20 @@ def test_clients_degrade_a_line_that_nobody_probes_and_clear_it_again(play):
 
     found = play(story)
     assert found.told == [("b", "NORMAL", "DEGRADED"), ("b", "DEGRADED", "RECOVERY"), ("b", "RECOVERY", "NORMAL")]
+
+
+def test_who_was_waited_for_when_the_machine_fell_asleep_says_nothing_of_a_line_that_nobody_probes(play):
+    async def story(it):
+        it.look()
+        it.watch.follow(it.rules, {"b": 2})
+        begin(it, 0, is_answered=True)
+        await asyncio.sleep(2)
+        begin(it, 100, is_answered=False)
+        it.slept += 3600.0
+        await asyncio.sleep(20)
+        assert len(it.watch.evidence("b").ends(4)) == 4, "who answered before is still known"
+
+    assert play(story).told == []
 
 
 def test_open_connections_of_clients_degrade_a_line_that_nobody_probes_and_a_line_that_was_away_begins_anew(play):
