@@ -7,6 +7,7 @@ outbounds/lines.py, line_probe.py and line_evidence.py there, core/line_health.p
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -75,10 +76,13 @@ class LineWatch:
     def __init__(
         self, changed: Callable[[str], None], told: Callable[[str, Transition], None],
         clock: Callable[[], float] | None = None, slept: Callable[[], float] = sleeps.slept,
+        seed: int | None = None,
     ) -> None:  # fmt: skip
+        """`seed`: of this router and start, so that not all that start together ask in the same instant."""
         self._changed = changed
         self._told = told
         self._sleeps = sleeps.Sleeps(slept)
+        self._seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._lines: dict[str, Watched] = {}
         self._uses: dict[str, Use] = {}
@@ -202,11 +206,14 @@ class LineWatch:
             line.prober = None
         line.probed, line.families = wanted, {}
         if wanted is not None:
-            from netpolicy.outbounds.line_probe import Habits, Prober
+            from netpolicy.core.spread import part
+            from netpolicy.outbounds.line_pace import Habits
+            from netpolicy.outbounds.line_probe import Prober
 
             each = Habits(float(outbound.interval), outbound.quorum, line.slow_ms)
             told = partial(self._probed, outbound.name, line)
-            line.prober = Prober(wanted[0], each, told, line.health, evidence=line.evidence)
+            spread = partial(part, self._seed, outbound.name)
+            line.prober = Prober(wanted[0], each, told, line.health, evidence=line.evidence, spread=spread)
 
     def _probed(self, name: str, line: Watched, one: Round) -> None:
         if self._lines.get(name) is not line or not line.state.up:

@@ -13,7 +13,8 @@ from netpolicy.core.line_health import Limits, LineHealth, Round
 from netpolicy.outbounds.check_line import FAILED, PASSED, REFUSED, UNKNOWN, Answer, Line
 from netpolicy.outbounds.check_target import Target, parse_target
 from netpolicy.outbounds.line_evidence import Evidence
-from netpolicy.outbounds.line_probe import OWN_PACKETS, Habits, Prober
+from netpolicy.outbounds.line_pace import Habits
+from netpolicy.outbounds.line_probe import OWN_PACKETS, Prober
 from tests.virtual_time import Clock
 
 PING, OTHER, PAGE = "ping:192.0.2.9", "ping:192.0.2.10", "http:http://192.0.2.11/204"
@@ -58,7 +59,9 @@ class Network:
 class Probed:
     """A prober and all that it said."""
 
-    def __init__(self, probes: tuple[str, ...], habits: Habits, network: Network) -> None:
+    def __init__(
+        self, probes: tuple[str, ...], habits: Habits, network: Network, spread: Callable[[int], float] = lambda _: 0.0
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.network = network
         self.health = LineHealth(Limits(), loop.time())
@@ -69,7 +72,7 @@ class Probed:
         line = Line("wan", "wana", targets=tuple(map(parse_target, probes)))
         self.prober = Prober(
             line, habits, self._told, self.health, network.send, network, self.evidence,  # type: ignore[arg-type]
-            lambda: network.slept,
+            lambda: network.slept, spread,
         )  # fmt: skip
 
     def client(self, whose: str, address: str, is_answered: bool = True) -> None:
@@ -97,9 +100,12 @@ class Probed:
 def play() -> Iterator[Callable[..., Probed]]:
     clock = Clock()
 
-    def run(story: Story, *probes: str, habits: Habits = USUAL, network: Network | None = None) -> Probed:
+    def run(
+        story: Story, *probes: str, habits: Habits = USUAL, network: Network | None = None,
+        spread: Callable[[int], float] = lambda _: 0.0,
+    ) -> Probed:  # fmt: skip
         async def whole() -> Probed:
-            probed = Probed(probes or (PING,), habits, network or Network())
+            probed = Probed(probes or (PING,), habits, network or Network(), spread)
             await story(probed)
             await probed.prober.close()
             assert asyncio.all_tasks() == {asyncio.current_task()}, "closing leaves nothing"
@@ -146,7 +152,8 @@ def test_a_line_in_use_is_asked_every_interval(play):
     play(story)
 
 
-def test_the_death_of_a_line_in_use_is_known_within_the_budget(play):
+@pytest.mark.parametrize("spread", [lambda _: 0.0, lambda turn: turn * 0.37 % 1, lambda _: 0.999])
+def test_the_death_of_a_line_in_use_is_known_within_the_budget(play, spread):
     async def story(line):
         line.network.is_used = True
         await asyncio.sleep(20)
@@ -163,7 +170,18 @@ def test_the_death_of_a_line_in_use_is_known_within_the_budget(play):
             await asyncio.sleep(60)
             assert line.health.state == "NORMAL"
 
-    play(story)
+    play(story, spread=spread)
+
+
+def test_a_line_that_is_dead_at_the_start_is_known_within_the_budget_however_late_its_first_question_is(play):
+    network = Network()
+    network.silent.add(PING)
+
+    async def story(line):
+        await asyncio.sleep(5)
+        assert line.health.is_dead and line.changes[-1][0] <= 2.8
+
+    play(story, network=network, spread=lambda _: 0.999)
 
 
 def test_what_failed_is_asked_each_second_and_after_two_minutes_each_fifth(play):
@@ -227,7 +245,7 @@ def test_a_part_that_is_lost_is_told_as_loss(play):
         line.network.is_used = True
         await asyncio.sleep(30)
         line.network.silent.add(PING)
-        await asyncio.sleep(1.1)
+        await asyncio.sleep(0.5)
         line.network.silent.clear()
         await asyncio.sleep(3)
 

@@ -10,6 +10,7 @@ import pytest
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import Round
 from netpolicy.core.model import Outbound, Ruleset, Settings
+from netpolicy.core.spread import part
 from netpolicy.dataplane.policy import Hop
 from netpolicy.outbounds.lines import LineState
 from netpolicy.service.line_watch import LineWatch
@@ -39,7 +40,7 @@ class Watching:
         self.changed: list[str] = []
         self.told: list[tuple[str, str, str]] = []
         self.slept = 0.0
-        self.watch = LineWatch(self.changed.append, self._told, slept=lambda: self.slept)
+        self.watch = LineWatch(self.changed.append, self._told, slept=lambda: self.slept, seed=7)
         self.rules = rules()
 
     def _told(self, name: str, made) -> None:
@@ -390,6 +391,7 @@ def test_only_lines_with_probes_that_are_up_are_probed_with_the_mark_of_their_cl
         it.watch.follow(it.rules, {"a": 1, "b": 2})
         prober = it.watch._lines["a"].prober
         assert prober is not None and prober._line.mark == 0x01000000 and prober._line.device == "wana"
+        assert prober._pace._part == part(7, "a", 0), "at times of its own"
         assert it.watch._lines["b"].prober is None
         it.watch.follow(it.rules, {"a": 1, "b": 2})
         assert it.watch._lines["a"].prober is prober, "nothing changed: it goes on"
