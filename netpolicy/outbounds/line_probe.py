@@ -21,7 +21,7 @@ from netpolicy.outbounds.line_evidence import Evidence
 from netpolicy.outbounds.line_others import Others
 from netpolicy.outbounds.line_pace import ANSWER_SECONDS, Habits, Pace
 from netpolicy.outbounds.line_score import Scores, is_page
-from netpolicy.outbounds.line_traffic import Passing, Traffic
+from netpolicy.outbounds.line_traffic import Asked, Passing, Traffic
 
 Send = Callable[[Line, Target], Awaitable[Answer]]
 
@@ -45,10 +45,11 @@ class Prober:
         self, line: Line, habits: Habits, told: Callable[[Round], None], health: LineHealth,
         asking: Send = send, traffic: Traffic | None = None, evidence: Evidence | None = None,
         slept: Callable[[], float] = sleeps.slept, spread: Callable[[int], float] = lambda turn: 0.0,
+        asked: Asked | None = None,
     ) -> None:  # fmt: skip
         """`health` is what `told` feeds: a line that is not NORMAL is asked at every interval, used or not.
 
-        `spread`: the line's part of the spread, by the number of the round.
+        `spread`: the line's part of the spread, by the number of the round. `asked`: that of all lines.
         """
         self._slept = slept
         self._sleeps = sleeps.Sleeps(slept)
@@ -60,7 +61,7 @@ class Prober:
         self._evidence = evidence
         self._others = Others(line, evidence)
         loop = asyncio.get_running_loop()
-        self._passing = Passing(traffic or Traffic(line.device), loop.time())
+        self._passing = Passing(traffic or Traffic(line.device), loop.time(), line.device, asked)
         self.scores = Scores(line.targets)
         self.last: tuple[tuple[str, Answer], ...] = ()  # the answers of the last round
         self._pace = Pace(habits, health, self._passing, self.scores, evidence, spread, loop.time())
@@ -219,7 +220,7 @@ class Prober:
         return received >= ALIVE_BYTES if reached is None else bool(reached)
 
     def _question(self, target: Target) -> asyncio.Task[Answer]:
-        self._passing.own += OWN_PACKETS[target.kind]
+        self._passing.asks(OWN_PACKETS[target.kind])
         return asyncio.get_running_loop().create_task(timed(self._send(self._line, target), ANSWER_SECONDS))
 
     def _targets(self, now: float) -> list[Target]:

@@ -26,6 +26,7 @@ from netpolicy.service.refused_routes import RefusedRoutes
 if TYPE_CHECKING:
     from netpolicy.outbounds.line_evidence import Evidence
     from netpolicy.outbounds.line_probe import Prober
+    from netpolicy.outbounds.line_traffic import Asked
 
 NEVER = float("inf")
 
@@ -85,6 +86,7 @@ class LineWatch:
         self._seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._lines: dict[str, Watched] = {}
+        self._asked: Asked | None = None
         self._uses: dict[str, Use] = {}
         self._by_hand: dict[str, str] = {}  # of lines that are set, also while a change that goes back is without them
         self._ruleset = Ruleset()
@@ -209,11 +211,15 @@ class LineWatch:
             from netpolicy.core.spread import part
             from netpolicy.outbounds.line_pace import Habits
             from netpolicy.outbounds.line_probe import Prober
+            from netpolicy.outbounds.line_traffic import Asked
 
             each = Habits(float(outbound.interval), outbound.quorum, line.slow_ms)
             told = partial(self._probed, outbound.name, line)
             spread = partial(part, self._seed, outbound.name)
-            line.prober = Prober(wanted[0], each, told, line.health, evidence=line.evidence, spread=spread)
+            self._asked = self._asked or Asked()
+            line.prober = Prober(
+                wanted[0], each, told, line.health, evidence=line.evidence, spread=spread, asked=self._asked
+            )  # fmt: skip
 
     def _probed(self, name: str, line: Watched, one: Round) -> None:
         if self._lines.get(name) is not line or not line.state.up:
