@@ -92,13 +92,11 @@ class Pace:
 
         All lines look in the same instants: a router wakes once for all of them.
         """
-        if self.suspects and self._health.state != FAILOVER:
+        has_failed = self._health.state == FAILOVER
+        if self.suspects and not has_failed:
             return SUSPECT_SECONDS
-        left = max(self._left(now), SHARP_SECONDS)
-        if self._health.state == FAILOVER:
-            return left
-        step = LOOK_SECONDS if self._passing.is_used else BUSY_SECONDS
-        return min(max(step - now % step, SHARP_SECONDS), left)
+        step = LOOK_SECONDS if self._passing.is_used and not has_failed else BUSY_SECONDS
+        return max(min(step - now % step, self._left(now)), SHARP_SECONDS)
 
     def late(self) -> float:
         """Seconds after which an answer is late."""

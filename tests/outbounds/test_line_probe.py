@@ -452,6 +452,20 @@ def test_a_round_in_which_the_machine_slept_says_nothing_and_the_line_is_asked_a
     assert found.changes == [] and found.prober.loss == 0 and all(one.enough for _, one in found.rounds)
 
 
+def test_a_line_that_failed_is_asked_within_a_second_of_waking_however_seldom_it_is_asked(play):
+    async def story(line):
+        line.network.silent.add(PING)
+        await asyncio.sleep(300)
+        assert line.health.state == FAILOVER
+        await asyncio.sleep(60.0 - (asyncio.get_running_loop().time() - line.asked()[-1]) + 5)
+        line.asked()
+        line.network.slept += 3600.0
+        await asyncio.sleep(1.1)
+        assert line.asked()
+
+    play(story, habits=Habits(interval=60.0))
+
+
 def test_a_line_that_died_while_the_machine_slept_is_known_within_the_budget(play):
     async def story(line):
         await asyncio.sleep(25)
