@@ -163,6 +163,7 @@ class Daemon:
             loader=self._loader,
         )
         self._keeper = Keeper(engine)
+        self._keeper.woke = self._woke
         self._flows = FlowWatch(say=lambda level, text: self._log.add(level, "flow", text))
         self._connections = Connections(engine, self._flows.table)
         self._inspection = Inspection(engine, self._connections.outbound_of)
@@ -250,6 +251,13 @@ class Daemon:
             self._passive.turned()
             self._lists.configured()
             self._names.turned()
+
+    def _woke(self, seconds: float) -> None:
+        """The machine was suspended; lines that are probed notice it by themselves."""
+        self._log.add("info", "state", f"the machine slept for {seconds:.0f} s")
+        self._keeper.look("the machine slept")
+        self._lists.woke(seconds)
+        self._names.woke(seconds)
 
     def _note_line(self, state: LineState, device: str) -> None:
         """The router's own scripts hear of a line that begins to carry, or ends to."""

@@ -1,7 +1,7 @@
 """Asks one line's targets again and again, as often as it is worth it, and hands on what each round came to.
 
-Judges nothing: core/line_health.py does. Never asks much of a line that nobody uses, and never calls a question that
-could not be sent a lost one. Senders: outbounds/check.py; what clients' connections say: outbounds/line_evidence.py.
+Judges nothing: core/line_health.py does. Never calls a question lost that could not be sent, or whose answer came while
+the machine slept. Senders: outbounds/check.py; when: outbounds/line_pace.py.
 """
 
 from __future__ import annotations
@@ -9,37 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 
-from netpolicy.core.health import FAILOVER, NORMAL
+from netpolicy.core.health import FAILOVER
 from netpolicy.core.line_health import LineHealth, Round
+from netpolicy.dataplane import sleeps
 from netpolicy.outbounds.check import send
 from netpolicy.outbounds.check_line import FAILED, PASSED, TIMEOUT, WRONG, Answer, Line, timed
 from netpolicy.outbounds.check_target import DNS, HTTP, HTTPS, PING, TCP, Target
-from netpolicy.outbounds.line_evidence import Doubt, Evidence
+from netpolicy.outbounds.line_evidence import Evidence
 from netpolicy.outbounds.line_others import Others
+from netpolicy.outbounds.line_pace import ANSWER_SECONDS, Habits, Pace
 from netpolicy.outbounds.line_score import Scores, is_page
-from netpolicy.outbounds.line_traffic import STALL_SECONDS, Passing, Traffic
+from netpolicy.outbounds.line_traffic import Asked, Passing, Traffic
 
 Send = Callable[[Line, Target], Awaitable[Answer]]
 
-# From the death of a line in use to the end of the third round without an answer, at most: a second until the next
-# round begins, twice the time until an answer is late and a pause, and the time of the third: 2.7 s. Mostly what comes
-# in, or a client, tells within half a second that something is wrong, and where nothing comes in it is given up sooner.
-BUSY_SECONDS = 1.0  # between rounds while the line is in use
-SUSPECT_SECONDS = 0.15  # … while something is wrong, after an answer is late
-ANSWER_SECONDS = 1.0  # how long a round waits for its answers
-SILENT_SECONDS = 0.7  # … where nothing at all comes in by a line that answers ten times as soon as that
-LATE_SECONDS, LATE_TIMES = 0.2, 3.0  # an answer that takes longer, or so many times as long as usual, is late
-
-LOOK_SECONDS = 0.25  # between looks at what passes a line in use: that asks nobody
-DOUBT_SECONDS = 0.5  # between questions that what passes gives cause for; longer after each that found nothing
-CLIENT_LATE_SECONDS = 0.3  # a client's connection that waits for longer, or for thrice the line's time, may be lost
-BUSY_TIMES = 5  # a line that clients have answers by is asked five times more seldom
-
-IDLE_TIMES = 10  # a line that nobody uses is asked ten times more seldom
-FAILED_SECONDS = 1.0  # one that failed
-LONG_FAILED_SECONDS, LONG_SECONDS = 5.0, 120.0  # … for so long
+SILENT_SECONDS = 0.7  # how long a round waits where nothing at all comes in by a line that answers ten times as soon
 
 # Of a web page the whole answer is fetched: not each second.
 WEB_SECONDS = 10.0
@@ -52,24 +37,21 @@ ALIVE_BYTES = 16_384
 QUIET_BYTES = 512  # as good as nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Habits:
-    """How one line is probed: `interval` seconds between rounds while it is in use, `quorum` targets must answer."""
-
-    interval: float = BUSY_SECONDS
-    quorum: int = 1
-    slow_ms: float = float("inf")  # round trips of clients that take so much longer than usual speak against it
-    lossy: float = float("inf")  # … and a greater share of what they send or receive that is lost
-
-
 class Prober:
     """One line that is probed. `told` is called with every round that says something of the line."""
 
     def __init__(
         self, line: Line, habits: Habits, told: Callable[[Round], None], health: LineHealth,
         asking: Send = send, traffic: Traffic | None = None, evidence: Evidence | None = None,
+        slept: Callable[[], float] = sleeps.slept, spread: Callable[[int], float] = lambda turn: 0.0,
+        asked: Asked | None = None,
     ) -> None:  # fmt: skip
-        """`health` is what `told` feeds: a line that is not NORMAL is asked at every interval, used or not."""
+        """`health` is what `told` feeds: a line that is not NORMAL is asked at every interval, used or not.
+
+        `spread`: the line's part of the spread, by the number of the round. `asked`: that of all lines.
+        """
+        self._slept = slept
+        self._sleeps = sleeps.Sleeps(slept)
         self._line = line
         self._habits = habits
         self._told = told
@@ -78,15 +60,13 @@ class Prober:
         self._evidence = evidence
         self._others = Others(line, evidence)
         loop = asyncio.get_running_loop()
-        self._passing = Passing(traffic or Traffic(line.device), loop.time())
+        self._passing = Passing(traffic or Traffic(line.device), loop.time(), line.device, asked)
         self.scores = Scores(line.targets)
         self.last: tuple[tuple[str, Answer], ...] = ()  # the answers of the last round
-        self._suspects = False
-        self._doubt_after = DOUBT_SECONDS
+        self._pace = Pace(habits, health, self._passing, self.scores, evidence, spread, loop.time())
         self._hurry = asyncio.Event()
         self._rounds: set[asyncio.Task[None]] = set()
-        self._asked_web = self._asked = float("-inf")
-        self._failed_since = loop.time()
+        self._asked_web = float("-inf")
         self._task = loop.create_task(self._run())
 
     @property
@@ -118,92 +98,49 @@ class Prober:
     # -- when ------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, pace = asyncio.get_running_loop(), self._pace
         while True:
-            if self._is_due(loop.time()):
+            self._look_for_sleep()
+            if pace.is_due(loop.time()) or self._hurry.is_set():
                 self._hurry.clear()
                 one = loop.create_task(self._round())
                 self._rounds.add(one)
                 one.add_done_callback(self._rounds.discard)
-                await asyncio.wait([one], timeout=self._late())
+                await asyncio.wait([one], timeout=pace.late())
                 # Nothing came back yet: the next question does not wait for the end of this one.
-                self._suspects = self._suspects or not one.done()
-            await self._pause()
+                pace.suspects = pace.suspects or not one.done()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), pace.pause(loop.time()))
 
-    async def _pause(self) -> None:
-        seconds = self._habits.interval
-        if self._health.state != FAILOVER:
-            seconds = min(seconds, BUSY_SECONDS)
-            if self._suspects:
-                seconds = SUSPECT_SECONDS
-            elif self._passing.is_used:
-                seconds = LOOK_SECONDS
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), seconds)
-
-    def _is_due(self, now: float) -> bool:
-        self._passing.look(now)
-        since = now - self._asked
-        if self._health.state == FAILOVER:
-            if self._failed_since == float("inf"):
-                self._failed_since = now
-            seconds = LONG_FAILED_SECONDS if self._has_failed_long(now) else FAILED_SECONDS
-            return since >= seconds * 0.9 or self._hurry.is_set()
-        self._failed_since = float("inf")
-        if self._suspects or self._hurry.is_set() or self._has_doubts(now, since):
-            return True
-        times = 1.0 if self._passing.is_used or self._health.state != NORMAL else IDLE_TIMES
-        if self._goes_well(now):
-            times = max(times, BUSY_TIMES)
-        return since >= self._habits.interval * times - LOOK_SECONDS / 2
-
-    def _has_failed_long(self, now: float) -> bool:
-        return self._health.state == FAILOVER and now - self._failed_since > LONG_SECONDS
-
-    def _has_doubts(self, now: float, since: float) -> bool:
-        """Whether what passes gives cause to ask now. Who cries wolf is heard more and more seldom."""
-        if self._passing.has_stalled and since >= DOUBT_SECONDS:
-            self._passing.has_stalled = False
-            return True
-        if self._evidence is None:
-            return False
-        if self._clients_say(now) is None:
-            self._doubt_after = DOUBT_SECONDS
-            return False
-        if since < self._doubt_after:
-            return False
-        self._doubt_after = min(self._doubt_after * 2, max(self._habits.interval, DOUBT_SECONDS))
-        return True
-
-    def _goes_well(self, now: float) -> bool:
-        """Whether several addresses answered clients just now, and the device had something come in."""
-        is_fed = self._health.state == NORMAL and now - self._passing.last_in <= STALL_SECONDS
-        return is_fed and self._evidence is not None and self._evidence.is_busy(now)
-
-    def _clients_say(self, now: float) -> Doubt | None:
-        late = max(CLIENT_LATE_SECONDS, (self.latency_ms or 0) / 1000 * LATE_TIMES)
-        return self._evidence.doubt(now, late) if self._evidence is not None else None
-
-    def _late(self) -> float:
-        return min(max(LATE_SECONDS, (self.latency_ms or 0) / 1000 * LATE_TIMES), ANSWER_SECONDS)
+    def _look_for_sleep(self) -> None:
+        """What anybody waited for when the machine fell asleep says nothing; how the line is now does."""
+        if self._sleeps.since():
+            self._pace.suspects = False
+            self._hurry.set()
+            if self._evidence is not None:
+                self._evidence.away()
 
     # -- what ------------------------------------------------------------------------------
 
     async def _round(self) -> None:
         loop = asyncio.get_running_loop()
-        self._asked = loop.time()
-        asked, is_alive = await self._ask(self._targets(self._asked))
+        began, slept = loop.time(), self._slept()
+        self._pace.asks(began)
+        asked, is_alive = await self._ask(self._targets(began), began)
+        if self._slept() - slept >= sleeps.SHORTEST_SECONDS:
+            self._look_for_sleep()
+            return  # nobody was awake to hear an answer
         self.last = tuple((one.words, answer) for one, answer in asked)
         known = [(one, answer) for one, answer in asked if answer.state in (PASSED, FAILED)]
         if not known:
-            self._suspects = False
+            self._pace.suspects = False
             return  # nothing could be asked: that says nothing of the line
         if self._health.is_dead and any(answer.state == PASSED for _, answer in known):
             self.scores.forget_losses()  # what was lost while it was dead is told
         self.scores.note(known)
         passed = [(one, answer) for one, answer in known if answer.state == PASSED]
         enough = len(passed) >= min(self._habits.quorum, len(known))
-        self._suspects = not enough
+        self._pace.suspects = not enough
         silent = ", ".join(one.words for one, answer in known if answer.state == FAILED)
         seen, is_strong = self._heard(loop.time(), enough)
         # Who delivers another page (a login) takes the connections to strangers too: those say nothing then.
@@ -217,7 +154,7 @@ class Prober:
 
     def _heard(self, now: float, is_answered: bool) -> tuple[str, bool]:
         """What clients' connections say against the line, and whether several do; what they suffer if it answers."""
-        doubt = self._clients_say(now)
+        doubt = self._pace.clients_say(now)
         if doubt is not None:
             return doubt.words, doubt.is_strong
         if self._evidence is None or not is_answered:
@@ -225,17 +162,17 @@ class Prober:
         words = self._evidence.suffered(now, self._habits.slow_ms, self._habits.lossy, self._health.is_doubted)
         return words, bool(words)
 
-    async def _ask(self, targets: list[Target]) -> tuple[list[tuple[Target, Answer]], bool]:
+    async def _ask(self, targets: list[Target], began: float) -> tuple[list[tuple[Target, Answer]], bool]:
         """The answers, and whether the line lives all the same where too few came.
 
         Too few: then the pages are asked too, for where pings are lost pages may not be, and servers of clients.
         """
         asking = {self._question(one): one for one in targets}
         others: dict[asyncio.Task[Answer], Target] = {}
-        is_few, was_suspect, began = False, self._suspects, self._asked
+        is_few, was_suspect = False, self._pace.suspects
         received = self._passing.received
         try:
-            done, _ = await asyncio.wait(asking, timeout=self._late())
+            done, _ = await asyncio.wait(asking, timeout=self._pace.late())
             needed = min(self._habits.quorum, len(targets))
             if _passed(done) < needed:
                 is_few = True
@@ -274,7 +211,7 @@ class Prober:
     def _strangers(self, now: float, was_suspect: bool) -> list[Target]:
         """At once where the round before was not answered either: then it is no alarm of a late answer alone."""
         is_failed = self._health.state == FAILOVER
-        return self._others.due(now, was_suspect and not is_failed, is_failed, self._has_failed_long(now))
+        return self._others.due(now, was_suspect and not is_failed, is_failed, self._pace.has_failed_long(now))
 
     def _is_alive(self, received: int) -> bool:
         """Whether something else answers; where there is nothing else to ask, whether much comes in."""
@@ -282,7 +219,7 @@ class Prober:
         return received >= ALIVE_BYTES if reached is None else bool(reached)
 
     def _question(self, target: Target) -> asyncio.Task[Answer]:
-        self._passing.own += OWN_PACKETS[target.kind]
+        self._passing.asks(OWN_PACKETS[target.kind])
         return asyncio.get_running_loop().create_task(timed(self._send(self._line, target), ANSWER_SECONDS))
 
     def _targets(self, now: float) -> list[Target]:

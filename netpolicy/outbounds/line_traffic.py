@@ -44,13 +44,30 @@ class Traffic:
         return 0, 0
 
 
+class Asked:
+    """Packets of our own questions by device, at most. Lines that share a device see each other's in its counters."""
+
+    def __init__(self) -> None:
+        self._packets: dict[str, int] = {}
+
+    def add(self, device: str, packets: int) -> None:
+        """So many more."""
+        self._packets[device] = self.by(device) + packets
+
+    def by(self, device: str) -> int:
+        """Since the beginning."""
+        return self._packets.get(device, 0)
+
+
 class Passing:
     """What passes the line's device: whether it is used, and whether what came in comes in no more."""
 
-    def __init__(self, traffic: Traffic, now: float) -> None:
+    def __init__(self, traffic: Traffic, now: float, device: str = "", asked: Asked | None = None) -> None:
         self._traffic = traffic
+        self._device = device
+        self._asked = asked or Asked()
+        self._own = self._asked.by(device)  # until the window began
         self.received = 0  # bytes since the beginning
-        self.own = 0  # packets that are ours, at most
         self.last_in = now
         self.has_stalled = False
         self._sent = 0
@@ -65,6 +82,10 @@ class Passing:
         """Whether somebody else than us sent by it of late."""
         return self._now - self._used < USED_SECONDS
 
+    def asks(self, packets: int) -> None:
+        """So many packets of what goes out now are ours, at most."""
+        self._asked.add(self._device, packets)
+
     def look(self, now: float) -> None:
         """Take in what passed since the last look."""
         sent, received = self._traffic.since()
@@ -72,9 +93,10 @@ class Passing:
         self.received += received
         self._sent += sent
         if now - self._window >= WINDOW_SECONDS:
-            if self._sent - self.own >= USED_PACKETS:
+            own = self._asked.by(self._device)
+            if self._sent - (own - self._own) >= USED_PACKETS:
                 self._used = now
-            self._sent = self.own = 0
+            self._sent, self._own = 0, own
             self._window = now
         if received:
             self.last_in, self._sent_since = now, 0

@@ -145,6 +145,8 @@ class Guarded:
     async def confirm(self, token: str, claim: Mapping[str, Any], who: str) -> Change:
         """The change stays. Raises ApplyRefused: it waits on, or was taken back."""
         change = self._awaiting()
+        if uptime() >= change.deadline:  # it passed while the machine slept, and we are about to notice
+            raise ApplyRefused("too late: the time to confirm is over")
         id, _, nonce = token.strip().partition(".")
         if id != change.id or not compare_digest(token.strip().encode(), change.token.encode()):
             raise ApplyRefused("that is not what the apply gave out to be confirmed with", "netpolicy apply printed it")

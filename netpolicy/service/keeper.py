@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
+from netpolicy.dataplane import sleeps
 from netpolicy.service.engine import Engine
 
 # One line that comes up sends about a dozen messages: wait for the burst, not for silence.
@@ -21,18 +23,24 @@ PAUSE_SECONDS = 0.3
 MINUTE = 60.0
 
 # A clock that is set, a time zone that changes, and the end of a suspended night tell nobody: this much later the
-# schedules follow. Looking costs some microseconds, and is done only where there are schedules.
-CLOCK_SECONDS = 5.0
+# schedules follow, at most. Looking costs some microseconds, and is done only where there are schedules.
+CLOCK_SECONDS = 1.0
 
 RETRY_FIRST_SECONDS = 2.0
 RETRY_MOST_SECONDS = 60.0
 
 
 class Keeper:
-    """Owns the task that keeps kernel and rules equal."""
+    """Owns the task that keeps kernel and rules equal.
 
-    def __init__(self, engine: Engine) -> None:
+    `woke` is called with the seconds that the machine slept, within a minute of its waking; where there are schedules,
+    within CLOCK_SECONDS.
+    """
+
+    def __init__(self, engine: Engine, slept: Callable[[], float] = sleeps.slept) -> None:
+        self.woke: Callable[[float], object] = lambda seconds: None
         self._engine = engine
+        self._sleeps = sleeps.Sleeps(slept)
         self._wanted = asyncio.Event()
         self._urgent = asyncio.Event()
         self._reload = False
@@ -85,6 +93,8 @@ class Keeper:
     def _watch_clock(self) -> None:
         """Looks when another schedule is open than the rules in force were made for; at each minute at drift."""
         engine, loop = self._engine, asyncio.get_running_loop()
+        if seconds := self._sleeps.since():
+            self.woke(seconds)
         if engine.compiled is not None and engine.compiled.active != engine.open_schedules():
             self.look("schedule")
         now = engine.clock()

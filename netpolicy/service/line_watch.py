@@ -7,6 +7,7 @@ outbounds/lines.py, line_probe.py and line_evidence.py there, core/line_health.p
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from netpolicy.core.health import FAILOVER, NORMAL, RECOVERY, Thresholds
 from netpolicy.core.line_health import Limits, LineHealth, Round, Transition
 from netpolicy.core.model import GROUP, Outbound, Ruleset, Settings
+from netpolicy.dataplane import sleeps
 from netpolicy.dataplane.marks import Marks
 from netpolicy.outbounds.group_order import Condition, Use, uses
 from netpolicy.outbounds.lines import LineState
@@ -24,6 +26,7 @@ from netpolicy.service.refused_routes import RefusedRoutes
 if TYPE_CHECKING:
     from netpolicy.outbounds.line_evidence import Evidence
     from netpolicy.outbounds.line_probe import Prober
+    from netpolicy.outbounds.line_traffic import Asked
 
 NEVER = float("inf")
 
@@ -74,12 +77,17 @@ class LineWatch:
 
     def __init__(
         self, changed: Callable[[str], None], told: Callable[[str, Transition], None],
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] | None = None, slept: Callable[[], float] = sleeps.slept,
+        seed: int | None = None,
     ) -> None:  # fmt: skip
+        """`seed`: of this router and start, so that not all that start together ask in the same instant."""
         self._changed = changed
         self._told = told
+        self._sleeps = sleeps.Sleeps(slept)
+        self._seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._lines: dict[str, Watched] = {}
+        self._asked: Asked | None = None
         self._uses: dict[str, Use] = {}
         self._by_hand: dict[str, str] = {}  # of lines that are set, also while a change that goes back is without them
         self._ruleset = Ruleset()
@@ -202,11 +210,18 @@ class LineWatch:
             line.prober = None
         line.probed, line.families = wanted, {}
         if wanted is not None:
-            from netpolicy.outbounds.line_probe import Habits, Prober
+            from netpolicy.core.spread import part
+            from netpolicy.outbounds.line_pace import Habits
+            from netpolicy.outbounds.line_probe import Prober
+            from netpolicy.outbounds.line_traffic import Asked
 
             each = Habits(float(outbound.interval), outbound.quorum, line.slow_ms, line.lossy)
             told = partial(self._probed, outbound.name, line)
-            line.prober = Prober(wanted[0], each, told, line.health, evidence=line.evidence)
+            spread = partial(part, self._seed, outbound.name)
+            self._asked = self._asked or Asked()
+            line.prober = Prober(
+                wanted[0], each, told, line.health, evidence=line.evidence, spread=spread, asked=self._asked
+            )  # fmt: skip
 
     def _probed(self, name: str, line: Watched, one: Round) -> None:
         if self._lines.get(name) is not line or not line.state.up:
@@ -241,6 +256,10 @@ class LineWatch:
 
     def _weigh(self, name: str, line: Watched) -> None:
         line.weighing = None
+        if self._sleeps.since():
+            for one in self._lines.values():
+                if one.evidence is not None:
+                    one.evidence.away()  # who answered while the machine slept was not heard
         evidence, health, now = line.evidence, line.health, self._clock()
         if self._lines.get(name) is not line or evidence is None or line.prober is not None or not line.state.up:
             return

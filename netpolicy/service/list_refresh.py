@@ -152,6 +152,12 @@ class ListRefresh:
         self._wake.set()
         return [one.named.name for one in chosen]
 
+    def woke(self, seconds: float) -> None:
+        """The machine slept: the lists grew older, and the loop's clock stood still."""
+        for one in self._watched.values():
+            one.due -= seconds
+        self._wake.set()
+
     # -- for doors -------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:

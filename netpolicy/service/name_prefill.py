@@ -101,19 +101,30 @@ class Prefill:
         self._due = [one for one in self._due if one[1] in self._names] + [(now, name) for name in new]
         heapq.heapify(self._due)
         self._retry = {name: seconds for name, seconds in self._retry.items() if name in self._names}
-        if new and self._task is not None:
-            self._task.cancel()
-        if self._due and (new or self._task is None):
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        if new or self._task is None:
+            self._begin_again()
+
+    def woke(self, seconds: float) -> None:
+        """The machine slept: answers grew older, and the clock that their time is kept by stood still."""
+        self._due = [(when - seconds, name) for when, name in self._due]
+        self._begin_again()
 
     async def close(self) -> None:
         """Ends."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _begin_again(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._due:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        while self._due:
+        # Until Python 3.12 wait_for() may swallow that it was cancelled.
+        while self._due and self._task is asyncio.current_task():
             wait = self._due[0][0] - time.monotonic()
             await asyncio.sleep(max(wait, self._pause))
             _, name = self._due[0]  # taken out when it is done: a cancelled question is asked again

@@ -72,6 +72,11 @@ class Naming:
             if not is_whole:
                 self._learning.lost_notices()
 
+    def woke(self, seconds: float) -> None:
+        """The machine slept for so long."""
+        if self._prefill is not None:
+            self._prefill.woke(seconds)
+
     async def close(self) -> None:
         """Ends; what is in the kernel stays."""
         if self._learning is not None and self._prefill is not None:

@@ -263,6 +263,28 @@ async def test_a_daemon_that_hangs_is_ended_after_the_deadline(guarded):
     assert state() == old
 
 
+@pytest.mark.parametrize("is_decided", [False, True])
+async def test_a_daemon_that_slept_through_the_deadline_with_the_machine_is_given_its_time(
+    guarded, tmp_path, is_decided
+):
+    await guarded.arm(CANDIDATE)
+    clock, deadline = tmp_path / "uptime", guarded.guard.pending.deadline
+    clock.write_text(f"{deadline - 60}.00 0.00\n")
+    with applier() as daemon:
+        guarded.applier_is(daemon.pid)
+        await guarded.follow(CANDIDATE)
+        if is_decided:
+            assert await guarded.guard.claim_revert("a test")
+        guarded.watch_by(clock)
+        clock.write_text(f"{deadline + 3600}.00 0.00\n")
+        assert guarded.wait_for_outcome(0.5) == "" and daemon.poll() is None
+        for again in range(2, 20):  # each time that it stood still counts as one look: it does not wait for ever
+            clock.write_text(f"{deadline + 3600 * again}.00 0.00\n")
+            if guarded.wait_for_outcome(0.3):
+                break
+        assert guarded.wait_for_outcome().startswith("reverted") and daemon.poll() == -signal.SIGKILL
+
+
 async def test_the_deadline_can_be_moved_while_it_is_watched(guarded):
     await guarded.arm(CANDIDATE, seconds=1)
     with applier() as waiting:

@@ -13,7 +13,8 @@ from netpolicy.core.line_health import Limits, LineHealth, Round
 from netpolicy.outbounds.check_line import FAILED, PASSED, REFUSED, UNKNOWN, Answer, Line
 from netpolicy.outbounds.check_target import Target, parse_target
 from netpolicy.outbounds.line_evidence import Evidence
-from netpolicy.outbounds.line_probe import OWN_PACKETS, Habits, Prober
+from netpolicy.outbounds.line_pace import Habits
+from netpolicy.outbounds.line_probe import OWN_PACKETS, Prober
 from tests.virtual_time import Clock
 
 PING, OTHER, PAGE = "ping:192.0.2.9", "ping:192.0.2.10", "http:http://192.0.2.11/204"
@@ -34,6 +35,7 @@ class Network:
         self.seconds = 0.02
         self.is_used = False
         self.received = 0
+        self.slept = 0.0
         self._own = 0
 
     async def send(self, _: Line, target: Target) -> Answer:
@@ -57,7 +59,9 @@ class Network:
 class Probed:
     """A prober and all that it said."""
 
-    def __init__(self, probes: tuple[str, ...], habits: Habits, network: Network) -> None:
+    def __init__(
+        self, probes: tuple[str, ...], habits: Habits, network: Network, spread: Callable[[int], float] = lambda _: 0.0
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.network = network
         self.health = LineHealth(Limits(), loop.time())
@@ -68,6 +72,7 @@ class Probed:
         line = Line("wan", "wana", targets=tuple(map(parse_target, probes)))
         self.prober = Prober(
             line, habits, self._told, self.health, network.send, network, self.evidence,  # type: ignore[arg-type]
+            lambda: network.slept, spread,
         )  # fmt: skip
 
     def client(self, whose: str, address: str, is_answered: bool = True) -> None:
@@ -95,9 +100,12 @@ class Probed:
 def play() -> Iterator[Callable[..., Probed]]:
     clock = Clock()
 
-    def run(story: Story, *probes: str, habits: Habits = USUAL, network: Network | None = None) -> Probed:
+    def run(
+        story: Story, *probes: str, habits: Habits = USUAL, network: Network | None = None,
+        spread: Callable[[int], float] = lambda _: 0.0,
+    ) -> Probed:  # fmt: skip
         async def whole() -> Probed:
-            probed = Probed(probes or (PING,), habits, network or Network())
+            probed = Probed(probes or (PING,), habits, network or Network(), spread)
             await story(probed)
             await probed.prober.close()
             assert asyncio.all_tasks() == {asyncio.current_task()}, "closing leaves nothing"
@@ -144,7 +152,8 @@ def test_a_line_in_use_is_asked_every_interval(play):
     play(story)
 
 
-def test_the_death_of_a_line_in_use_is_known_within_the_budget(play):
+@pytest.mark.parametrize("spread", [lambda _: 0.0, lambda turn: turn * 0.37 % 1, lambda _: 0.999])
+def test_the_death_of_a_line_in_use_is_known_within_the_budget(play, spread):
     async def story(line):
         line.network.is_used = True
         await asyncio.sleep(20)
@@ -161,7 +170,18 @@ def test_the_death_of_a_line_in_use_is_known_within_the_budget(play):
             await asyncio.sleep(60)
             assert line.health.state == "NORMAL"
 
-    play(story)
+    play(story, spread=spread)
+
+
+def test_a_line_that_is_dead_at_the_start_is_known_within_the_budget_however_late_its_first_question_is(play):
+    network = Network()
+    network.silent.add(PING)
+
+    async def story(line):
+        await asyncio.sleep(5)
+        assert line.health.is_dead and line.changes[-1][0] <= 2.8
+
+    play(story, network=network, spread=lambda _: 0.999)
 
 
 def test_what_failed_is_asked_each_second_and_after_two_minutes_each_fifth(play):
@@ -225,7 +245,7 @@ def test_a_part_that_is_lost_is_told_as_loss(play):
         line.network.is_used = True
         await asyncio.sleep(30)
         line.network.silent.add(PING)
-        await asyncio.sleep(1.1)
+        await asyncio.sleep(0.5)
         line.network.silent.clear()
         await asyncio.sleep(3)
 
@@ -429,3 +449,67 @@ def test_closing_in_the_middle_of_a_round_ends_it(play):
         await asyncio.sleep(0.5)
 
     assert play(story, PING, PAGE).rounds == []
+
+
+@pytest.mark.parametrize("is_used", [True, False])
+def test_a_round_in_which_the_machine_slept_says_nothing_and_the_line_is_asked_again_at_once(play, is_used):
+    async def story(line):
+        line.network.is_used = is_used
+        await asyncio.sleep(20)
+        for _ in range(5):  # as long as the window of the state machine
+            line.network.silent.add(PING)
+            line.asked()
+            line.prober.hurry()
+            await asyncio.sleep(0.05)
+            assert line.network.asked
+            line.network.slept += 3600.0  # the answers come meanwhile
+            line.network.silent.clear()
+            line.asked()
+            await asyncio.sleep(1.0)
+            assert line.asked(), "whether it is still there"
+            await asyncio.sleep(10)
+
+    found = play(story)
+    assert found.changes == [] and found.prober.loss == 0 and all(one.enough for _, one in found.rounds)
+
+
+def test_a_line_that_failed_is_asked_within_a_second_of_waking_however_seldom_it_is_asked(play):
+    async def story(line):
+        line.network.silent.add(PING)
+        await asyncio.sleep(300)
+        assert line.health.state == FAILOVER
+        await asyncio.sleep(60.0 - (asyncio.get_running_loop().time() - line.asked()[-1]) + 5)
+        line.asked()
+        line.network.slept += 3600.0
+        await asyncio.sleep(1.1)
+        assert line.asked()
+
+    play(story, habits=Habits(interval=60.0))
+
+
+def test_a_line_that_died_while_the_machine_slept_is_known_within_the_budget(play):
+    async def story(line):
+        await asyncio.sleep(25)
+        line.network.slept += 3600.0
+        line.network.silent.add(PING)
+        woke = asyncio.get_running_loop().time()
+        await asyncio.sleep(6)
+        assert line.health.is_dead and line.changes[-1][0] - woke <= 3.0, "also one that nobody uses"
+
+    play(story)
+
+
+def test_what_clients_waited_for_when_the_machine_fell_asleep_is_not_held_against_the_line(play):
+    async def story(line):
+        line.network.is_used = True
+        await asyncio.sleep(20)
+        for whose, address in itertools.product(("desk", "phone"), "abcd"):
+            line.client(whose, address)
+        await asyncio.sleep(0.05)
+        for whose, address in itertools.product(("desk", "phone"), "abcd"):
+            line.client(whose, address, is_answered=False)
+        line.network.slept += 3600.0
+        await asyncio.sleep(20)
+
+    found = play(story)
+    assert found.changes == [] and not any(one.seen for _, one in found.rounds)

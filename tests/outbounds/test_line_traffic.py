@@ -11,7 +11,7 @@ from netpolicy.outbounds import line_traffic
 from netpolicy.outbounds.check import send
 from netpolicy.outbounds.check_line import PASSED, timed
 from netpolicy.outbounds.line_probe import OWN_PACKETS
-from netpolicy.outbounds.line_traffic import Traffic
+from netpolicy.outbounds.line_traffic import Asked, Passing, Traffic
 from tests.netns import needs_root
 from tests.outbounds.far_side import LINE_A, line
 
@@ -58,6 +58,41 @@ def test_counters_that_begin_anew_are_no_negative_traffic(tmp_path, monkeypatch)
     traffic = line_traffic.Traffic("wana")
     counters.write_text("wana: 10 1 0 0 0 0 0 0 20 2 0 0 0 0 0 0\n")
     assert traffic.since() == (0, 0)
+
+
+class Cable:
+    """Counters of one device, as each of its lines reads them."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def reader(self) -> Reader:
+        return Reader(self)
+
+
+class Reader:
+    def __init__(self, cable: Cable) -> None:
+        self._cable, self._seen = cable, cable.sent
+
+    def since(self) -> tuple[int, int]:
+        before, self._seen = self._seen, self._cable.sent
+        return self._seen - before, 0
+
+
+def test_questions_of_the_other_lines_of_a_device_are_no_use_of_it_and_packets_of_clients_are():
+    cable, asked = Cable(), Asked()
+    lines = [Passing(cable.reader(), 0.0, "wana", asked) for _ in range(6)]  # type: ignore[arg-type]
+    elsewhere = Passing(cable.reader(), 0.0, "wanb", asked)  # type: ignore[arg-type]
+    for second in range(1, 5):
+        for one in lines[1:]:
+            cable.sent += 5
+            one.asks(5)
+        for one in (*lines, elsewhere):
+            one.look(float(second))
+        assert not any(one.is_used for one in lines) and elsewhere.is_used
+    cable.sent += 3
+    lines[0].look(5.0)
+    assert lines[0].is_used
 
 
 @pytest.mark.parametrize("words", ["ping:203.0.113.5", "tcp:203.0.113.5:8081", "http:http://203.0.113.5:8081/"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import pytest
 
-from netpolicy.dataplane.guard import find_pending
+from netpolicy.dataplane.guard import find_pending, uptime
 from netpolicy.service.change import AWAITING, COMMITTED, REVERTED
 from netpolicy.service.change_tools import ApplyRefused
 from tests.netns import needs_root
@@ -30,6 +31,12 @@ async def house(tmp_path):
         yield house
         await house.end()
         assert find_pending(house.places) is None
+
+
+def stand_still(until: int) -> None:
+    """As in a sleep of the machine: the daemon notices nothing meanwhile."""
+    while uptime() < until:
+        time.sleep(0.01)
 
 
 async def test_what_is_in_force_first_becomes_the_first_generation_and_nothing_is_written_for_the_same_again(house):
@@ -63,7 +70,10 @@ async def test_a_confirmed_change_stays_and_is_the_generation_that_counts(house)
 
 async def test_without_a_confirmation_everything_is_as_before(house):
     before = state()
-    change = house.begin(OTHER, window=1)
+    change = await house.until(house.begin(OTHER, window=1), AWAITING)
+    stand_still(change.deadline)
+    with pytest.raises(ApplyRefused, match="too late"):
+        await house.guarded.confirm(change.token, {}, "a test")
     await house.guarded.ended()
     assert (change.state, change.error) == (REVERTED, "nobody confirmed it in time")
     assert state() == before

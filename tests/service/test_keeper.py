@@ -39,12 +39,14 @@ class Engine:
         self.kernel = self
         self.has_schedules = False
         self.stepped = 0.0  # by somebody who sets the clock
+        self.slept = 0.0  # while the machine was suspended
+        self.woke: list[tuple[float, float]] = []
         self.rests: list[float] = []
         self._clock = clock
 
     def clock(self) -> time.struct_time:
         """Twenty seconds past a full minute when the story begins."""
-        return time.gmtime(1_800_000_020 + self._clock.now + self.stepped)
+        return time.gmtime(1_800_000_020 + self._clock.now + self.stepped + self.slept)
 
     def rests_for(self) -> float:
         return self.rests.pop(0) if self.rests else 0.0
@@ -82,7 +84,8 @@ def play(story) -> Engine:
         engine = Engine(clock)
 
         async def run() -> None:
-            keeper = Keeper(engine)  # type: ignore[arg-type]
+            keeper = Keeper(engine, lambda: engine.slept)  # type: ignore[arg-type]
+            keeper.woke = lambda seconds: engine.woke.append((round(clock.time(), 1), seconds))
             keeper.start()
             await story(engine, keeper)
             await keeper.close()
@@ -245,7 +248,7 @@ def test_at_the_minute_at_which_a_schedule_begins_it_looks():
 
 
 def test_a_clock_that_is_set_is_noticed_within_seconds_where_there_are_schedules():
-    """So are a time zone and the end of a suspended night: what is open is another all at once."""
+    """So is a time zone: what is open is another all at once."""
 
     async def story(engine, keeper):
         engine.compiled, engine.has_schedules = Made(()), True
@@ -258,7 +261,32 @@ def test_a_clock_that_is_set_is_noticed_within_seconds_where_there_are_schedules
 
     turns = [(round(when), cause) for when, cause in play(story).turns]
     assert [cause for _, cause in turns] == ["start", "schedule", "schedule"]
-    assert 90 <= turns[1][0] <= 95 and 195 <= turns[2][0] <= 201
+    assert 90 <= turns[1][0] <= 91 and 191 <= turns[2][0] <= 193
+
+
+def test_the_end_of_a_suspended_night_is_told_once_and_the_schedules_follow_within_a_second():
+    async def story(engine, keeper):
+        engine.compiled, engine.has_schedules = Made(()), True
+        await asyncio.sleep(90)
+        engine.slept, engine.opened = 7 * 3600.0, ("night",)
+        await asyncio.sleep(1.1)
+        engine.compiled = Made(("night",))
+        await asyncio.sleep(100)
+
+    engine = play(story)
+    ((when, seconds),) = engine.woke
+    assert 90 <= when <= 91 and seconds == 7 * 3600
+    assert [cause for began, cause in engine.turns if began <= when + 0.1] == ["start", "schedule"]
+
+
+def test_where_there_are_no_schedules_a_sleep_is_noticed_within_a_minute():
+    async def story(engine, keeper):
+        engine.compiled = Made(())
+        await asyncio.sleep(90)
+        engine.slept = 3600.0
+        await asyncio.sleep(61)
+
+    assert [seconds for _, seconds in play(story).woke] == [3600]
 
 
 def test_drift_is_looked_at_each_minute_also_where_the_clock_is_watched():

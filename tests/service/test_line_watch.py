@@ -11,6 +11,7 @@ import pytest
 from netpolicy.core.health import FAILOVER, NORMAL
 from netpolicy.core.line_health import Round
 from netpolicy.core.model import Outbound, Ruleset, Settings
+from netpolicy.core.spread import part
 from netpolicy.dataplane.policy import Hop
 from netpolicy.outbounds.lines import LineState
 from netpolicy.service.line_watch import LineWatch
@@ -39,7 +40,8 @@ class Watching:
     def __init__(self) -> None:
         self.changed: list[str] = []
         self.told: list[tuple[str, str, str]] = []
-        self.watch = LineWatch(self.changed.append, self._told)
+        self.slept = 0.0
+        self.watch = LineWatch(self.changed.append, self._told, slept=lambda: self.slept, seed=7)
         self.rules = rules()
 
     def _told(self, name: str, made) -> None:
@@ -55,6 +57,18 @@ class Watching:
     @property
     def order(self) -> tuple[str, ...]:
         return self.watch.uses(self.rules)["g"].order[4]
+
+
+def begin(it: Watching, since: int, is_answered: bool) -> None:
+    """Eight connections of two clients to four addresses by line b."""
+    evidence = it.watch.evidence("b")
+    assert evidence is not None
+    for number in range(8):
+        evidence.began(since + number, ("desk", "phone")[number % 2], (f"192.0.2.{number % 4}", 443),
+                       asyncio.get_running_loop().time())  # fmt: skip
+        if is_answered:
+            evidence.answered(since + number)
+    it.watch.weigh_later("b")
 
 
 @pytest.fixture
@@ -293,16 +307,6 @@ def test_only_lines_have_a_health(play):
 
 
 def test_clients_degrade_a_line_that_nobody_probes_and_clear_it_again(play):
-    def begin(it: Watching, since: int, is_answered: bool) -> None:
-        evidence = it.watch.evidence("b")
-        assert evidence is not None
-        for number in range(8):
-            evidence.began(since + number, ("desk", "phone")[number % 2], (f"192.0.2.{number % 4}", 443),
-                           asyncio.get_running_loop().time())  # fmt: skip
-            if is_answered:
-                evidence.answered(since + number)
-        it.watch.weigh_later("b")
-
     async def story(it):
         it.look()
         assert it.watch.evidence("b") is None
@@ -321,6 +325,20 @@ def test_clients_degrade_a_line_that_nobody_probes_and_clear_it_again(play):
 
     found = play(story)
     assert found.told == [("b", "NORMAL", "DEGRADED"), ("b", "DEGRADED", "RECOVERY"), ("b", "RECOVERY", "NORMAL")]
+
+
+def test_who_was_waited_for_when_the_machine_fell_asleep_says_nothing_of_a_line_that_nobody_probes(play):
+    async def story(it):
+        it.look()
+        it.watch.follow(it.rules, {"b": 2})
+        begin(it, 0, is_answered=True)
+        await asyncio.sleep(2)
+        begin(it, 100, is_answered=False)
+        it.slept += 3600.0
+        await asyncio.sleep(20)
+        assert len(it.watch.evidence("b").ends(4)) == 4, "who answered before is still known"
+
+    assert play(story).told == []
 
 
 def test_open_connections_of_clients_degrade_a_line_that_nobody_probes_and_a_line_that_was_away_begins_anew(play):
@@ -402,6 +420,7 @@ def test_only_lines_with_probes_that_are_up_are_probed_with_the_mark_of_their_cl
         it.watch.follow(it.rules, {"a": 1, "b": 2})
         prober = it.watch._lines["a"].prober
         assert prober is not None and prober._line.mark == 0x01000000 and prober._line.device == "wana"
+        assert prober._pace._part == part(7, "a", 0), "at times of its own"
         assert it.watch._lines["b"].prober is None
         it.watch.follow(it.rules, {"a": 1, "b": 2})
         assert it.watch._lines["a"].prober is prober, "nothing changed: it goes on"

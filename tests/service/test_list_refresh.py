@@ -88,6 +88,19 @@ async def test_a_list_comes_and_the_rules_follow_and_nothing_secret_is_shown(kep
     assert "list ads: 1 addresses, 1 names" in said and "s3cret" not in said and "pw@" not in said
 
 
+async def test_a_list_grows_older_while_the_machine_sleeps(kept):
+    await kept.refresh.turn()
+    kept.refresh.woke(DAY / 4)
+    assert kept.one()["next"] == DAY * 3 / 4
+    kept.refresh.start()
+    kept.refresh.woke(DAY)
+    fetched, until = len(kept.server.asked), time.monotonic() + 10
+    while len(kept.server.asked) == fetched:
+        assert time.monotonic() < until
+        await asyncio.sleep(0.02)
+    await kept.refresh.close()
+
+
 async def test_a_failure_empties_nothing_and_is_told_once(kept):
     await kept.refresh.turn()
     kept.server.pages["/l"] = says(b"", 500)

@@ -72,6 +72,22 @@ async def test_each_name_is_asked_for_once_and_its_addresses_are_told() -> None:
     assert len(server.asked) == 4
 
 
+async def test_after_a_sleep_that_was_longer_than_the_answers_live_all_are_asked_for_again() -> None:
+    server = Server()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: server, ("127.0.0.1", 0))
+    prefill = Prefill(lambda name, found: None, lambda: "127.0.0.1", server.port, 0.0)
+    prefill.follow(fields(("domain", ("a.test", "b.test"))))
+    await server.was_asked(4)
+    await asyncio.sleep(0.02)
+    prefill.woke(60.0)
+    await asyncio.sleep(0.05)
+    assert len(server.asked) == 4, "they are still believed"
+    prefill.woke(8 * 3600.0)
+    await asyncio.wait_for(server.was_asked(8), 5)
+    await prefill.close()
+    transport.close()
+
+
 async def test_an_answer_to_another_question_is_not_believed() -> None:
     def other_name(answer: bytes) -> bytes:
         return answer.replace(b"\x01a\x04test", b"\x01z\x04test")

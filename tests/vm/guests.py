@@ -32,6 +32,7 @@ class Guest:
     console: str
     modules_more: tuple[str, ...] = ()
     programs_more: Path | None = None  # the folder of unpacked programs, beside those of this machine
+    unpacks_itself: bool = False  # as a boot loader starts it
 
     @property
     def folder(self) -> Path:
@@ -49,7 +50,7 @@ class Guest:
     @property
     def kernel(self) -> Path:
         packed = self.folder / "boot" / f"vmlinuz-{self.version}"
-        return packed if self.root else unpacked(packed)
+        return packed if self.root or self.unpacks_itself else unpacked(packed)
 
 
 PC = ("-M", "pc", "-cpu", PROCESSOR, "-serial", "chardev:console")
@@ -66,6 +67,11 @@ def tunnels() -> Guest:
     words = ("wireguard", "ppp_generic", "pppox", "pppoe", "ppp_async", "nft_chain_nat", "nft_masq", "nft_nat")
     plain = stable()
     return replace(plain, name="tunnels", modules_more=words, programs_more=BUILD / "tunnels" / "root")
+
+
+def sleeper() -> Guest:
+    """The same kernel, begun as a boot loader does it: begun as an ELF it does not find the way back from a sleep."""
+    return replace(stable(), unpacks_itself=True)
 
 
 def old() -> Guest:

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import asleep
 import daemon
 import dialled
 import hours
@@ -31,6 +32,7 @@ CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
     "offload": offload.offload, "offload_cut": offload.offload_cut, "limits": limits.limits,
     "limits_offload": limits.limits_offload, "limits_cake": limits.limits_cake, "schedules": hours.schedules,
     "wireguard": wireguard.wireguard, "wireguard_all": wireguard.wireguard_all, "pppoe": dialled.pppoe,
+    "sleep_schedules": asleep.schedules, "sleep_change": asleep.change,
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import socket
 import ssl
 import struct
@@ -41,7 +42,7 @@ def serve() -> None:
                 secure.sendall(data)
 
     for port, answer in ((HTTPS, https), (SINK, swallow), (SOURCE, pour)):
-        _listen(port, answer)
+        listen(port, answer)
     with inside(SERVER):
         names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         names.bind((DNS, 53))
@@ -62,7 +63,8 @@ def pour(line: socket.socket) -> None:
         left -= line.send(bytes(min(left, 1 << 16)))
 
 
-def _listen(port: int, answer: Callable[[socket.socket], None]) -> None:
+def listen(port: int, answer: Callable[[socket.socket], None]) -> None:
+    """Each connection to that port of the server in a thread of its own."""
     with inside(SERVER):
         listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
 
@@ -137,6 +139,8 @@ def until_acknowledged(line: socket.socket) -> None:
     """Nothing is under way."""
     until = time.monotonic() + PATIENCE
     while int.from_bytes(fcntl.ioctl(line, SIOCOUTQ, bytes(4)), _order()):
+        if number := line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # else a reset one waits for ever
+            raise OSError(number, os.strerror(number))
         if time.monotonic() > until:
             raise TimeoutError("nobody acknowledges")
         time.sleep(0.001)
