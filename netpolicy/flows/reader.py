@@ -72,6 +72,9 @@ class Unknown(NamedTuple):
 
 Result = Name | Answer | Unknown
 
+# Makes a record without the checks of its own constructor, which take longer than all the rest of it.
+_make = tuple.__new__
+
 
 class Reader:
     """Payloads in, results out, at most one for each flow. Not for several threads at once.
@@ -142,14 +145,16 @@ class Reader:
     def _stream(self, payload: Payload) -> Result | None:
         key, kind, offset, data, now, first = payload
         streams = self._inbound if kind == INBOUND else self._streams
+        is_waiting = bool(streams.waiting) and key in streams.waiting  # nearly always nothing does, and keys are long
         if first:
-            if key in streams.waiting:
+            if is_waiting:
                 streams.drop(key)
+                is_waiting = False
         elif self._done.has(key, now):
             return None
         source = "" if offset else _source(data)
         try:
-            if offset or key in streams.waiting:
+            if offset or is_waiting:
                 data = streams.add(key, offset, data, now)
                 source = _source(data)
             found, missing = _read_stream(key, source, data)
@@ -160,7 +165,7 @@ class Reader:
                 return None
         except Refused as refused:
             found = Unknown(key, source if refused.reason != OTHER else "", refused.reason)
-        if key in streams.waiting:
+        if streams.waiting:
             streams.drop(key)
         self._done.add(key, now)
         return _inbound(found) if kind == INBOUND else found
@@ -236,9 +241,11 @@ class Reader:
 
 
 def _source(data: bytes) -> str:
-    if data[:1] == b"\x16":
+    if not data:
+        return ""
+    if data[0] == tls_hello.HANDSHAKE:
         return TLS
-    return HTTP if b"A" <= data[:1] <= b"Z" else ""
+    return HTTP if 0x41 <= data[0] <= 0x5A else ""  # a capital letter
 
 
 def _read_stream(key: SeenKey, source: str, data: bytes) -> tuple[Name | Unknown, int]:
@@ -255,9 +262,10 @@ def _read_stream(key: SeenKey, source: str, data: bytes) -> tuple[Name | Unknown
 
 
 def _hello(key: SeenKey, source: str, hello: tls_hello.Hello) -> Name | Unknown:
-    if not hello.name:
-        return Unknown(key, source, hello.reason)
-    return Name(key, hello.name, source, hello.ech, hello.alpn, whole=not hello.missing)
+    name, reason, ech, protocols, missing = hello
+    if not name:
+        return Unknown(key, source, reason)
+    return _make(Name, (key, name, source, ech, protocols, True, not missing))
 
 
 def _late(key: SeenKey, data: bytes) -> Name | Unknown:
