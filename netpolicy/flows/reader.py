@@ -32,7 +32,8 @@ from netpolicy.flows.seen import (
 
 TLS, HTTP, DNS = "tls", "http", "dns"
 
-# Flows whose name is known already; more of their first bytes may still come.
+# Flows whose name is known already; more of their first bytes may still come. Of a key, which has 300 bytes, the hash
+# is kept: it depends on a secret of this process, and who has another's by chance only misses later pieces of a hello.
 DONE_LIMIT, DONE_SECONDS = 4096, 15.0
 
 
@@ -150,7 +151,7 @@ class Reader:
             if is_waiting:
                 streams.drop(key)
                 is_waiting = False
-        elif self._done.has(key, now):
+        elif self._done.has(hash(key), now):
             return None
         source = "" if offset else _source(data)
         try:
@@ -159,7 +160,7 @@ class Reader:
                 source = _source(data)
             found, missing = _read_stream(key, source, data)
             if missing:
-                self._done.discard(key)  # an older flow may have had the same key
+                self._done.discard(hash(key))  # an older flow may have had the same key
                 if data and key not in streams.waiting:
                     streams.add(key, 0, data, now)
                 return None
@@ -167,7 +168,7 @@ class Reader:
             found = Unknown(key, source if refused.reason != OTHER else "", refused.reason)
         if streams.waiting:
             streams.drop(key)
-        self._done.add(key, now)
+        self._done.add(hash(key), now)
         return _inbound(found) if kind == INBOUND else found
 
     def _beginning(self, payload: Payload) -> Result:
@@ -185,9 +186,9 @@ class Reader:
         if self._quic is None:
             return Unknown(key, QUIC, NOT_DECRYPTED)
         if payload.first:
-            self._done.discard(key)
+            self._done.discard(hash(key))
             self._quic.forget(key)
-        elif self._done.has(key, payload.when):
+        elif self._done.has(hash(key), payload.when):
             return None
         try:
             hello = tls_hello.from_message(self._quic.add(key, payload.data, payload.when))
@@ -197,7 +198,7 @@ class Reader:
         except Refused as refused:
             found = Unknown(key, QUIC, refused.reason)
         self._quic.forget(key)
-        self._done.add(key, payload.when)
+        self._done.add(hash(key), payload.when)
         return found
 
     def _question(self, payload: Payload) -> Result | None:
