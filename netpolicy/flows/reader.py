@@ -32,7 +32,8 @@ from netpolicy.flows.seen import (
 
 TLS, HTTP, DNS = "tls", "http", "dns"
 
-# Flows whose name is known already; more of their first bytes may still come.
+# Flows whose name is known already; more of their first bytes may still come. Of a key, which has 300 bytes, the hash
+# is kept: it depends on a secret of this process, and who has another's by chance only misses later pieces of a hello.
 DONE_LIMIT, DONE_SECONDS = 4096, 15.0
 
 
@@ -71,6 +72,9 @@ class Unknown(NamedTuple):
 
 
 Result = Name | Answer | Unknown
+
+# Makes a record without the checks of its own constructor, which take longer than all the rest of it.
+_make = tuple.__new__
 
 
 class Reader:
@@ -142,27 +146,29 @@ class Reader:
     def _stream(self, payload: Payload) -> Result | None:
         key, kind, offset, data, now, first = payload
         streams = self._inbound if kind == INBOUND else self._streams
+        is_waiting = bool(streams.waiting) and key in streams.waiting  # nearly always nothing does, and keys are long
         if first:
-            if key in streams.waiting:
+            if is_waiting:
                 streams.drop(key)
-        elif self._done.has(key, now):
+                is_waiting = False
+        elif self._done.has(hash(key), now):
             return None
         source = "" if offset else _source(data)
         try:
-            if offset or key in streams.waiting:
+            if offset or is_waiting:
                 data = streams.add(key, offset, data, now)
                 source = _source(data)
             found, missing = _read_stream(key, source, data)
             if missing:
-                self._done.discard(key)  # an older flow may have had the same key
+                self._done.discard(hash(key))  # an older flow may have had the same key
                 if data and key not in streams.waiting:
                     streams.add(key, 0, data, now)
                 return None
         except Refused as refused:
             found = Unknown(key, source if refused.reason != OTHER else "", refused.reason)
-        if key in streams.waiting:
+        if streams.waiting:
             streams.drop(key)
-        self._done.add(key, now)
+        self._done.add(hash(key), now)
         return _inbound(found) if kind == INBOUND else found
 
     def _beginning(self, payload: Payload) -> Result:
@@ -180,9 +186,9 @@ class Reader:
         if self._quic is None:
             return Unknown(key, QUIC, NOT_DECRYPTED)
         if payload.first:
-            self._done.discard(key)
+            self._done.discard(hash(key))
             self._quic.forget(key)
-        elif self._done.has(key, payload.when):
+        elif self._done.has(hash(key), payload.when):
             return None
         try:
             hello = tls_hello.from_message(self._quic.add(key, payload.data, payload.when))
@@ -192,7 +198,7 @@ class Reader:
         except Refused as refused:
             found = Unknown(key, QUIC, refused.reason)
         self._quic.forget(key)
-        self._done.add(key, payload.when)
+        self._done.add(hash(key), payload.when)
         return found
 
     def _question(self, payload: Payload) -> Result | None:
@@ -236,9 +242,11 @@ class Reader:
 
 
 def _source(data: bytes) -> str:
-    if data[:1] == b"\x16":
+    if not data:
+        return ""
+    if data[0] == tls_hello.HANDSHAKE:
         return TLS
-    return HTTP if b"A" <= data[:1] <= b"Z" else ""
+    return HTTP if 0x41 <= data[0] <= 0x5A else ""  # a capital letter
 
 
 def _read_stream(key: SeenKey, source: str, data: bytes) -> tuple[Name | Unknown, int]:
@@ -255,9 +263,10 @@ def _read_stream(key: SeenKey, source: str, data: bytes) -> tuple[Name | Unknown
 
 
 def _hello(key: SeenKey, source: str, hello: tls_hello.Hello) -> Name | Unknown:
-    if not hello.name:
-        return Unknown(key, source, hello.reason)
-    return Name(key, hello.name, source, hello.ech, hello.alpn, whole=not hello.missing)
+    name, reason, ech, protocols, missing = hello
+    if not name:
+        return Unknown(key, source, reason)
+    return _make(Name, (key, name, source, ech, protocols, True, not missing))
 
 
 def _late(key: SeenKey, data: bytes) -> Name | Unknown:

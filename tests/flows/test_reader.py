@@ -83,6 +83,7 @@ def test_a_new_flow_under_an_old_key_begins_anew():
     assert reader.read(payload(records(message()))).name == "www.example.com"
     assert reader.read(payload(records(message()), first=False)) is None, "that one is known already"
     assert reader.read(payload(STREAM)).name == "big.example.com"
+    assert [reader.read(piece) for piece in in_pieces(STREAM, 800)][1].name == "big.example.com"
 
 
 def test_what_stays_incomplete_says_what_it_can():
@@ -170,13 +171,16 @@ def test_quic_from_a_real_client():
     found = reader.read(payload(real("www.example.com")[0], QUIC))
     assert found == Name(ON_QUIC, "www.example.com", "quic", alpn=("h3",))
     assert reader.read(payload(initial(b"\1"), QUIC, first=False)) is None
+    assert reader.read(payload(real("www.example.com")[0], QUIC, first=False)) is None, "that one is known already"
 
 
 def test_quic_in_shuffled_frames_over_two_datagrams():
     reader = Reader(CIPHER)
     first, second = (payload(data, QUIC, first=not at) for at, data in enumerate(chaos(BIG, Random(1), 2)))
     assert reader.read(first) is None
-    assert reader.read(second) == BIG_NAME._replace(key=ON_QUIC, source="quic")
+    found = BIG_NAME._replace(key=ON_QUIC, source="quic")
+    assert reader.read(second) == found
+    assert [reader.read(first), reader.read(second)] == [None, found], "a new flow under an old key"
     assert len(reader._quic._assembly) == 0 and not reader._quic._keys
 
 

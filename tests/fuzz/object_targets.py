@@ -67,7 +67,10 @@ def _read(content: bytes, order: str) -> None:
 
 def events(data: bytes) -> None:
     """An event of the ring; and as much of it as there is as an entry of the map, which is always whole."""
-    entries.read(data)
+    told: list[object] = []
+    entries.telling(told.append, told.append, lambda: told.append(None))(data)
+    if len(told) != 1:
+        raise Broken("an event that is not told once")
     piece, over = entries.payload(data), entries.over(data)
     if piece is not None and len(piece.data) > len(data) - layout.EVENT_SIZE:
         raise Broken("payload that is not there")

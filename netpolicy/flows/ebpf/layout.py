@@ -24,7 +24,7 @@ SIDE = "QII20xII4xIH4x4B2x"
 FLOW_HEAD = "QIH6s20x"  # first, ifindex, flags, mac
 
 KEY = struct.Struct("=" + ADDRESSES)
-EVENT = struct.Struct("=QHHIII" + ADDRESSES)  # when, kind, length, ifindex, offset, first
+EVENT = struct.Struct("=QHH4xII" + ADDRESSES)  # when, kind, length; offset, first
 FLOW = struct.Struct("=" + FLOW_HEAD + SIDE + SIDE)  # up, down
 # An event with a flow, in one go: the commonest of all.
 OVER = struct.Struct("=Q16x" + ADDRESSES + FLOW_HEAD + SIDE + SIDE)

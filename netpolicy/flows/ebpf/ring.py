@@ -8,9 +8,15 @@ row, so that no record is cut at the end. Positions are the kernel's unsigned lo
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 BUSY, DISCARDED, LENGTH = 1 << 31, 1 << 30, (1 << 30) - 1
 HEADER = 8
+PADDED = HEADER + 7  # and cut to a multiple of 8: what a record takes beside its bytes
+GIVE_BACK = 8  # records after which their room is given back: that costs as much as finding one
 
 
 class BadRing(Exception):
@@ -24,39 +30,50 @@ class Records:
     what is relied on.
     """
 
-    def __init__(self, consumer: memoryview, producer: memoryview, data: memoryview, size: int, word: int) -> None:
+    def __init__(
+        self, consumer: memoryview, producer: memoryview, data: mmap | bytearray, begin: int, size: int, word: int
+    ) -> None:
+        """`data`: begins at `begin` of what, when cut, gives copies; a view would cost more."""
         self._consumer, self._producer = position(consumer, word), position(producer, word)
-        self._data = data
-        self._lengths = data.cast("I")
+        self._whole, self._begin = data, begin + HEADER
+        self._lengths = memoryview(data)[begin:].cast("I")
         self._index = size - 1
-        self._size = size
+        self._longest = size - HEADER
         self._wrap = (1 << word * 8) - 1
 
-    def drain(self, take: Callable[[memoryview], None], limit: int) -> int:
-        """Hand up to `limit` records to `take`, each valid during the call alone; how many there were.
+    def drain(self, take: Callable[[bytes], None], limit: int) -> int:
+        """Hand copies of up to `limit` records to `take`; how many there were.
 
-        Room is given back after each, also where `take` raises.
+        Room is given back after every few, also where `take` raises.
         """
-        consumer, producer, wrap = self._consumer, self._producer, self._wrap
-        place, count = consumer[0], 0
-        while count < limit and place != producer[0]:
-            start = place & self._index
-            header = self._lengths[start >> 2]
-            if header & BUSY:
-                break
-            length = header & LENGTH
-            if length + HEADER > self._size:
-                raise BadRing(f"a record of {length} bytes in a ring of {self._size}")
-            following = place + (length + HEADER + 7 & ~7) & wrap
-            if not header & DISCARDED:
+        consumer, lengths, whole, begin = self._consumer, self._lengths, self._whole, self._begin
+        index, longest, wrap = self._index, self._longest, self._wrap
+        place = end = consumer[0]
+        count = 0
+        try:
+            while count < limit:
+                if place == end:
+                    end = place + (self._producer[0] - place & wrap)
+                    if place == end:
+                        break
+                start = place & index
+                length = lengths[start >> 2]
+                if length > longest:  # or there is a flag in it, which is rare
+                    if length & BUSY:
+                        break
+                    length &= LENGTH
+                    if length > longest:
+                        raise BadRing(f"a record of {length} bytes in a ring of {index + 1}")
+                    place += length + PADDED & -8
+                    continue
+                place += length + PADDED & -8
                 count += 1
-                try:
-                    take(self._data[start + HEADER : start + HEADER + length])
-                finally:
-                    consumer[0] = following
-            else:
-                consumer[0] = following
-            place = following
+                start += begin
+                take(whole[start : start + length])
+                if not count % GIVE_BACK:
+                    consumer[0] = place & wrap
+        finally:
+            consumer[0] = place & wrap
         return count
 
     def waiting(self) -> int:
@@ -65,7 +82,7 @@ class Records:
 
     def release(self) -> None:
         """Let go of the memories, so that they can be unmapped."""
-        for view in (self._consumer, self._producer, self._lengths, self._data):
+        for view in (self._consumer, self._producer, self._lengths):
             view.release()
 
 
@@ -88,10 +105,9 @@ class Ring:
         except OSError:
             self._own.close()
             raise
-        theirs = memoryview(self._theirs)
         word = struct.calcsize("L")
-        self._views = (memoryview(self._own), theirs[:page], theirs[page:], theirs)
-        self.records = Records(self._views[0], self._views[1], self._views[2], size, word)
+        self._views = memoryview(self._own), memoryview(self._theirs)
+        self.records = Records(*self._views, self._theirs, page, size, word)
 
     def close(self) -> None:
         """Unmap; may be repeated."""

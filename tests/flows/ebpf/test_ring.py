@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from netpolicy.flows.ebpf.maps import RINGBUF, Map
-from netpolicy.flows.ebpf.ring import BUSY, DISCARDED, BadRing, Records, Ring
+from netpolicy.flows.ebpf.ring import BUSY, DISCARDED, GIVE_BACK, BadRing, Records, Ring
 
 SIZE = 4096
 
@@ -21,8 +21,7 @@ class Writer:
         self.place = start
         self._set(self.consumer, start)
         self._set(self.producer, start)
-        views = (memoryview(self.consumer), memoryview(self.producer), memoryview(self.data))
-        self.records = Records(*views, SIZE, word)
+        self.records = Records(memoryview(self.consumer), memoryview(self.producer), self.data, 0, SIZE, word)
 
     def _set(self, memory: bytearray, place: int) -> None:
         struct.pack_into("=Q" if self.word == 8 else "=I", memory, 0, place % (1 << self.word * 8))
@@ -112,12 +111,45 @@ def test_the_limit_holds_and_the_rest_waits(word: int) -> None:
     assert ring.read() == [b"\2", b"\3", b"\4"]
 
 
+def test_room_is_given_back_while_others_are_read(word: int) -> None:
+    """A slow reader must not keep writers out until it has read everything."""
+    ring = Writer(word)
+    for _ in range(3 * GIVE_BACK):
+        ring.write(b"12345678")
+    seen: list[int] = []
+    assert ring.records.drain(lambda record: seen.append(ring.given_back), 100) == 3 * GIVE_BACK
+    assert seen == [number // GIVE_BACK * GIVE_BACK * 16 for number in range(3 * GIVE_BACK)]
+
+
+def test_what_comes_while_others_are_read_is_read_as_well(word: int) -> None:
+    ring = Writer(word)
+    ring.write(b"first")
+    found: list[bytes] = []
+
+    def take(record: bytes) -> None:
+        found.append(record)
+        if len(found) < 3:
+            ring.write(b"later")
+
+    assert ring.records.drain(take, 100) == 3
+    assert found == [b"first", b"later", b"later"]
+
+
+def test_a_record_stays_what_it_was_when_its_room_is_written_again(word: int) -> None:
+    ring = Writer(word)
+    ring.write(b"a name")
+    found: list[bytes] = []
+    ring.records.drain(found.append, 1)
+    ring.data[:] = bytes(len(ring.data))
+    assert found == [b"a name"]
+
+
 def test_a_record_whose_reader_fails_is_not_read_again(word: int) -> None:
     ring = Writer(word)
     ring.write(b"bad")
     ring.write(b"good")
 
-    def fail(record: memoryview) -> None:
+    def fail(record: bytes) -> None:
         raise RuntimeError(bytes(record))
 
     with pytest.raises(RuntimeError):
