@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from netpolicy.outbounds.line_traffic import Asked
 
 NEVER = float("inf")
+NEVER_YET = float("-inf")
 
 # What clients say of a line that nobody probes is weighed so often, while there is something to weigh; a connection is
 # in vain after its first packet was repeated.
 WEIGH_SECONDS, CLIENT_LATE_SECONDS = 1.0, 1.5
 CLEARING_REMOTES = 2  # addresses that have to answer what began later
+SILENT_SECONDS = 300.0  # what clients suffered counts no longer: where they were led elsewhere nobody clears it
 
 LINES = ("interface", "table")  # outbounds that lead out by themselves
 
@@ -47,7 +49,7 @@ class Watched:
 
     __slots__ = (
         "by_hand", "clock", "evidence", "families", "family_limits", "health", "latency_ms", "limits", "lossy",
-        "probed", "prober", "since", "slow_ms", "state", "suffers", "weighing",
+        "probed", "prober", "since", "slow_ms", "state", "suffered", "weighing",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, key: tuple[object, ...], state: LineState, now: float) -> None:
@@ -64,7 +66,7 @@ class Watched:
         self.clock: asyncio.TimerHandle | None = None
         self.evidence: Evidence | None = None  # what clients' connections say; None: nobody listens
         self.slow_ms = self.lossy = NEVER
-        self.suffers = False  # clients had answers, but late or with loss, when they were weighed last
+        self.suffered = NEVER_YET  # when clients had answers last, but late or with loss; cleared since: never
         self.weighing: asyncio.TimerHandle | None = None
 
 
@@ -176,13 +178,14 @@ class LineWatch:
                 self._probe(outbound, line, marks.bits(numbers[name]) if numbers.get(name) else 0)
 
     def _listen(self, outbound: Outbound, line: Watched, is_steered: bool) -> None:
-        line.slow_ms = float(outbound.max_latency_ms) or NEVER
-        line.lossy = outbound.max_client_loss / 100 or NEVER
+        limits = (float(outbound.max_latency_ms) or NEVER, outbound.max_client_loss / 100 or NEVER)
+        if limits != (line.slow_ms, line.lossy):
+            line.slow_ms, line.lossy = limits
+            # By the new ones it was not bad yet, so half of them is not what counts.
+            self._clear(outbound.name, line, "its limits are others now")
         if not (outbound.passive and is_steered):
             line.evidence = None
-            if line.health.is_doubted:  # nobody is left who could say otherwise
-                made = line.health.cleared("clients are not listened to any more", self._clock())
-                self._note(outbound.name, line, made, carries(line), in_turn=False)
+            self._clear(outbound.name, line, "clients are not listened to any more")  # nobody could say otherwise
         elif not line.state.up:
             if line.evidence is not None:
                 line.evidence.away()  # who answered by it is still known when it is back
@@ -191,6 +194,11 @@ class LineWatch:
             from netpolicy.outbounds.line_evidence import Evidence
 
             line.evidence = Evidence()
+
+    def _clear(self, name: str, line: Watched, because: str) -> None:
+        line.suffered = NEVER_YET
+        if line.health.is_doubted:
+            self._note(name, line, line.health.cleared(because, self._clock()), carries(line), in_turn=False)
 
     def _probe(self, outbound: Outbound, line: Watched, mark: int) -> None:
         wanted = None
@@ -267,10 +275,10 @@ class LineWatch:
         doubt, made = evidence.doubt(now, CLIENT_LATE_SECONDS), None
         if doubt is not None and doubt.is_strong:
             made = health.doubted(doubt.words, now)
-        elif words := evidence.suffered(now, line.slow_ms, line.lossy, line.suffers):
-            made, line.suffers = health.doubted(words, now), True
+        elif words := evidence.suffered(now, line.slow_ms, line.lossy, health.is_doubted and _suffers(line)):
+            made, line.suffered = health.doubted(words, now), now
         elif doubt is None and (words := _clearing(line, evidence, now)):
-            made, line.suffers = health.cleared(words, now), False
+            made, line.suffered = health.cleared(words, now), NEVER_YET
         self._note(name, line, made, carried, in_turn=False)
         if len(evidence) or health.is_doubted:
             self.weigh_later(name)
@@ -396,10 +404,16 @@ class LineWatch:
 
 def _clearing(line: Watched, evidence: Evidence, now: float) -> str:
     """What speaks for a line that clients do not speak against, in words; "" where that is only silence."""
-    if line.suffers and evidence.fares_well(now):
+    if _suffers(line) and evidence.fares_well(now):
         return "what clients send and receive arrives"
+    if _suffers(line) and now - line.suffered >= SILENT_SECONDS:
+        return f"nobody suffered by it for {SILENT_SECONDS:.0f} s"
     answering = evidence.proved(line.health.since)
     return f"{answering} addresses answered clients since" if answering >= CLEARING_REMOTES else ""
+
+
+def _suffers(line: Watched) -> bool:
+    return line.suffered != NEVER_YET
 
 
 def limits_of(outbound: Outbound) -> Limits:

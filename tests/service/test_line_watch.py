@@ -14,7 +14,7 @@ from netpolicy.core.model import Outbound, Ruleset, Settings
 from netpolicy.core.spread import part
 from netpolicy.dataplane.policy import Hop
 from netpolicy.outbounds.lines import LineState
-from netpolicy.service.line_watch import LineWatch
+from netpolicy.service.line_watch import SILENT_SECONDS, LineWatch
 from tests.virtual_time import Clock
 
 LOST, GOOD, SLOW = Round(False, None, None, "ping:192.0.2.9"), Round(True, 20.0, 0.0), Round(True, 900.0, 0.0)
@@ -399,6 +399,59 @@ def test_what_clients_lose_degrades_a_line_that_nobody_probes_until_it_arrives(p
     assert [told for told in found.told if told[0] == "b"] == (
         [("b", before, after) for before, after in itertools.pairwise(way)] if most == 5 else []
     )
+
+
+async def losing(it: Watching, lost: int, seconds: int, most: int = 5) -> None:
+    """Two clients lose so many of a hundred packets by a line without probes, for so long."""
+    it.rules = rules(A, Outbound("b", "interface", interface="wanb", max_client_loss=most), GROUP)
+    it.look()
+    it.watch.follow(it.rules, {"b": 2})
+    for _ in range(seconds):
+        evidence, now = it.watch.evidence("b"), asyncio.get_running_loop().time()
+        for whose, address in (("desk", "w"), ("desk", "x"), ("phone", "y"), ("phone", "z")):
+            evidence.received.note(whose, address, lost, 100, now)
+        it.watch.weigh_later("b")
+        await asyncio.sleep(1)
+
+
+def test_what_was_lost_before_a_line_was_away_makes_nothing_worse_when_it_is_back(play):
+    async def story(it):
+        await losing(it, 20, 5)
+        assert it.watch.document("b")["state"] == "DEGRADED"
+        it.watch.look(it.rules, states(b=False))
+        it.watch.follow(it.rules, {"b": 2})
+        it.look()
+        await asyncio.sleep(60)
+        assert it.watch.document("b")["state"] == "NORMAL"
+        await losing(it, 4, 5)  # more than half of the limit, which counts only for one that was over it
+        assert it.watch.document("b")["state"] == "NORMAL"
+
+    play(story)
+
+
+def test_what_clients_lost_is_forgotten_where_nobody_says_anything_any_more(play):
+    async def story(it):
+        await losing(it, 20, 5)
+        await asyncio.sleep(SILENT_SECONDS - 60)
+        assert it.watch.document("b")["state"] == "DEGRADED"
+        await asyncio.sleep(120)  # rules by state may lead everything elsewhere: then nobody could ever clear it
+        assert it.watch.document("b")["state"] == "NORMAL" and it.watch._lines["b"].weighing is None
+
+    play(story)
+
+
+@pytest.mark.parametrize(("most", "further"), [(0, 0), (30, 8)])
+def test_another_limit_holds_at_once_for_what_clients_lost_before(play, most, further):
+    async def story(it):
+        await losing(it, 20, 5)
+        assert it.watch.document("b")["state"] == "DEGRADED"
+        await losing(it, 20, further, most)
+        await asyncio.sleep(8 - further)
+        assert it.watch.document("b")["state"] == "NORMAL"
+        await losing(it, 20, 2, 10)
+        assert it.watch.document("b")["state"] == "DEGRADED"
+
+    play(story)
 
 
 def test_who_does_not_want_it_hears_nothing_of_clients(play):
