@@ -137,7 +137,10 @@ class Tools:
         except OSError as error:
             if error.errno not in NO_ROOM or not lock.further:
                 raise
-            self.store.keep_lock(number, lock.texts)
+            # What it was made of is not said: it is made anew as soon as there is room (`renew_lock`).
+            from netpolicy.dataplane.boot_lock import MADE
+
+            self.store.keep_lock(number, {**lock.texts, MADE: ""})
             return in_words(error)
         return "; ".join(lock.left_out[:MOST_NAMED])
 
