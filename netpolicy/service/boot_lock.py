@@ -64,14 +64,21 @@ def keep(
 
 
 def copies(folder: str, names: Collection[str]) -> dict[str, bytes]:
-    """The copies of these fetched lists that count now, by the names of their files; empty: it is too long."""
-    found = {}
+    """The copies of these fetched lists that count now, by the names of their files; empty: it has no room.
+
+    No more is read than can be kept of all of them together: a router has little memory for a moment, too.
+    """
+    sizes = {}
     with contextlib.suppress(OSError):
-        for name in sorted(os.listdir(folder)):
+        for name in os.listdir(folder):
             if name.partition(".")[0] in names and not name.endswith((HALF, NEW_COPY)):
-                path = os.path.join(folder, name)
                 with contextlib.suppress(OSError):
-                    found[name] = durable.read_plain(path, LONGEST) if os.stat(path).st_size <= LONGEST else b""
+                    sizes[name] = os.stat(os.path.join(folder, name)).st_size
+    found, room = {}, LONGEST
+    for name in sorted(sizes, key=lambda one: (sizes[one], one)):
+        room -= sizes[name]
+        with contextlib.suppress(OSError):
+            found[name] = durable.read_plain(os.path.join(folder, name), LONGEST) if room >= 0 else b""
     return found
 
 

@@ -206,6 +206,15 @@ async def test_one_of_another_release_or_for_devices_of_other_names_is_made_anew
     assert "reject" in kept(generation(house, 1))["table.nft"]
 
 
+def test_of_copies_no_more_is_read_than_can_be_kept_the_shorter_ones_first(tmp_path):
+    sizes = {"a.1": boot_lock.LONGEST // 2, "b.1": boot_lock.LONGEST, "c.1": 9, "d.1": boot_lock.LONGEST // 2 + 1}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(bytes(size))
+    (tmp_path / "e.1").symlink_to("/dev/zero")
+    found = boot_lock.copies(str(tmp_path), ["a", "b", "c", "d", "e"])
+    assert {name: len(data) for name, data in found.items()} == {"a.1": sizes["a.1"], "b.1": 0, "c.1": 9, "d.1": 0}
+
+
 class SomebodyKnows:
     """A name server of the daemon, as it tells what it knows."""
 
