@@ -25,6 +25,7 @@ from netpolicy.dataplane.state import IPV4, IPV6
 from netpolicy.dataplane.table import build
 
 TABLE, CLASSES, MADE = "table.nft", "classes.json", "made"
+SUMS = "sums"  # of what a boot loads whole, as `sha256sum -c` reads them
 ADDRESSES, DNSMASQ, FOLDERS = "addresses.nft", "dnsmasq.conf", "folders"
 COPY = "copy."  # before the name of a copy of a fetched list
 
@@ -165,7 +166,9 @@ def render(policy: Policy, numbers: Mapping[str, int]) -> dict[str, str]:
         # Who administers the router by a sealed line gets his answers by main: the table of the line knows not even
         # the subnet yet, and where no daemon comes he would be locked out for good.
         table.chains[TO_ROUTER] = to_router(policy, {line.number for line in sealed})
-    return found | {TABLE: script.full_text(table, script.MOST_AT_BOOT)}
+    found[TABLE] = script.full_text(table, script.MOST_AT_BOOT)
+    sums = [f"{sha256(text.encode()).hexdigest()}  {name}\n" for name, text in found.items() if name != MADE]
+    return found | {SUMS: "".join(sums)}
 
 
 def _locks(policy: Policy, classes: set[int], tables: set[int]) -> Routing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -18,15 +19,19 @@ import pytest
 from netpolicy.core.address import V4, V6, format_address, parse_address
 from netpolicy.core.field import parse_field
 from netpolicy.dataplane import boot_lists, packed
+from netpolicy.dataplane.boot_lock import render
 from netpolicy.dataplane.learned_sets import base_name, set_name
 from netpolicy.dataplane.names import SCHEMA
 from netpolicy.dataplane.nft_link import NftLink
+from netpolicy.dataplane.record import replace
 from tests.acceptance.leaks import CONFIG, MAIN_BY_B, Cables
 from tests.daemon.running import netpolicyd, until
+from tests.dataplane.followed import MAIL, VIDEO
 from tests.kernel.booting import Booting
 from tests.kernel.guarded import SHELLS, places
 from tests.kernel.streams import SERVER, place
 from tests.netns import Namespace, needs_root, run
+from tests.router import WAN_A, WAN_B, policy
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
@@ -174,6 +179,48 @@ def test_a_dnsmasq_that_would_not_start_with_our_file_does_not_get_it(tmp_path, 
         assert (Path(where.state) / "dnsmasq.folders").read_text() == texts["folders"]  # for the end of the service
     else:
         assert "dnsmasq does not take our file" in done.stderr
+
+
+def damaged(lock: Path, name: str, how: str) -> None:
+    path = lock / name
+    text = path.read_text()
+    path.unlink()
+    if how == "cut":  # at the end of a line: nft or ip take what is left
+        path.write_text("".join(text.splitlines(keepends=True)[:-1]))
+    elif how == "pipe":
+        os.mkfifo(path)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_text_that_was_cut_or_is_no_file_is_told_and_the_boot_goes_on(tmp_path, shell):
+    where = places(tmp_path, shell)
+    lock = Path(where.store) / "generations/000001/lock"
+    command = [where.program, "--store", where.store, "--run", where.state, "lock"]
+    texts = render(
+        policy(
+            VIDEO,
+            replace(MAIL, blocks=True),
+            lines=(replace(WAN_A, sealed=True, leaves_by=("wana",)), replace(WAN_B, leaves_by=("wanb",))),
+            ways_out=("wana", "wanb"),
+        ),
+        {"wan_a": 1, "wan_b": 2},
+    )
+    for name, how, closed in (
+        ("", "", True), ("table.nft", "cut", True), ("ip4", "cut", True), ("ip6", "gone", True), ("ip4", "pipe", True),
+        ("classes.json", "pipe", True), ("table.nft", "pipe", False), ("table.nft", "gone", False),
+    ):  # fmt: skip
+        shutil.rmtree(where.store)
+        lock.mkdir(parents=True)
+        (lock.parents[1] / "current").write_text("000001\n")
+        for file, text in texts.items():
+            (lock / file).write_text(text)
+        if name:
+            damaged(lock, name, how)
+        with Namespace() as router, router.entered():
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+            assert ("netpolicy" in run("nft", "list", "tables")) == closed, (name, how, done.stderr)
+        assert done.returncode == bool(name) and ("is damaged" in done.stderr) == bool(name), (name, how, done.stderr)
+        assert ("is closed already" in done.stderr) != bool(name)
 
 
 @pytest.mark.parametrize("booting", [(NAME,)], indirect=True)
