@@ -181,7 +181,7 @@ class Store:
         for number in self.numbers():
             if number not in may_boot:
                 boot_lock.keep(self._path(number), {})  # it is as long as the rules
-        sizes = {number: folders.size_of(self._path(number)) for number in self.numbers()}
+        sizes = {number: self._size(number) for number in self.numbers()}
         gone = []
         for number in sorted(sizes):
             if len(sizes) <= keep and sum(sizes.values()) <= limit:
@@ -201,6 +201,11 @@ class Store:
         for name in names:
             if name.startswith((NEW, OLD)) or name in (CURRENT + ".tmp", LAST + ".tmp"):
                 _remove_tree(os.path.join(self._folder, name))
+
+    def _size(self, number: int) -> int:
+        """Without what a boot loads: that has limits of its own, and the history of the rest makes no room for it."""
+        path, lock = self._path(number), os.path.join(self._path(number), boot_lock.FOLDER)
+        return folders.size_of(path) - (folders.size_of(lock) if os.path.isdir(lock) else 0)
 
     def _remove(self, number: int) -> None:
         hidden = self._path(number, OLD)

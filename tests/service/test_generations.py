@@ -196,6 +196,13 @@ def test_bytes_are_bounded_too(tmp_path):
     assert store.prune(limit=200_000) == (1, 2, 3)
 
 
+def test_what_a_boot_loads_costs_no_generation_its_place(tmp_path):
+    store = store_with(tmp_path, 8)
+    for number in (7, 8):  # another version of the same long list
+        store.keep_lock(number, {"table.nft": "#\n"}, {f"l4_{number:08}.0.1": bytes([number]) * (1 << 20)})
+    assert store.prune() == () and store.numbers() == (1, 2, 3, 4, 5, 6, 7, 8)
+
+
 # -- damage ----------------------------------------------------------------------------------
 
 
