@@ -7,6 +7,7 @@ folder, the new one or the one before. Texts: dataplane/boot_lock.py; who loads 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Collection, Iterable, Mapping
 
@@ -20,6 +21,10 @@ NEW = "lock.new"  # half made or half removed: nobody loads it
 
 # A text of a few thousand rules. Flash is small, and a boot should not wait for nft.
 LIMIT = 512 << 10
+
+# What lists and names leave free of the flash: room for a generation, its texts and the journal, which must not fail
+# for the sake of files that a boot may do without.
+SPARE = 512 << 10
 
 # Of one file beside the texts, which have a limit of their own together (dataplane/boot_lock.py).
 LONGEST = 1 << 20
@@ -46,7 +51,7 @@ def keep(
     if is_new and is_kept:
         _remove(fresh)
         try:
-            _write(fresh, data, [folder, *[os.path.join(one, FOLDER) for one in others]])
+            _write(fresh, data, further or {}, [folder, *[os.path.join(one, FOLDER) for one in others]])
         except OSError:
             _remove(fresh)  # of a full disk it would be the rest
             raise
@@ -91,12 +96,20 @@ def text(generation: str, name: str) -> str:
         return ""
 
 
-def _write(fresh: str, data: Mapping[str, bytes], known: list[str]) -> None:
+def _write(fresh: str, data: Mapping[str, bytes], may_miss: Collection[str], known: list[str]) -> None:
     durable.make_folder(fresh, 0o700)
     for name, content in data.items():
         if not _link(name, content, known, fresh):
-            durable.write_new(os.path.join(fresh, name), content)
+            path = os.path.join(fresh, name)
+            if name in may_miss and _free(fresh) < len(content) + SPARE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+            durable.write_new(path, content)
     durable.sync_folder(fresh)
+
+
+def _free(folder: str) -> int:
+    told = os.statvfs(folder)
+    return told.f_bavail * told.f_frsize
 
 
 def _link(name: str, content: bytes, known: Iterable[str], fresh: str) -> bool:

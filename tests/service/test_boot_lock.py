@@ -17,7 +17,7 @@ from netpolicy.service import boot_lock
 from netpolicy.service.boot_lock import LIMIT, TooLong, keep
 from netpolicy.service.change import AWAITING
 from netpolicy.service.generation import size_of
-from tests.netns import needs_root
+from tests.netns import needs_root, run
 from tests.router import router
 from tests.service.changing import ChangingHouse
 from tests.service.parts import CONFIG
@@ -124,6 +124,23 @@ def test_what_is_too_long_takes_the_earlier_one_with_it(tmp_path):
         with pytest.raises(TooLong, match="bytes"):
             keep(str(tmp_path), {**TEXTS, "table.nft": "#" * LIMIT})
         assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.kernel
+@needs_root
+def test_lists_leave_the_flash_room_for_the_next_configuration(tmp_path):
+    run("mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path))
+    try:
+        first, second = tmp_path / "1", tmp_path / "2"
+        first.mkdir()
+        second.mkdir()
+        assert keep(str(first), TEXTS, {"l4_a": bytes(300_000)})
+        with pytest.raises(OSError, match="No space left"):
+            keep(str(second), TEXTS, {"l4_a": bytes(300_000), "l4_b": bytes(300_000)}, [str(first)])
+        assert os.listdir(second) == [] and os.statvfs(tmp_path).f_bavail * 4096 > boot_lock.SPARE
+        assert keep(str(second), TEXTS, {"l4_a": bytes(300_000)}, [str(first)])  # linked: it takes no room
+    finally:
+        run("umount", str(tmp_path))
 
 
 def test_a_name_that_leads_elsewhere_is_not_followed(tmp_path):
