@@ -141,6 +141,13 @@ def test_another_list_makes_another_lock_and_what_is_damaged_is_told_and_leaves_
     done = booting.guard("lock")
     assert done.returncode == 1 and "not all long lists" in done.stderr
     assert all(digests()[name] != digest for name, digest in usual.items())  # the other parts were there
+    for one in booting.lock.glob("l4_*"):
+        one.unlink()
+    (booting.programs / "netpolicyd").write_text("#!/bin/sh\n")
+    booting.forget()
+    done = booting.guard("lock")
+    missing = next(name for name in usual if name.startswith("l4_"))
+    assert done.returncode == 1 and f"long lists are missing ({missing})" in done.stderr
 
 
 DNSMASQ = """#!/bin/sh
