@@ -19,6 +19,7 @@ from netpolicy.core.list_content import ListContent
 
 FOLDER = "lists"  # in the state folder, which is memory: flash is not written for what changes by itself
 HALF = ".tmp"  # behind that of a copy that is not whole yet
+AFTER_BOOT = "after-boot"  # a file beside copies that the guard has put there; no list has such a name
 NEW = ".new"  # behind the name of a list: fetched, and not in force yet
 
 MARK = b"# netpolicy list 1 "

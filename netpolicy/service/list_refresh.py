@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from netpolicy.config.kept_list import FOLDER, HALF, Head, head_of, path_of, source_of
+from netpolicy.config.kept_list import AFTER_BOOT, FOLDER, HALF, Head, head_of, path_of, source_of
 from netpolicy.config.machine_memory import memory_of_machine
 from netpolicy.core.address import V4, V6
 from netpolicy.core.list_budget import SMALL, budget_of
@@ -208,7 +208,9 @@ class ListRefresh:
         if self._is_new(one):  # of an earlier life
             self._try_at = self._time()
         self._look_at_copy(one)
-        one.due = self._time() + at_start(named.refresh, self._age(one), self._chance())
+        # Most routers have no clock while they are off, and one that boots each night would never be due.
+        age = None if os.path.exists(os.path.join(self.folder, AFTER_BOOT)) else self._age(one)
+        one.due = self._time() + at_start(named.refresh, age, self._chance())
         return one
 
     def _look_at_copy(self, one: Watched) -> None:

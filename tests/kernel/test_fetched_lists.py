@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from netpolicy.config.kept_list import AFTER_BOOT
 from tests.daemon.running import Netpolicyd, netpolicyd, until
 from tests.kernel.booting import Booting
 from tests.netns import needs_root
@@ -54,6 +55,9 @@ def test_the_kernel_follows_what_is_fetched_and_keeps_it_without_the_server(tmp_
             boot = Booting(None, daemon)
             boot.lose_power()
             assert boot.guard("lock").returncode == 0 and "198.18.7.0/24" in everything()
+            assert (
+                daemon.state / "lists" / AFTER_BOOT
+            ).exists()  # a router without a clock does not know how old it is
             daemon.start()
             assert daemon.settled()["rules"]["active"] == 4 and daemon.call("plan")["changes"] == []
             assert entry(daemon)["addresses"] == 2 and "198.18.7.0/24" in everything()

@@ -139,6 +139,15 @@ async def test_a_new_daemon_has_the_copy_at_once_and_fetches_when_it_is_time(kep
     assert abs(kept.one()["next"] - (DAY - 3600)) < 5 and kept.copies() == [os.path.basename(path)]
 
 
+async def test_a_copy_that_a_boot_brought_back_is_asked_for_at_once_whatever_the_clock_says(kept):
+    await kept.refresh.turn()
+    kept.leave("after-boot")  # by the guard
+    for due in (0, DAY):
+        kept.refresh = kept.keeper()
+        kept.refresh.configured()
+        assert (kept.one()["names"], kept.one()["next"]) == (1, due) and len(kept.copies()) == 1
+
+
 async def test_what_cannot_be_taken_now_is_tried_again_also_by_the_next_daemon(kept):
     kept.engine.frozen = "change r1 waits"
     await kept.refresh.turn()
