@@ -144,6 +144,8 @@ class Feed:
         if told.key[4] == TCP and not told.inbound:
             if self.tell_course is not None:
                 self._follow(told, seen, now)
+            if seen.packets < seen.told_losses[0]:
+                seen.told_losses = losses.NOTHING  # of many connections the kernel forgets some, and counts them anew
             if seen.packets - seen.told_losses[0] >= losses.LEAST_NEWS or told.final:
                 self._weigh(told, seen, now)
 
