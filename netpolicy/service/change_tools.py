@@ -112,7 +112,8 @@ class Tools:
         """What is blocked or sealed now is so at a boot with that generation before anybody runs (docs/guard.md)."""
         # Not "in sync": that is unknown while a line changes, and a generation without its locks would be confirmed.
         enforced, numbers = await self.engine.between_turns()
-        if enforced is None:
+        # A change that began meanwhile: what is in force is the candidate's, and this is what it would be led back to.
+        if enforced is None or (self.engine.frozen and number == self.store.current()):
             return
         from netpolicy.dataplane import boot_lock
 
