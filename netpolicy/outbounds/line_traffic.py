@@ -92,10 +92,11 @@ class Passing:
         self._now = now
         self.received += received
         self._sent += sent
-        if now - self._window >= WINDOW_SECONDS:
-            own = self._asked.by(self._device)
-            if self._sent - (own - self._own) >= USED_PACKETS:
-                self._used = now
+        own = self._asked.by(self._device)
+        is_used = self._sent - (own - self._own) >= USED_PACKETS
+        if is_used:
+            self._used = now  # also before the window is over: the next look may be a second away
+        if is_used or now - self._window >= WINDOW_SECONDS:
             self._sent, self._own = 0, own
             self._window = now
         if received:

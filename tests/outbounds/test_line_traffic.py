@@ -95,6 +95,16 @@ def test_questions_of_the_other_lines_of_a_device_are_no_use_of_it_and_packets_o
     assert lines[0].is_used
 
 
+def test_a_line_is_in_use_as_soon_as_so_much_passed_it_and_not_only_when_a_window_is_over():
+    """A look comes soon after a question: of a line that nobody used, the next may be a second away."""
+    cable = Cable()
+    line = Passing(cable.reader(), 0.0)  # type: ignore[arg-type]
+    for now, sent, is_used in ((1.0, 2, False), (1.2, 2, False), (1.5, 1, True)):
+        cable.sent += sent
+        line.look(now)
+        assert line.is_used == is_used, now
+
+
 @pytest.mark.parametrize("words", ["ping:203.0.113.5", "tcp:203.0.113.5:8081", "http:http://203.0.113.5:8081/"])
 async def test_one_question_of_ours_is_less_than_what_counts_as_ours(steady, words):
     async def page(reader, writer):
