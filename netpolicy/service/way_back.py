@@ -25,6 +25,9 @@ from netpolicy.service.planning import Planned
 # From the first step in the kernel to the last probe; the time to confirm begins after that.
 STEPS_SECONDS = 90
 
+# How long the word that all is led back waits for a name server; the guard waits ten seconds for that word.
+NAMES_SECONDS = 4.0
+
 
 @dataclass(frozen=True, slots=True)
 class Undo:
@@ -101,13 +104,23 @@ async def lead_back(tools: Tools, change: Change, undo: Undo) -> str:
     if fault:
         return fault
     change.notes += await asyncio.to_thread(_put_back, tools, undo.files)
-    await tools.guard.write_outcome(f"reverted {change.id} by-daemon")
-    # Only now: a name server takes longer than the guard waits, and the next daemon would see to it too.
-    if tools.names is not None and (worse := await tools.names.followed(undo.refused)):
+    names = asyncio.ensure_future(_names_followed(tools, undo))
+    try:
+        # Should we die before, the guard leads them back. Should they take longer than it waits, the next daemon does.
+        await asyncio.wait({names}, timeout=NAMES_SECONDS)
+        await tools.guard.write_outcome(f"reverted {change.id} by-daemon")
+        worse = await names
+    finally:
+        names.cancel()
+    if worse:
         change.notes.append(worse)
     await asyncio.to_thread(tools.store.discard, undo.number)
     await tools.conclude(change, REVERTED)
     return ""
+
+
+async def _names_followed(tools: Tools, undo: Undo) -> str:
+    return await tools.names.followed(undo.refused) if tools.names is not None else ""
 
 
 async def leave_to_guard(tools: Tools, change: Change, why: str) -> None:

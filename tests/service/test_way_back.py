@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
+from netpolicy.dataplane.boot_lock import Known
+from netpolicy.service import way_back
 from netpolicy.service.change import AWAITING, PROBING, REFUSED, REVERTED
 from tests.netns import needs_root, run
 from tests.router import router
@@ -120,6 +123,43 @@ async def test_without_a_guard_nothing_is_changed(house):
     change = house.begin(OTHER)
     await house.guarded.ended()
     assert change.state == REFUSED and state() == before and house.store.numbers() == (1,)
+
+
+class Slow:
+    """A name server that follows in its own time."""
+
+    refused = ""
+
+    def __init__(self, outcome: Path) -> None:
+        self._outcome = outcome
+        self.led_back = False
+        self.word_came_first = False
+        self.pause = 0.0
+        self.leads = False
+
+    async def followed(self, refused: str = "") -> str:
+        await asyncio.sleep(self.pause if self.leads else 0)
+        self.led_back, self.word_came_first = self.leads, self.leads and self._outcome.exists()
+        return ""
+
+    async def kept(self, candidate: object) -> tuple[dict[str, str], dict[str, str]]:
+        return {"names/places": "absent /nowhere/netpolicy.conf\n"}, {}
+
+    async def for_a_boot(self) -> Known:
+        return Known()
+
+
+@pytest.mark.parametrize(("pause", "word_comes_first"), [(0.1, False), (0.6, True)])
+async def test_the_word_that_all_is_led_back_waits_for_a_name_server_but_not_for_ever(
+    house, monkeypatch, pause, word_comes_first
+):
+    """Should the daemon die before that word, the guard leads the names back: it waits for the word, too."""
+    monkeypatch.setattr(way_back, "NAMES_SECONDS", 0.3)
+    house.tools.names = slow = Slow(house.folder / "pending" / "outcome")
+    change = await house.until(house.begin(OTHER), AWAITING)
+    slow.leads, slow.pause = True, pause
+    await house.guarded.abort(change.id, "a test")
+    assert (change.state, slow.led_back, slow.word_came_first) == (REVERTED, True, word_comes_first)
 
 
 async def test_when_the_way_back_fails_the_daemon_leaves_it_to_the_guard(watched):
