@@ -116,7 +116,7 @@ MUTANTS = (
     mutant(25, "a change does not wait for dnsmasq", BESIDE, "test_25 and daemon",
            (SERVICE + "change_run.py", "error = await tools.names.followed(self._undo.refused)", "pass")),
     mutant(25, "a way back does not wait for dnsmasq", BESIDE, "test_25 and daemon",
-           (SERVICE + "way_back.py", "(worse := await tools.names.followed(undo.refused))", "(worse := \"\")")),
+           (SERVICE + "way_back.py", "return await tools.names.followed(undo.refused) if", "return \"\" if")),
     mutant(25, "what was learned is forgotten on the way back", BESIDE, "test_25 and guard",
            (GUARD, "load_all learned ||", ": ||")),
     mutant(23, "gateways are asked by IPv4 alone", CONFIRMATION, "test_09 and 6",
