@@ -4,8 +4,9 @@
  * how they go. It decides nothing: it never drops, changes, marks or redirects a packet, and always answers "go on",
  * so that the filters of others behind it run as if it were not there.
  *
- * What it sees is packet data alone (no BTF, no kprobes), so one object fits every kernel from 5.8. Names are parsed
- * in user space: there a ClientHello in pieces can be joined, and a fault harms nobody.
+ * What it sees is packet data alone (no BTF, no kprobes), so one object fits every kernel from 5.8. Of a ClientHello
+ * that is whole and plain it takes out what is wanted; everything else goes as it is to user space, which joins pieces
+ * and says what is wrong. Whether a name is one, is judged there alone.
  *
  * "Up" is away from the client (the LAN side), "down" towards it. A direction's counters are written by its own
  * program alone, because the two run on different CPUs at once; what one side learns of the other it writes to its own.
@@ -76,7 +77,37 @@ struct event {
 	u64 when; /* ns */
 	u16 kind, length;
 	u32 ifindex, offset, first;
-	struct key key;
+	struct key key; /* but ports in the machine's order */
+};
+
+/* Of a flow that is over, what user space wants to know, in its words and units: it has thousands a second to read.
+ * Truths are 0 or 1. */
+struct told {
+	u64 bytes;
+	u32 packets, retransmits;
+	u8 resets, syns, fin, zero;
+	u32 srtt_us; /* until the other side acknowledged */
+	u8 ttl, ttl_reset;
+	u16 zeros[3];
+};
+
+struct over {
+	struct told up, down;
+	u32 rtt_remote_us, rtt_client_us;
+	u8 inbound, mid, lost, state;
+	u16 mac[3], zeros[3];
+	u64 first, last; /* ns */
+};
+
+#define STATE_SYN 0
+#define STATE_OPEN 1
+#define STATE_CLOSED 2
+#define STATE_RESET 3
+
+/* Of a ClientHello; behind it the content of server_name, and then that of the protocols (ALPN). */
+struct hello {
+	u16 name, protocols; /* bytes of each; 0: it has none */
+	u32 ech;             /* it is the outer one of two: encrypted_client_hello is there, with its type 0 */
 };
 
 #define EVENT_STREAM 1
@@ -87,6 +118,7 @@ struct event {
 #define EVENT_OVER 6
 #define EVENT_DNS_ASKING 7 /* as EVENT_STREAM, of DNS over TCP; and what comes back */
 #define EVENT_DNS_ANSWERING 8
+#define EVENT_HELLO 9 /* in place of EVENT_STREAM: what a ClientHello says that is whole and plain */
 
 struct stats {
 	u64 packets;
@@ -116,6 +148,9 @@ struct settings { /* zero until user space has written them: then nothing leaves
 
 #define PIECE 8192     /* of payload in one event; a power of two */
 #define HELLO 8192     /* of a ClientHello; post-quantum ones have some 2000 bytes */
+#define EXTENDED 32    /* extensions of a ClientHello; browsers send 15 to 20 */
+#define NAMED 512      /* bytes of its server_name; a power of two, */
+#define PROTOCOLS 128  /* as of its list of protocols */
 #define REQUEST 2048   /* of an HTTP request: Host is among its first lines */
 #define DATAGRAM 2048
 #define ANSWERS 8192   /* of what a name server says by TCP */
@@ -132,6 +167,14 @@ struct settings { /* zero until user space has written them: then nothing leaves
 struct record {
 	struct event event;
 	u8 data[PIECE];
+	/* While a ClientHello is walked through: here, and not on the stack, the verifier knows nothing of the numbers; else
+	 * it goes through all that follows for each of them that it can tell apart. */
+	struct walk {
+		u32 at, zero;
+		struct extension {
+			u32 times, at, size;
+		} found[4]; /* by the places of place_of */
+	} walk;
 };
 
 SECTION("maps") struct map flows = {MAP_LRU_HASH, sizeof(struct key), sizeof(struct flow), 8192, 0};
@@ -496,6 +539,8 @@ static INLINE struct record *record(struct context *c, u16 kind)
 	r->event.kind = kind;
 	r->event.ifindex = c->skb->ifindex;
 	r->event.key = *c->key;
+	r->event.key.client_port = net16(c->key->client_port);
+	r->event.key.remote_port = net16(c->key->remote_port);
 	return r;
 }
 
@@ -544,11 +589,66 @@ static INLINE void send_payload(struct context *c, struct settings *set, struct 
 	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + size, wakeup(set, kind)));
 }
 
+/* A time in 1.024 us, and eight times such a one, in us. */
+static INLINE u32 in_us(u32 time)
+{
+	return time + ((u64)time * 103079215 >> 32);
+}
+
+static INLINE u32 eighth_in_us(u32 times)
+{
+	return (u64)times * 549755814 >> 32;
+}
+
+static INLINE void tell_side(struct told *to, struct side *side, struct side *other)
+{
+	to->bytes = side->bytes;
+	to->packets = side->packets;
+	to->retransmits = side->retransmits;
+	to->resets = side->resets;
+	to->syns = side->syns;
+	to->fin = !!(side->flags & SIDE_FIN);
+	to->zero = 0;
+	to->srtt_us = eighth_in_us(other->srtt8); /* what the other one took to acknowledge */
+	to->ttl = side->ttl;
+	to->ttl_reset = side->ttl_reset;
+	to->zeros[0] = to->zeros[1] = to->zeros[2] = 0;
+}
+
+static INLINE u8 state_of(struct flow *flow, u32 protocol)
+{
+	u16 up = flow->up.flags, down = flow->down.flags;
+
+	if (protocol != TCP)
+		return STATE_OPEN;
+	if ((up | down) & SIDE_RST)
+		return STATE_RESET;
+	if (up & down & SIDE_FIN)
+		return STATE_CLOSED;
+	return (up | down) & SIDE_ANSWERED || flow->flags & FLOW_MID ? STATE_OPEN : STATE_SYN;
+}
+
+/* When its last packet passed: of both sides the later one was seen so long ago. One without packets has no time. */
+static INLINE u64 last_of(struct flow *flow, u64 now)
+{
+	u32 up = (now >> 20) - flow->up.last, down = (now >> 20) - flow->down.last, ago;
+	u64 last;
+
+	if (!flow->up.packets)
+		up = down;
+	else if (!flow->down.packets)
+		down = up;
+	ago = up < down ? up : down;
+	last = ago < 1U << 31 ? now - ((u64)ago << 20) : now;
+	return last < flow->first ? flow->first : last;
+}
+
 /* The flow is over: everything that is known of it, as an event. */
 static INLINE void send_over(struct context *c, struct flow *flow, struct side *own)
 {
 	struct settings *set = settings();
 	struct record *r;
+	struct over *over;
 
 	c->stats->over++;
 	if (!set || !(set->on & SEND_OVER))
@@ -556,10 +656,24 @@ static INLINE void send_over(struct context *c, struct flow *flow, struct side *
 	r = record(c, EVENT_OVER);
 	if (!r)
 		return;
-	r->event.length = sizeof(struct flow);
+	r->event.length = sizeof(struct over);
 	r->event.offset = r->event.first = 0;
-	__builtin_memcpy(r->data, flow, sizeof(struct flow));
-	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + sizeof(struct flow), wakeup(set, EVENT_OVER)));
+	over = (struct over *)r->data;
+	tell_side(&over->up, &flow->up, &flow->down);
+	tell_side(&over->down, &flow->down, &flow->up);
+	/* Each side keeps how long it took to answer; whoever opens, the SYN-ACK's time comes first. */
+	over->inbound = !!(flow->down.flags & SIDE_OPENER);
+	over->rtt_remote_us = in_us(over->inbound ? flow->up.handshake : flow->down.handshake);
+	over->rtt_client_us = in_us(over->inbound ? flow->down.handshake : flow->up.handshake);
+	over->mid = !!(flow->flags & FLOW_MID);
+	over->lost = !!((flow->up.flags | flow->down.flags) & SIDE_LOST);
+	over->state = state_of(flow, c->key->protocol);
+	over->mac[0] = flow->mac[0], over->mac[1] = flow->mac[1], over->mac[2] = flow->mac[2];
+	over->zeros[0] = over->zeros[1] = over->zeros[2] = 0;
+	over->first = flow->first;
+	over->last = last_of(flow, r->event.when);
+	r->event.ifindex = flow->ifindex;
+	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + sizeof(struct over), wakeup(set, EVENT_OVER)));
 }
 
 /* ---- first payload of whoever opened a TCP connection, and of name servers ---- */
@@ -662,6 +776,140 @@ static INLINE int ends_request(struct context *c)
 	return end == net32(0x0d0a0d0a);
 }
 
+/* A big-endian number of two bytes at this place of the packet; beyond any length where there is none. */
+static INLINE u32 number_at(struct context *c, u32 at)
+{
+	u16 number;
+
+	return skb_load(c->skb, at, &number, 2) ? 1 << 16 : net16(number);
+}
+
+static INLINE u32 byte_at(struct context *c, u32 at)
+{
+	u8 byte;
+
+	return skb_load(c->skb, at, &byte, 1) ? 1 << 16 : byte;
+}
+
+/* Where the extensions begin of a ClientHello that ends at `end`, in one record; 0: it is not as usual. RFC 8446, 4.1.2. */
+static INLINE u32 extensions_at(struct context *c, u32 at, u32 end)
+{
+	u32 size;
+
+	if (number_at(c, at + 3) != end - at - 5 || byte_at(c, at + 9) != 3)
+		return 0;
+	at += 5 + 4 + 2 + 32;
+	size = byte_at(c, at);
+	if (size > 32)
+		return 0;
+	at += 1 + size;
+	size = number_at(c, at); /* cipher suites */
+	if (!size || size & 1 || size >> 16)
+		return 0;
+	at += 2 + size;
+	size = byte_at(c, at); /* compression methods */
+	if (!size || size >> 16)
+		return 0;
+	at += 1 + size;
+	return at + 2 + number_at(c, at) == end ? at + 2 : 0;
+}
+
+/* Copies `size` bytes from `at` on behind the `used` ones that are there; how many those are then. 0: it cannot.
+ * `most` is a power of two, and what is longer never comes here. Of the mask: see send_payload. */
+static INLINE u32 append(struct context *c, struct record *r, u32 used, u32 at, u32 size, const u32 most)
+{
+	u64 masked;
+
+	*(volatile u16 *)&r->event.length = size - 1;
+	masked = (*(volatile u16 *)&r->event.length & (most - 1)) + 1;
+	return skb_load(c->skb, at, r->data + used, masked) ? 0 : used + masked;
+}
+
+/* 1 where they are equal, else 0, without a branch: the verifier would go both ways, for each extension anew. */
+static INLINE u32 equal(u32 one, u32 other)
+{
+	u32 difference = one ^ other; /* of 16 bits */
+
+	asm volatile("" : "+r"(difference));
+	return (difference - 1) >> 31;
+}
+
+#define PLACE_NAME 1      /* server_name, RFC 6066 */
+#define PLACE_PROTOCOLS 2 /* application_layer_protocol_negotiation, RFC 7301 */
+#define PLACE_ECH 3       /* encrypted_client_hello, RFC 9849 */
+
+/* Where an extension of this kind is kept; 0: what nobody wants. */
+static INLINE u32 place_of(u32 kind)
+{
+	return equal(kind, 0) * PLACE_NAME + equal(kind, 16) * PLACE_PROTOCOLS + equal(kind, 0xfe0d) * PLACE_ECH;
+}
+
+/* Goes through the extensions between `at` and `end`; 0 where that is not as usual. */
+static INLINE int walk_extensions(struct context *c, volatile struct walk *walk, u32 at, u32 end)
+{
+	walk->at = at;
+	for (int i = 0; i < 4; i++)
+		walk->found[i].times = walk->found[i].size = 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < EXTENDED; i++) {
+		u16 head[2]; /* kind, length */
+		u32 place;
+		at = walk->at;
+		if (at + 4 > end || skb_load(c->skb, at, head, 4))
+			break;
+		place = place_of(net16(head[0])) & 3;
+		walk->found[place].times++;
+		walk->found[place].at = at + 4;
+		walk->found[place].size = net16(head[1]);
+		walk->at = at + 4 + net16(head[1]);
+	}
+	return walk->at == end;
+}
+
+/* Is it there at most once, and then neither empty nor longer than that? */
+static INLINE int is_usual(volatile struct extension *found, u32 most)
+{
+	return found->times ? found->times == 1 && found->size - 1 < most : 1;
+}
+
+/* Sends what is wanted of a whole ClientHello, of `need` bytes from `at` on. 0: it is not as usual, and user space shall
+ * see for itself: it says what is wrong, and knows what is allowed and rare. */
+static INLINE int send_hello(struct context *c, struct settings *set, struct side *own, u32 at, u32 need)
+{
+	u32 end = at + need, used = sizeof(struct hello);
+	struct record *r = record(c, EVENT_HELLO);
+	volatile struct extension *name, *protocols, *ech;
+	struct hello *said;
+
+	if (!r)
+		return 0;
+	name = &r->walk.found[PLACE_NAME];
+	protocols = &r->walk.found[PLACE_PROTOCOLS];
+	ech = &r->walk.found[PLACE_ECH];
+	at = extensions_at(c, at, end);
+	if (!at || !walk_extensions(c, &r->walk, at, end))
+		return 0;
+	if (!is_usual(name, NAMED) || !is_usual(protocols, PROTOCOLS) || !is_usual(ech, HELLO))
+		return 0;
+	r->event.offset = 0;
+	r->event.first = !own->pieces;
+	said = (struct hello *)r->data;
+	said->name = name->size;
+	said->protocols = protocols->size;
+	said->ech = ech->times && !byte_at(c, ech->at); /* the outer one of two has type 0 */
+	if (name->times)
+		used = append(c, r, used, name->at, name->size, NAMED);
+	if (used && protocols->times)
+		used = append(c, r, used, protocols->at, protocols->size, PROTOCOLS);
+	if (!used)
+		return 0;
+	r->event.length = used;
+	if (own->pieces < 255)
+		own->pieces++;
+	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + used, wakeup(set, EVENT_HELLO)));
+	return 1;
+}
+
 /* Sends what is wanted of this segment. Those out of order are sent too: they do not come a second time. */
 static INLINE void capture(struct context *c, struct side *own, const int down)
 {
@@ -705,6 +953,9 @@ static INLINE void capture(struct context *c, struct side *own, const int down)
 		length = p->payload;
 	if (own->flags & SIDE_DNS || !(own->flags & SIDE_OPENER))
 		event = down ? EVENT_DNS_ANSWERING : EVENT_DNS_ASKING;
+	if (!offset && event == EVENT_STREAM && own->flags & SIDE_SIZED && length == own->need &&
+	    send_hello(c, set, own, p->at, length))
+		goto done;
 	send_payload(c, set, own, event, p->at, length, offset);
 	if (offset <= own->seen)
 		own->seen = offset + length;
@@ -1005,4 +1256,7 @@ _Static_assert(sizeof(struct key) == 40, "layout.py");
 _Static_assert(sizeof(struct side) == 64, "layout.py");
 _Static_assert(sizeof(struct flow) == 168, "layout.py");
 _Static_assert(sizeof(struct event) == 64, "layout.py");
+_Static_assert(sizeof(struct told) == 32, "layout.py");
+_Static_assert(sizeof(struct over) == 104, "layout.py");
+_Static_assert(sizeof(struct hello) == 8, "layout.py");
 _Static_assert(sizeof(struct stats) == 88, "layout.py");

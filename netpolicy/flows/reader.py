@@ -23,6 +23,7 @@ from netpolicy.flows.seen import (
     DNS_ANSWERING,
     DNS_ASKING,
     DNS_QUERY,
+    HELLO,
     INBOUND,
     QUIC,
     STREAM,
@@ -103,6 +104,7 @@ class Reader:
         self._done = Recent(DONE_LIMIT, DONE_SECONDS)
         self._by_kind: dict[str, Callable[[Payload], Result | None]] = {
             STREAM: self._stream,
+            HELLO: self._told_hello,
             BEGINNING: self._beginning,
             INBOUND: self._stream,
             QUIC: self._quic_hello,
@@ -170,6 +172,16 @@ class Reader:
             streams.drop(key)
         self._done.add(hash(key), now)
         return _inbound(found) if kind == INBOUND else found
+
+    def _told_hello(self, payload: Payload) -> Result:
+        """Nothing follows that would be sent: what is known of it is forgotten, not remembered."""
+        key, _, _, data, _, _ = payload
+        if self._streams.waiting:
+            self._streams.drop(key)
+        try:
+            return _hello(key, TLS, tls_hello.from_told(data))
+        except Refused as refused:
+            return Unknown(key, TLS, refused.reason)
 
     def _beginning(self, payload: Payload) -> Result:
         """All that there will be of a stream: what is in it is said now, and not when waiting was in vain."""

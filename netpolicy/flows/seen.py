@@ -17,6 +17,7 @@ MAPPED = bytes(10) + b"\xff\xff"  # what stands before the four bytes of an IPv4
 # Kinds of payload
 STREAM = "stream"  # TCP: the first bytes of the client, which opened the connection
 BEGINNING = "beginning"  # the same by a tier that tells the first segment alone: nothing follows
+HELLO = "hello"  # in place of STREAM: what a whole ClientHello says, as `tls_hello.from_told` reads it
 INBOUND = "inbound"  # as STREAM, where the remote side opened it: a name in there is not the remote's
 DNS_QUERY, DNS_ANSWER = "dns_query", "dns"  # one UDP datagram to or from port 53 of the remote
 # DNS over TCP: the first bytes of the client, which opened the connection, and of the name server

@@ -39,6 +39,11 @@ _only_name = struct.Struct(">HBH").unpack_from  # length of the list, kind and l
 _known_protocols: dict[bytes, tuple[str, ...]] = {}
 KNOWN_LIMIT = 64
 
+# Few names are most of what is asked for.
+_known_hellos: dict[bytes, Hello] = {}
+KNOWN_HELLOS = 512  # half a kilobyte each
+TOLD = struct.Struct("=HHI")  # length of the name's content and of the protocols', whether it is the outer hello
+
 
 class Hello(NamedTuple):
     """What is known of a hello so far. With `missing` above 0 it is a beginning: `ech` False means nothing then."""
@@ -62,6 +67,29 @@ def from_stream(data: bytes) -> Hello:
     if message == (CLIENT_HELLO << 24) + length - 4 and length <= 4 + HELLO_LIMIT:
         return _read(data[5 : 5 + length], length)  # the usual case: one record, one message
     return _from_records(data)
+
+
+def from_told(data: bytes) -> Hello:
+    """A whole hello of which somebody took out what is wanted: ebpf/npflow.bpf.c, struct hello. Raises Refused."""
+    known = _known_hellos.get(data)
+    if known is not None:
+        return known
+    if len(data) < TOLD.size:
+        raise Refused(MALFORMED)
+    name, protocols, is_outer = TOLD.unpack_from(data)
+    if len(data) != TOLD.size + name + protocols:
+        raise Refused(MALFORMED)
+    found: dict[int, bytes] = {}
+    if name:
+        found[SERVER_NAME] = data[TOLD.size : TOLD.size + name]
+    if protocols:
+        found[ALPN] = data[TOLD.size + name :]
+    if is_outer:
+        found[ENCRYPTED_HELLO] = bytes((OUTER,))
+    if len(_known_hellos) >= KNOWN_HELLOS:
+        _known_hellos.clear()
+    hello = _known_hellos[data] = _meaning(found, 0)
+    return hello
 
 
 def _from_records(data: bytes) -> Hello:
@@ -165,7 +193,7 @@ def _meaning(found: dict[int, bytes], missing: int) -> Hello:
             reason = ADDRESS
     else:
         reason = NO_NAME
-    is_outer = hidden is not None and hidden[:1] == b"\0"
+    is_outer = hidden is not None and hidden[:1] == bytes((OUTER,))
     return _make(Hello, (name, reason, is_outer, () if protocols is None else _protocols(protocols), missing))
 
 

@@ -100,7 +100,7 @@ CORPORA: dict[str, tuple[bytes, ...]] = {
         for value in (0, 1, 9, 127, 255)
     ),
     "bpf-object-raw": tuple(data[:2000] for data in OBJECTS.values()),
-    "bpf-events": tuple(_event(kind, bytes(range(200)) + bytes(100)) for kind in range(8)),
+    "bpf-events": tuple(_event(kind, bytes(range(200)) + bytes(100)) for kind in range(10)),
 }
 
 WORDS = (

@@ -10,11 +10,25 @@ import struct
 import sys
 from typing import NamedTuple
 
-from netpolicy.flows.seen import DNS_ANSWER, DNS_ANSWERING, DNS_ASKING, DNS_QUERY, INBOUND, QUIC, STREAM
+from netpolicy.flows.seen import (
+    CLOSED,
+    DNS_ANSWER,
+    DNS_ANSWERING,
+    DNS_ASKING,
+    DNS_QUERY,
+    HELLO,
+    INBOUND,
+    OPEN,
+    QUIC,
+    RESET,
+    STREAM,
+    SYN,
+)
 
 KEY_SIZE, SIDE_SIZE, FLOW_SIZE, EVENT_SIZE = 40, 64, 168, 64
 PIECE = 8192  # the longest payload of an event
-RECORD_SIZE = EVENT_SIZE + PIECE
+WALK_SIZE = 56  # of the program's own
+RECORD_SIZE = EVENT_SIZE + PIECE + WALK_SIZE
 
 # Client, remote, their ports byte by byte (in network order), protocol.
 ADDRESSES = "16s16s4BI"
@@ -24,10 +38,15 @@ SIDE = "QII20xII4xIH4x4B2x"
 FLOW_HEAD = "QIH6s20x"  # first, ifindex, flags, mac
 
 KEY = struct.Struct("=" + ADDRESSES)
-EVENT = struct.Struct("=QHH4xII" + ADDRESSES)  # when, kind, length; offset, first
 FLOW = struct.Struct("=" + FLOW_HEAD + SIDE + SIDE)  # up, down
-# An event with a flow, in one go: the commonest of all.
-OVER = struct.Struct("=Q16x" + ADDRESSES + FLOW_HEAD + SIDE + SIDE)
+
+# In events ports are numbers, so that what stands side by side is a SeenKey, a Side.
+ENDS = "16s16sHHI"
+TOLD = "QIIBB?xIBB6x"
+EVENT = struct.Struct("=QHH4xII" + ENDS)  # when, kind, length; offset, first
+# An event with a flow, in one go: the commonest of all. Device; up, down; both times of the handshake; opened by the
+# remote, met in its middle, a piece lost; state, MAC; first and last time.
+OVER = struct.Struct("=12xI8x" + ENDS + TOLD + TOLD + "II???B6s6xQQ")
 
 # struct event: the lower byte of its kind; there are no 256 kinds
 KIND = 8 if sys.byteorder == "little" else 9
@@ -44,13 +63,16 @@ SETTINGS = struct.Struct("=4I")  # on, urgent, wake, 0
 SEND_TLS, SEND_HTTP, SEND_DNS_ANSWERS, SEND_DNS_QUERIES, SEND_QUIC, SEND_OVER = 1, 2, 4, 8, 16, 32
 
 # kinds of events
-KINDS = {1: STREAM, 2: INBOUND, 3: DNS_QUERY, 4: DNS_ANSWER, 5: QUIC, 7: DNS_ASKING, 8: DNS_ANSWERING}
+KINDS = {1: STREAM, 2: INBOUND, 3: DNS_QUERY, 4: DNS_ANSWER, 5: QUIC, 7: DNS_ASKING, 8: DNS_ANSWERING, 9: HELLO}
 EVENT_DNS_ANSWER, EVENT_OVER, EVENT_DNS_ANSWERING = 4, 6, 8
 
 # struct side, flags
 SIDE_SYN, SIDE_FIN, SIDE_RST, SIDE_DATA, SIDE_OPENER, SIDE_ANSWERED = 1, 2, 4, 8, 16, 32
 SIDE_TOLD, SIDE_LOST = 128, 256
 FLOW_MID = 1
+
+# struct over, state
+STATES = (SYN, OPEN, CLOSED, RESET)
 
 TCP, UDP = 6, 17
 

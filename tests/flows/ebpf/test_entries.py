@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from netpolicy.flows.ebpf import entries, layout
-from netpolicy.flows.seen import CLOSED, MAPPED, OPEN, RESET, STREAM, SYN, Measured, Payload
+from netpolicy.flows.seen import CLOSED, MAPPED, OPEN, RESET, STREAM, SYN, Measured, Payload, Side
 
 CLIENT, REMOTE = MAPPED + bytes((192, 168, 1, 5)), MAPPED + bytes((198, 51, 100, 7))
 
@@ -30,7 +30,33 @@ def flow(
 
 def event(kind: int, body: bytes, first: int = 1, length: int | None = None) -> bytes:
     head = struct.pack("=QHHIII", 5 * 10**9, kind, len(body) if length is None else length, 3, 700, first)
-    return head + key() + body
+    return head + CLIENT + REMOTE + struct.pack("=HHI", 40000, 443, 6) + body
+
+
+UP, DOWN = (700, 5, 1, 2, 3, True, 51_200, 64, 57), (9000, 7, 0, 0, 1, False, 3072, 63, 0)
+
+
+def end(state: int = 2, mac: bytes = b"\2\0\0\0\0\5", up: tuple[int, ...] = UP) -> bytes:
+    """The body of an event of a flow that is over."""
+    form = "=" + layout.TOLD * 2 + "II???B6s6xQQ"
+    return struct.pack(form, *up, *DOWN, 20_480, 1024, False, True, False, state, mac, 10**9, 4 * 10**9)
+
+
+def test_an_event_of_an_end_is_read_whole() -> None:
+    key = (CLIENT, REMOTE, 40000, 443, 6)
+    mac = b"\2\0\0\0\0\5"
+    assert entries.over(event(6, end())) == Measured(
+        key, CLOSED, Side(*UP), Side(*DOWN), 20_480, 1024, False, True, False, 1.0, 4.0, True, 3, mac
+    )  # fmt: skip
+    found = entries.over(event(6, end(state=3, mac=bytes(6))))
+    assert found is not None and (found.state, found.mac) == (RESET, b"")
+
+
+def test_a_number_of_an_end_that_was_read_half_written_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "LONG_WORDS", False)
+    found = entries.over(event(6, end(up=(1 << 40, 3, *UP[2:]))))
+    assert found is not None
+    assert (found.up, found.down) == (Side(3 * entries.LONGEST_PACKET, 3, *UP[2:]), Side(*DOWN))
 
 
 def test_an_event_with_payload_is_read_whole() -> None:
@@ -40,7 +66,7 @@ def test_an_event_with_payload_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [b"", event(1, b"hello")[:63], event(1, b"hello", length=6), event(9, b""), event(0, b"")]
+    "bad", [b"", event(1, b"hello")[:63], event(1, b"hello", length=6), event(10, b""), event(0, b"")]
 )
 def test_an_event_that_is_cut_short_or_unknown_is_none(bad: bytes) -> None:
     assert entries.payload(bad) is None
@@ -52,8 +78,8 @@ def test_an_event_is_told_to_whom_it_is_for() -> None:
     ends: list[Measured] = []
     unreadable: list[bool] = []
     tell = entries.telling(pieces.append, ends.append, lambda: unreadable.append(True))
-    over = event(6, flow(side(packets=1), side()))
-    for one in (event(1, b"hello"), over, over[:-1], event(9, b"hello"), event(1, b"hello")[:-1], b"", bytes(9)):
+    over = event(6, end())
+    for one in (event(1, b"hello"), over, over[:-1], event(10, b"hello"), event(1, b"hello")[:-1], b"", bytes(9)):
         tell(one)
     assert ([one.data for one in pieces], [one.final for one in ends], len(unreadable)) == ([b"hello"], [True], 5)
 

@@ -20,13 +20,14 @@ import pytest
 from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
 from netpolicy.dataplane.state import NetlinkError
+from netpolicy.flows import tls_hello
 from netpolicy.flows.ebpf import bpf_call, clsact
 from netpolicy.flows.ebpf.attach import CLSACT, TCX, WAN, NotAttached
 from netpolicy.flows.ebpf.bpf_call import BpfError
 from netpolicy.flows.ebpf.inspector import Inspector, Switches
 from netpolicy.flows.ebpf.loading import Capacity
 from netpolicy.flows.ebpf.sweep import Patience
-from netpolicy.flows.seen import CLOSED, DNS_QUERY, INBOUND, MAPPED, OPEN, RESET, STREAM, SYN, Measured, Payload
+from netpolicy.flows.seen import CLOSED, DNS_QUERY, HELLO, INBOUND, MAPPED, OPEN, RESET, SYN, Measured, Payload
 from tests.netns import needs_root, private_netns, run
 
 from . import frames
@@ -131,7 +132,8 @@ def test_a_connection_is_seen_with_its_name_and_its_numbers(street: Street, seen
     street.talk(hello, b"y" * 300_000)
     seen.read()
     (piece,) = seen.payloads
-    assert (piece.kind, piece.offset, piece.data, piece.first) == (STREAM, 0, hello, True)
+    assert (piece.kind, piece.first) == (HELLO, True)
+    assert tls_hello.from_told(piece.data).name == "video.example"
     (told,) = seen.measured
     assert told.key == piece.key
     assert told.key[0] == MAPPED + socket.inet_aton(CLIENT) and told.key[1] == MAPPED + socket.inet_aton(SERVER)
@@ -180,6 +182,10 @@ def test_a_large_hello_arrives_in_one_piece_or_in_many(size: int, street: Street
     street.talk(hello, size=size)
     seen.read()
     joined = bytearray(len(hello))
+    if not size:
+        (piece,) = seen.payloads
+        assert tls_hello.from_told(piece.data) == tls_hello.from_stream(hello)
+        return
     for piece in seen.payloads:
         joined[piece.offset : piece.offset + len(piece.data)] = piece.data
     assert bytes(joined) == hello
@@ -222,7 +228,7 @@ def test_on_the_side_of_the_provider_directions_are_turned(street: Street, seen:
     assert seen.attach("wan", role=WAN, ways=(way,)) == way
     street.talk(client_hello())
     seen.read()
-    assert [one.kind for one in seen.payloads] == [STREAM]
+    assert [one.kind for one in seen.payloads] == [HELLO]
     assert seen.measured[0].key[0] == MAPPED + socket.inet_aton(CLIENT)
 
 
@@ -239,7 +245,7 @@ def test_both_sides_of_a_bridge_port(street: Street, seen: Seen, way: str) -> No
         seen.attach(ways=(way,))
         street.talk(client_hello(), b"y" * 5000)
         seen.read()
-        assert [one.kind for one in seen.payloads] == [STREAM]
+        assert [one.kind for one in seen.payloads] == [HELLO]
         assert [(one.state, one.down.bytes > 5000) for one in seen.measured] == [(CLOSED, True)]
     finally:
         router.run("ip", "link", "del", "br0")
@@ -299,7 +305,7 @@ def test_random_frames_harm_nobody(street: Street, seen: Seen, way: str) -> None
     seen.payloads.clear()
     street.talk(client_hello())
     seen.read()
-    assert [one.data for one in seen.payloads if one.kind == STREAM] == [client_hello()]
+    assert [tls_hello.from_told(one.data).name for one in seen.payloads if one.kind == HELLO] == ["video.example"]
 
 
 # -- beside others -------------------------------------------------------------------------

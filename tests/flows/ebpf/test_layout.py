@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from netpolicy.flows import tls_hello
 from netpolicy.flows.ebpf import layout
 from netpolicy.flows.ebpf.elf import parse
 from netpolicy.flows.ebpf.loading import FILES, FOLDER
@@ -23,6 +24,9 @@ def test_sizes_are_those_that_the_c_file_asserts() -> None:
         "side": struct.calcsize("=" + layout.SIDE),
         "flow": layout.FLOW.size,
         "event": layout.EVENT.size,
+        "told": struct.calcsize("=" + layout.TOLD),
+        "over": layout.OVER.size - layout.EVENT_SIZE,
+        "hello": tls_hello.TOLD.size,
         "stats": layout.STATS.size,
     }
     assert (layout.KEY_SIZE, layout.SIDE_SIZE, layout.FLOW_SIZE, layout.EVENT_SIZE) == (40, 64, 168, 64)
@@ -46,6 +50,11 @@ def test_numbers_are_those_of_the_c_file(prefix: str, constants: tuple[str, ...]
     for name in constants:
         said = re.search(rf"#define {prefix}{name} (\S+)", SOURCE)
         assert said and int(said.group(1), 0) == getattr(layout, prefix + name)
+
+
+def test_states_have_the_numbers_of_the_c_file() -> None:
+    said = sorted(re.findall(r"#define STATE_(\w+) (\d)", SOURCE), key=lambda one: one[1])
+    assert tuple(name.lower() for name, _ in said) == layout.STATES
 
 
 def test_counters_stand_in_the_order_of_the_c_file() -> None:

@@ -9,15 +9,18 @@ import time
 
 import pytest
 
+from netpolicy.flows import tls_hello
 from netpolicy.flows.ebpf.bpf_call import BpfError
 from netpolicy.flows.ebpf.inspector import Switches
 from netpolicy.flows.ebpf.loading import Capacity
+from netpolicy.flows.reader import Reader
 from netpolicy.flows.seen import (
     CLOSED,
     DNS_ANSWER,
     DNS_ANSWERING,
     DNS_ASKING,
     DNS_QUERY,
+    HELLO,
     INBOUND,
     MAPPED,
     OPEN,
@@ -26,6 +29,7 @@ from netpolicy.flows.seen import (
     STREAM,
     SYN,
 )
+from tests.flows import hellos
 
 from . import frames
 from .frames import (
@@ -467,6 +471,38 @@ def test_a_repeated_segment_is_not_timed(shown: Trial) -> None:
     assert shown.flow().up.srtt_us == 0
 
 
+def test_an_end_says_what_the_entry_says(shown: Trial) -> None:
+    """The program and the reader of its map know the same arithmetic. A flow that was reset has both for a while."""
+    chance = random.Random(3)
+    for number in range(40):
+        talk = Talk(shown, 2000 + number, inward=number % 3 == 0)
+        if number % 4:
+            sides = (talk.down, talk.up) if number % 3 == 0 else (talk.up, talk.down)
+            sides[0](frames.SYN, ttl=57)
+            sides[1](SYN_ACK)
+            sides[0]()
+        for _ in range(chance.randrange(1, 12)):
+            side = chance.choice((talk.up, talk.down))
+            if chance.random() < 0.2:
+                side(ACK, b"x" * 30, seq=talk.next[side == talk.down] - 30)
+            else:
+                fin = FIN if side == talk.up and chance.random() < 0.2 else 0  # with two of them it would be over
+                side(ACK | fin, b"y" * chance.randrange(1, 1400))
+            if number < 8:
+                time.sleep(0.002)
+        chance.choice((talk.up, talk.down))(RST, ttl=33)
+        (told,) = shown.ended()
+        (entry,) = shown.flows()
+        for mine, other in ((told.up, entry.up), (told.down, entry.down)):
+            assert mine._replace(srtt_us=0) == other._replace(srtt_us=0)
+            assert abs(mine.srtt_us - other.srtt_us) <= 1
+        assert abs(told.rtt_remote_us - entry.rtt_remote_us) <= 1 >= abs(told.rtt_client_us - entry.rtt_client_us)
+        assert told.first <= told.last and abs(told.last - entry.last) < 0.02
+        like = {name: getattr(told, name) for name in ("up", "down", "rtt_remote_us", "rtt_client_us", "last", "final")}
+        assert told.final and told == entry._replace(**like)
+        shown.forget()
+
+
 # -- first payload -------------------------------------------------------------------------
 
 
@@ -478,8 +514,63 @@ def test_a_client_hello_is_sent_and_nothing_behind_it(shown: Trial) -> None:
     talk.down(ACK, b"\x16\x03\x03 the server's")
     talk.up(ACK, b"\x17\x03\x03 secret")
     (piece,) = shown.payloads()
-    assert (piece.kind, piece.offset, piece.data, piece.first) == (STREAM, 0, hello, True)
-    assert piece.key == shown.flow().key
+    assert (piece.kind, piece.first, piece.key) == (HELLO, True, shown.flow().key)
+    assert tls_hello.from_told(piece.data) == tls_hello.from_stream(hello)
+    assert len(piece.data) == 8 + 5 + len("video.example")  # no random numbers, no keys, no tickets
+
+
+KINDS = [0, 16, 0xFE0D, 21, 43, 51, 0x0A0A, 1, 17]
+
+
+def some_extension(chance: random.Random) -> bytes:
+    kind = chance.choice(KINDS)
+    if chance.random() < 0.02:
+        return chance.randbytes(chance.randrange(1, 9))  # its length is wrong, or it is none
+    usual = {
+        0: lambda: hellos.server_name(chance.choice([b"Video.example", b"192.0.2.1", b"", b"x" * 255, b"a.\xff"])),
+        16: lambda: hellos.protocols(*chance.choices([b"h2", b"http/1.1", b"h3"], k=chance.randrange(1, 5))),
+        0xFE0D: lambda: hellos.encrypted(chance.randrange(3)),
+    }
+    if kind in usual and chance.random() < 0.9:
+        return usual[kind]()
+    return hellos.extension(kind, chance.randbytes(chance.choice((0, 0, 1, 5, 32, 130, 600))))
+
+
+def some_hello(chance: random.Random) -> bytes:
+    """As clients send them, and as nobody should: extensions twice, too many, none; lengths that do not fit."""
+    found = [some_extension(chance) for _ in range(chance.choice((1, 3, 3, 6, 12, 30, 34)))]
+    data = hellos.records(
+        hellos.message(
+            *found,
+            version=b"\3\3" if chance.random() < 0.95 else b"\2\3",
+            session=chance.randbytes(chance.choice((0, 32, 32, 33))),
+            suites=chance.randbytes(chance.choice((0, 2, 30, 31, 34))),
+        ),
+        *chance.choice(((), (), (), (), (7,))),
+    )
+    if chance.random() < 0.3:
+        at = chance.choice((4, 6, 8, 43, 44, chance.randrange(len(data))))
+        data = data[:at] + bytes((chance.randrange(256),)) + data[at + 1 :]
+    return data + (b"\x14\3\3\0\1\1" if chance.random() < 0.2 else b"")
+
+
+def test_what_the_program_takes_out_of_a_hello_is_what_a_reader_finds_in_it(shown: Trial) -> None:
+    """Never another name, and never one where there is none; where the program is in doubt, the reader decides."""
+    chance = random.Random(7)
+    kinds: dict[str, int] = {}
+    for number in range(1500):
+        hello, talk = some_hello(chance)[:3400], Talk(shown, 1024 + number)  # a page is what a trial may show
+        talk.shake_hands()
+        talk.up(ACK | PSH, hello)
+        for piece in shown.payloads():
+            kinds[piece.kind] = kinds.get(piece.kind, 0) + 1
+            if piece.kind == HELLO:
+                assert Reader().read(piece) == Reader().read(piece._replace(kind=STREAM, data=hello)), hello.hex()
+            else:
+                assert hello.startswith(piece.data)
+        if number % 100 == 99:
+            shown.forget()
+    assert kinds[HELLO] > 100 < kinds[STREAM], kinds  # both ways were gone
 
 
 @pytest.mark.parametrize("cuts", [[1], [3], [2, 3], [5], [8], [9], [600, 1200], [100] * 15])
@@ -546,7 +637,8 @@ def test_a_merged_hello_is_one_piece(shown: Trial) -> None:
     talk.shake_hands()
     hello = client_hello(size=2200)
     talk.up(ACK, hello, pieces=2, size=1400)
-    assert [piece.data for piece in shown.payloads()] == [hello]
+    (piece,) = shown.payloads()
+    assert tls_hello.from_told(piece.data) == tls_hello.from_stream(hello)
 
 
 def test_data_in_a_syn_begins_the_stream(shown: Trial) -> None:
@@ -767,7 +859,7 @@ def test_nothing_leaves_the_kernel_before_it_is_switched_on(shown: Trial) -> Non
 @pytest.mark.parametrize(
     ("switch", "seen"),
     [
-        ("tls", ["stream1"]),
+        ("tls", ["hello1"]),
         ("http", ["stream2"]),
         ("dns_queries", ["dns_query3", "dns_asking5"]),
         ("dns_answers", ["dns3", "dns_answering5"]),
