@@ -12,10 +12,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.xray.node_links import UUID
 from tests.xray.on_loopback import xray
+from tests.xray.real_xray import isolated
 
 BROWSERS = ("chrome", "firefox", "safari", "ios", "android", "edge", "360", "qq")
 GO = "go"  # TLS of Go itself
@@ -26,15 +28,24 @@ PATIENCE_S = 10.0
 QUIET_S = 0.1  # after which no further piece is expected: everything is on loopback
 
 
+def heard() -> dict[str, list[bytes]]:
+    """Name of the client to its pieces. Raises AssertionError with the reason where they cannot be had."""
+    command = [*isolated(), sys.executable, "-m", "tests.flows.real_clients"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return {client: [bytes.fromhex(piece) for piece in pieces] for client, pieces in json.loads(done.stdout).items()}
+
+
 def main() -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     clients = [*BROWSERS, GO, QUIC]
-    heard: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     with xray(configuration(clients)):
         for number, client in enumerate(clients):
             listen = datagrams if client == QUIC else segments
-            heard[client] = [piece.hex() for piece in listen(FIRST_PORT + number, FIRST_PORT + 100 + number)]
-    print(json.dumps(heard))
+            found[client] = [piece.hex() for piece in listen(FIRST_PORT + number, FIRST_PORT + 100 + number)]
+    print(json.dumps(found))
 
 
 def configuration(clients: list[str]) -> str:

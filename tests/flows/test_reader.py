@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
-import subprocess
-import sys
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from netpolicy.flows import names
+from netpolicy.flows import names, tls_hello
 from netpolicy.flows.assembly import Assembly
 from netpolicy.flows.quic_crypto import choose
 from netpolicy.flows.reader import DONE_LIMIT, DONE_SECONDS, Answer, Name, Reader, Unknown
-from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_ANSWERING, DNS_ASKING, DNS_QUERY, INBOUND, QUIC
-from tests.xray.real_xray import isolated, needs_xray
+from netpolicy.flows.seen import BEGINNING, DNS_ANSWER, DNS_ANSWERING, DNS_ASKING, DNS_QUERY, HELLO, INBOUND, QUIC
+from tests.xray.real_xray import needs_xray
 
+from . import real_clients
 from .dns_build import HTTPS, a, answer, cname, parameter, question, record, service
 from .hellos import POST_QUANTUM, encrypted, key_share, message, protocols, records, server_name
 from .quic_clients import chaos, crypto, initial, real
@@ -66,6 +63,36 @@ def test_pieces_that_overlap_and_repeat_make_one_result():
     assert [reader.read(piece) for piece in whole] == [None, None, None]
     last = payload(STREAM[1200:], offset=1200)
     assert [reader.read(last), reader.read(last)] == [BIG_NAME, None]
+
+
+def told(name: bytes, protocols: bytes = b"", ech: bool = False) -> bytes:
+    """What the program takes out of a hello."""
+    return tls_hello.TOLD.pack(len(name), len(protocols), ech) + name + protocols
+
+
+def test_a_hello_that_was_taken_apart_says_the_same_and_ends_what_waited():
+    content = server_name(b"Big.example.com")[4:]
+    reader = Reader()
+    assert reader.read(in_pieces(STREAM, 800)[0]) is None
+    found = reader.read(payload(told(content, protocols(b"h2")[4:], True), HELLO, first=False))
+    assert found == BIG_NAME
+    assert len(reader._streams) == 0
+    assert reader.read(payload(told(b""), HELLO)) == Unknown(flow(1), "tls", names.NO_NAME)
+    assert reader.read(payload(told(server_name(b"192.0.2.1")[4:]), HELLO)) == Unknown(flow(1), "tls", names.ADDRESS)
+
+
+@pytest.mark.parametrize("broken", [b"", told(b"x")[:-1], told(b"xyz"), told(b"", b"x"), told(b"") + b"x"])
+def test_a_hello_that_was_taken_apart_wrongly_is_refused(broken):
+    for _ in range(2):
+        assert Reader().read(payload(broken, HELLO)) == Unknown(flow(1), "tls", names.MALFORMED)
+
+
+def test_hellos_that_are_remembered_are_bounded(monkeypatch):
+    monkeypatch.setattr(tls_hello, "KNOWN_HELLOS", 10)
+    for number in range(50):
+        content = server_name(b"n%d.example.com" % number)[4:]
+        assert Reader().read(payload(told(content), HELLO)).name == f"n{number}.example.com"
+    assert len(tls_hello._known_hellos) <= 10
 
 
 def test_flows_do_not_mix():
@@ -316,11 +343,7 @@ def test_no_result_holds_payload():
 def test_browsers_and_go_as_they_really_are():
     """Xray's imitations of browsers, byte by byte, and quic-go, which cuts its hello inside of the name."""
     needs_xray()
-    command = [*isolated(), sys.executable, "-m", "tests.flows.real_clients"]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    heard = {client: [bytes.fromhex(piece) for piece in pieces] for client, pieces in json.loads(done.stdout).items()}
+    heard = real_clients.heard()
     quic = heard.pop("quic-go")
     assert set(heard) > set(BROWSERS)
     for client, pieces in heard.items():

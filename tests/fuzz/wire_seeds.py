@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 from random import Random
 
+from netpolicy.flows import tls_hello
 from tests.flows import dns_build as dns
 from tests.flows import hellos
 from tests.flows.quic_clients import crypto
@@ -19,6 +20,12 @@ BIG = hellos.message(
 )
 HELLOS = (hellos.message(), BIG, hellos.of_openssl("www.example.com", ssl.TLSVersion.TLSv1_3, ("h2", "http/1.1"))[5:])
 STREAMS = tuple(hellos.records(one, *cuts) for one in HELLOS for cuts in ((), (3, 60), (1, 2, 100)))
+TOLD = tuple(
+    tls_hello.TOLD.pack(len(name), len(protocols), ech) + name + protocols
+    for name in (b"", hellos.server_name(b"www.example.com")[4:])
+    for protocols in (b"", hellos.protocols(b"h2")[4:])
+    for ech in (0, 1)
+)
 EXTENSIONS = (b"".join(hellos.USUAL), hellos.encrypted() + hellos.server_name(b"a.example"))
 
 HEADS = (
@@ -64,7 +71,7 @@ FRAMED = tuple(len(one).to_bytes(2, "big") + one + b"\0\x14" + one[:20] for one 
 
 CORPORA: dict[str, tuple[bytes, ...]] = {
     "host-name": NAMES,
-    "tls-hello": STREAMS + HELLOS + EXTENSIONS,
+    "tls-hello": STREAMS + HELLOS + EXTENSIONS + TOLD,
     "http-host": HEADS,
     "quic-initial": PACKETS,
     "quic-frames": FRAMES,

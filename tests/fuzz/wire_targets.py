@@ -19,13 +19,14 @@ from netpolicy.flows.seen import (
     DNS_ANSWERING,
     DNS_ASKING,
     DNS_QUERY,
+    HELLO,
     INBOUND,
     QUIC,
     STREAM,
     Payload,
 )
 
-KINDS = (STREAM, INBOUND, QUIC, DNS_ANSWER, DNS_QUERY, BEGINNING, DNS_ASKING, DNS_ANSWERING)
+KINDS = (STREAM, HELLO, INBOUND, QUIC, DNS_ANSWER, DNS_QUERY, BEGINNING, DNS_ASKING, DNS_ANSWERING)
 MOST_PIECES = 60  # of an input; more would only take longer
 TEXT = bytes((number * number >> 3) & 0xFF for number in range(2048))
 
@@ -44,6 +45,7 @@ def tls(data: bytes) -> None:
     """A stream, a message, and the extensions of a message that is right around them."""
     _beginning(tls_hello.from_stream, data)
     _read(tls_hello.from_message, data)
+    _read(tls_hello.from_told, data)
     block = data[:60_000]
     body = b"\3\3" + bytes(32) + b"\0" + b"\0\2\x13\1" + b"\1\0" + struct.pack(">H", len(block)) + block
     _read(tls_hello.from_message, b"\1" + len(body).to_bytes(3, "big") + body)

@@ -29,7 +29,8 @@ from netpolicy.flows.seen import (
     STREAM,
     SYN,
 )
-from tests.flows import hellos
+from tests.flows import hellos, real_clients
+from tests.xray.real_xray import needs_xray
 
 from . import frames
 from .frames import (
@@ -630,6 +631,20 @@ def test_a_hello_spread_over_records_arrives_whole(shown: Trial) -> None:
     talk.up(ACK, stream[:500])
     talk.up(ACK, stream[500:])
     assert b"".join(piece.data for piece in shown.payloads()) == stream
+
+
+def test_the_hellos_of_browsers_are_taken_apart(shown: Trial) -> None:
+    """Xray's imitations of them, byte by byte, with all their extensions, and Go's own."""
+    needs_xray()
+    for number, (client, pieces) in enumerate(real_clients.heard().items()):
+        hello, talk = b"".join(pieces), Talk(shown, 3000 + number)
+        if client == real_clients.QUIC:
+            continue
+        talk.shake_hands()
+        talk.up(ACK, hello, pieces=2, size=1400)
+        (piece,) = shown.payloads()
+        assert (piece.kind, client) == (HELLO, client)
+        assert tls_hello.from_told(piece.data) == tls_hello.from_stream(hello)
 
 
 def test_a_merged_hello_is_one_piece(shown: Trial) -> None:
