@@ -159,6 +159,7 @@ def test_at_a_boot_a_sealed_name_is_closed_from_the_first_answer_of_dnsmasq_on(l
     current = lab.file(STORE / "generations/current").read_text().strip()
     lock = lab.file(STORE / f"generations/{current}/lock")
     assert (lock / "dnsmasq.conf").exists()
+    lab.wait_for(lambda: lab.file("/run/dnsmasq.pid").exists(), what="dnsmasq is back with the file of this reload")
     # Nobody has asked for it: its address was never learned, or is another one by now.
     (lock / "addresses.nft").write_text("")
     lose_power(lab)

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import re
 import select
 import socket
 import struct
@@ -183,6 +184,9 @@ def scene(folder, device: str, *batches: tuple[str, ...]) -> Iterator[tuple[Far,
         program.begin()
         for words in batches:
             batch(where, *words)
+        # The kernel makes the route to an address of its own a moment after the address.
+        own = re.findall(r"(?m)^addr add ([^ /]+)", "".join(words[0] for words in batches))
+        until(lambda: all(f"local {address} dev {device}" in theirs(where) for address in own))
         before = theirs(where)
         with netpolicyd(folder, CONFIG.format(lines=LINES, device=device)) as daemon:
             daemon.settled()
