@@ -7,7 +7,6 @@ protocol and never waits inside a read: what doors ask is kept ready. Every chan
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,10 +18,8 @@ from netpolicy.core.line_health import Transition
 from netpolicy.core.model import Outbound, Ruleset, Settings
 from netpolicy.dataplane import wireguard
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
-from netpolicy.dataplane.listing import UnreadableListing
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import Netlink
-from netpolicy.dataplane.nft import NftError
 from netpolicy.dataplane.shaping import Way
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
@@ -34,6 +31,7 @@ from netpolicy.service.compile import Compiled
 from netpolicy.service.drift import HEAL, Drift, Found
 from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
+from netpolicy.service.failures import SYSTEM_ERRORS, fault_in_words, in_words
 from netpolicy.service.in_force import InForce
 from netpolicy.service.left_out import refusal
 from netpolicy.service.line_news import LineNews, Publish
@@ -49,9 +47,6 @@ from netpolicy.service.review import Review
 from netpolicy.service.warnings import Warning_
 
 AskNetifd = Callable[[], Awaitable[Mapping[str, LogicalInterface]]]
-
-# What may go wrong between us and the system; anything else is a bug and ends in the log with its place.
-SYSTEM_ERRORS = (NftError, NetlinkError, UnreadableListing, ApplyError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +231,7 @@ class Engine:
                 self._failed(str(error))
             except SYSTEM_ERRORS as error:
                 self.drift.lost()
-                self._failed(_in_words(error))
+                self._failed(in_words(error))
             finally:
                 self._probe_lines()
                 self._review.go_on()
@@ -475,19 +470,9 @@ class Engine:
 
     def note_fault(self, fault: BaseException) -> str:
         """Tells of a bug of ours, with its place in the source. Returns the text."""
-        place = fault.__traceback__
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        where = f" at {os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else ""
-        self._failed(f"a fault in netpolicy{where}, please report it: {type(fault).__name__}: {fault}")
+        self._failed(fault_in_words(fault))
         return self.in_force.error
 
     def _failed(self, text: str) -> None:
         if self.in_force.failed(text):
             self._tell_state()
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"cannot write {error.filename}: {error.strerror}"
-    return str(error)
