@@ -15,7 +15,7 @@ from netpolicy.config.loaded import Loaded
 from netpolicy.core.calendar import active
 from netpolicy.core.health import NORMAL
 from netpolicy.core.line_health import Transition
-from netpolicy.core.model import Outbound, Ruleset, Settings
+from netpolicy.core.model import Ruleset, Settings
 from netpolicy.dataplane import wireguard
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
 from netpolicy.dataplane.marks import Marks
@@ -368,28 +368,6 @@ class Engine:
         except NetlinkError:
             neighbours = ()  # rules for MAC addresses cannot be judged then
         return Surroundings(self.view, neighbours, self.learned)
-
-    async def set_outbound(self, name: str, word: str) -> str:
-        """What a person says of a line (service/line_watch.py). Returns the error or "". Raises KeyError: no line."""
-        if not self.lines.set_by_hand(name, word):
-            raise KeyError(name)
-        self.log.add("info", "state", f"outbound {name} is set to {word} by hand")
-        return await self.reconcile(f"outbound {name} is set to {word} by hand")
-
-    async def order_by_hand(self, outbound: Outbound, weight: int | None, members: list[object] | None) -> str:
-        """Other shares and orders (service/by_hand.py). Returns the error or "". Raises ValueError in words."""
-        said = []
-        if weight is not None:
-            self.lines.by_hand.check(weight)  # before anything is noted
-        if members is not None:
-            self.lines.by_hand.order(outbound, members)
-            said.append(f"members {', '.join(map(str, members)) or 'as configured'}")
-        if weight is not None:
-            self.lines.by_hand.weigh(outbound.name, weight)
-            said.append(f"weight {weight or 'as configured'}")
-        words = f"outbound {outbound.name} is set by hand: {'; '.join(said)}"
-        self.log.add("info", "state", words)
-        return await self.reconcile(words)
 
     def _probe_lines(self) -> None:
         """With the marks and gateways that this turn came to."""
