@@ -29,6 +29,7 @@ async def test_what_was_enforced_is_removed_when_observing_or_switched_off(house
     assert await house.load(text) == ""
     assert everything() == before
     assert marks() == ["0"]
+    assert house.engine.in_force.enforced is None
     assert not (house.state / "fw4" / "netpolicy.nft").exists()
     assert await house.load(CONFIG) == "" and leads_to("video") == "v_02"
 
