@@ -13,7 +13,7 @@ from typing import Any
 from netpolicy.config.spelling import FORMATS, UCI
 from netpolicy.core.evaluate import NOTHING_KNOWN, World
 from netpolicy.core.facts import Facts
-from netpolicy.core.model import Outbound, Ruleset
+from netpolicy.core.model import Ruleset
 from netpolicy.core.value import ValueProblem
 from netpolicy.dataplane.kernel import Counted
 from netpolicy.dataplane.listing import UnreadableListing
@@ -27,10 +27,10 @@ from netpolicy.service.engine import Engine
 from netpolicy.service.generations import Store
 from netpolicy.service.inspection import Inspection
 from netpolicy.service.left_out import left_out
-from netpolicy.service.line_watch import BY_HAND, LINES
 from netpolicy.service.list_refresh import ListRefresh
 from netpolicy.service.loading import IMPORTING
 from netpolicy.service.local_time import local_time
+from netpolicy.service.outbound_set import CannotSet, set_outbound
 from netpolicy.service.sampler import Sampler
 
 LINT_LIMIT = 1 << 20  # bytes of a text that a door hands in
@@ -146,28 +146,10 @@ class Service:
         outbound = self._engine.ruleset.outbound(name)
         if outbound is None:
             raise NotThere(f"there is no outbound {name[:64]!r} (netpolicy outbounds lists them)")
-        if weight is None and members is None:
-            return await self._set_state(outbound, word)
-        if word:
-            raise Refused("state: say it alone, without weight and member")
         try:
-            error = await self._engine.order_by_hand(outbound, weight, members)
-        except ValueError as problem:
+            return await set_outbound(self._engine, outbound, word, weight, members)
+        except CannotSet as problem:
             raise Refused(str(problem)) from None
-        counts, order = self._engine.lines.by_hand.said(outbound)
-        return {"ok": not error, "error": error or None, "name": name, "weight": counts, "members": list(order)}
-
-    async def _set_state(self, outbound: Outbound, word: str) -> dict[str, Any]:
-        name = outbound.name
-        if word not in BY_HAND:
-            raise Refused(f"state: {word[:32]!r} is not one of {', '.join(BY_HAND)}")
-        if outbound.type not in LINES:
-            raise Refused(f"{name} is of type {outbound.type}: only lines can be set (type {', '.join(LINES)})")
-        try:
-            error = await self._engine.set_outbound(name, word)
-        except KeyError:
-            raise Refused(f"{name} was not looked at yet: say it again in a moment") from None
-        return {"ok": not error, "error": error or None, "name": name, "state": word}
 
     def connections(self, limit: int = 100, offset: int = 0, text: str = "") -> dict[str, Any]:
         """A page of live connections, newest first. Byte counts are some seconds old."""

@@ -25,9 +25,9 @@ from netpolicy.service.change import (
     UNCHANGED,
     Change,
 )
-from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
-from netpolicy.service.engine import SYSTEM_ERRORS
+from netpolicy.service.change_tools import ApplyRefused, Tools
 from netpolicy.service.eyes import CannotSee
+from netpolicy.service.failures import SYSTEM_ERRORS, in_words
 from netpolicy.service.generation import Damaged
 from netpolicy.service.planning import Planned, Planning, collision, lock_out
 from netpolicy.service.way_back import Undo

@@ -22,6 +22,7 @@ from netpolicy.service.boot_lock import TooLong, copies
 from netpolicy.service.change import RESCUE, REVERTED, REVERTING, UNCHANGED, Change
 from netpolicy.service.engine import Engine
 from netpolicy.service.eyes import Eyes
+from netpolicy.service.failures import in_words
 from netpolicy.service.generation import Damaged
 from netpolicy.service.generations import Store
 
@@ -211,10 +212,3 @@ class Tools:
 
     def _write_again(self) -> None:
         self._writing = asyncio.get_running_loop().create_task(self._write_all())
-
-
-def in_words(error: BaseException) -> str:
-    """One sentence for a person."""
-    if isinstance(error, OSError) and error.filename:
-        return f"cannot write {error.filename}: {error.strerror}"
-    return str(error)

@@ -126,7 +126,7 @@ class Connections:
     def _decide_new(self, flow: Flow) -> Decision | Choice:
         decision, judgement = self._judge(flow, self._engine.enforced)
         # It may have begun just before the rules changed, or while they do: then others decided it.
-        for others in (self._engine.enforced_before, self._engine.compiled):
+        for others in (self._engine.in_force.enforced_before, self._engine.compiled):
             if judgement.agrees is False and others is not None:
                 other_decision, by_others = self._judge(flow, others)
                 if by_others.agrees:
@@ -277,7 +277,7 @@ class Connections:
         for judge in self._judges:
             if judge.compiled is compiled:
                 return judge
-        self._judges = [Judge(compiled, self._engine.indexes), *self._judges[:1]]
+        self._judges = [Judge(compiled, self._engine.in_force.indexes), *self._judges[:1]]
         return self._judges[0]
 
     def _facts(self, flow: Flow, judge: Judge) -> Facts:

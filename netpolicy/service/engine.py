@@ -1,14 +1,12 @@
 """The loop of the house: configuration, network and kernel in; a kernel that does what the rules say out.
 
-Owns all state that outlives a call. Never answers a door in its protocol and never waits
-inside a read: what doors ask is kept ready. Every change of anything is one `reconcile`.
+Owns, itself or by its parts (policy_plan.py, in_force.py), all state that outlives a call. Never answers a door in its
+protocol and never waits inside a read: what doors ask is kept ready. Every change of anything is one `reconcile`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,32 +15,31 @@ from netpolicy.config.loaded import Loaded
 from netpolicy.core.calendar import active
 from netpolicy.core.health import NORMAL
 from netpolicy.core.line_health import Transition
-from netpolicy.core.model import Outbound, Ruleset, Settings
-from netpolicy.dataplane import conflicts, wireguard
-from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
-from netpolicy.dataplane.listing import UnreadableListing
+from netpolicy.core.model import Ruleset, Settings
+from netpolicy.dataplane import wireguard
+from netpolicy.dataplane.kernel import ApplyError, Kernel, Plan
 from netpolicy.dataplane.marks import Marks
 from netpolicy.dataplane.netlink import Netlink
-from netpolicy.dataplane.nft import NftError
 from netpolicy.dataplane.shaping import Way
 from netpolicy.dataplane.state import NetlinkError
 from netpolicy.observe.ring import Ring
 from netpolicy.outbounds.lines import LineState, LogicalInterface, View, line_states
-from netpolicy.service import offload, reading, warnings
-from netpolicy.service.affected import ended_limits, moved_classes
+from netpolicy.service import reading
 from netpolicy.service.candidate import Files
 from netpolicy.service.classes import TooManyOutbounds
-from netpolicy.service.compile import Compiled, compile_policy
+from netpolicy.service.compile import Compiled
 from netpolicy.service.drift import HEAL, Drift, Found
 from netpolicy.service.dry_run import local_moment
 from netpolicy.service.facts import Surroundings
-from netpolicy.service.indexes import Indexes
+from netpolicy.service.failures import SYSTEM_ERRORS, fault_in_words, in_words
+from netpolicy.service.in_force import InForce
 from netpolicy.service.left_out import refusal
 from netpolicy.service.line_news import LineNews, Publish
 from netpolicy.service.line_watch import LineWatch
 from netpolicy.service.loading import Loader
 from netpolicy.service.local_time import local_time
 from netpolicy.service.numbering import Numbering
+from netpolicy.service.policy_plan import Planner, Preview, Situation
 from netpolicy.service.records import Records
 from netpolicy.service.release import FlowDoor, Release
 from netpolicy.service.reuse import with_known_rules
@@ -50,16 +47,6 @@ from netpolicy.service.review import Review
 from netpolicy.service.warnings import Warning_
 
 AskNetifd = Callable[[], Awaitable[Mapping[str, LogicalInterface]]]
-
-# What may go wrong between us and the system; anything else is a bug and ends in the log with its place.
-SYSTEM_ERRORS = (NftError, NetlinkError, UnreadableListing, ApplyError, OSError)
-
-
-# After a change of rules a connection may still have been decided by those of before.
-OVERLAP_SECONDS = 5.0
-
-# How often one turn applies what reading back shows to be missing before it says so.
-ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +56,6 @@ class Places:
     config: str = "/etc/config/netpolicy"
     state: str = "/var/run/netpolicy"
     store: str = "/etc/netpolicy"
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What rules are compiled for: a rule set, the engine's state under it, and its lines."""
-
-    ruleset: Ruleset
-    state: str
-    states: tuple[LineState, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What it would mean to follow a rule set: its lines, plan and compiled form; no plan where it is switched off."""
-
-    ruleset: Ruleset
-    states: tuple[LineState, ...]
-    plan: Plan | None = None
-    compiled: Compiled | None = None
-
-
-@dataclass(slots=True)
-class InForce:
-    """What is known of the kernel since the last reconcile."""
-
-    in_sync: bool = False
-    revision: int = 0  # how often the kernel was changed since the start
-    error: str = ""
-    pending: tuple[str, ...] = ()  # what observe mode leaves undone
 
 
 @dataclass(slots=True)
@@ -121,12 +79,8 @@ class Engine:
     states: tuple[LineState, ...] = ()
     view: View = field(default_factory=lambda: View({}, (), ()))
     compiled: Compiled | None = None  # as planned last
-    enforced: Compiled | None = None  # as the kernel has it
-    enforced_before: Compiled | None = None  # what that replaced: connections that began meanwhile followed it
-    in_force: InForce = field(default_factory=InForce)
     warnings: list[Warning_] = field(default_factory=list)
     ways: tuple[Way, ...] = ()  # how each limit of speed is held back, and where
-    indexes: Indexes = field(default_factory=Indexes)
     loader: Loader = field(default_factory=Loader)
     drift: Drift = field(default_factory=Drift)
     adopt: Callable[[Files, str], Awaitable[None]] | None = None  # is told the files that are in force without a guard
@@ -137,30 +91,34 @@ class Engine:
     _told: dict[str, LineState] = field(default_factory=dict)  # the lines as they were at the last turn
     list_warnings: Callable[[], list[Warning_]] = list  # what is wrong with lists that are fetched
     _unadopted: Files | None = None
-    _indexing: asyncio.Task[None] | None = None
     _again: asyncio.TimerHandle | None = None  # when a route that was refused is tried again
     _reusable: Ruleset | None = None  # what was in force when others were taken: what they left is not made anew
-    _can_log: bool = True
     _stopped: bool = False
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     one_reader: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by who reads a configuration to take it
     _one_adoption: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _records: Records = field(init=False)
-    _release: Release = field(init=False)
-    _review: Review = field(init=False)
+    _planner: Planner = field(init=False)
     _numbering: Numbering = field(init=False)
+    _review: Review = field(init=False)
     _news: LineNews = field(init=False)
+    release: Release = field(init=False)  # the open connections, for whoever hears of new ones
+    in_force: InForce = field(init=False)
     lines: LineWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.lines = LineWatch(self._worry, self._tell_transition)
-        self._records = Records(self.places.state)
-        self._release = Release(self.flows, self.log)
-        self._numbering = Numbering(self._records, self._release)
+        self._planner = Planner(self.kernel, self.netlink)
         self._news = LineNews(self.log, self.publish)
-        forgotten = self._release.forgotten
+        self.release = Release(self.flows, self.log)
+        forgotten = self.release.forgotten
         self._review = Review(self.flows, self.log, lambda: self.surroundings().facts, forgotten, self.note_fault)
-        self._review.share(self.indexes, self._indexed)
+        records = Records(self.places.state)
+        self._numbering = Numbering(records, self.release)
+        self.in_force = InForce(
+            self.kernel, records, self._numbering, self.release, self._review, self.drift, self.log, self.publish,
+            indexed=self._tell_turned,
+        )  # fmt: skip
+        self._review.share(self.in_force.indexes, self.in_force.until_indexed)
 
     @property
     def settings(self) -> Settings:
@@ -183,13 +141,16 @@ class Engine:
         return self._unadopted is not None
 
     @property
-    def release(self) -> Release:
-        """The open connections, for whoever hears of new ones."""
-        return self._release
+    def enforced(self) -> Compiled | None:
+        """The rules as the kernel has them."""
+        return self.in_force.enforced
 
     def open_schedules(self) -> tuple[str, ...]:
         """The names of the schedules whose window is open now, by the router's clock and time zone."""
-        return active(self.ruleset.schedules, *local_moment(self.clock())) if self.ruleset.schedules else ()
+        return self._active(self.ruleset)
+
+    def _active(self, ruleset: Ruleset) -> tuple[str, ...]:
+        return active(ruleset.schedules, *local_moment(self.clock())) if ruleset.schedules else ()
 
     @property
     def has_schedules(self) -> bool:
@@ -264,17 +225,17 @@ class Engine:
                 ways = 2 * len(self.ruleset.outbounds)
                 while not await self._turned(cause, ways > 0):
                     ways -= 1  # a line does without what the kernel refused
-                self._succeeded()
+                if self.in_force.succeeded():
+                    self._tell_state()
             except TooManyOutbounds as error:
                 self._failed(str(error))
             except SYSTEM_ERRORS as error:
                 self.drift.lost()
-                self._failed(_in_words(error))
+                self._failed(in_words(error))
             finally:
                 self._probe_lines()
                 self._review.go_on()
-                if self.turned is not None:
-                    self.turned()
+                self._tell_turned()
             if self.in_force.error:
                 return self.in_force.error
         if self._unadopted is not None:
@@ -304,20 +265,15 @@ class Engine:
             states = self.states if ruleset is self.ruleset else self._suppose(ruleset)
             if not ruleset.settings.enabled:
                 return Preview(ruleset, states)
-            situation = Situation(ruleset, self.lines.engine_state(ruleset.settings, states), states)
-            return Preview(ruleset, states, *await self._plan(situation, self._numbering.allocation(ruleset).numbers))
+            situation = self._situation(ruleset, self.lines.engine_state(ruleset.settings, states), states)
+            numbers = self._numbering.allocation(ruleset).numbers
+            return Preview(ruleset, states, *await self._planner.plan(situation, numbers, self.compiled))
 
     async def stop(self) -> None:
         """Removes everything of ours from the kernel, for good. Raises ApplyError, OSError."""
         async with self._one_at_a_time:
             self._stopped = True
-            self._review.drop()
-            await self.kernel.remove()
-            self._records.withdraw()
-            await self._release.clear(Marks(self.settings.fwmark_mask))
-            self._records.forget_classes()
-            self.in_force = InForce()
-            self.log.add("info", "apply", "all kernel state of netpolicy was removed")
+            await self.in_force.end(Marks(self.settings.fwmark_mask))
 
     async def hand_over(self) -> None:
         """Ends without a change: the next daemon takes over what is in force."""
@@ -372,10 +328,9 @@ class Engine:
             await self._stand_down()
             return
         if self.effective_mode == "observe":
-            await self._withdraw()
+            await self.in_force.withdraw(Marks(self.settings.fwmark_mask))
         allocation = self._numbering.allocation(self.ruleset)
-        plan, self.compiled = await self._plan(self._situation(), allocation.numbers)
-        self._gather_warnings(plan)
+        plan, compiled = await self._plan(allocation.numbers)
         if plan.conflicts:
             raise ApplyError(f"nothing is enforced: {plan.conflicts[0].message}")
         if self.effective_mode == "observe":
@@ -387,11 +342,7 @@ class Engine:
             self.in_force.in_sync = False
             return
         await self._numbering.take(allocation, Marks(self.settings.fwmark_mask))
-        was_changed = not plan.is_empty
-        await self._follow(plan, cause)
-        await self._carry_over(was_changed)
-        self.in_force.in_sync = True
-        self.in_force.pending = ()
+        await self.in_force.follow(plan, compiled, cause, lambda: self._plan(self.numbers))
 
     def _judge_drift(self, plan: Plan) -> Found | None:
         before, was_there = self.drift.count, self.drift.is_there
@@ -400,38 +351,15 @@ class Engine:
             self._news.drift(found)
         return found
 
-    async def _follow(self, plan: Plan, cause: str) -> None:
-        """Applies until reading back shows nothing left to do; the network may change meanwhile."""
-        for _ in range(ATTEMPTS):
-            if plan.is_empty:
-                break
-            with contextlib.suppress(Overtaken):
-                await self._apply(plan, cause)
-            plan, self.compiled = await self._plan(self._situation(), self.numbers)
-            self._gather_warnings(plan)
-        if not plan.is_empty:
-            raise ApplyError(f"applied, but read back otherwise: {plan.changes[0]}")
-        self.drift.followed(plan)
-        if not self._records.is_true:
-            # Another daemon's, a deleted one, or none yet: a firewall restart must load what is in force.
-            await asyncio.to_thread(self._remember, plan)
+    async def _plan(self, numbers: Mapping[str, int]) -> tuple[Plan, Compiled]:
+        situation = self._situation(self.ruleset, self.state, self.states)
+        plan, self.compiled = planned = await self._planner.plan(situation, numbers, self.compiled)
+        self.ways, self.warnings = plan.ways, self._planner.warnings(situation, plan)
+        return planned
 
-    def _remember(self, plan: Plan) -> None:
-        """In a worker: a text of ten thousand rules takes longer than the loop may be held, and so may the flash."""
-        self._records.remember(self.kernel.include_text(plan), self._numbering.known)
-
-    async def _carry_over(self, was_changed: bool) -> None:
-        """What the change means for connections that are open."""
-        before, after = self.enforced, self.compiled
-        assert after is not None
-        if before is not None:
-            self._release.note(moved_classes(before.policy, after.policy))
-            ended = ended_limits(before.policy, after.policy)
-            await self._release.hand_on(ended, Marks(self.settings.fwmark_mask))
-        await self._release.settle(Marks(self.settings.fwmark_mask))
-        if self._note_enforced() and (was_changed or before is not None):
-            self._review.note(before, after)
-            await self._review.room()
+    def _situation(self, ruleset: Ruleset, state: str, states: tuple[LineState, ...]) -> Situation:
+        active_now = self._active(ruleset)
+        return Situation(ruleset, state, states, self.view, active_now, self.lines.uses(ruleset, states))
 
     def surroundings(self) -> Surroundings:
         """What the facts of a connection are told from, as it is now."""
@@ -440,53 +368,6 @@ class Engine:
         except NetlinkError:
             neighbours = ()  # rules for MAC addresses cannot be judged then
         return Surroundings(self.view, neighbours, self.learned)
-
-    def _note_enforced(self) -> bool:
-        """Whether these rules are others than those before."""
-        if self.enforced is not None and self.compiled is not None and self.enforced.policy == self.compiled.policy:
-            return False
-        self.enforced_before, self.enforced = self.enforced, self.compiled
-        loop = asyncio.get_running_loop()
-        loop.call_later(OVERLAP_SECONDS, self._forget_before, self.enforced_before)
-        if self.enforced is not None:
-            self._indexing = loop.create_task(self.indexes.prepare(self.enforced.enforced))
-            self._indexing.add_done_callback(lambda _: self.turned() if self.turned is not None else None)
-        return True
-
-    @property
-    def is_indexing(self) -> bool:
-        """Whether the index of the rules in force is being made; `turned` is called once it is there."""
-        return self._indexing is not None and not self._indexing.done()
-
-    async def _indexed(self) -> None:
-        if self._indexing is not None:
-            await asyncio.wait([self._indexing])
-
-    def _forget_before(self, earlier: Compiled | None) -> None:
-        if self.enforced_before is earlier:
-            self.enforced_before = None
-
-    async def set_outbound(self, name: str, word: str) -> str:
-        """What a person says of a line (service/line_watch.py). Returns the error or "". Raises KeyError: no line."""
-        if not self.lines.set_by_hand(name, word):
-            raise KeyError(name)
-        self.log.add("info", "state", f"outbound {name} is set to {word} by hand")
-        return await self.reconcile(f"outbound {name} is set to {word} by hand")
-
-    async def order_by_hand(self, outbound: Outbound, weight: int | None, members: list[object] | None) -> str:
-        """Other shares and orders (service/by_hand.py). Returns the error or "". Raises ValueError in words."""
-        said = []
-        if weight is not None:
-            self.lines.by_hand.check(weight)  # before anything is noted
-        if members is not None:
-            self.lines.by_hand.order(outbound, members)
-            said.append(f"members {', '.join(map(str, members)) or 'as configured'}")
-        if weight is not None:
-            self.lines.by_hand.weigh(outbound.name, weight)
-            said.append(f"weight {weight or 'as configured'}")
-        words = f"outbound {outbound.name} is set by hand: {'; '.join(said)}"
-        self.log.add("info", "state", words)
-        return await self.reconcile(words)
 
     def _probe_lines(self) -> None:
         """With the marks and gateways that this turn came to."""
@@ -549,116 +430,27 @@ class Engine:
     def _tell_transition(self, name: str, made: Transition) -> None:
         self._news.transition(name, made, any(state.up for state in self.states if state.name == name))
 
+    def _tell_turned(self) -> None:
+        if self.turned is not None:
+            self.turned()
+
     def _worry(self, because: str) -> None:
         if self.worried is not None:
             self.worried(because)
-
-    def _situation(self) -> Situation:
-        return Situation(self.ruleset, self.state, self.states)
-
-    async def _plan(self, situation: Situation, numbers: Mapping[str, int]) -> tuple[Plan, Compiled]:
-        if self._can_log:
-            try:
-                return await self._plan_with(situation, numbers, log=True)
-            except NftError:
-                if not any(rule.action.log for rule in situation.ruleset.rules):
-                    raise
-        planned = await self._plan_with(situation, numbers, log=False)  # raises again unless logging was the reason
-        self._can_log = False
-        return planned
-
-    async def _plan_with(self, situation: Situation, numbers: Mapping[str, int], log: bool) -> tuple[Plan, Compiled]:
-        ruleset = situation.ruleset
-        marks, rules = Marks(ruleset.settings.fwmark_mask), self.netlink.rules()
-        skip = conflicts.foreign_exact_marks(marks, rules)
-        compiled = await asyncio.to_thread(
-            compile_policy,
-            ruleset,
-            situation.state,
-            situation.states,
-            self.view,
-            numbers,
-            skip,
-            log,
-            active(ruleset.schedules, *local_moment(self.clock())) if ruleset.schedules else (),
-            self.compiled,
-            self.lines.uses(ruleset, situation.states),
-            left_alone=conflicts.led_to_main(marks, rules, ruleset.settings.rule_priority),
-        )
-        return await self.kernel.plan(compiled.policy), compiled
-
-    async def _apply(self, plan: Plan, cause: str) -> None:
-        """Files first: a full disk must stop us before the kernel changes, not after."""
-        before = self._records.go_back()
-        await asyncio.to_thread(self._remember, plan)
-        try:
-            await self.kernel.apply(plan)
-        except ApplyError:
-            self._records.restore(before)
-            raise
-        if plan.nft.rebuild and self.enforced is not None and any(line.sealed for line in plan.policy.lines):
-            # Somebody took the table away: what began without it passed a kill switch unseen.
-            await self._release.undecided(Marks(self.settings.fwmark_mask))
-        self.in_force.revision += 1
-        self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, revision {self.in_force.revision}")
-        self.publish("netpolicy.apply", {"revision": self.in_force.revision, "changes": len(plan.changes)})
 
     async def _stand_down(self) -> None:
         """Switched off: nothing of ours stays in the kernel."""
         self.compiled = None
         self.warnings, self.ways = [], ()
-        await self._withdraw()
+        await self.in_force.withdraw(Marks(self.settings.fwmark_mask))
         self.in_force.in_sync = True
         self.in_force.pending = ()
 
-    async def _withdraw(self) -> None:
-        """What an earlier enforce left would go on steering: that is removed."""
-        self._review.drop()
-        had_any = await self.kernel.remove()
-        self.drift.lost()
-        self._records.withdraw()
-        self.enforced = self.enforced_before = None
-        self.indexes.forget()
-        self.in_force.revision = 0
-        if had_any:
-            await self._release.clear(Marks(self.settings.fwmark_mask))
-            self.log.add("info", "apply", "what netpolicy had in the kernel was removed")
-
-    def _gather_warnings(self, plan: Plan) -> None:
-        found = [] if self._can_log else [warnings.NO_LOGGING]
-        found += warnings.of_conflicts(plan.conflicts) + warnings.of_lines(self.ruleset, self.states)
-        found += warnings.of_ways(plan.ways)
-        if plan.ways:
-            found += warnings.of_offload(plan.ways, offload.is_on())
-        self.ways = plan.ways
-        self.warnings = found + warnings.of_kernel_rules(self.netlink.rules())
-
     def note_fault(self, fault: BaseException) -> str:
         """Tells of a bug of ours, with its place in the source. Returns the text."""
-        place = fault.__traceback__
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        where = f" at {os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else ""
-        self._failed(f"a fault in netpolicy{where}, please report it: {type(fault).__name__}: {fault}")
+        self._failed(fault_in_words(fault))
         return self.in_force.error
 
     def _failed(self, text: str) -> None:
-        if text != self.in_force.error:
-            self.log.add("error", "apply", text)
-        changed = text != self.in_force.error
-        self.in_force.in_sync = False
-        self.in_force.error = text
-        if changed:
+        if self.in_force.failed(text):
             self._tell_state()
-
-    def _succeeded(self) -> None:
-        if self.in_force.error:
-            self.in_force.error = ""
-            self.log.add("info", "apply", "the kernel follows the rules again")
-            self._tell_state()
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"cannot write {error.filename}: {error.strerror}"
-    return str(error)

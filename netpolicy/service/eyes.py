@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netpolicy.service.change import Request
-from netpolicy.service.engine import Engine, Preview
+from netpolicy.service.engine import Engine
 from netpolicy.service.loading import importing
+from netpolicy.service.policy_plan import Preview
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from netpolicy.dataplane.guard import GuardError, new_id, uptime
 from netpolicy.service import candidate
 from netpolicy.service.change import AWAITING, LONGEST_WINDOW, UNCHANGED, Change, Request
 from netpolicy.service.change_run import Run
-from netpolicy.service.change_tools import ApplyRefused, Tools, in_words
-from netpolicy.service.engine import SYSTEM_ERRORS
+from netpolicy.service.change_tools import ApplyRefused, Tools
 from netpolicy.service.eyes import CannotSee
+from netpolicy.service.failures import SYSTEM_ERRORS, in_words
 from netpolicy.service.generation import Damaged
 from netpolicy.service.planning import Planning, collision, lock_out
 

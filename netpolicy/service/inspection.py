@@ -59,7 +59,7 @@ class Inspection:
         if self.inspector is not None:
             self.inspector.configure(settings if is_wanted else Settings(inspector=OFF))
         elif (
-            is_wanted and not self._engine.is_indexing
+            is_wanted and not self._engine.in_force.is_indexing
         ):  # its modules take the place that the making of an index leaves
             from netpolicy.service.inspector import Inspector
 

@@ -17,9 +17,9 @@ from netpolicy.service import candidate, reading
 from netpolicy.service.change import CHECKED, UNCHANGED, Change, Request
 from netpolicy.service.change_tools import ApplyRefused, Tools
 from netpolicy.service.classes import TooManyOutbounds
-from netpolicy.service.engine import Preview
 from netpolicy.service.eyes import Rehearsal
 from netpolicy.service.left_out import left_out, refusal
+from netpolicy.service.policy_plan import Preview
 from netpolicy.service.reading import Reading, Unsettled
 
 # Of each list in a plan: the whole document has to fit into a bus message of 1 MiB several times over.

@@ -21,8 +21,9 @@ from netpolicy.flows.evidence import Refusal, judge
 from netpolicy.outbounds.check import Check, check_lines, line_of, losses
 from netpolicy.outbounds.check_line import Line
 from netpolicy.service.change import Request
-from netpolicy.service.engine import Engine, Preview
+from netpolicy.service.engine import Engine
 from netpolicy.service.eyes import CannotSee, Eyes, Rehearsal
+from netpolicy.service.policy_plan import Preview
 
 AT_CONSOLE = "at the console of the router; no connection was shown"
 

@@ -74,7 +74,7 @@ MUTANTS = (
     mutant(15, "rules of the kernel stay", STATE, "test_15",
            ("netpolicy/dataplane/route_steps.py", "for rule in self._change.delete_rules:", "for rule in ():")),
     mutant(16, "old goes before new comes", STATE, "test_16",
-           (SERVICE + "engine.py", "            await self.kernel.apply(plan)\n",
+           (SERVICE + "in_force.py", "            await self.kernel.apply(plan)\n",
             "            await self.kernel.remove()\n            plan = await self.kernel.plan(plan.policy)\n"
             "            await self.kernel.apply(plan)\n")),
     mutant(17, "two changes at a time", CONFIRMATION, "test_17_of_two",

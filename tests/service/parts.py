@@ -13,6 +13,7 @@ from netpolicy.dataplane.table import SLOTS
 from netpolicy.flows.marks import Conntrack
 from netpolicy.observe.ring import Ring
 from netpolicy.service.engine import Engine, Places
+from tests.netns import run
 
 CONFIG = """
 config netpolicy 'main'
@@ -36,6 +37,9 @@ config rule 'mail'
 	list dest_port '25'
 	option block 'reject'
 """
+
+OBSERVE = CONFIG.replace("enforce", "observe")
+OFF = CONFIG.replace("enabled '1'", "enabled '0'")
 
 
 class House:
@@ -82,3 +86,16 @@ def leads_to(rule: str) -> str:
 
 def _has(link: NftLink, slot: str) -> bool:
     return f"hits_{slot}" in link.sets()
+
+
+def connect_by(mark: int) -> None:
+    """A connection in conntrack with a mark, as if a packet had passed."""
+    port = str(4000 + mark % 999)
+    run("conntrack", "-I", "-p", "udp", "-s", "192.168.1.50", "-d", "203.0.113.5", "--sport", port, "--dport", "99",
+        "-t", "600", "-m", hex(mark))  # fmt: skip
+
+
+def marks() -> list[str]:
+    """Those of all connections in conntrack."""
+    words = run("conntrack", "-L").split()
+    return sorted(word.removeprefix("mark=") for word in words if word.startswith("mark="))

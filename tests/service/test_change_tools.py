@@ -10,7 +10,6 @@ import pytest
 
 from netpolicy.service import change_tools
 from netpolicy.service.change import COMMITTED, REFUSED, UNCHANGED, Change, Request
-from netpolicy.service.change_tools import in_words
 from tests.netns import needs_root
 from tests.router import router
 from tests.service.changing import ChangingHouse
@@ -72,8 +71,3 @@ async def test_what_a_full_disk_did_not_take_is_written_when_there_is_room_again
     await asyncio.wait_for(done.wait(), 5)
     assert [row["id"] for row in house.entries()] == ["r00000001"]
     assert len(house.said("error")) == 1  # once, not at every try
-
-
-def test_errors_are_one_sentence() -> None:
-    assert in_words(OSError(errno.EACCES, "Permission denied", "/x")) == "cannot write /x: Permission denied"
-    assert in_words(ValueError("no")) == "no"

@@ -101,7 +101,7 @@ async def test_a_mark_that_the_rules_do_not_explain_is_counted_and_told_once(con
 
 async def test_what_a_tunnel_sends_itself_is_expected_to_go_by_the_main_table(connections, house):
     assert await house.load(CONFIG + UDP) == ""
-    house.engine.enforced_before = None  # those are asked too
+    house.engine.in_force.enforced_before = None  # those are asked too
     enforced = house.engine.enforced
     enforced.policy = replace_in(enforced.policy, tunnels=(Tunnel(4001, ("udp",), (2,)),))
     own = [replace(flow(number, DIRECT, source="192.0.2.2"), protocol=17) for number in (1, 2)]

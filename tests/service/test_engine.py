@@ -14,12 +14,9 @@ from netpolicy.outbounds.lines import LogicalInterface
 from netpolicy.service import documents
 from tests.netns import needs_root, run
 from tests.router import everything, of_others, ours, router
-from tests.service.parts import CONFIG, House, leads_to
+from tests.service.parts import CONFIG, OBSERVE, OFF, House, connect_by, leads_to, marks
 
 pytestmark = [pytest.mark.kernel, needs_root]
-
-OBSERVE = CONFIG.replace("enforce", "observe")
-OFF = CONFIG.replace("enabled '1'", "enabled '0'")
 
 
 @pytest.fixture
@@ -35,37 +32,6 @@ def house(here, tmp_path):
 
 def status(house: House) -> dict:
     return documents.status(house.engine, {})
-
-
-def connect_by(mark: int) -> None:
-    """A connection in conntrack with a mark, as if a packet had passed."""
-    run(
-        "conntrack",
-        "-I",
-        "-p",
-        "udp",
-        "-s",
-        "192.168.1.50",
-        "-d",
-        "203.0.113.5",
-        "--sport",
-        str(4000 + mark % 999),
-        "--dport",
-        "99",
-        "-t",
-        "600",
-        "-m",
-        hex(mark),
-    )
-
-
-def marks() -> list[str]:
-    return sorted(
-        word.removeprefix("mark=")
-        for line in run("conntrack", "-L").splitlines()
-        for word in line.split()
-        if word.startswith("mark=")
-    )
 
 
 # -- configuration -------------------------------------------------------------------------------
@@ -133,115 +99,7 @@ async def test_observing_changes_nothing_and_says_what_it_would(house):
     assert documents.rules(house.engine, {})["rules"][0]["enforced"] == "observe: nothing is enforced"
 
 
-@pytest.mark.parametrize("text", [OBSERVE, OFF])
-async def test_what_was_enforced_is_removed_when_observing_or_switched_off(house, text):
-    before = everything()
-    await house.load()
-    connect_by(0x42000000)
-    assert ours()
-    assert await house.load(text) == ""
-    assert everything() == before
-    assert marks() == ["0"]
-    assert not (house.state / "fw4" / "netpolicy.nft").exists()
-    assert await house.load(CONFIG) == "" and leads_to("video") == "v_02"
-
-
-async def test_observing_removes_what_was_enforced_also_when_something_collides(house):
-    before = everything()
-    await house.load()
-    run("ip", "rule", "add", "priority", "7100", "from", "10.1.1.1", "lookup", "main")
-    assert "7100" in await house.load(OBSERVE)
-    run("ip", "rule", "del", "priority", "7100")
-    assert everything() == before
-
-
-async def test_stopping_removes_everything_and_keeps_the_connections(house):
-    before = everything()
-    await house.load()
-    connect_by(0x42000000)
-    connect_by(0x00000005)
-    await house.engine.stop()
-    assert everything() == before
-    assert marks() == ["0", "5"]
-    assert not list(house.state.rglob("*.nft")) and not (house.state / "classes.json").exists()
-
-
-# -- collisions ----------------------------------------------------------------------------------
-
-
-async def test_a_taken_table_name_stops_us_and_is_named(house):
-    run("nft", "-f", "-", text="table inet netpolicy { chain mine { }; }")
-    before = everything()
-    assert "that we did not make" in await house.load()
-    assert everything() == before
-    assert [one["code"] for one in status(house)["warnings"]] == ["NP902"]
-    run("nft", "delete", "table", "inet", "netpolicy")
-    assert await house.engine.reconcile("retry") == ""
-
-
-async def test_exact_marks_of_others_are_left_alone(house):
-    await house.load()
-    assert "meta mark 0x00000001 accept" in ours()  # rule 30000 of the test router, as passwall has it
-    assert "0x00000100" not in ours()
-
-
 # -- what may be missing -------------------------------------------------------------------------
-
-
-async def test_without_nft_nothing_changes_and_the_error_says_what_to_install(house, monkeypatch, tmp_path):
-    (tmp_path / "bin").mkdir()
-    before = everything()
-    path = os.environ["PATH"]
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert "install nftables" in await house.load()
-    assert "install nftables" in status(house)["kernel"]["error"]
-    await house.engine.reconcile("again")
-    assert len(house.said("error")) == 1
-    monkeypatch.setenv("PATH", path)
-    assert everything() == before
-    assert await house.engine.reconcile("retry") == ""
-    assert status(house)["kernel"]["error"] is None
-
-
-async def test_a_full_disk_stops_us_before_the_kernel_changes(house, tmp_path):
-    house.state.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(house.state))
-    try:
-        await house.load()
-        before = everything()
-        with pytest.raises(OSError):
-            (house.state / "filler").write_bytes(b"x" * 200_000)
-        more = "".join(
-            f"config rule 'more{n}'\n\tlist dest_port '{n + 1}'\n\toption route 'wan_a'\n" for n in range(99)
-        )
-        error = await house.load(CONFIG + more)
-        assert "No space left on device" in error and str(house.state) in error
-        assert everything() == before
-        assert not list(house.state.rglob("*.tmp")) and not list(house.state.rglob("*.next"))
-        (house.state / "filler").unlink()
-        assert await house.engine.reconcile("retry") == ""
-        assert leads_to("more98")
-    finally:
-        run("umount", "-l", str(house.state))
-
-
-async def test_a_kernel_without_packet_logging_enforces_all_the_same(house, tmp_path, monkeypatch):
-    """An nft that refuses the log statement, as a kernel without nfnetlink_log does."""
-    program = tmp_path / "nft"
-    program.write_text(
-        '#!/bin/sh\n[ "$1" = -t ] && exec /usr/sbin/nft "$@"\ntext=$(cat)\n'
-        "case \"$text\" in *'log prefix'*) echo 'Error: Could not process rule: No such file or directory' >&2;"
-        ' exit 1;; esac\nprintf \'%s\\n\' "$text" | exec /usr/sbin/nft "$@"\n'
-    )
-    program.chmod(0o755)
-    house = House(
-        tmp_path, CONFIG.replace("option block 'reject'", "option block 'reject'\n\toption log '1'"), str(program)
-    )
-    assert await house.load() == ""
-    assert [one["code"] for one in status(house)["warnings"]] == ["NP901"]
-    assert leads_to("mail") == "v_30" and "log prefix" not in ours()
-    assert await house.engine.reconcile("again") == ""
-    assert house.engine.in_force.revision == 1
 
 
 async def test_a_missing_interface_is_reported_and_the_rest_works(house):
@@ -339,15 +197,6 @@ async def test_connections_of_an_outbound_that_was_removed_are_forgotten_and_its
     assert dict(house.engine.numbers) == {"wan_a": 1, "wan_b": 2}
 
 
-async def test_another_mask_forgets_the_connections_that_were_marked_under_the_old_one(house):
-    await house.load()
-    connect_by(0x42000000)
-    connect_by(0x00000007)
-    assert await house.load(CONFIG.replace("option mode", "option fwmark_mask '0x7e000000'\n\toption mode")) == ""
-    assert marks() == ["7"]
-    assert "/0x3e000000" in run("ip", "rule")
-
-
 async def test_more_outbounds_than_the_mask_can_number_are_refused_in_words(house):
     await house.load()
     before = everything()
@@ -357,24 +206,6 @@ async def test_more_outbounds_than_the_mask_can_number_are_refused_in_words(hous
 
 
 # -- asking --------------------------------------------------------------------------------------
-
-
-async def test_whoever_waits_for_the_index_is_told_once_it_is_there(house):
-    seen = []
-    house.engine.turned = lambda: seen.append(house.engine.is_indexing)
-    await house.load()
-    await house.engine._indexed()
-    await asyncio.sleep(0)
-    assert seen == [True, False] and house.engine.indexes.of(house.engine.enforced.enforced) is not None
-
-
-async def test_asking_for_the_plan_changes_nothing_that_is_shown(house):
-    await house.load(CONFIG.replace("'wanb'", "'usb9'"))
-    before, shown = everything(), status(house)
-    assert shown["warnings"]
-    plan = await house.engine.plan()
-    assert plan is not None and plan.is_empty
-    assert (everything(), status(house)) == (before, shown)
 
 
 async def test_a_second_turn_does_nothing_at_all(house):
@@ -443,22 +274,6 @@ def _resident() -> int:
     gc.unfreeze()  # what earlier tests left is freed now, and not in the middle of the turns
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4
-
-
-async def test_other_rules_can_be_looked_at_before_they_are_followed(house):
-    assert await house.load() == ""
-    before, said = everything(), status(house)
-    other = CONFIG.replace("option route 'wan_b'", "option route 'wan_a'").replace("'mail'", "'post'")
-    house.write(other)
-    seen = await house.engine.preview((await house.engine.loader.load(str(house.config))).ruleset)
-    assert seen.plan is not None and seen.compiled is not None
-    assert seen.plan.changes and not seen.plan.is_empty
-    assert seen.compiled.standing.keys() == {"video", "post"}
-    assert (everything(), status(house)) == (before, said)
-    assert await house.engine.reconcile("nothing") == "" and status(house)["kernel"]["revision"] == 1
-    house.write(OFF)
-    off = await house.engine.preview((await house.engine.loader.load(str(house.config))).ruleset)
-    assert (off.plan, off.compiled, len(off.states)) == (None, None, 2)
 
 
 async def test_a_configuration_that_is_being_read_when_a_change_begins_is_not_taken_over(house):

@@ -38,7 +38,7 @@ VIEW = View({}, (Address(6, "br-lan", "2001:db8:1:2::1", 64), Address(4, "br-lan
 def inspection(settings: Settings, netlink: Any = None) -> Inspection:
     engine: Any = SimpleNamespace(
         settings=settings, view=VIEW, states=(), loaded=object(), netlink=netlink,
-        log=Ring(lambda: 0.0, lambda entry: None), is_indexing=False,
+        log=Ring(lambda: 0.0, lambda entry: None), in_force=SimpleNamespace(is_indexing=False),
     )  # fmt: skip
     return Inspection(engine, lambda mark: "wan", lambda: 1.0)
 
@@ -76,10 +76,10 @@ def test_while_the_rules_are_indexed_it_is_not_loaded_yet(monkeypatch: pytest.Mo
     monkeypatch.setattr("netpolicy.service.inspector.Inspector.start", lambda *_: started.append(1))
     with private_netns():
         found = inspection(Settings(True))
-        found._engine.is_indexing = True
+        found._engine.in_force.is_indexing = True
         found.turned()
         assert found.inspector is None
-        found._engine.is_indexing = False
+        found._engine.in_force.is_indexing = False
         found.turned()
     assert found.inspector is not None and started == [1]
 
