@@ -200,6 +200,10 @@ class Kernel:
         """Rules that come back from now on go on counting from here (packets, bytes by rule); {}: from nothing."""
         self._reader.earlier = counters
 
+    def take_older_counts(self) -> dict[str, int]:
+        """What rules had counted before this process, in packets, as the first plan found it; told once."""
+        return self._reader.take_older_counts()
+
     async def remove(self) -> bool:
         """Removes every object of ours and nothing else; False when there was none. Raises ApplyError."""
         refused: Exception | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netpolicy.dataplane import packed
@@ -19,6 +19,7 @@ from netpolicy.dataplane.limits import COUNTS
 from netpolicy.dataplane.listing import Listing
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.nft import Nft
+from netpolicy.dataplane.nft_element import Element
 from netpolicy.dataplane.nft_link import NftLink
 from netpolicy.dataplane.set_key import from_host_number
 from netpolicy.dataplane.table import SLOTS, Table
@@ -69,6 +70,7 @@ class Reader:
         self._known: tuple[int, Loaded] | None = None  # as of this generation of the kernel's rule set
         # Where rules that come back go on counting, while a change is taken back.
         self.earlier: Mapping[str, tuple[int, int]] = {}
+        self._older: dict[str, int] | None = None  # packets by rule, as we came; None: nothing was read yet
 
     async def read(self) -> Loaded:
         """What is loaded; listed and dumped only where the rule set changed since. Raises NftError."""
@@ -83,6 +85,7 @@ class Reader:
         structure = await self.structure()
         if structure is None or not structure.is_ours:
             loaded = Loaded(structure, {}, {})
+            self._older = self._older or {}
         else:
             loaded = await asyncio.to_thread(self._read_sets, structure)
         # Changed while it was read: then it is read again next time.
@@ -126,6 +129,13 @@ class Reader:
                         found[element.comment] = max(known, element.counter or (0, 0))
         return found
 
+    def take_older_counts(self) -> dict[str, int]:
+        """What rules had counted when we first read, in packets, where they had; told once: it may be a megabyte."""
+        older = self._older or {}
+        if older:
+            self._older = {}
+        return older
+
     def limits(self) -> dict[str, tuple[int, int, int]]:
         """What came to each limit, by its comment: the key, packets, bytes; blocks. Raises NftError."""
         link = self._link()
@@ -147,6 +157,7 @@ class Reader:
         link = self._link()
         contents: dict[str, packed.Contents] = {}
         digests: dict[str, bytes] = {}
+        is_first, older = self._older is None, dict[str, int]()
         for name in sorted(structure.sets):
             if is_learned(name):
                 continue  # what is in it is not ours to compare
@@ -155,5 +166,17 @@ class Reader:
             if "interval" in structure.sets[name]:
                 digests[name] = link.folded(name, packed.digest)
             else:
-                contents[name] = packed.contents(link.elements(name))
+                contents[name] = _contents(link.elements(name), older if is_first and name.startswith(HITS) else None)
+        if is_first:
+            self._older = older
         return Loaded(structure, contents, digests)
+
+
+def _contents(elements: Sequence[Element], older: dict[str, int] | None) -> packed.Contents:
+    """What they say; packets that they counted are noted in `older`, of a rule in two slots the most."""
+    if older is not None:
+        for element in elements:
+            packets = element.counter[0] if element.counter else 0
+            if packets > older.get(element.comment, 0):
+                older[element.comment] = packets
+    return packed.contents(elements)

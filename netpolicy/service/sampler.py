@@ -62,7 +62,8 @@ class Sampler:
             return
         async with self._one_at_a_time:
             rules, standing = engine.ruleset.rules, engine.compiled.standing
-            await asyncio.to_thread(self.usage.note, rules, standing, counters, self._clock())
+            older = engine.kernel.take_older_counts()
+            await asyncio.to_thread(self.usage.note, rules, standing, counters, self._clock(), older)
             self._guarded(self.usage.save)
 
     def _guarded(self, write: Callable[[float], None]) -> None:

@@ -1,8 +1,8 @@
 """When each rule took its last connection, and since when it is in force: what counters alone do not say.
 
 Told of the counters now and then, compares them with those of before. Never writes its file more often
-than once an hour, never takes counters that began anew for hits. One small number each, in arrays:
-ten thousand rules must fit into a router.
+than once an hour, never takes counters that began anew, or what an earlier process counted, for hits. One
+small number each, in arrays: ten thousand rules must fit into a router.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ DAY_SECONDS = 86_400.0
 
 Counters = Mapping[str, tuple[int, int]]  # packets and bytes of first packets, by rule
 NO_PACKETS = (0, 0)
+NOTHING_OLDER: Mapping[str, int] = {}
 
 
 class Use(NamedTuple):
@@ -71,14 +72,23 @@ class Usage:
             return NOTHING_KNOWN  # it came with a reload a moment ago
         return Use(table.last[position] or None, table.since[position] or None)
 
-    def note(self, rules: tuple[Rule, ...], standing: Mapping[str, str], counters: Counters, now: float) -> None:
-        """These rules hold now, and this is what they took so far. O(rules). Nothing while the clock is not set."""
-        if now < CLOCK_IS_SET:
-            return
-        unknown = self._take_over(rules) if self._is_first or rules is not self._now[0] else ()
-        table = self._now[1]
+    def note(
+        self,
+        rules: tuple[Rule, ...],
+        standing: Mapping[str, str],
+        counters: Counters,
+        now: float,
+        older: Mapping[str, int] = NOTHING_OLDER,
+    ) -> None:
+        """These rules hold now, and this is what they took so far. O(rules). No times while the clock is not set.
+
+        `older`: what rules had counted before this process, in packets; those that are not in it began at nothing.
+        """
+        if self._is_first or rules is not self._now[0]:
+            self._take_over(rules, older)
+        table, is_set = self._now[1], now >= CLOCK_IS_SET
         for position, rule in enumerate(rules):
-            if not table.since[position] and standing.get(rule.name) == ENFORCED:
+            if is_set and not table.since[position] and standing.get(rule.name) == ENFORCED:
                 table.since[position] = now
                 self._is_new = True
             packets = counters.get(rule.name, NO_PACKETS)[0]
@@ -87,7 +97,7 @@ class Usage:
             self._is_new = True
             table.packets[position] = packets
             # Fewer than before: they began anew, and what they say now came since then.
-            if packets and position not in unknown:
+            if packets and is_set:
                 table.last[position] = now
 
     def save(self, now: float) -> None:
@@ -102,25 +112,24 @@ class Usage:
             self._is_new = False
             self._saved_at = now
 
-    def _take_over(self, rules: tuple[Rule, ...]) -> set[int]:
-        """Other rules: what is known of those that were there stays. The places whose past nobody knows."""
+    def _take_over(self, rules: tuple[Rule, ...], older: Mapping[str, int]) -> None:
+        """Other rules: what is known of those that were there stays."""
         is_first, self._is_first = self._is_first, False
         known = _read(self._path) if is_first else self._known()
         if is_first:
             self._saved_at = _written_at(self._path)  # a daemon that starts again and again wears out no flash
-        table, unknown = _Table(len(rules)), set()
+        table = _Table(len(rules))
         for position, rule in enumerate(rules):
             table.prints[position] = crc32(rule.match_text.encode())
+            table.packets[position] = began = older.get(rule.name, 0)
             before = known.get(rule.name)
             if before is None:
-                if is_first:
-                    unknown.add(position)
                 continue
-            table.packets[position] = before[1]
+            if not is_first or began >= before[1]:  # else its counter is another by now
+                table.packets[position] = before[1]
             if before[0] == table.prints[position]:  # another match is another rule
                 table.since[position], table.last[position] = before[2], before[3]
         self._now, self._is_new = (rules, table), True
-        return unknown
 
     def _known(self) -> dict[str, Row]:
         rules, table = self._now

@@ -80,6 +80,10 @@ async def test_a_slot_that_a_death_left_behind_takes_no_count_away(kernel, left_
         element = f'{{ 0x5 counter packets {packets} bytes {packets * 60} comment "video" }}\n'
         run("nft", "-f", "-", text=declared + f"add element inet netpolicy hits_{slot} {element}")
     assert await kernel.counters() == {"video": (5, 300)}
+    successor = WatchedKernel()
+    await successor.plan(policy(VIDEO))
+    assert (successor.take_older_counts(), successor.take_older_counts()) == ({"video": 5}, {})
+    assert kernel.take_older_counts() == {}
 
 
 DAMAGES = {

@@ -1,6 +1,6 @@
 """A daemon in the lab sees real connections through it: named in every tier, with nothing left when it ends.
 
-One lab and mostly one daemon for all tests, in their order: a start takes a second.
+One lab and mostly one daemon for all tests, because a start takes a second. Each makes sure of what it needs.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def lab() -> Iterator[Lab]:
         pytest.skip(why)
     with Lab() as found:
         found.start_daemon(CONFIG.format(extra=""))
+        found.wait_for(lambda: set(tiers(found).values()) == {"ebpf"}, what="devices that are watched")
         yield found
 
 
@@ -179,6 +180,7 @@ def test_real_conversations_by_tls_and_quic_of_each_version_are_named(lab: Lab, 
 
 
 def test_the_terminal_tool_names_it_too(lab: Lab) -> None:
+    line_of(lab, "192.168.1.11", asked(lab, TLS), name=TLS[2])
     command = [sys.executable, "-m", "netpolicy.cli.main", "connections", "--json", "--socket", str(keeper.BUS_SOCKET)]
     done = lab.run("router", command, check=True)
     assert TLS[2] in {one["name"] for one in json.loads(done.stdout)["connections"]}
@@ -268,6 +270,7 @@ def test_filters_that_somebody_deletes_are_put_back_and_that_is_told(lab: Lab, m
     command = keeper.daemon_command()
     command[command.index("-c") + 1] = WITHOUT_TCX + command[command.index("-c") + 1]
     monkeypatch.setattr(keeper, "daemon_command", lambda *_: command)
+    assert lab.stop_daemon() == 0  # one that runs yet
     lab.start_daemon(CONFIG.format(extra=""))
     for count, removed in enumerate(("filter del dev br-lan egress", "qdisc del dev br-lan clsact"), 1):
         lab.wait_for(lambda: device(lab)["way"] == "clsact" and [1], what="br-lan has filters")
@@ -287,6 +290,7 @@ def test_without_events_of_conntrack_its_text_is_read(lab: Lab, monkeypatch: pyt
     broken = "from netpolicy.flows import ctnetlink; ctnetlink.EVENT_GROUPS = (9999,); "
     command[command.index("-c") + 1] = broken + command[command.index("-c") + 1]
     monkeypatch.setattr(keeper, "daemon_command", lambda *_: command)
+    assert lab.stop_daemon() == 0  # one that runs yet
     lab.start_daemon(CONFIG.format(extra="\toption inspector 'conntrack'"))
     lab.wait_for(lambda: inspector(lab)["tier"] == "proc" and [1], what="the text is read")
     told = inspector(lab)

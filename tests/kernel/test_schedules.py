@@ -92,6 +92,8 @@ def test_when_a_window_closes_open_connections_end_move_and_are_free_as_their_ru
 
 
 def test_a_zone_that_is_set_is_noticed_though_nothing_tells_of_it(lab: Lab) -> None:
+    make_it(lab, 23)
+    lab.wait_for(lambda: not lab.tcp("desk", SERVER4, 31000)["ok"], what="it is night")
     time.sleep(1.0)  # what the kernel told of our own change leads to a turn, too
     make_it(lab, 19)
     lab.wait_for(lambda: lab.tcp("desk", SERVER4, 31000)["ok"], what="it is evening again")

@@ -49,6 +49,23 @@ async def test_a_hit_is_known_and_outlives_the_process(house, sampler):
     assert (house.state / FILE).exists()
 
 
+async def test_a_hit_before_the_first_look_is_known_and_a_restart_makes_none(house, sampler, tmp_path):
+    await house.load()
+    hit(443)
+    run("nft", "add", "element", "inet", "netpolicy", "restore", "{ 0x75000000 : accept }")
+    await house.engine.reconcile("what somebody did is read, and what was counted with it")
+    await sampler.look()
+    assert sampler.usage.of(0, house.engine.ruleset.rules[0]) == (NOW, NOW)
+    for hits, last in ((0, None), (1, NOW)):  # no file knows of the hits that the successor finds
+        successor = House(tmp_path)
+        later = Sampler(successor.engine, Usage(str(tmp_path / "nowhere")), lambda: NOW)
+        await successor.load()
+        for _ in range(hits):
+            hit(443)
+        await later.look()
+        assert later.usage.of(0, successor.engine.ruleset.rules[0]) == (last, NOW)
+
+
 async def test_it_looks_by_itself(house, sampler, monkeypatch):
     monkeypatch.setattr(module, "SECONDS", 0.01)
     await house.load()

@@ -24,9 +24,9 @@ def rules(*texts: str):
 BOTH = rules(VIDEO, MAIL)
 
 
-def noted(usage: Usage, now: float, video: int = 0, mail: int = 0, those=BOTH, standing=None) -> list[Use]:
+def noted(usage: Usage, now: float, video: int = 0, mail: int = 0, those=BOTH, standing=None, older=None) -> list[Use]:
     counters = {"video": (video, 60 * video), "mail": (mail, 60 * mail)}
-    usage.note(those, STANDING if standing is None else standing, counters, now)
+    usage.note(those, STANDING if standing is None else standing, counters, now, older or {})
     return [usage.of(position, one) for position, one in enumerate(those)]
 
 
@@ -42,9 +42,14 @@ def test_a_counter_that_grew_is_a_hit_and_one_that_did_not_is_none(usage):
     assert usage.of(99, BOTH[0]) == usage.of(0, rules(VIDEO)[0]) == NOTHING_KNOWN  # not noted yet
 
 
-def test_what_was_counted_before_anybody_looked_is_no_hit_of_now(usage):
-    assert noted(usage, START, video=500)[0] == Use(None, START)
-    assert noted(usage, START + 300, video=501)[0] == Use(START + 300, START)
+def test_a_rule_that_began_with_us_is_known_from_its_beginning(usage):
+    assert noted(usage, START, video=1) == [Use(START, START), Use(None, START)]
+
+
+@pytest.mark.parametrize(("at_first", "last"), [(500, None), (501, START)])
+def test_what_was_counted_before_this_process_is_no_hit_of_now(usage, at_first, last):
+    assert noted(usage, START, video=at_first, older={"video": 500})[0] == Use(last, START)
+    assert noted(usage, START + 300, video=502)[0] == Use(START + 300, START)
 
 
 def test_a_rule_that_came_with_a_reload_is_known_from_its_beginning(usage):
@@ -63,9 +68,15 @@ def test_a_restart_remembers_and_a_reboot_is_no_hit(usage, tmp_path):
     noted(usage, START)
     noted(usage, START + 300, video=7)
     usage.save_now(START + 300)
-    assert noted(Usage(str(tmp_path)), START + 900, video=7)[0] == Use(START + 300, START)
-    assert noted(Usage(str(tmp_path)), START + 900, video=0)[0] == Use(START + 300, START)
-    assert noted(Usage(str(tmp_path)), START + 900, video=8)[0] == Use(START + 900, START)
+    for video, older, last in ((7, 7, 300), (8, 7, 900), (8, 8, 900), (0, 0, 300), (2, 2, 300), (3, 2, 900)):
+        again = Usage(str(tmp_path))
+        assert noted(again, START + 900, video, older={"video": older})[0] == Use(START + last, START)
+
+
+def test_after_a_stop_counting_begins_anew_and_as_many_hits_as_before_are_hits(usage, tmp_path):
+    noted(usage, START, video=1)
+    usage.save_now(START)
+    assert noted(Usage(str(tmp_path)), START + 900, video=1)[0] == Use(START + 900, START)
 
 
 def test_rules_keep_their_past_in_another_order_and_lose_it_with_another_match(usage):
@@ -87,6 +98,9 @@ def test_while_the_clock_is_not_set_nothing_is_noted(usage, tmp_path):
     assert noted(usage, 100.0, video=5) == [NOTHING_KNOWN, NOTHING_KNOWN]
     usage.save_now(100.0)
     assert list(tmp_path.iterdir()) == []
+    # Nobody knows when those five came.
+    assert noted(usage, START, video=5)[0] == Use(None, START)
+    assert noted(usage, START + 300, video=6)[0] == Use(START + 300, START)
 
 
 @pytest.mark.parametrize(
