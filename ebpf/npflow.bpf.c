@@ -589,10 +589,11 @@ static INLINE void send_payload(struct context *c, struct settings *set, struct 
 	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + size, wakeup(set, kind)));
 }
 
-/* A time in 1.024 us, and eight times such a one, in us. */
+/* A time in 1.024 us, and eight times such a one, in us. The factors are 0.024 and 0.128, times 2^32 and rounded up:
+ * exact up to 39 s. */
 static INLINE u32 in_us(u32 time)
 {
-	return time + ((u64)time * 103079215 >> 32);
+	return time + ((u64)time * 103079216 >> 32);
 }
 
 static INLINE u32 eighth_in_us(u32 times)
@@ -628,7 +629,8 @@ static INLINE u8 state_of(struct flow *flow, u32 protocol)
 	return (up | down) & SIDE_ANSWERED || flow->flags & FLOW_MID ? STATE_OPEN : STATE_SYN;
 }
 
-/* When its last packet passed: of both sides the later one was seen so long ago. One without packets has no time. */
+/* When its last packet passed: of both sides the later one was seen so long ago. One without packets has no time, and
+ * one that seems to lie ahead has just been, by another CPU's clock. */
 static INLINE u64 last_of(struct flow *flow, u64 now)
 {
 	u32 up = (now >> 20) - flow->up.last, down = (now >> 20) - flow->down.last, ago;
@@ -639,8 +641,8 @@ static INLINE u64 last_of(struct flow *flow, u64 now)
 	else if (!flow->down.packets)
 		down = up;
 	ago = up < down ? up : down;
-	last = ago < 1U << 31 ? now - ((u64)ago << 20) : now;
-	return last < flow->first ? flow->first : last;
+	last = (up | down) >> 31 ? now : now - ((u64)ago << 20);
+	return (s64)last < (s64)flow->first ? flow->first : last;
 }
 
 /* The flow is over: everything that is known of it, as an event. */
@@ -872,8 +874,9 @@ static INLINE int is_usual(volatile struct extension *found, u32 most)
 	return found->times ? found->times == 1 && found->size - 1 < most : 1;
 }
 
-/* Sends what is wanted of a whole ClientHello, of `need` bytes from `at` on. 0: it is not as usual, and user space shall
- * see for itself: it says what is wrong, and knows what is allowed and rare. */
+/* Sends what is wanted of a whole ClientHello, of `need` bytes from `at` on, and it is all that is ever sent of the
+ * stream. 0: it is not as usual, and user space shall see for itself: it says what is wrong, and knows what is allowed
+ * and rare. */
 static INLINE int send_hello(struct context *c, struct settings *set, struct side *own, u32 at, u32 need)
 {
 	u32 end = at + need, used = sizeof(struct hello);
@@ -892,7 +895,7 @@ static INLINE int send_hello(struct context *c, struct settings *set, struct sid
 	if (!is_usual(name, NAMED) || !is_usual(protocols, PROTOCOLS) || !is_usual(ech, HELLO))
 		return 0;
 	r->event.offset = 0;
-	r->event.first = !own->pieces;
+	r->event.first = 1;
 	said = (struct hello *)r->data;
 	said->name = name->size;
 	said->protocols = protocols->size;
@@ -904,8 +907,6 @@ static INLINE int send_hello(struct context *c, struct settings *set, struct sid
 	if (!used)
 		return 0;
 	r->event.length = used;
-	if (own->pieces < 255)
-		own->pieces++;
 	sent(c, own, ringbuf_output(&events, r, sizeof(struct event) + used, wakeup(set, EVENT_HELLO)));
 	return 1;
 }
@@ -953,8 +954,10 @@ static INLINE void capture(struct context *c, struct side *own, const int down)
 		length = p->payload;
 	if (own->flags & SIDE_DNS || !(own->flags & SIDE_OPENER))
 		event = down ? EVENT_DNS_ANSWERING : EVENT_DNS_ASKING;
-	if (!offset && event == EVENT_STREAM && own->flags & SIDE_SIZED && length == own->need &&
-	    send_hello(c, set, own, p->at, length))
+	/* Behind pieces that were sent, user space has to see whether they agree, and may know the name already. A need of
+	 * HELLO bytes is a bound, and says nothing of where the message ends. */
+	if (!offset && !own->pieces && event == EVENT_STREAM && own->flags & SIDE_SIZED && length == own->need &&
+	    length < HELLO && send_hello(c, set, own, p->at, length))
 		goto done;
 	send_payload(c, set, own, event, p->at, length, offset);
 	if (offset <= own->seen)

@@ -39,9 +39,11 @@ _only_name = struct.Struct(">HBH").unpack_from  # length of the list, kind and l
 _known_protocols: dict[bytes, tuple[str, ...]] = {}
 KNOWN_LIMIT = 64
 
-# Few names are most of what is asked for.
+# Few names are most of what is asked for. Anybody can say others: what browsers say takes 200 bytes, and a kilobyte is
+# the most; names of 250 bytes with 60 protocols would be four each.
 _known_hellos: dict[bytes, Hello] = {}
-KNOWN_HELLOS = 512  # half a kilobyte each
+KNOWN_HELLOS = 512
+KNOWN_LONGEST, KNOWN_PROTOCOLS = 128, 24  # bytes of one, and of the protocols in it
 TOLD = struct.Struct("=HHI")  # length of the name's content and of the protocols', whether it is the outer hello
 
 
@@ -86,9 +88,11 @@ def from_told(data: bytes) -> Hello:
         found[ALPN] = data[TOLD.size + name :]
     if is_outer:
         found[ENCRYPTED_HELLO] = bytes((OUTER,))
-    if len(_known_hellos) >= KNOWN_HELLOS:
-        _known_hellos.clear()
-    hello = _known_hellos[data] = _meaning(found, 0)
+    hello = _meaning(found, 0)
+    if len(data) <= KNOWN_LONGEST and protocols <= KNOWN_PROTOCOLS:
+        if len(_known_hellos) >= KNOWN_HELLOS:
+            _known_hellos.clear()
+        _known_hellos[data] = hello
     return hello
 
 

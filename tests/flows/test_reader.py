@@ -95,6 +95,20 @@ def test_hellos_that_are_remembered_are_bounded(monkeypatch):
     assert len(tls_hello._known_hellos) <= 10
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [server_name(b"x." * 60 + b"example.com")[4:], protocols(*[b"%c" % number for number in range(200, 220)])[4:]],
+)
+def test_of_hellos_that_take_much_room_none_is_remembered(strange):
+    """Whoever wants can say them; one with 63 protocols takes ten times as much as what browsers send."""
+    tls_hello._known_hellos.clear()
+    is_name = strange[2] == 0
+    Reader().read(payload(told(strange) if is_name else told(b"", strange), HELLO))
+    assert not tls_hello._known_hellos
+    Reader().read(payload(told(server_name(b"www.example.com")[4:], protocols(b"h2", b"http/1.1")[4:], True), HELLO))
+    assert len(tls_hello._known_hellos) == 1
+
+
 def test_flows_do_not_mix():
     reader = Reader()
     one = in_pieces(STREAM, 800, number=1)

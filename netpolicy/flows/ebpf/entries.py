@@ -99,7 +99,7 @@ def over(event: bytes) -> Measured | None:
 
 
 def measured(key: bytes | memoryview, flow: bytes | memoryview, now: int, final: bool) -> Measured:
-    """What an entry of the map says. `now`: nanoseconds of the monotonic clock, not before its last packet.
+    """What an entry of the map says. `now`: nanoseconds of the monotonic clock.
 
     What `send_over` of the program makes of it, for flows that did not end.
     """
@@ -113,14 +113,15 @@ def measured(key: bytes | memoryview, flow: bytes | memoryview, now: int, final:
     ) = _flow(flow)  # fmt: skip
     if not LONG_WORDS:
         up_bytes, down_bytes = whole(up_bytes, up_packets), whole(down_bytes, down_packets)
-    # Of both sides the later one was seen so long ago, in units of 2^20 ns. One without packets has no time.
+    # Of both sides the later one was seen so long ago, in units of 2^20 ns. One without packets has no time, and one
+    # that seems to lie ahead has just been.
     passed = now >> COARSE
     if not up_packets:
         up_last = down_last
     elif not down_packets:
         down_last = up_last
-    ago = min(passed - up_last & WORD, passed - down_last & WORD)
-    last = now - (ago << COARSE) if ago <= WORD >> 1 else now
+    up_ago, down_ago = passed - up_last & WORD, passed - down_last & WORD
+    last = now - (min(up_ago, down_ago) << COARSE) if up_ago | down_ago <= WORD >> 1 else now
     # The time until a side acknowledges is kept with that side, eightfold, and told of the one that waited for it.
     up = (
         up_bytes, up_packets, up_again, up_resets, up_syns, up_flags & SIDE_FIN != 0, down_srtt * 16 // 125, up_ttl,

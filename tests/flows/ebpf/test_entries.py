@@ -105,6 +105,15 @@ def test_a_side_without_packets_does_not_make_the_flow_old() -> None:
     assert found.mac == b""
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_side_that_was_seen_since_now_has_just_been(turned: bool) -> None:
+    """A walk through the map takes its time, and one direction may be the only one with packets."""
+    now = 10**13
+    sides = side(packets=1, last=(now >> 20) + 3), side(packets=1, last=(now >> 20) - 60_000)
+    found = entries.measured(key(protocol=17), flow(*(reversed(sides) if turned else sides)), now, False)
+    assert found.last == now / 1e9
+
+
 def test_a_flow_was_not_seen_before_it_began() -> None:
     """The clock of the packets has ticks of milliseconds, that of the beginning has none."""
     found = entries.measured(key(), flow(side(packets=1, last=950), side(), first=10**9), 10**9 + 5, False)

@@ -27,7 +27,9 @@ from netpolicy.flows.ebpf.bpf_call import BpfError
 from netpolicy.flows.ebpf.inspector import Inspector, Switches
 from netpolicy.flows.ebpf.loading import Capacity
 from netpolicy.flows.ebpf.sweep import Patience
+from netpolicy.flows.reader import Reader
 from netpolicy.flows.seen import CLOSED, DNS_QUERY, HELLO, INBOUND, MAPPED, OPEN, RESET, SYN, Measured, Payload
+from tests.flows import hellos
 from tests.netns import needs_root, private_netns, run
 
 from . import frames
@@ -189,6 +191,36 @@ def test_a_large_hello_arrives_in_one_piece_or_in_many(size: int, street: Street
     for piece in seen.payloads:
         joined[piece.offset : piece.offset + len(piece.data)] = piece.data
     assert bytes(joined) == hello
+
+
+def long_hello(size: int, beyond: int) -> bytes:
+    """Of so many bytes, and where it says that it has more of them, its record and its extensions do not."""
+    front, empty = hellos.server_name(b"front.example"), hellos.extension(21, b"")
+    padding = hellos.extension(21, bytes(size - len(hellos.records(hellos.message(front, empty)))))
+    message = hellos.message(front, padding)
+    return hellos.records(message[:1] + (len(message) - 4 + beyond).to_bytes(3, "big") + message[4:])
+
+
+def test_what_goes_on_behind_the_limit_has_no_name(street: Street, seen: Seen) -> None:
+    """In one segment, as merged ones are: of who says more than is looked at nobody knows where it ends."""
+    ends = (street.client, "eth0"), (street.router, "lan")
+    cases = [(size, beyond) for size in (8191, 8192) for beyond in (0, 13, 1 << 16)]
+    seen.attach()
+    try:
+        for host, name in ends:
+            host.run("ip", "link", "set", name, "mtu", "9000")
+        for port, case in enumerate(cases, 2000):
+            for flags, number, data in ((frames.SYN, 1000, b""), (frames.ACK, 1001, long_hello(*case) + bytes(300))):
+                segment = frames.tcp(port, 443, number, 0, flags, data)
+                street.raw(ethernet(ipv4(CLIENT, SERVER, frames.TCP, segment)))
+        street.send(b"behind all of them")
+        street.datagrams.recv(100)
+    finally:
+        for host, name in ends:
+            host.run("ip", "link", "set", name, "mtu", "1500")
+    seen.read()
+    names = [getattr(Reader().read(piece), "name", "") for piece in seen.payloads]
+    assert names == ["" if beyond else "front.example" for _, beyond in cases]
 
 
 def test_refused_and_unanswered_connections(street: Street, seen: Seen) -> None:

@@ -72,6 +72,12 @@ class Trial:
         self._ring.records.drain(entries.telling(found.append, found.append, fail), 100_000)
         return found
 
+    def raw_events(self) -> list[bytes]:
+        """The same, as it came."""
+        found: list[bytes] = []
+        self._ring.records.drain(lambda event: found.append(bytes(event)), 100_000)
+        return found
+
     def payloads(self) -> list[Payload]:
         """The events with payload; the others are dropped."""
         return [one for one in self.events() if isinstance(one, Payload)]
