@@ -12,6 +12,7 @@ SERVICE = "netpolicy/service/"
 CONFIRMATION, DEATHS, STATE, STORE, BESIDE = (
     f"tests/acceptance/test_{name}.py" for name in ("confirmation", "deaths", "state", "store", "beside")
 )
+BOOT, BOOT_SETS = "tests/kernel/test_boot_leaks.py", "tests/kernel/test_boot_sets.py"
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,17 @@ MUTANTS = (
            (SERVICE + "way_back.py", "return await tools.names.followed(undo.refused) if", "return \"\" if")),
     mutant(25, "what was learned is forgotten on the way back", BESIDE, "test_25 and guard",
            (GUARD, "load_all learned ||", ": ||")),
+    mutant(26, "a boot leaves what is sealed to the daemon", BOOT, "test_from_the_first_packet",
+           (GUARD, "local number folder family status whole=yes", "return 0")),
+    mutant(26, "a boot seals by the table alone", BOOT, "test_the_routing_alone",
+           (GUARD, "\tfor family in 4 6; do\n\t\t[ -f \"$folder/ip$family\" ]",
+            "\tfor family in; do\n\t\t[ -f \"$folder/ip$family\" ]")),
+    mutant(26, "long lists are the daemon's alone", BOOT_SETS, "test_what_a_long_list_seals",
+           (GUARD, "\tfill_lists \"$folder\" || status=1\n", "")),
+    mutant(26, "addresses that names had are forgotten at a boot", BOOT_SETS, "test_addresses_that_a_name_had",
+           (GUARD, "\tfill_names \"$folder\" || status=1\n", "")),
+    mutant(26, "what was cut on the flash is whole", BOOT_SETS, "test_another_list",
+           (GUARD, "\tsha256sum -c sums >/dev/null 2>&1", "\ttrue")),
     mutant(23, "gateways are asked by IPv4 alone", CONFIRMATION, "test_09 and 6",
            ("netpolicy/outbounds/check.py", "for hop in line.hops if hop.gateway\n",
             "for hop in line.hops if hop.gateway and hop.family == 4\n")),
