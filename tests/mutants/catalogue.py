@@ -129,7 +129,7 @@ MUTANTS = (
            (GUARD, "\tfill_lists \"$folder\" || status=1\n", "")),
     mutant(26, "addresses that names had are forgotten at a boot", BOOT_SETS, "test_addresses_that_a_name_had",
            (GUARD, "\tfill_names \"$folder\" || status=1\n", "")),
-    mutant(26, "what was cut on the flash is whole", BOOT_SETS, "test_another_list",
+    mutant(26, "what was cut on the flash is whole", BOOT_SETS, "test_a_text_that_was_cut",
            (GUARD, "\tsha256sum -c sums >/dev/null 2>&1", "\ttrue")),
     mutant(23, "gateways are asked by IPv4 alone", CONFIRMATION, "test_09 and 6",
            ("netpolicy/outbounds/check.py", "for hop in line.hops if hop.gateway\n",
