@@ -55,7 +55,7 @@ def boot(guest: Guest, folder: Path, checks: tuple[str, ...], clock: tuple[str, 
     words = [
         guest.qemu, *guest.words, "-accel", "tcg", *clock, "-m", MEMORY, "-smp", "1", "-nodefaults",
         "-no-user-config", "-display", "none", "-no-reboot", "-kernel", str(guest.kernel), "-initrd", str(ramdisk),
-        "-append", f"console={guest.console} {KERNEL_WORDS} checks={','.join(checks)}",
+        "-append", f"console={guest.console} {KERNEL_WORDS} {guest.kernel_words} checks={','.join(checks)}",
         "-chardev", f"file,id=console,path={folder / guest.name}",
     ]  # fmt: skip
     begun = time.monotonic()

@@ -14,10 +14,9 @@ from tests.vm import parts
 from tests.vm.machine import PROCESSOR
 from tests.vm.parts import BUILD, unpacked
 
-# What emulates the big-endian machine lies there where it is not installed.
-BIG_MACHINE = "qemu-system-s390x"
+COMPILES = "sysctl.net.core.bpf_jit_enable=1"  # which the kernel of a 64-bit PC does unasked
 FIRMWARE = "/usr/share/qemu"  # of the QEMU that is installed
-BIG_PYTHON = (3, 11)
+FOREIGN_PYTHON = (3, 11)  # of Debian 12
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,23 @@ class Guest:
     name: str
     part: str
     root: Path | None
-    qemu: str
+    emulator: str  # the program's name
     words: tuple[str, ...]  # the machine, and its console
     console: str
     modules_more: tuple[str, ...] = ()
     programs_more: Path | None = None  # the folder of unpacked programs, beside those of this machine
     unpacks_itself: bool = False  # as a boot loader starts it
+    kernel_words: str = ""
 
     @property
     def folder(self) -> Path:
         return BUILD / self.part
+
+    @property
+    def qemu(self) -> str:
+        """Where its emulator is: among its parts where it is not installed; "": nowhere."""
+        here = self.folder / self.emulator
+        return str(here) if here.exists() else parts.tool(self.emulator) or ""
 
     @property
     def version(self) -> str:
@@ -54,12 +60,14 @@ class Guest:
 
 
 PC = ("-M", "pc", "-cpu", PROCESSOR, "-serial", "chardev:console")
+PC_EMULATOR = "qemu-system-x86_64"
 MAINFRAME = ("-M", "s390-ccw-virtio", "-device", "sclpconsole,chardev=console")
+BOARD = ("-M", "virt", "-cpu", "cortex-a15", "-serial", "chardev:console")
 
 
 def stable() -> Guest:
     """Debian's kernel of this release, on the processor of this machine."""
-    return Guest("stable", "kernel", None, parts.tool("qemu-system-x86_64") or "", PC, "ttyS0")
+    return Guest("stable", "kernel", None, PC_EMULATOR, PC, "ttyS0")
 
 
 def tunnels() -> Guest:
@@ -76,16 +84,21 @@ def sleeper() -> Guest:
 
 def old() -> Guest:
     """Debian 11's: 5.10, which has no tcx, and a verifier that learned much since."""
-    return Guest("old", "old", None, parts.tool("qemu-system-x86_64") or "", PC, "ttyS0")
+    return Guest("old", "old", None, PC_EMULATOR, PC, "ttyS0")
 
 
 def big() -> Guest:
     """Debian 12's for s390x: big-endian, and its programs are interpreted."""
-    here = BUILD / "big" / BIG_MACHINE
-    return Guest(
-        "big", "big", BUILD / "big" / "root", str(here) if here.exists() else parts.tool(BIG_MACHINE) or "",
-        ("-L", FIRMWARE, *MAINFRAME), "ttysclp0",
-    )  # fmt: skip
+    return _foreign("big", "qemu-system-s390x", MAINFRAME, "ttysclp0")
+
+
+def arm() -> Guest:
+    """Debian 12's for armv7: words of 32 bits, as most routers have them, and BPF compiled for such a processor."""
+    return replace(_foreign("arm", "qemu-system-arm", BOARD, "ttyAMA0"), kernel_words=COMPILES)
+
+
+def _foreign(name: str, emulator: str, words: tuple[str, ...], console: str) -> Guest:
+    return Guest(name, name, BUILD / name / "root", emulator, ("-L", FIRMWARE, *words), console)
 
 
 @functools.cache
@@ -101,6 +114,6 @@ def missing(guest: Guest) -> str:
             return f"there is no build/vm/{folder.name}: {told}"
     if gone := [name for name in ("tc", "openssl") if parts.tool(name) is None]:
         return f"not installed: {', '.join(gone)}"
-    if guest.root is not None and sys.version_info[:2] != BIG_PYTHON:
+    if guest.root is not None and sys.version_info[:2] != FOREIGN_PYTHON:
         return "its Python is 3.11: what another one compiles it does not read, and compiling there takes minutes"
-    return "" if guest.qemu else f"there is no {BIG_MACHINE}"
+    return "" if guest.qemu else f"there is no {guest.emulator}"

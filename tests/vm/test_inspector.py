@@ -32,13 +32,17 @@ def boot(guest: Guest, folder: Path, *checks: str) -> Found:
     return found
 
 
-@pytest.fixture(scope="module", params=["old", "big"])
+@pytest.fixture(scope="module", params=["old", "big", "arm"])
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Found:
-    """An older kernel, and a big-endian machine."""
+    """An older kernel, a big-endian machine, and one with words of 32 bits."""
     guest: Guest = getattr(guests, request.param)()
-    found = boot(guest, tmp_path_factory.mktemp("vm"), "seen", "ended")
-    wanted = {"old": ("5.10.", "little"), "big": ("6.1.", "big")}[request.param]
-    assert found["machine"]["release"].startswith(wanted[0]) and found["machine"]["order"] == wanted[1]
+    found = boot(guest, tmp_path_factory.mktemp("vm"), "seen", "taken_apart", "ended")
+    release, order, machine = {
+        "old": ("5.10.", "little", "x86_64"), "big": ("6.1.", "big", "s390x"), "arm": ("6.1.", "little", "armv7l"),
+    }[request.param]  # fmt: skip
+    told = found["machine"]
+    assert told["release"].startswith(release) and (told["order"], told["machine"]) == (order, machine)
+    assert told["jit"] == ("" if request.param == "big" else "1")  # Debian's for s390x has none
     return found
 
 
@@ -69,6 +73,17 @@ def test_real_connections_are_named_and_measured(machine: Found) -> None:
     assert counters["packets"] > 50 and counters["names"] == 4 and counters["answers"] == 1
     assert not any(counters[name] for name in ("lost", "full", "evicted", "unreadable", "malformed"))
     assert not seen["spoilt"]
+
+
+def test_whole_hellos_are_taken_apart_in_the_kernel(machine: Found) -> None:
+    found = machine["taken_apart"]
+    print(f"\nbytes of machine code: {found['machine_code']}; {found['kinds']}")
+    assert found["way"] == "clsact" and len(found["machine_code"]) == 2
+    # Both are compiled where the kernel was told to, and interpreted where it was not.
+    assert [bool(size) for size in found["machine_code"]] == [machine["machine"]["jit"] == "1"] * 2
+    for kind in ("tls12", "tls13", "ipv6"):
+        assert (found["kinds"][kind], found["names"][kind]) == (["hello"], [machine["seen"]["known"][kind]["name"]])
+    assert not any(found["counters"][name] for name in ("lost", "full", "evicted", "unreadable", "malformed"))
 
 
 def test_nothing_is_left_in_the_kernel_at_the_end_and_after_a_kill(machine: Found) -> None:

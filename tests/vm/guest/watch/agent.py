@@ -27,10 +27,11 @@ import talk
 import wireguard
 
 CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
-    "seen": seen.seen, "ended": seen.ended, "round_trip": round_trip.measured, "filter": neighbours.another_filter,
-    "shaper": neighbours.shaper, "shaper_on_lan": neighbours.shaper_on_lan, "late_shaper": neighbours.late_shaper,
-    "offload": offload.offload, "offload_cut": offload.offload_cut, "limits": limits.limits,
-    "limits_offload": limits.limits_offload, "limits_cake": limits.limits_cake, "schedules": hours.schedules,
+    "seen": seen.seen, "taken_apart": seen.taken_apart, "ended": seen.ended, "round_trip": round_trip.measured,
+    "filter": neighbours.another_filter, "shaper": neighbours.shaper, "shaper_on_lan": neighbours.shaper_on_lan,
+    "late_shaper": neighbours.late_shaper, "offload": offload.offload, "offload_cut": offload.offload_cut,
+    "limits": limits.limits, "limits_offload": limits.limits_offload, "limits_cake": limits.limits_cake,
+    "schedules": hours.schedules,
     "wireguard": wireguard.wireguard, "wireguard_all": wireguard.wireguard_all, "pppoe": dialled.pppoe,
     "sleep_schedules": asleep.schedules, "sleep_change": asleep.change,
 }  # fmt: skip

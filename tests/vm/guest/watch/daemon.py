@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from street import read, run, write
@@ -38,7 +38,9 @@ config rule 'secure'
 """
 PATIENCE = 90.0
 
-PROGRAMS, MAPS = 11, 12  # BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID of <linux/bpf.h>
+# Of <linux/bpf.h>: BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD.
+PROGRAMS, MAPS, OPEN, TELL = 11, 12, 13, 15
+LENGTHS = struct.Struct("=16xII")  # of struct bpf_prog_info: bytes of the machine's code, and of BPF's
 
 
 class Daemon:
@@ -117,14 +119,31 @@ def loaded() -> dict[str, int]:
 
 
 def _count(command: int) -> int:
-    count = last = 0
+    return sum(1 for _ in _numbers(command))
+
+
+def _numbers(command: int) -> Iterator[int]:
+    last = 0
     while True:
         attr = bytearray(struct.pack("=III", last, 0, 0))
         try:
             bpf_call.call("list", command, attr)
         except bpf_call.BpfError:
-            return count
-        last, count = struct.unpack_from("=I", attr, 4)[0], count + 1
+            return
+        last = struct.unpack_from("=I", attr, 4)[0]
+        yield last
+
+
+def machine_code() -> list[int]:
+    """Of each BPF program in the kernel the bytes that it was compiled to; 0: it is interpreted."""
+    found = []
+    for number in _numbers(PROGRAMS):
+        program = bpf_call.call("open", OPEN, bytearray(struct.pack("=III", number, 0, 0)))
+        told = bytearray(LENGTHS.size)
+        bpf_call.call("tell", TELL, bytearray(struct.pack("=IIQ", program, len(told), bpf_call.address(told))))
+        os.close(program)
+        found.append(LENGTHS.unpack(told)[0])
+    return found
 
 
 def settled() -> dict[str, int]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import talk
-from daemon import LOG, Daemon, call, filters, line_of, loaded, settled, spoilt
+from daemon import LOG, Daemon, call, filters, line_of, loaded, machine_code, settled, spoilt
 from street import read, run
+
+from netpolicy.flows.ebpf.inspector import Inspector, Switches
+from netpolicy.flows.seen import HELLO, STREAM, Payload
+from netpolicy.flows.tls_hello import from_told
 
 HELLOS = {
     "tls13": (talk.WEB, "www.example.net", "TLSv1_3", 0),
@@ -43,6 +47,25 @@ def named() -> tuple[dict[str, Any], dict[str, Any]]:
     for line in (*open_now, plain):
         line.close()
     return lines, known
+
+
+def taken_apart() -> dict[str, Any]:
+    """What the programs hand out of each hello, and whether it is the name: the reader alone, without a daemon."""
+    handed: list[Payload] = []
+    inspector = Inspector(handed.append, lambda _: None, Switches(tls=True))
+    found: dict[str, Any] = {"way": inspector.attach("br-lan"), "kinds": {}, "names": {}}
+    for kind, (address, name, version, size) in HELLOS.items():
+        line, _ = talk.shake_hands(address, name, version, size)
+        line.close()
+        inspector.drain()
+        hellos = [one for one in handed if one.kind in (STREAM, HELLO)]
+        found["kinds"][kind] = [one.kind for one in hellos]
+        found["names"][kind] = [from_told(one.data).name for one in hellos if one.kind == HELLO]
+        handed.clear()
+    settled()  # programs of before are gone, and those that only asked what the kernel knows
+    found["counters"], found["machine_code"] = inspector.counters(), machine_code()
+    inspector.close()
+    return found
 
 
 def ended() -> dict[str, Any]:
