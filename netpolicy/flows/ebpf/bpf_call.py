@@ -75,6 +75,14 @@ def number(machine: str, word: int) -> int | None:
     return 351 if machine.startswith("s390") else None
 
 
+def kernel_word(machine: str, word: int) -> int:
+    """The bytes of the kernel's unsigned long, which a program with pointers of `word` bytes may share memory with.
+
+    What such a kernel tells a program of 32 bits as its machine is armv8l on 64-bit ARM, and its own name elsewhere.
+    """
+    return 8 if word == 8 or "64" in machine or machine in ("s390x", "armv8l", "armv8b") else 4
+
+
 @cache
 def _entry() -> Callable[..., int]:
     """The call, after the limit on locked memory is lifted, to which kernels before 5.11 charge maps."""

@@ -2,13 +2,17 @@
 
 Never waits; an epoll on the descriptor, or a timer, says when there is something to read.
 Layout: kernel/bpf/ringbuf.c. A page with our position, a read-only one with the writers', then the data twice in a
-row, so that no record is cut at the end. Positions are the kernel's unsigned long: 4 or 8 bytes, running freely.
+row, so that no record is cut at the end. Positions are the kernel's unsigned long: 4 or 8 bytes, running freely; a
+program of 32 bits on a kernel of 64 writes all 8, or the ring is full for ever after 4 GB.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from netpolicy.flows.ebpf import bpf_call
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
 BUSY, DISCARDED, LENGTH = 1 << 31, 1 << 30, (1 << 30) - 1
 HEADER = 8
 PADDED = HEADER + 7  # and cut to a multiple of 8: what a record takes beside its bytes
+# Of two positions, which are closer than this: half of a long one may be older than the other where it is read in two.
+DISTANCE = (1 << 32) - 1
 GIVE_BACK = 8  # records after which their room is given back: that costs as much as finding one
 
 
@@ -53,7 +59,7 @@ class Records:
         try:
             while count < limit:
                 if place == end:
-                    end = place + (self._producer[0] - place & wrap)
+                    end = place + (self._producer[0] - place & DISTANCE)
                     if place == end:
                         break
                 start = place & index
@@ -78,7 +84,7 @@ class Records:
 
     def waiting(self) -> int:
         """Bytes that are there to be read, or being written."""
-        return (self._producer[0] - self._consumer[0]) & self._wrap
+        return (self._producer[0] - self._consumer[0]) & DISTANCE
 
     def release(self) -> None:
         """Let go of the memories, so that they can be unmapped."""
@@ -105,7 +111,7 @@ class Ring:
         except OSError:
             self._own.close()
             raise
-        word = struct.calcsize("L")
+        word = bpf_call.kernel_word(os.uname().machine, struct.calcsize("P"))
         self._views = memoryview(self._own), memoryview(self._theirs)
         self.records = Records(*self._views, self._theirs, page, size, word)
 

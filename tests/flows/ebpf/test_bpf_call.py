@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from netpolicy.flows.ebpf import bpf_call
-from netpolicy.flows.ebpf.bpf_call import BpfError, number
+from netpolicy.flows.ebpf.bpf_call import BpfError, kernel_word, number
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,15 @@ from netpolicy.flows.ebpf.bpf_call import BpfError, number
 def test_a_machine_has_its_number(machine: str, word: int, found: int | None) -> None:
     """A small program on a large kernel has the small machine's number. Source: the kernel's tables of system calls."""
     assert number(machine, word) == found
+
+
+@pytest.mark.parametrize(
+    ("machine", "word", "found"),
+    [("x86_64", 8, 8), ("x86_64", 4, 8), ("i686", 4, 4), ("aarch64", 4, 8), ("armv8l", 4, 8), ("armv7l", 4, 4),
+     ("mips", 4, 4), ("mips64", 4, 8), ("riscv32", 4, 4), ("ppc64le", 4, 8), ("s390x", 4, 8), ("vax", 8, 8)],
+)  # fmt: skip
+def test_a_small_program_on_a_large_kernel_knows_its_words(machine: str, word: int, found: int) -> None:
+    assert kernel_word(machine, word) == found
 
 
 def test_structures_have_the_sizes_of_the_kernel() -> None:

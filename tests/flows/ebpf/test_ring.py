@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from types import SimpleNamespace
 
 import pytest
 
+from netpolicy.flows.ebpf import ring as ring_module
 from netpolicy.flows.ebpf.maps import RINGBUF, Map
 from netpolicy.flows.ebpf.ring import BUSY, DISCARDED, GIVE_BACK, BadRing, Records, Ring
 
@@ -111,6 +114,17 @@ def test_the_limit_holds_and_the_rest_waits(word: int) -> None:
     assert ring.read() == [b"\2", b"\3", b"\4"]
 
 
+def test_a_position_that_is_read_in_two_halves_is_whole() -> None:
+    """A program of 32 bits on a kernel of 64, at the moment at which the upper half changes."""
+    ring = Writer(8, start=(1 << 32) - 24)
+    ring.write(b"across the end of the lower half")
+    assert ring.place > 1 << 32
+    struct.pack_into("=Q", ring.producer, 0, ring.place - (1 << 32))
+    assert ring.records.waiting() == 40
+    assert ring.read() == [b"across the end of the lower half"]
+    assert ring.given_back == ring.place  # with its upper half, without which the kernel takes the ring for full
+
+
 def test_room_is_given_back_while_others_are_read(word: int) -> None:
     """A slow reader must not keep writers out until it has read everything."""
     ring = Writer(word)
@@ -171,6 +185,22 @@ def test_the_kernels_ring_is_mapped_and_let_go(bpf: None) -> None:
     ring = Ring(events.descriptor, SIZE)
     assert ring.records.drain(print, 10) == 0
     ring.close()
+    ring.close()
+    events.close()
+
+
+@pytest.mark.kernel
+def test_positions_have_the_kernels_words_and_not_those_of_the_program(
+    bpf: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = Map("np_trial", RINGBUF, 0, 0, SIZE)
+    made: list[int] = []
+    monkeypatch.setattr(struct, "calcsize", lambda form: 4)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="aarch64"))
+    monkeypatch.setattr(ring_module, "Records", lambda *words: made.append(words[-1]) or Records(*words))
+    ring = Ring(events.descriptor, SIZE)
+    monkeypatch.undo()
+    assert made == [8]
     ring.close()
     events.close()
 
