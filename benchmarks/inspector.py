@@ -154,7 +154,8 @@ class _Road:
         took = time.perf_counter() - began
         talking.end()
         for _ in range(3):  # what waits in a block that is not full
-            watching.drain(TICK)
+            if watching.ends < count:
+                watching.drain(TICK)
         return Made(count, took, time.process_time() - worked)
 
     def close(self) -> None:
