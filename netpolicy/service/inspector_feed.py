@@ -131,7 +131,9 @@ class Feed:
             return
         seen = self.seen.get(told.key)
         if seen is None:
-            seen = self._entry(told.key) if not told.final or told.key in self._marks else Seen()
+            # A short connection may be over before conntrack's own word of its beginning is read here.
+            is_known = told.key in self._marks or told.key[4] == TCP
+            seen = self._entry(told.key) if not told.final or is_known else Seen()
         seen.state = told.state
         seen.packets = told.up.packets + told.down.packets
         seen.retransmits = told.up.retransmits + told.down.retransmits

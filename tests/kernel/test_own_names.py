@@ -62,11 +62,18 @@ config rule 'everything'
 """
 
 
+def _binds(made: socket.socket, family: int) -> bool:
+    with contextlib.suppress(OSError):
+        made.bind((SERVER[family], 53))
+        return True
+    return False
+
+
 def answering(where: Place, family: int, is_over: threading.Event) -> threading.Thread:
     """A name server at the far side."""
     with where.server.entered():
         made = socket.socket(FAMILY[family], socket.SOCK_DGRAM)
-    made.bind((SERVER[family], 53))
+    until(lambda: _binds(made, family))  # the kernel lets an address be used a moment after it is there
     made.settimeout(0.1)
 
     def serve() -> None:

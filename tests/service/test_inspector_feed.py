@@ -154,6 +154,16 @@ def test_how_it_goes_counts_for_the_address_and_for_the_outbound_by_its_mark(fee
         assert (quality.rtt_ms, quality.loss, quality.connections) == (40.0, 0.05, 1.0)
 
 
+def test_a_connection_that_was_over_before_conntrack_told_of_it_is_known(feed: Feed) -> None:
+    """Both tell of it in the same moment; whose word is read first is chance."""
+    feed.measured(measured(CLOSED, final=True, rtt=20_000), 1.0)
+    feed.began(FLOW, 1.0)
+    found = feed.of(FLOW)
+    assert found is not None and (found.state, found.resets, found.rtt_us) == (CLOSED, 0, 20_000)
+    feed.ended(FLOW, 2.0)
+    assert feed.of(FLOW) is None
+
+
 def test_a_later_report_counts_only_what_is_new(feed: Feed) -> None:
     feed.began(FLOW)
     for packets in (60, 80, 80):
