@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from netpolicy.core.dns_guard import CANARY
 from netpolicy.lab.bench import Lab
 from netpolicy.lab.keeper import CONFIG, STATE, STORE
 from tests.flows.ebpf.conftest import refusal
@@ -34,13 +35,16 @@ VIDEO, NEWS, CALLS = "192.0.2.20", "192.0.2.11", "192.0.2.30"
 NEWS6 = "2001:db8:1::11"
 ROUTER = "192.168.1.1"
 
-# As OpenWrt has it: a script that restarts, a file that names a folder in memory.
+LOADED = "/run/dnsmasq.loaded"  # our file as the one that runs has read it
+
+# As OpenWrt has it: a script that restarts, a file that names a folder in memory. It ends when dnsmasq answers.
 SCRIPT = """#!/bin/sh
 kill $(cat /run/dnsmasq.pid 2>/dev/null) 2>/dev/null
 while kill -0 $(cat /run/dnsmasq.pid 2>/dev/null) 2>/dev/null; do sleep 0.01; done
+cat /run/dnsmasq.d/netpolicy.conf >/run/dnsmasq.reads 2>/dev/null
 # It takes that file away before it gives its port back.
 for _ in 1 2 3 4 5 6 7 8 9; do
-	dnsmasq -C /run/dnsmasq.conf -x /run/dnsmasq.pid 2>/dev/null && exit
+	dnsmasq -C /run/dnsmasq.conf -x /run/dnsmasq.pid 2>/dev/null && exec mv /run/dnsmasq.reads /run/dnsmasq.loaded
 	sleep 0.1
 done
 exec dnsmasq -C /run/dnsmasq.conf -x /run/dnsmasq.pid
@@ -86,7 +90,7 @@ def learn_video(lab: Lab) -> None:
 
 def have_dnsmasq(lab: Lab) -> None:
     """It answers for the router; the daemon knows of it, inspects nothing, and its predecessor learned an address."""
-    if lab.file("/run/dnsmasq.pid").exists():
+    if lab.file("/run/restart").exists():
         return
     learn_video(lab)
     lab.file("/run/dnsmasq.conf").write_text(CONF)
@@ -163,6 +167,8 @@ def test_what_clients_ask_elsewhere_in_secret_is_told_and_refused_by_one_option(
     (line,) = [one for one in hits.replace(",", "\n").splitlines() if "dns_guard.tls" in one]
     assert "packets 0 " not in line
     assert lab.udp("desk", VIDEO, 7)["seen"] == B4
+    if lab.file("/run/restart").exists():
+        lab.wait_for(lambda: CANARY in lab.file(LOADED).read_text(), what="dnsmasq denies the name that browsers ask")
 
 
 @pytest.mark.skipif(not shutil.which("dnsmasq"), reason="there is no dnsmasq")
@@ -174,7 +180,8 @@ def test_at_a_boot_a_sealed_name_is_closed_from_the_first_answer_of_dnsmasq_on(l
     current = lab.file(STORE / "generations/current").read_text().strip()
     lock = lab.file(STORE / f"generations/{current}/lock")
     assert (lock / "dnsmasq.conf").exists()
-    lab.wait_for(lambda: lab.file("/run/dnsmasq.pid").exists(), what="dnsmasq is back with the file of this reload")
+    wanted = (lock / "dnsmasq.conf").read_bytes()
+    lab.wait_for(lambda: lab.file(LOADED).read_bytes() == wanted, what="dnsmasq is back with the file of this reload")
     # Nobody has asked for it: its address was never learned, or is another one by now.
     (lock / "addresses.nft").write_text("")
     lose_power(lab)
