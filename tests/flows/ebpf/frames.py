@@ -10,6 +10,7 @@ CLIENT, REMOTE = "192.168.1.5", "198.51.100.7"
 CLIENT6, REMOTE6 = "2001:db8:1::5", "2001:db8:ffff::7"
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+SYN_ACK = SYN | ACK
 TCP, UDP = 6, 17
 IPV4, IPV6, ARP, VLAN, QINQ, PPPOE = 0x0800, 0x86DD, 0x0806, 0x8100, 0x88A8, 0x8864
 
@@ -95,3 +96,16 @@ def initial(version: int = 1, size: int = 1200) -> bytes:
     """The outside of a client's QUIC Initial: type bits by version, RFC 9000 and RFC 9369."""
     first = 0xD3 if version == 0x6B3343CF else 0xC3
     return (bytes((first,)) + struct.pack(">I", version) + b"\x08" + bytes(range(8)) + bytes(size))[:size]
+
+
+DATAGRAM = udp(40000, 5000, b"x" * 64)
+
+
+def v4(payload: bytes = DATAGRAM, protocol: int = UDP, **more: object) -> bytes:
+    """An IPv4 packet of the client to the remote."""
+    return ipv4(CLIENT, REMOTE, protocol, payload, **more)  # type: ignore[arg-type]
+
+
+def v6(payload: bytes = DATAGRAM, protocol: int = UDP, **more: object) -> bytes:
+    """An IPv6 packet of the client to the remote."""
+    return ipv6(CLIENT6, REMOTE6, protocol, payload, **more)  # type: ignore[arg-type]
