@@ -161,8 +161,10 @@ def answer(agent: Agent, line: str) -> Any:
 def main() -> int:
     """Serve until the pipe closes."""
     agent = Agent()
-    for line in sys.stdin:
-        print(json.dumps(answer(agent, line)), flush=True)
+    # Not sys.stdout: where PYTHONUNBUFFERED is set it loses the rest of what a stopped and continued write left.
+    with open(sys.stdout.fileno(), "w", closefd=False) as out:
+        for line in sys.stdin:
+            print(json.dumps(answer(agent, line)), file=out, flush=True)
     return 0
 
 
