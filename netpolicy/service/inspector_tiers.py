@@ -227,7 +227,7 @@ class Tiers:
         self.devices[after.name] = after
         if before is not None and before.tier != after.tier:
             self._leave(before.name, before.tier)
-        if before is None or (before.tier, before.way) != (after.tier, after.way):
+        if before is None or before._replace(taken_off=0) != after._replace(taken_off=0):
             why = f": {after.reason}" if after.reason else ""
             by = f"{after.tier} ({after.way})" if after.way and after.way != after.tier else after.tier
             level = "warning" if before is not None and after.reason else "info"

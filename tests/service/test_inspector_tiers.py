@@ -96,6 +96,18 @@ def test_a_device_that_is_refused_falls_alone_and_says_why(bench: Bench) -> None
     assert bench.tiers.devices["lan"].reason == "ebpf: an ingress qdisc is there"
 
 
+def test_why_it_is_not_the_better_tier_that_was_just_asked_for_is_in_the_log(bench: Bench) -> None:
+    """Sockets see it before and after, so nothing else would tell."""
+    bench.tiers.configure(read(Settings(inspector="packet")))
+    bench.follow("lan")
+    bench.said.clear()
+    bench.broken["ebpf"] = "not permitted"
+    bench.tiers.configure(read(Settings()))
+    bench.follow("lan")
+    bench.follow("lan")
+    assert bench.said == [("warning", "connections on lan are seen by packet: ebpf: not permitted")]
+
+
 def test_it_comes_back_when_the_reason_is_gone(bench: Bench) -> None:
     bench.refuses["ebpf"]["lan"] = "no"
     bench.follow("lan")

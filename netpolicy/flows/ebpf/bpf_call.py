@@ -29,6 +29,9 @@ TCX_INGRESS, TCX_EGRESS = 46, 47
 
 OP_CALL, OP_MOVE, OP_EXIT = 0x85, 0xB7, 0x95
 
+# The verifier gives up where a signal waits (EAGAIN), which a suspend sends to everybody; libbpf tries five times.
+LOAD_ATTEMPTS = 10
+
 LOG_SIZE = 1 << 20
 LOG_LINES = 12  # of the verifier, in an error
 ENOTSUPP = 524  # the kernel's own, which C libraries do not know
@@ -137,7 +140,12 @@ def load_program(name: str, code: bytearray, terms: bytes) -> int:
             SCHED_CLS, len(code) // 8, address(instructions), address(licence), level, len(log), place, 0, 0,
             name.encode("ascii")[:15], 0, 0,
         )  # fmt: skip
-        return attempt(PROG_LOAD, bytearray(attr))
+        result = -errno.EAGAIN
+        for _ in range(LOAD_ATTEMPTS):
+            if result != -errno.EAGAIN:
+                break
+            result = attempt(PROG_LOAD, bytearray(attr))
+        return result
 
     result = load(bytearray())
     if result >= 0:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import struct
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,41 @@ def test_the_kernel_takes_every_program_and_keeps_none(bpf: None, ethernet: bool
     loaded.close()
     loaded.close()
     assert descriptors() == before
+
+
+@pytest.mark.kernel
+def test_a_signal_that_ends_the_verifiers_work_begins_it_anew(bpf: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a suspend of the machine sends one, or who stops the daemon for a moment."""
+    said: list[int] = []
+    original, this = bpf_call.attempt, threading.get_ident()
+
+    def disturbed(command: int, attr: bytearray) -> int:
+        if b"np_up" not in attr:
+            return original(command, attr)
+        is_over = threading.Event()
+
+        def disturb() -> None:
+            while not is_over.wait(0.001):
+                signal.pthread_kill(this, signal.SIGUSR1)
+
+        thread = threading.Thread(target=disturb)
+        if len(said) < 4:
+            thread.start()
+        said.append(original(command, attr))
+        is_over.set()
+        if thread.ident:
+            thread.join()
+        return said[-1]
+
+    loaded = Loaded(Capacity(64, 4096))
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    monkeypatch.setattr(bpf_call, "attempt", disturbed)
+    try:
+        assert loaded.program(True, False) == said[-1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        loaded.close()
+    assert said[:-1] == [-errno.EAGAIN] * 4
 
 
 @pytest.mark.kernel
