@@ -119,7 +119,9 @@ def address(data: bytearray) -> int:
 
 def attempt(command: int, attr: bytearray) -> int:
     """The result, or minus the errno. Some commands answer in `attr`, whatever the result."""
-    return _entry()(command, address(attr), len(attr))
+    while (result := _entry()(command, address(attr), len(attr))) == -errno.EINTR:
+        pass  # as Python's own calls (PEP 475)
+    return result
 
 
 def call(operation: str, command: int, attr: bytearray) -> int:

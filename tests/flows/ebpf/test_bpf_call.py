@@ -72,6 +72,12 @@ def test_a_program_that_the_verifier_refuses_is_an_error_with_its_words(bpf: Non
     assert "the verifier" in str(caught.value)
 
 
+def test_a_call_that_a_signal_interrupts_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = iter([-errno.EINTR, -errno.EINTR, 7])
+    monkeypatch.setattr(bpf_call, "_entry", lambda: lambda *_: next(results))
+    assert bpf_call.call("run the program", 10, bytearray(8)) == 7
+
+
 @pytest.mark.kernel
 def test_a_program_that_does_nothing_is_taken(bpf: None) -> None:
     code = bytearray(struct.pack("=BBhi", 0xB7, 0, 0, -1) + struct.pack("=BBhi", 0x95, 0, 0, 0))
