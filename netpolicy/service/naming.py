@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # In the state folder: what dnsmasq was given last, so that a later daemon takes it away.
 GIVEN = "dnsmasq.conf"
+# How the names of the rules of core.dns_guard begin.
+GUARDS = "dns_guard."
 
 Memory = Callable[[], "Iterable[tuple[str, Told]]"]
 
@@ -39,6 +41,7 @@ class Naming:
         self._tell = learned
         self._looked: Entries | None = None
         self._is_asked = False
+        self._is_guarded = False
         self._learning: NameLearning | None = None
         self._prefill: Prefill | None = None
         self._dnsmasq: DnsmasqKeeper | None = None
@@ -53,6 +56,7 @@ class Naming:
             self._looked = entries
             rules = entries.rules if entries is not None else ()
             self._is_asked = any(field.name in LEARNED_FIELDS for rule in rules for field in rule.fields)
+            self._is_guarded = any(rule.name.startswith(GUARDS) for rule in rules)
         if self._learning is None and (self._is_asked or self._was_given()):
             self._load()
         if self._learning is not None and self._prefill is not None and self._dnsmasq is not None:
@@ -161,8 +165,8 @@ class Naming:
         return os.path.exists(os.path.join(self._engine.places.state, GIVEN))
 
     def _lines(self) -> tuple[str, ...]:
-        """What dnsmasq is to read beside the names."""
-        if self._engine.enforced is None or not self._engine.settings.dns_guard:
+        """What dnsmasq is to read beside the names: as the rules in force, or settings just read restart it twice."""
+        if not self._is_guarded:
             return ()
         from netpolicy.core.dns_guard import CANARY
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from netpolicy.core import dns_guard
 from netpolicy.core.field import parse_field
 from netpolicy.core.model import Action, Rule, Settings
 from netpolicy.dataplane.policy import Entry, Policy
@@ -52,6 +53,25 @@ async def test_a_rule_with_names_or_a_file_that_was_left_needs_it_all(tmp_path: 
     await naming.close()
     await naming.close_name_server(is_over=False)
     assert not (tmp_path / GIVEN).exists()
+
+
+async def test_what_was_read_and_is_not_yet_in_force_does_not_restart_dnsmasq(tmp_path: Path) -> None:
+    """A turn that an event began ends between the reading of a configuration and its own turn."""
+    of = engine(tmp_path, NAMED, *dns_guard.rules())
+    naming = Naming(of, lambda: (), lambda found: None)
+    of.settings = Settings(dnsmasq="off", dns_guard=True)
+    naming.turned()
+    assert naming._dnsmasq is not None
+    before = naming._dnsmasq._wanted
+    assert before[1] == (f"local=/{dns_guard.CANARY}/",)
+    of.settings = Settings(dnsmasq="off")
+    naming.turned()
+    assert naming._dnsmasq._wanted == before
+    of.enforced = engine(tmp_path, NAMED).enforced
+    naming.turned()
+    assert naming._dnsmasq._wanted[1] == ()
+    await naming.close()
+    await naming.close_name_server(is_over=False)
 
 
 def test_the_daemon_starts_without_it() -> None:
