@@ -221,6 +221,9 @@ class Engine:
             if self._stopped:
                 return "netpolicy is stopping"
             self._review.stand_still()
+            # Files that are taken while this turn is under way are those of the next one: what this one put in force
+            # would be kept beside them, for the next boot.
+            files = self._unadopted
             try:
                 ways = 2 * len(self.ruleset.outbounds)
                 while not await self._turned(cause, ways > 0):
@@ -238,8 +241,8 @@ class Engine:
                 self._tell_turned()
             if self.in_force.error:
                 return self.in_force.error
-        if self._unadopted is not None:
-            await self._hand_to_adopt(cause)  # flash is slow: no line waits for it
+        if files is not None:
+            await self._hand_to_adopt(files, cause)  # flash is slow: no line waits for it
         return ""
 
     async def settle(self, cause: str) -> str:
@@ -248,11 +251,13 @@ class Engine:
         async with self._one_adoption:
             return error
 
-    async def _hand_to_adopt(self, cause: str) -> None:
+    async def _hand_to_adopt(self, files: Files, cause: str) -> None:
         async with self._one_adoption:
-            adopted, self._unadopted = self._unadopted, None
-            if adopted is not None and self.adopt is not None:
-                await self.adopt(adopted, cause)
+            if self._unadopted is not files:
+                return  # somebody else did it, or there are newer ones that are not in force yet
+            self._unadopted = None
+            if self.adopt is not None:
+                await self.adopt(files, cause)
 
     async def plan(self) -> Plan | None:
         """What a reconcile would change now; None while switched off. Raises the errors of the data plane."""

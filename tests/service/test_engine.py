@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from netpolicy.outbounds.lines import LogicalInterface
-from netpolicy.service import documents
+from netpolicy.service import documents, reading
+from netpolicy.service.candidate import Files
+from netpolicy.service.in_force import InForce
 from tests.netns import needs_root, run
 from tests.router import everything, of_others, ours, router
 from tests.service.parts import CONFIG, OBSERVE, OFF, House, connect_by, leads_to, marks
@@ -85,6 +87,30 @@ async def test_a_start_with_a_broken_configuration_leaves_in_force_what_a_killed
     await restarted.engine.reconcile("start")
     assert everything() == before
     assert not status(restarted)["kernel"]["in_sync"]
+
+
+async def test_files_that_are_taken_while_a_turn_ends_are_kept_by_the_turn_that_puts_them_in_force(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the locks for the next boot, made of what is in force, were the old rules' beside the new files."""
+    engine, kept = house.engine, []
+
+    async def keep(files: Files, cause: str) -> None:
+        kept.append((files, cause))
+
+    engine.adopt = keep
+    assert await house.load() == "" and len(kept) == 1
+    house.config.write_text(CONFIG.replace("'25'", "'26'"))
+    found = await reading.read(engine.loader, str(house.config), engine.ruleset)
+
+    def taken(this: InForce) -> bool:
+        monkeypatch.undo()
+        engine.take_files(found)
+        return this.succeeded()
+
+    monkeypatch.setattr(InForce, "succeeded", taken)
+    assert await engine.reconcile("a line came back") == "" and len(kept) == 1
+    assert await engine.reconcile("reload") == "" and kept[1:] == [(found.files, "reload")]
 
 
 # -- modes ---------------------------------------------------------------------------------------
