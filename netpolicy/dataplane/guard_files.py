@@ -72,13 +72,18 @@ def make_folder(path: Path) -> None:
 
 def remove_pending(folder: Path) -> None:
     """First the record, by which others know that a change is pending; then what it spoke of. Raises OSError."""
+    import shutil  # after a change alone
+
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, "record"))
         sync_folder(folder)
+    aside = f"{os.fspath(folder)}.gone"
     with contextlib.suppress(FileNotFoundError):
-        import shutil  # after a change alone
-
-        shutil.rmtree(folder)
+        shutil.rmtree(aside)  # left by a process that was killed
+    # A guard that is not done yet still writes by the old name: whatever it writes, this ends.
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(folder, aside)
+        shutil.rmtree(aside)
         sync_folder(os.path.dirname(folder))
 
 

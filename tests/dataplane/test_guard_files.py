@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -61,10 +62,42 @@ def test_the_record_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     guard_files.make_folder(folder / "old")
     (folder / "record").write_text("x")
     (folder / "verdict").write_text("x")
-    monkeypatch.setattr(shutil, "rmtree", lambda *_: None)  # as after a power cut
-    guard_files.remove_pending(folder)
+    with monkeypatch.context() as cut:
+        cut.setattr(os, "rename", interrupted)
+        with pytest.raises(InterruptedError):
+            guard_files.remove_pending(folder)
     assert sorted(os.listdir(folder)) == ["old", "verdict"]
-    monkeypatch.undo()
+    with monkeypatch.context() as cut:
+        cut.setattr(shutil, "rmtree", interrupted)
+        with pytest.raises(InterruptedError):
+            guard_files.remove_pending(folder)
+    assert os.listdir(tmp_path) == ["pending.gone"]
+    guard_files.make_folder(folder)
     guard_files.remove_pending(folder)
     guard_files.remove_pending(folder)
-    assert not folder.exists()
+    assert os.listdir(tmp_path) == []
+
+
+def interrupted(path: str, *_: object) -> None:
+    """As at a power cut."""
+    if os.path.exists(path):
+        raise InterruptedError
+    raise FileNotFoundError
+
+
+def test_a_guard_that_still_writes_does_not_keep_the_change_from_being_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "pending"
+    guard_files.make_folder(folder)
+    (folder / "record").write_text("x")
+    remove_folder = os.rmdir
+
+    def too_late(*words: object, **more: object) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / "outcome.guard").write_text("reverted\n")
+        remove_folder(*words, **more)
+
+    monkeypatch.setattr(os, "rmdir", too_late)
+    guard_files.remove_pending(folder)
+    assert os.listdir(tmp_path) == []

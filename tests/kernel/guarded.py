@@ -132,12 +132,12 @@ class GuardedRouter:
         self.guard.pending = replace(self.guard.pending, applier_pid=process, applier_start=begun)
         guard_files.write(self.pending_folder / "record", print_record(self.guard.pending).encode())
 
-    def put_in_front_of_nft(self, text: str) -> None:
-        """From now on the guard's nft runs these lines of shell first; a guard that watches is started anew."""
+    def put_in_front_of(self, tool: str, text: str) -> None:
+        """From now on the guard's tool runs these lines of shell first; a guard that watches is started anew."""
         tools = Path(self.places.state).parent / "front"
         tools.mkdir()
-        (tools / "nft").write_text(f'#!/bin/sh\n{text}\nexec {shutil.which("nft")} "$@"\n')
-        (tools / "nft").chmod(0o755)
+        (tools / tool).write_text(f'#!/bin/sh\n{text}\nexec {shutil.which(tool)} "$@"\n')
+        (tools / tool).chmod(0o755)
         os.kill(self.guard_process, signal.SIGKILL)
         program = Path(self.places.program)
         program.write_text(self.program_text.replace('PATH="', f'PATH="{tools}:', 1))

@@ -292,6 +292,7 @@ async def test_the_deadline_can_be_moved_while_it_is_watched(guarded):
         await guarded.guard.extend(uptime() + 900)
         assert guarded.wait_for_outcome(4) == ""
         assert waiting.poll() is None and guarded.guard.verdict() == ""
+        await guarded.guard.finish()
         waiting.kill()
 
 
@@ -345,7 +346,8 @@ async def test_an_nft_that_did_not_do_what_it_said_is_asked_again(guarded):
     old = state()
     await guarded.arm(CANDIDATE)
     await guarded.follow(CANDIDATE)
-    guarded.put_in_front_of_nft(
+    guarded.put_in_front_of(
+        "nft",
         'if [ "$*" = "-f -" ] && [ ! -e "$0.once" ]; then : >"$0.once"; exec cat >/dev/null; fi',
     )
     guarded.daemon_dies()
@@ -380,13 +382,28 @@ async def test_of_many_guards_at_once_one_leads_back(guarded):
     assert state() == old
 
 
+async def test_one_that_recovers_leaves_the_outcome_to_the_guard_that_is_just_writing_it(guarded):
+    await guarded.arm(CANDIDATE)
+    await guarded.follow(CANDIDATE)
+    guarded.put_in_front_of("sync", 'case "$1" in */outcome.guard) sleep 0.5 ;; esac')
+    guarded.daemon_dies()
+    finished = guarded.guard_folder / "finished"
+    while not finished.exists():  # it is just before the outcome, which ends this too
+        if guarded.wait_for_outcome(0.05):
+            break
+    assert (await guarded.guard.recover()).startswith("reverted")
+    assert guarded.watcher.wait(20) == 0
+    assert "is full" not in guarded.log and "cannot be written" not in guarded.log, guarded.log
+
+
 async def test_where_nft_refuses_three_times_it_is_rescue_and_the_gate_is_open(guarded):
     others = of_others()
     await guarded.arm(CANDIDATE)
     await guarded.follow(CANDIDATE)
     # Not the fourth: with it the gate is opened.
-    guarded.put_in_front_of_nft(
-        'if [ "$*" = "-f -" ] && [ "$(cat "$0.count" 2>/dev/null)" != xxx ]; then printf x >>"$0.count"; exit 1; fi'
+    guarded.put_in_front_of(
+        "nft",
+        'if [ "$*" = "-f -" ] && [ "$(cat "$0.count" 2>/dev/null)" != xxx ]; then printf x >>"$0.count"; exit 1; fi',
     )
     guarded.daemon_dies()
     assert guarded.wait_for_outcome() == f"rescue {guarded.guard.pending.id} the-daemon-died closed"
