@@ -67,6 +67,7 @@ class Prober:
         self._hurry = asyncio.Event()
         self._rounds: set[asyncio.Task[None]] = set()
         self._asked_web = float("-inf")
+        self._is_closing = False
         self._task = loop.create_task(self._run())
 
     @property
@@ -90,6 +91,7 @@ class Prober:
 
     async def close(self) -> None:
         """Asks no more."""
+        self._is_closing = True
         tasks = [self._task, *self._rounds]
         for task in tasks:
             task.cancel()
@@ -99,7 +101,8 @@ class Prober:
 
     async def _run(self) -> None:
         loop, pace = asyncio.get_running_loop(), self._pace
-        while True:
+        # Until Python 3.12 `wait_for` may swallow a cancellation, so the task is also told to end.
+        while not self._is_closing:
             self._look_for_sleep()
             if pace.is_due(loop.time()) or self._hurry.is_set():
                 self._hurry.clear()

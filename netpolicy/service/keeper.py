@@ -51,6 +51,7 @@ class Keeper:
         self._clock: asyncio.TimerHandle | None = None
         self._minute = -1
         self._rest: asyncio.TimerHandle | None = None
+        self._is_closing = False
 
     def start(self) -> None:
         """Begins to keep, with a first turn at once."""
@@ -75,11 +76,12 @@ class Keeper:
 
     def look_later(self) -> None:
         """A change asked for elsewhere failed: it is tried again."""
-        if self._retry is None or self._retry.cancelled():
-            self._retry = asyncio.get_running_loop().call_later(RETRY_FIRST_SECONDS, self.look, "retry")
+        if self._retry is None:
+            self._try_again(RETRY_FIRST_SECONDS)
 
     async def close(self) -> None:
         """Stops keeping; a turn under way is finished first."""
+        self._is_closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -109,15 +111,19 @@ class Keeper:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         retry = RETRY_FIRST_SECONDS
-        while True:
+        # Until Python 3.12 `wait_for` may swallow a cancellation, so the task is also told to end.
+        while not self._is_closing:
             await self._wanted.wait()
             await self._wait(SETTLE_SECONDS)
+            if self._is_closing:
+                return
             self._urgent.clear()
+            self._cancel_retry()  # this turn is the one; what fails elsewhere from now on is tried again after it
             self._under_way = loop.create_task(self._safe_turn())
             error = await asyncio.shield(self._under_way)
-            self._cancel_retry()
             if error:
-                self._retry = loop.call_later(retry, self.look, "retry")
+                self._cancel_retry()
+                self._try_again(retry)
                 retry = min(retry * 2, RETRY_MOST_SECONDS)
             else:
                 retry = RETRY_FIRST_SECONDS
@@ -135,9 +141,17 @@ class Keeper:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._urgent.wait(), seconds)
 
+    def _try_again(self, seconds: float) -> None:
+        self._retry = asyncio.get_running_loop().call_later(seconds, self._retry_now)
+
+    def _retry_now(self) -> None:
+        self._retry = None
+        self.look("retry")
+
     def _cancel_retry(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
+            self._retry = None
 
     async def _safe_turn(self) -> str:
         try:

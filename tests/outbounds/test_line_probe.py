@@ -443,6 +443,20 @@ def test_whoever_sees_trouble_has_it_asked_at_once(play):
     play(story)
 
 
+@pytest.mark.parametrize("steps", range(5))
+def test_closing_ends_it_also_where_somebody_sees_trouble_in_that_moment(play, steps):
+    """As where a line goes away: it is looked at once more, and not probed any more."""
+
+    async def story(probed):
+        await asyncio.sleep(5.03)
+        probed.prober.hurry()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(probed.prober.close(), 60)
+
+    play(story)
+
+
 def test_closing_in_the_middle_of_a_round_ends_it(play):
     async def story(line):
         line.network.silent |= {PING, PAGE}

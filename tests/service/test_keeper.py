@@ -221,6 +221,36 @@ def test_a_change_that_failed_elsewhere_is_tried_again_once():
     assert [cause for _, cause in play(story).turns] == ["start", "retry"]
 
 
+def test_a_change_that_failed_elsewhere_while_a_turn_ends_well_is_tried_again_too():
+    """The turn has let go of the kernel, and flash is slow: what failed since it did not see."""
+
+    async def story(engine, keeper):
+        engine.takes = 1.0
+        await asyncio.sleep(0.5)
+        keeper.look_later()
+        await asyncio.sleep(100)
+
+    assert [cause for _, cause in play(story).turns] == ["start", "retry"]
+
+
+@pytest.mark.parametrize("steps", range(5))
+@pytest.mark.parametrize("is_settling", [False, True])
+def test_closing_ends_the_keeping_also_where_a_line_fails_in_that_moment(steps, is_settling):
+    """Both may come with one waking of the loop, as where everything is switched off."""
+
+    async def story(engine, keeper):
+        await asyncio.sleep(5)
+        if is_settling:
+            keeper.look("a burst")
+        await asyncio.sleep(module.SETTLE_SECONDS / 2)
+        keeper.hurry("wan is down")
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(keeper.close(), 60)
+
+    assert len(play(story).turns) <= 2
+
+
 def test_closing_waits_for_the_turn_under_way_and_no_other_comes():
     async def story(engine, keeper):
         engine.takes = 3.0
