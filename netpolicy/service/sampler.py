@@ -38,7 +38,8 @@ class Sampler:
     async def close(self) -> None:
         """Ends, with a last look that is written down."""
         if self._task is not None:
-            self._task.cancel()
+            async with self._one_at_a_time:  # a worker that compares is not ended with who waits for it
+                self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self.look()
         async with self._one_at_a_time:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 
 import pytest
 
@@ -79,8 +80,31 @@ async def test_it_looks_by_itself(house, sampler, monkeypatch):
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(sampler.usage, "note", heard)
     sampler.start()
-    await asyncio.wait_for(noted.wait(), 5)
+    await asyncio.wait_for(noted.wait(), 30)
     await sampler.close()
+
+
+async def test_the_last_look_waits_for_the_one_under_way(house, sampler, monkeypatch):
+    """Two workers that compare the same counters would each know but half."""
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    await house.load()
+    begun, goes_on, at_once = threading.Event(), threading.Event(), []
+    note = sampler.usage.note
+
+    def slow(*given):
+        at_once.append(begun.is_set() and not goes_on.is_set())
+        begun.set()
+        goes_on.wait(30)
+        note(*given)
+
+    monkeypatch.setattr(sampler.usage, "note", slow)
+    sampler.start()
+    assert await asyncio.to_thread(begun.wait, 30)
+    closing = asyncio.create_task(sampler.close())
+    await asyncio.wait([closing], timeout=0.1)
+    goes_on.set()
+    await closing
+    assert len(at_once) > 1 and not any(at_once)
 
 
 @pytest.mark.parametrize("text", [CONFIG.replace("enforce", "observe"), CONFIG.replace("enabled '1'", "enabled '0'")])
