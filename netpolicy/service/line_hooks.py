@@ -37,6 +37,7 @@ class LineHooks:
         self._connected = _read(self._path)
         self._waiting: dict[str, dict[str, str]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._is_closing = False
 
     def note(self, outbound: str, interface: str, device: str, carries: bool, state: str, because: str) -> None:
         """The outbound carries now, or does not. A newer word of the same one takes the place of one that waits."""
@@ -60,6 +61,7 @@ class LineHooks:
 
     async def close(self, is_over: bool = False) -> None:
         """Waits for nothing: what runs is ended. `is_over`: nobody goes on, and the next daemon begins anew."""
+        self._is_closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -68,7 +70,8 @@ class LineHooks:
                 os.unlink(self._path)
 
     async def _run(self) -> None:
-        while self._waiting:
+        # Until Python 3.12 `wait_for` may swallow a cancellation, so the task is also told to end.
+        while self._waiting and not self._is_closing:
             outbound = next(iter(self._waiting))
             words = self._waiting.pop(outbound)
             # Down from the beginning, it ends nothing; come and gone while a script ran, it is as it was.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,7 +44,7 @@ async def until(condition) -> None:
         while not condition():  # noqa: ASYNC110 - a script writes a file, and nothing tells of it
             await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(wait(), 10)
+    await asyncio.wait_for(wait(), 30)
 
 
 def lines(path: Path) -> list[str]:
@@ -127,15 +128,40 @@ async def test_the_next_daemon_goes_on_where_this_one_was(hooks, tmp_path):
 
 
 async def test_a_script_that_takes_too_long_is_ended_and_the_next_one_runs(hooks, tmp_path, monkeypatch):
-    monkeypatch.setattr(line_hooks, "SECONDS", 0.3)
     (tmp_path / "wait").touch()
     say(hooks, "a", True)
+    await until(lambda: lines(tmp_path / "begun") and hooks._connected)  # and its time is counted
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: time() + line_hooks.SECONDS)  # it has begun, and then that goes by
     await until(lambda: any("took more than" in one["message"] for one in logged(hooks)))
     (tmp_path / "wait").unlink()
     say(hooks, "b", True)
     await until(lambda: "over" in lines(tmp_path / "begun"))
     assert lines(tmp_path / "begun") == ["begun", "begun", "over"]
     await hooks.close()
+
+
+async def test_closing_begins_no_other_script_also_where_one_ends_in_that_moment(hooks, tmp_path, monkeypatch):
+    ended = asyncio.Event()
+
+    async def spawned(*_, **__):
+        return SimpleNamespace(pid=1 << 30, wait=ended.wait)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spawned)
+    for steps in range(5):
+        say(hooks, "a", True)
+        say(hooks, "b", True)
+        while hooks._connected != {"a"}:  # noqa: ASYNC110 - what it waits for is ours
+            await asyncio.sleep(0)
+        ended.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await hooks.close()
+        if steps < 3:
+            assert hooks._connected == {"a"} and hooks._waiting, steps
+        ended.clear()
+        hooks = LineHooks(log(), str(tmp_path / str(steps)), str(tmp_path / "hotplug-call"))
 
 
 async def test_closing_ends_what_runs(hooks, tmp_path):
