@@ -47,16 +47,18 @@ Fetch = Callable[[NamedList, str], Awaitable[dict[str, Any]]]
 
 async def fetch_beside(one: NamedList, folder: str, limit: float = FETCH_SECONDS) -> dict[str, Any]:
     """What `list_fetch.fetch_list` tells, from a process of its own."""
-    async with importing():
-        # It has forked at its first step, which is before it waits for anything.
-        fetching = asyncio.get_running_loop().create_task(in_child(partial(_work, one, folder), limit))
-        await asyncio.sleep(0)
+    fetching: asyncio.Task[bytes] | None = None
     try:
+        async with importing():
+            # It has forked at its first step, which is before it waits for anything.
+            fetching = asyncio.get_running_loop().create_task(in_child(partial(_work, one, folder), limit))
+            await asyncio.sleep(0)
         told: dict[str, Any] = json.loads(await fetching)
     except ChildFailed as failure:
         return {"result": "failed", "error": str(failure)}
     except asyncio.CancelledError:
-        fetching.cancel()
+        if fetching is not None:
+            fetching.cancel()
         raise
     return told
 

@@ -24,6 +24,11 @@ pytestmark = [pytest.mark.kernel, needs_root]
 DAY = 86400
 
 
+def soon(seconds):
+    """So many seconds from a moment ago."""
+    return pytest.approx(seconds - 3, abs=3) if seconds else 0
+
+
 class Kept:
     """An engine, a server with the page /l, and what keeps the list `ads` of it."""
 
@@ -81,7 +86,7 @@ async def test_a_list_comes_and_the_rules_follow_and_nothing_secret_is_shown(kep
     await kept.refresh.turn()
     found = kept.one()
     assert (found["names"], found["addresses"], found["error"], found["format"]) == (1, 1, None, "entries")
-    assert found["next"] == DAY and kept.looks == ["a list was fetched"] and len(kept.copies()) == 1
+    assert found["next"] == soon(DAY) and kept.looks == ["a list was fetched"] and len(kept.copies()) == 1
     assert kept.engine.ruleset.lists[0].names.matches("www.a.example")
     assert await kept.engine.reconcile("list") == ""
     said = str([found, kept.house.events, [entry.message for entry in kept.house.log.since(0, 500)]])
@@ -91,10 +96,10 @@ async def test_a_list_comes_and_the_rules_follow_and_nothing_secret_is_shown(kep
 async def test_a_list_grows_older_while_the_machine_sleeps(kept):
     await kept.refresh.turn()
     kept.refresh.woke(DAY / 4)
-    assert kept.one()["next"] == DAY * 3 / 4
+    assert kept.one()["next"] == soon(DAY * 3 / 4)
     kept.refresh.start()
     kept.refresh.woke(DAY)
-    fetched, until = len(kept.server.asked), time.monotonic() + 10
+    fetched, until = len(kept.server.asked), time.monotonic() + 30
     while len(kept.server.asked) == fetched:
         assert time.monotonic() < until
         await asyncio.sleep(0.02)
@@ -106,7 +111,7 @@ async def test_a_failure_empties_nothing_and_is_told_once(kept):
     kept.server.pages["/l"] = says(b"", 500)
     for wait in (15, 30, 60):
         found = await kept.turn()
-        assert (found["names"], found["next"]) == (1, wait)
+        assert (found["names"], found["next"]) == (1, soon(wait))
     assert found["failures"] == 3 and "refuses it (500" in found["error"] and "s3cret" not in found["error"]
     assert len([text for text in kept.house.said("warning") if "refuses it" in text]) == 1
     assert not kept.refresh.warnings() and kept.refresh.summary() == {"total": 1, "fetched": 1, "failing": ["ads"]}
@@ -116,7 +121,7 @@ async def test_a_failure_empties_nothing_and_is_told_once(kept):
     kept.now = time.time()
     kept.server.pages["/l"] = tagged(b"a.example\n192.0.2.1\n", '"1"')
     found = await kept.turn()
-    assert (found["error"], found["failures"], found["next"]) == (None, 0, DAY)
+    assert (found["error"], found["failures"], found["next"]) == (None, 0, soon(DAY))
     assert kept.looks == ["a list was fetched"], "it was the same: no rule was read again"
 
 
@@ -124,7 +129,7 @@ async def test_nothing_yet_is_a_warning(kept):
     kept.server.pages["/l"] = says(b"<html>")
     await kept.refresh.turn()
     (warning,) = kept.refresh.warnings()
-    assert "has nothing that was fetched" in warning.message and kept.one()["next"] == 15
+    assert "has nothing that was fetched" in warning.message and kept.one()["next"] == soon(15)
 
 
 async def test_a_new_daemon_has_the_copy_at_once_and_fetches_when_it_is_time(kept):
@@ -145,7 +150,7 @@ async def test_a_copy_that_a_boot_brought_back_is_asked_for_at_once_whatever_the
     for due in (0, DAY):
         kept.refresh = kept.keeper()
         kept.refresh.configured()
-        assert (kept.one()["names"], kept.one()["next"]) == (1, due) and len(kept.copies()) == 1
+        assert (kept.one()["names"], kept.one()["next"]) == (1, soon(due)) and len(kept.copies()) == 1
 
 
 async def test_what_cannot_be_taken_now_is_tried_again_also_by_the_next_daemon(kept):
@@ -180,26 +185,34 @@ async def test_another_address_is_another_list_and_the_old_copy_goes(kept):
 
 
 async def test_what_hangs_is_ended_and_the_loop_goes_on(kept):
-    kept.server.pages["/l"] = lambda request: kept.server.hold.wait(5) and None
+    kept.server.pages["/l"] = lambda request: kept.server.hold.wait(60) and None
     (named,) = kept.engine.ruleset.lists
-    ticks = 0
-
-    async def tick():
-        nonlocal ticks
-        while True:
-            ticks += 1
-            await asyncio.sleep(0.01)
-
-    ticking = asyncio.create_task(tick())
-    found = await fetch_beside(named, kept.refresh.folder, limit=0.4)
-    ticking.cancel()
-    assert found == {"result": "failed", "error": "it took longer than 0.4 s"} and ticks > 10
+    fetching = asyncio.create_task(fetch_beside(named, kept.refresh.folder, limit=30))
+    for _ in range(10):
+        await asyncio.sleep(0.01)
+    assert not fetching.done()
+    fetching.cancel()
+    found = await fetch_beside(named, kept.refresh.folder, limit=0.1)
+    assert found == {"result": "failed", "error": "it took longer than 0.1 s"}
     kept.refresh.start()
     await asyncio.sleep(0.1)  # it forks meanwhile, or a little later
-    began = time.monotonic()
-    await kept.refresh.close()
-    assert time.monotonic() - began < 1
+    await asyncio.wait_for(kept.refresh.close(), 20)
     assert kept.one()["age"] is None
+
+
+async def test_a_fetch_that_is_given_up_in_any_moment_is_ended(kept):
+    kept.server.pages["/l"] = lambda request: kept.server.hold.wait(60) and None
+    (named,) = kept.engine.ruleset.lists
+    others = asyncio.all_tasks()
+    for steps in range(5):
+        fetching = asyncio.create_task(fetch_beside(named, kept.refresh.folder))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        fetching.cancel()
+        await asyncio.wait([fetching])
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not asyncio.all_tasks() - others, steps
 
 
 async def test_a_change_that_is_over_is_not_waited_for(kept):
@@ -214,7 +227,7 @@ async def test_a_change_that_is_over_is_not_waited_for(kept):
     kept.engine.frozen = ""
     kept.refresh.configured()
     kept.refresh.start()
-    await asyncio.wait_for(kept.taken.wait(), 10)
+    await asyncio.wait_for(kept.taken.wait(), 30)
     await kept.refresh.close()
     assert (kept.one()["waits"], kept.one()["names"]) == (None, 1)
 
