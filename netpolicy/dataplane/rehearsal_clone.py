@@ -32,7 +32,7 @@ from netpolicy.dataplane.table import Table
 MOST_DEVICES = 64
 LONGEST_MTU = 65535
 FAR_INDEX = 1_000_000  # far ends are numbered apart: equal numbers at both ends look like one device to the kernel
-CARRIER_SECONDS = 1.0
+CARRIER_SECONDS = 3.0
 LOOPBACK = "lo"
 
 # Nobody else is on these cables: no addresses are made up, looked for twice, or asked of routers, and every
