@@ -75,7 +75,7 @@ async def test_those_of_before_are_let_go_after_some_seconds(monkeypatch):
     for one in (old, new):
         await indexes.prepare(one)
     assert indexes.of(old) is not None
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while indexes.of(old) is not None and time.monotonic() < until:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0)
     assert indexes.of(old) is None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from netpolicy.dataplane.kernel import Kernel
-from netpolicy.dataplane.learned_sets import is_learned
+from netpolicy.dataplane.learned_sets import LONGEST_SECONDS, is_learned
 from netpolicy.dataplane.names import TABLE
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.nft_link import NftLink
@@ -57,9 +57,13 @@ def held(family: int) -> dict[bytes, int]:
     """The addresses of the one set of a family, with their seconds."""
     with NftLink(TABLE) as link:
         (name,) = [name for name in link.sets() if is_learned(name) and name.endswith(str(family))]
-    return {
-        one.key: round((one.timeout_ms or one.expires_ms) / 1000) for one in elements(name)
-    }  # the usual one is not told
+    found = {}
+    for one in elements(name):
+        found[one.key] = one.timeout_ms // 1000
+        if not one.timeout_ms:  # the usual one is not told, what is left of it is
+            assert 0 <= LONGEST_SECONDS - one.expires_ms / 1000 < 60
+            found[one.key] = LONGEST_SECONDS
+    return found
 
 
 NAMED = Entry(rule("named", domain="video.example"), 2)
