@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import signal
+
 import pytest
 
-from netpolicy.dataplane.guard import Guard, find_pending
+from netpolicy.dataplane.guard import Guard, find_pending, start_of
 from netpolicy.observe.journal import Journal
 from netpolicy.service import recovery
 from netpolicy.service.change import AWAITING
@@ -99,8 +104,8 @@ async def test_from_a_disk_that_nobody_can_write_what_was_confirmed_is_read_from
     try:
         left = await recovery.recover(Guard(house.places), house.store, house.log)
     finally:
-        run("umount", str(house.state))
-        run("umount", everywhere)
+        run("umount", "-l", str(house.state))
+        run("umount", "-l", everywhere)
     assert left.instead == {str(house.config): CONFIG.encode()}
     assert house.config.read_text() == OTHER  # nobody could write it
     assert (await recovered(house)).startswith("reverted") and house.config.read_text() == CONFIG
@@ -122,7 +127,14 @@ async def test_the_further_files_of_the_old_configuration_come_back_too(house):
 async def _reboot(house: ChangingHouse) -> None:
     """Processes are gone without a word, the machine has another boot id, the kernel is empty."""
     house.guarded._task.cancel()
+    await asyncio.gather(house.guarded._task, return_exceptions=True)
     house.guarded._run.change.state = "reverted"  # nobody ends it here any more
+    assert house.guard._process is not None
+    number, start = house.guard._process
+    while start_of(number) == start:  # noqa: ASYNC110 - it is nobody's child here
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+        await asyncio.sleep(0.001)
     record = house.folder / "pending" / "record"
     lines = record.read_text().splitlines()
     changed = [
