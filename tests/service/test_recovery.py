@@ -131,7 +131,7 @@ async def _reboot(house: ChangingHouse) -> None:
     house.guarded._run.change.state = "reverted"  # nobody ends it here any more
     assert house.guard._process is not None
     number, start = house.guard._process
-    while start_of(number) == start:  # noqa: ASYNC110 - it is nobody's child here
+    while start_of(number) == start:
         with contextlib.suppress(ProcessLookupError):
             os.kill(number, signal.SIGKILL)
         await asyncio.sleep(0.001)
