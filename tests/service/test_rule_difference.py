@@ -219,6 +219,9 @@ def test_ten_thousand_rules_with_one_change_take_milliseconds():
     before, fresh = big(), big(77)
     shared = with_known_rules(fresh, before)
     for after, limit in ((shared, 0.1), (fresh, 0.4)):  # as it is: 10 ms and 30 ms
-        started = time.process_time()
-        assert in_lines(differences(before, after)) == ["~ rule r77: action route a → route b"]
-        assert time.process_time() - started < limit
+        taken = []
+        for _ in range(3):  # a collection of all the garbage of this process only adds to it
+            started = time.thread_time()
+            assert in_lines(differences(before, after)) == ["~ rule r77: action route a → route b"]
+            taken.append(time.thread_time() - started)
+        assert min(taken) < limit
