@@ -89,7 +89,7 @@ class Watcher:
         return [one.name for one in self.inspector.feed.seen.values() if one.name]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - the kernel sets no event
             await asyncio.sleep(0.01)
         assert condition()
@@ -141,10 +141,13 @@ def test_a_tier_names_a_connection_by_its_hello(street: Street, tier: str) -> No
     async def body(watcher: Watcher) -> None:
         assert list(watcher.inspector.tiers.devices) == ["lan"]
         assert watcher.tier() == tier
+        began = time.monotonic()
         await asyncio.to_thread(street.talk, hello(), b"x")
+        took = time.monotonic() - began
         assert await watcher.names() == [NAME]
         (seen,) = watcher.inspector.feed.seen.values()
-        assert 0 < seen.rtt_us < 1_000_000
+        await watcher.until(lambda: seen.rtt_us)  # of the first word alone it may not be known yet
+        assert 0 < seen.rtt_us <= took * 1e6
 
     watched(street, body, tier)
 
@@ -182,7 +185,7 @@ def name_server(street: Street, *options: str) -> Iterator[None]:
 
 def resolved(street: Street, folder: Path, name: str) -> str:
     """What the C library's own resolver says by TCP: it asks for both families in one connection."""
-    (folder / "resolv.conf").write_text(f"nameserver {SERVER}\noptions use-vc timeout:2\n", encoding="ascii")
+    (folder / "resolv.conf").write_text(f"nameserver {SERVER}\noptions use-vc timeout:30\n", encoding="ascii")
     script = 'mount --bind "$1" /etc/resolv.conf && getent ahosts "$2"'
     return street.client.run("unshare", "-m", "sh", "-c", script, "sh", str(folder / "resolv.conf"), name)
 
@@ -196,7 +199,7 @@ def test_a_tier_learns_addresses_from_dns_over_tcp(street: Street, tier: str, tm
         feed = watcher.inspector.feed
         said = await asyncio.to_thread(resolved, street, tmp_path, NAME)
         assert four in said and six in said
-        await watcher.until(lambda: feed.counters["answers"] == 2)
+        await watcher.until(lambda: feed.counters["answers"] >= 2)
         for address in (four, six, "203.0.113.8"):
             known = feed.learned.look_up(packed(CLIENT), packed(address), time.monotonic())
             assert isinstance(known, Named) and (known.name, known.source) == (NAME, "dns")
@@ -313,9 +316,10 @@ def test_a_filter_of_others_goes_on_beside_us_and_stays_when_we_go(street: Stree
         assert watcher.inspector.tiers.devices["lan"].way == "clsact"
         await asyncio.to_thread(street.talk, hello(), b"x")
         assert await watcher.names() == [NAME]
+        # It comes after us, and had every packet.
+        await watcher.until(lambda: counting.maps["counts"].summed(layout.STATS)[0] >= 5)
 
     watched(street, body, openers=old_kernel)
-    assert counting.maps["counts"].summed(layout.STATS)[0] >= 5  # it comes after us, and had every packet
     counting.close()
     left = tc(street, "filter", "show", "dev", "lan", "ingress")
     assert "netpolicy_" not in left and "theirs" in left
