@@ -78,7 +78,10 @@ def _fetched(task: Task) -> str:
     path, head = _known(task)
     page = fetch(parse_web_address(task.url), head.etag if head else "", head.modified if head else "", task.limits)
     if page.is_same:
-        os.utime(path)  # the copy's time says when it was last known to be right
+        try:
+            os.utime(path)  # the copy's time says when it was last known to be right
+        except FileNotFoundError:  # it waited to be tried, and was taken while the server was asked
+            os.utime(task.path())
         return SAME
     fresh, content = _read(task, page)
     if head is not None and fresh.digest == head.digest:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,19 @@ def test_a_list_is_kept_beside_the_one_that_counts_and_asked_for_by_its_tag(serv
     assert told(wanted) == ("new", "")
     assert told(wanted) == ("same", ""), "the newest copy is asked about, though it does not count yet"
     assert (os.stat(wanted.folder).st_mode & 0o777, os.stat(wanted.path()).st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_a_copy_that_is_taken_while_the_server_is_asked_about_it_is_the_same(server: WebServer, tmp_path: Path) -> None:
+    wanted, answer = task(server, tmp_path), server.pages["/l"]
+    assert told(wanted) == ("new", "")
+    os.utime(wanted.path(is_new=True), (1000, 1000))
+
+    def taken(request: BaseHTTPRequestHandler) -> None:
+        accept(wanted)
+        answer(request)
+
+    server.pages["/l"] = taken
+    assert told(wanted) == ("same", "") and os.stat(wanted.path()).st_mtime > 1000
 
 
 @pytest.mark.parametrize(
