@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -339,10 +339,11 @@ class ListRefresh:
                     self._failed(one, f"the rules cannot be read with it: {why}")
 
     async def _try_with(self, fresh: list[Watched]) -> tuple[str, str]:
-        result, why = await try_lists(self._engine, [one.named.name for one in fresh])
+        tried = {one.named.name: head_of(self._new(one)) for one in fresh}
+        result, why = await try_lists(self._engine, list(tried))
         self._seen = self._engine.loaded  # ours, if it is another one
         if result == TAKEN:
-            await asyncio.to_thread(self._keep, fresh)
+            await asyncio.to_thread(self._keep, fresh, tried)
             for one in fresh:
                 self._succeeded(one)
                 self._tell(one, "info", f"{one.head.addresses} addresses, {one.head.names} names" if one.head else "")
@@ -354,11 +355,12 @@ class ListRefresh:
             self._try_at = self._time() + LATER_SECONDS
         return result, why
 
-    def _keep(self, fresh: Iterable[Watched]) -> None:
-        """What was taken is what counts from now on."""
+    def _keep(self, fresh: Iterable[Watched], tried: Mapping[str, Head | None]) -> None:
+        """What was taken is what counts from now on. Of one that was fetched meanwhile no rule knows yet: it waits."""
         for one in fresh:
-            with suppress(OSError):  # the next start takes the earlier one, and fetches
-                os.rename(self._new(one), path_of(self.folder, one.named.name, one.source))
+            if head_of(self._new(one)) == tried[one.named.name]:
+                with suppress(OSError):  # the next start takes the earlier one, and fetches
+                    os.rename(self._new(one), path_of(self.folder, one.named.name, one.source))
 
     def _new(self, one: Watched) -> str:
         return path_of(self.folder, one.named.name, one.source, is_new=True)

@@ -11,8 +11,10 @@ import pytest
 
 from netpolicy.config import list_file
 from netpolicy.core.list_budget import Budget
+from netpolicy.service import list_refresh
 from netpolicy.service.engine import Places
 from netpolicy.service.list_refresh import ListRefresh, fetch_beside
+from netpolicy.service.list_trial import try_lists
 from netpolicy.service.loading import Loader
 from tests.netns import needs_root
 from tests.outbounds.web_server import WebServer, says, tagged
@@ -171,6 +173,28 @@ async def test_a_list_with_which_the_rules_cannot_be_read_is_a_failure(kept, mon
     found = await kept.turn()
     assert "cannot be read with it" in found["error"] and "more than 10 names" in found["error"]
     assert found["names"] == 1 and len(kept.copies()) == 1
+
+
+async def test_a_copy_that_is_fetched_while_the_one_before_is_tried_is_tried_too(kept, monkeypatch):
+    """Else it counted for the server and the disk, and no rule ever heard of it."""
+    await kept.refresh.turn()
+    (named,) = kept.engine.ruleset.lists
+    kept.server.pages["/l"] = tagged(b"b.example\n", '"2"')
+    fetched = []
+
+    async def tried(engine, fresh):
+        result = await try_lists(engine, fresh)
+        if not fetched:
+            kept.server.pages["/l"] = tagged(b"c.example\n", '"3"')
+            fetched.append(await fetch_beside(named, kept.refresh.folder))
+        return result
+
+    monkeypatch.setattr(list_refresh, "try_lists", tried)
+    await kept.turn()
+    assert fetched == [{"result": "new", "error": ""}]
+    found = await kept.turn()
+    assert kept.engine.ruleset.lists[0].names.matches("c.example") and found["error"] is None
+    assert len(kept.copies()) == 1
 
 
 async def test_another_address_is_another_list_and_the_old_copy_goes(kept):
