@@ -45,7 +45,9 @@ class _Way:
 class Talk:
     """A connection whose SYN was seen."""
 
-    __slots__ = ("down", "first", "heard", "ifindex", "inbound", "isn", "key", "last", "mac", "rtt_us", "state", "up")
+    __slots__ = (
+        "down", "first", "heard", "ifindex", "inbound", "is_news", "isn", "key", "last", "mac", "rtt_us", "state", "up",
+    )  # fmt: skip
 
     def __init__(self, key: SeenKey, frame: Frame, origin: Origin) -> None:
         self.key = key
@@ -58,6 +60,7 @@ class Talk:
         self.up, self.down = _Way(), _Way()
         self.rtt_us = 0
         self.heard = False  # its first payload was handed out
+        self.is_news = True  # something came since a sweep told of it
 
     def measured(self, final: bool) -> Measured:
         """What is known so far."""
@@ -94,6 +97,7 @@ class Handshakes:
         if talk.ifindex != origin.ifindex:
             return None  # the same packet once more, at another device
         talk.last = max(talk.last, origin.when)
+        talk.is_news = True
         if origin.up:
             talk.mac = talk.mac or origin.mac
         way, other = (talk.up, talk.down) if origin.up else (talk.down, talk.up)
@@ -104,22 +108,24 @@ class Handshakes:
         way.fin = True
         return self._end(talk, CLOSED) if other.fin else None
 
-    def sweep(self, since: float, now: float) -> Iterator[list[Measured]]:
-        """Connections that are not answered: new since then, or called again; final where nobody tries any more.
+    def sweep(self, now: float) -> Iterator[list[Measured]]:
+        """Connections that are not answered: new since the last time, or called again; final where nobody tries more.
 
+        New is what was taken since then: its packet may be older, as it is read a moment after it passed.
         In steps of a millisecond or so; packets may be taken between them.
         """
         waiting = list(self._waiting.values())
         for start in range(0, len(waiting), STEP):
-            told = (self._unanswered(talk, since, now) for talk in waiting[start : start + STEP])
+            told = (self._unanswered(talk, now) for talk in waiting[start : start + STEP])
             yield [one for one in told if one is not None]
 
-    def _unanswered(self, talk: Talk, since: float, now: float) -> Measured | None:
+    def _unanswered(self, talk: Talk, now: float) -> Measured | None:
         if self._waiting.get(talk.key) is not talk:
             return None  # answered meanwhile
         if now - talk.last > UNANSWERED_SECONDS:
             return self._end(talk, UNANSWERED)
-        return talk.measured(False) if talk.last >= since else None
+        was_news, talk.is_news = talk.is_news, False
+        return talk.measured(False) if was_news else None
 
     def _begin(self, key: SeenKey, frame: Frame, origin: Origin) -> Talk:
         self._forget(key)

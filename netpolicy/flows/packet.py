@@ -54,7 +54,6 @@ class PacketInspector:
         self._rings: dict[str, tuple[Ring, str]] = {}
         self._handshakes = Handshakes()
         self._first_words = FirstDatagrams()
-        self._swept = time.monotonic()
         self._gone = {"packets": 0, "lost": 0, "full": 0}  # counted by rings that are closed
         self._unreadable = 0
 
@@ -111,8 +110,7 @@ class PacketInspector:
 
     def sweep(self) -> Iterator[int]:
         """Tell of connections that nobody answers. Steps of a millisecond or so."""
-        since, self._swept = self._swept, time.monotonic()
-        for found in self._handshakes.sweep(since, self._swept):
+        for found in self._handshakes.sweep(time.monotonic()):
             for one in found:
                 self._on_measured(one)
             yield len(found)
