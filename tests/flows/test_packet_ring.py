@@ -154,6 +154,25 @@ def test_a_packet_is_told_with_its_time_and_who_sent_it(cable):
     ring.close()
 
 
+def test_clocks_between_which_this_process_waited_are_read_again(cable, monkeypatch):
+    """Somebody else had the processor for two seconds: that is no step of the clock on the wall."""
+    ring = Ring("far", EVERYTHING)
+    waits, so_far = iter([2.0]), [0.0]
+    monotonic, wall = time.monotonic, time.time
+
+    def late() -> float:
+        so_far[0] += next(waits, 0.0)
+        return wall() + so_far[0]
+
+    offset = monotonic() - wall()
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + so_far[0])
+    monkeypatch.setattr(time, "time", late)
+    assert abs(ring._clock() - offset) < 0.5
+    monkeypatch.setattr(time, "time", lambda: wall() + so_far[0] + 3600)
+    assert abs(ring._clock() - offset + 3600) < 0.5
+    ring.close()
+
+
 def test_what_finds_no_room_is_counted_and_the_rest_is_whole(cable):
     ring = Ring("far", EVERYTHING, blocks=2)
     with sender("near") as wire:
