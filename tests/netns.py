@@ -20,13 +20,17 @@ import os
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40  # linux/sockios.h, linux/if.h
+RTM_GETLINK, IFLA_OPERSTATE, OPER_UP = 18, 16, 6  # linux/rtnetlink.h, linux/if.h
+IFA_F_TENTATIVE = 0x40
+PATIENCE_S = 30.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make network namespaces")
@@ -87,6 +91,17 @@ class Namespace:
         with self.entered(), open(f"/proc/sys/{name}", "w", encoding="ascii") as handle:
             handle.write(str(value))
 
+    def await_carrier(self, *devices: str) -> None:
+        """Until packets leave by them: a worker of the kernel takes them into use, and till then all is lost."""
+        with self.entered():
+            for device in devices:
+                _until(lambda device=device: _is_in_use(device), f"{device} has a carrier")  # type: ignore[misc]
+
+    def await_addresses(self) -> None:
+        """Until its IPv6 addresses are answered for: that is a worker's too, also without duplicate detection."""
+        with self.entered():
+            _until(_are_answered_for, "the IPv6 addresses are in use")
+
     def close(self) -> None:
         if self.descriptor >= 0:
             os.close(self.descriptor)
@@ -115,7 +130,41 @@ def run(*argv: str, text: str | None = None) -> str:
 
 
 def connect(left: Namespace, left_name: str, right: Namespace, right_name: str) -> None:
-    """A cable: one veth pair, an end in each namespace, both up."""
+    """A cable: one veth pair, an end in each namespace, both up and in use."""
     made = f"link add {left_name} type veth peer name {right_name} netns {right.path}\nlink set dev {left_name} up\n"
     left.run("ip", "-batch", "-", text=made)
     right.run("ip", "link", "set", "dev", right_name, "up")
+    left.await_carrier(left_name)
+    right.await_carrier(right_name)
+
+
+def _until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not so in {PATIENCE_S:g} s: {what}"
+        time.sleep(0.001)
+
+
+def _is_in_use(device: str) -> bool:
+    """Its operational state (RFC 2863), as the kernel tells it: UP, from when on it sends."""
+    body = struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(device), 0, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asking:
+        asking.bind((0, 0))
+        asking.send(struct.pack("=IHHII", 16 + len(body), RTM_GETLINK, 1, 1, 0) + body)
+        answer = asking.recv(65536)
+    at = 16 + len(body)
+    while at + 4 <= len(answer):
+        size, kind = struct.unpack_from("=HH", answer, at)
+        if kind == IFLA_OPERSTATE:
+            return answer[at + 4] == OPER_UP
+        at += max(size + 3 & ~3, 4)
+    return False
+
+
+def _are_answered_for() -> bool:
+    """Each has its own route, which comes last."""
+    with open("/proc/thread-self/net/if_inet6", encoding="ascii") as text:
+        rows = [line.split() for line in text]
+    addresses = {row[0] for row in rows if not int(row[4], 16) & IFA_F_TENTATIVE}
+    with open("/proc/thread-self/net/ipv6_route", encoding="ascii") as text:
+        return addresses <= {row[0] for row in map(str.split, text) if row[1] == "80"}

@@ -62,6 +62,7 @@ def router(foreign: bool = True) -> Iterator[Namespace]:
             run("nft", "-f", "-", text=FOREIGN_TABLE)
             run("ip", "-batch", "-", text=FOREIGN_ROUTING)
         here.sysctl("net/ipv4/ip_forward", 1)
+        here.await_carrier(*ends)
         _await_own_addresses()
         yield here
 

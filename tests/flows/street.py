@@ -19,6 +19,24 @@ CLIENT = {4: "10.1.0.2", 6: "fd01::2"}
 OUTSIDE = {4: "203.0.113.1", 6: "2001:db8::1"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 
+CLIENT_HAS = """
+address add 10.1.0.2/24 dev eth0
+address add fd01::2/64 dev eth0 nodad
+route add default via 10.1.0.1
+route add default via fd01::1
+"""
+ROUTER_HAS = """
+address add 10.1.0.1/24 dev lan
+address add fd01::1/64 dev lan nodad
+address add 203.0.113.1/24 dev uplink
+address add 2001:db8::1/64 dev uplink nodad
+"""
+SERVER_HAS = """
+address add 203.0.113.2/24 dev eth0
+address add 2001:db8::2/64 dev eth0 nodad
+"""
+PATIENCE_S = 30
+
 RULES = f"""
 table inet street {{
 	chain pre {{
@@ -40,14 +58,14 @@ class Street:
         self.client, self.router, self.server = (stack.enter_context(Namespace()) for _ in range(3))
         connect(self.client, "eth0", self.router, "lan")
         connect(self.router, "uplink", self.server, "eth0")
-        self._address(self.client, "eth0", "10.1.0.2/24", "fd01::2/64", "10.1.0.1", "fd01::1")
-        self._address(self.router, "lan", "10.1.0.1/24", "fd01::1/64")
-        self._address(self.router, "uplink", "203.0.113.1/24", "2001:db8::1/64")
-        self._address(self.server, "eth0", "203.0.113.2/24", "2001:db8::2/64")
+        for where, commands in ((self.client, CLIENT_HAS), (self.router, ROUTER_HAS), (self.server, SERVER_HAS)):
+            where.run("ip", "-batch", "-", text=commands)
         self.router.sysctl("net/ipv4/ip_forward", 1)
         self.router.sysctl("net/ipv6/conf/all/forwarding", 1)
         self.router.sysctl("net/netfilter/nf_conntrack_acct", 1)
         self.router.run("nft", "-f", "-", text=RULES)
+        for where in (self.client, self.router, self.server):
+            where.await_addresses()
         self._stack = stack
 
     def tcp(self, family: int, port: int) -> tuple[socket.socket, socket.socket]:
@@ -57,13 +75,13 @@ class Street:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((SERVER[family], port))
         listener.listen()
-        listener.settimeout(5)
+        listener.settimeout(PATIENCE_S)
         with self.client.entered():
             near = self._keep(socket.socket(FAMILY[family]))
-        near.settimeout(5)
+        near.settimeout(PATIENCE_S)
         near.connect((SERVER[family], port))
         far = self._keep(listener.accept()[0])
-        far.settimeout(5)
+        far.settimeout(PATIENCE_S)
         listener.close()
         return near, far
 
@@ -75,18 +93,10 @@ class Street:
         return near
 
     def ping(self, family: int) -> None:
-        self.client.run("ping", f"-{family}", "-c1", "-W3", SERVER[family])
+        self.client.run("ping", f"-{family}", "-c1", f"-W{PATIENCE_S}", SERVER[family])
 
     def _keep(self, opened: socket.socket) -> socket.socket:
         return self._stack.enter_context(contextlib.closing(opened))
-
-    @staticmethod
-    def _address(where: Namespace, device: str, v4: str, v6: str, gateway4: str = "", gateway6: str = "") -> None:
-        where.run("ip", "address", "add", v4, "dev", device)
-        where.run("ip", "address", "add", v6, "dev", device, "nodad")
-        if gateway4:
-            where.run("ip", "route", "add", "default", "via", gateway4)
-            where.run("ip", "-6", "route", "add", "default", "via", gateway6)
 
 
 @contextlib.contextmanager
