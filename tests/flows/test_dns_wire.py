@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-import time
 
 import pytest
 
 from netpolicy.flows.dns_wire import CUT_FROM, LONGEST_LIFETIME, name_at, parse, text_of
 from netpolicy.flows.names import ADDRESS, MALFORMED, OTHER, Refused
+from tests.own_process import least_seconds
 
 from .dns_build import TO_QUESTION, A, a, answer, cname, opt, question, record, wire
 
@@ -79,9 +79,8 @@ def test_the_longest_name_there_is():
 
 def test_long_chains_of_pointers_are_refused_and_take_no_time():
     data = b"\0" + b"".join(struct.pack(">H", 0xC000 | (at and at - 1)) for at in range(0, 8000, 2))
-    begun = time.process_time()
     assert refusal(name_at, data, len(data) - 2, {}) == MALFORMED
-    assert time.process_time() - begun < 0.01
+    assert least_seconds(lambda: refusal(name_at, data, len(data) - 2, {})) < 0.01
 
 
 def test_a_message_full_of_pointers_takes_milliseconds():
@@ -91,9 +90,8 @@ def test_a_message_full_of_pointers_takes_milliseconds():
         struct.pack(">H", 0xC000 | (12 + 2 * (n % 90))) + struct.pack(">HHIH", 16, 1, 1, 0) for n in range(256)
     )
     data = struct.pack(">HHHHHH", 1, 0x8180, 1, 256, 0, 0) + labels + b"\0\1\0\1" + records
-    begun = time.process_time()
     assert len(parse(data).answers) == 256
-    assert time.process_time() - begun < 0.1
+    assert least_seconds(lambda: parse(data)) < 0.1
 
 
 def test_names_of_hosts_in_text():

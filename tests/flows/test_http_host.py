@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import time
 
 import pytest
 
 from netpolicy.flows.http_host import HEAD_LIMIT, Request, from_stream
 from netpolicy.flows.names import ADDRESS, HTTP2, MALFORMED, NO_NAME, OTHER, Refused
+from tests.own_process import least_seconds
 
 GET = b"GET /path?q=1 HTTP/1.1\r\n"
 
@@ -145,15 +145,16 @@ def test_http_2_is_recognised_and_not_read():
 
 
 def test_evil_heads_take_no_time():
-    begun = time.process_time()
-    for evil in (
-        b" " * HEAD_LIMIT,
-        b"a " * HEAD_LIMIT,
-        b"\r\nHost:" * HEAD_LIMIT,
-        b"\r" * HEAD_LIMIT,
-        b"a" + b" " * 8000 + b"b",
-    ):
-        for head in (GET + b"Host: " + evil, GET + evil, evil, b"GET " + evil):
-            with contextlib.suppress(Refused):
-                from_stream(head)
-    assert time.process_time() - begun < 0.2
+    def read() -> None:
+        for evil in (
+            b" " * HEAD_LIMIT,
+            b"a " * HEAD_LIMIT,
+            b"\r\nHost:" * HEAD_LIMIT,
+            b"\r" * HEAD_LIMIT,
+            b"a" + b" " * 8000 + b"b",
+        ):
+            for head in (GET + b"Host: " + evil, GET + evil, evil, b"GET " + evil):
+                with contextlib.suppress(Refused):
+                    from_stream(head)
+
+    assert least_seconds(read) < 0.2

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from netpolicy.core.domain import parse_domain
 from netpolicy.flows.names import ADDRESS, MALFORMED, NO_NAME, Refused, host_name
+from tests.own_process import least_seconds
 
 LONGEST = b".".join([b"a" * 63] * 3 + [b"a" * 61])
 
@@ -65,16 +64,17 @@ def test_a_name_is_one_that_rules_can_mean():
 
 
 def test_long_nonsense_takes_no_time():
-    begun = time.process_time()
-    for evil in (
-        b"a." * 30000,
-        b"1." * 30000 + b"!",
-        b":" * 60000,
-        b"[" + b"0:" * 30000,
-        b"a" * 253,
-        (b"1" * 63 + b".") * 3,
-    ):
-        for _ in range(10):
-            with pytest.raises(Refused):
-                host_name(evil)
-    assert time.process_time() - begun < 0.2
+    def read() -> None:
+        for evil in (
+            b"a." * 30000,
+            b"1." * 30000 + b"!",
+            b":" * 60000,
+            b"[" + b"0:" * 30000,
+            b"a" * 253,
+            (b"1" * 63 + b".") * 3,
+        ):
+            for _ in range(10):
+                with pytest.raises(Refused):
+                    host_name(evil)
+
+    assert least_seconds(read) < 0.2
