@@ -38,7 +38,7 @@ def fill(flows: Iterable[Flow]) -> int:
         for start in range(0, len(made), PER_DATAGRAM):
             batch = made[start : start + PER_DATAGRAM]
             opened.sendto(b"".join(map(_creation, batch)), (0, 0))
-            opened.settimeout(5)
+            opened.settimeout(30)
             # The last one is acknowledged; whatever comes before that is a refusal.
             opened.sendto(wire.message(wire.NOOP, wire.F_REQUEST | wire.F_ACK, 7, b""), (0, 0))
             for answer in wire.messages(opened.recv(65536)):

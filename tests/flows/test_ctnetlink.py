@@ -27,7 +27,7 @@ def place():
         yield built
 
 
-def collect(events: ctnetlink.Events, enough, seconds: float = 5.0) -> list[FlowEvent]:
+def collect(events: ctnetlink.Events, enough, seconds: float = 30.0) -> list[FlowEvent]:
     """Events until `enough(events)`; fails with what was heard."""
     heard: list[FlowEvent] = []
     deadline = time.monotonic() + seconds
@@ -71,7 +71,7 @@ def test_udp_and_icmp_are_told(place, family):
     udp = only(flows, UDP, 5000)
     assert (udp.source_port, udp.mark, udp.state, udp.packets) == (near.getsockname()[1], 0, "", 1)
     assert not udp.is_answered  # the port is closed, and an ICMP error is no answer of the flow
-    icmp = only([one for one in flows if one.icmp_id], ICMP if family == 4 else ICMPV6)
+    icmp = only(flows, ICMP if family == 4 else ICMPV6)  # its id is any number, 0 as well
     assert (icmp.icmp_type, icmp.icmp_code) == (8 if family == 4 else 128, 0)
     assert icmp.is_answered and icmp.packets == 2
 

@@ -36,7 +36,7 @@ def place():
         yield built
 
 
-def collect(log: PacketLog, count: int, seconds: float = 5.0) -> list[LoggedPacket]:
+def collect(log: PacketLog, count: int, seconds: float = 30.0) -> list[LoggedPacket]:
     packets: list[LoggedPacket] = []
     deadline = time.monotonic() + seconds
     while len(packets) < count and time.monotonic() < deadline:
@@ -72,13 +72,13 @@ def test_a_flood_is_bounded_and_counted(place):
     for _ in range(100):
         place.udp(4, 5000)
     told = []
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while log.counters["packets"] + log.counters["suppressed"] < 100 and time.monotonic() < deadline:
         select.select([log], [], [], 0.5)
         told += log.read(now=7.0)
     assert (len(told), log.counters["packets"], log.counters["suppressed"]) == (10, 10, 90)
     place.udp(4, 5000)
-    select.select([log], [], [], 2)
+    select.select([log], [], [], 30)
     assert len(log.read(now=8.0)) == 1
     log.close()
 
@@ -89,10 +89,13 @@ def test_an_overrun_is_counted_and_reading_goes_on(place):
     log = PacketLog(GROUP, per_second=1000, receive_buffer=2048)
     for _ in range(400):
         place.udp(4, 5000)
-    collect(log, 400, seconds=1.0)
+    select.select([log], [], [], 30)
+    log.read(time.monotonic())
     assert log.counters["overrun"] >= 1
     place.tcp(4, 443)
-    assert any(one.protocol == TCP for one in collect(log, 1))
+    deadline = time.monotonic() + 30
+    while TCP not in {one.protocol for one in collect(log, 1)}:  # the last of the others may come before it
+        assert time.monotonic() < deadline
     log.close()
 
 

@@ -48,7 +48,7 @@ class Watching:
         self.tier = PacketInspector(self.payloads.append, self.measured.append, wanted)
         self.tier.attach(device, role)
 
-    def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
         """Reads until it holds; fails with what was told."""
         end = time.monotonic() + seconds
         while not condition():
@@ -122,7 +122,7 @@ def test_a_reset_and_a_refusal(place, watching):
     assert (torn.state, torn.up.resets, torn.down.resets) == (RESET, 0, 1)
     assert torn.down.ttl == torn.down.ttl_reset == 63
     with place.client.entered(), pytest.raises(ConnectionRefusedError):
-        socket.create_connection((SERVER[4], 81), 5)
+        socket.create_connection((SERVER[4], 81), 30)
     watching.until(lambda: len(watching.over()) == 2)
     refused = watching.over()[1]
     assert (refused.state, refused.key[3], refused.down.resets, refused.rtt_remote_us) == (RESET, 81, 1, 0)
@@ -141,7 +141,8 @@ def test_who_gets_no_answer_is_told_in_a_sweep(place, watching, monkeypatch):
     watching.until(lambda: watching.tier.counters()["begun"])
     assert sum(watching.tier.sweep()) == 1
     (told,) = watching.measured
-    assert (told.state, told.final, told.key, told.up.syns) == (SYN, False, key(4, near, 444), 1)
+    assert (told.state, told.final, told.key) == (SYN, False, key(4, near, 444))
+    assert 1 <= told.up.syns <= watching.tier.counters()["packets"]  # the kernel calls again after a second
     assert sum(watching.tier.sweep()) == 0
     later = time.monotonic() + UNANSWERED_SECONDS + 2
     monkeypatch.setattr(time, "monotonic", lambda: later)
@@ -157,7 +158,7 @@ def test_names_that_are_asked_for_and_told_and_quic(place, watching, family):
     with place.server.entered():
         resolver = socket.socket(FAMILY[family], socket.SOCK_DGRAM)
     resolver.bind((SERVER[family], 53))
-    resolver.settimeout(5)
+    resolver.settimeout(30)
     near = udp(place, family, 53, QUERY)
     asked, asker = resolver.recvfrom(1000)
     resolver.sendto(asked + b"answer", asker)
@@ -206,7 +207,7 @@ def test_only_the_first_request_of_a_connection_is_told_and_only_of_clients(plac
     place.router.run("ip", "route", "replace", "10.1.0.0/24", "dev", "lan")
     place.server.run("ip", "route", "add", "10.1.0.0/24", "via", "203.0.113.1")
     with place.server.entered():
-        guest = socket.create_connection((CLIENT[4], 8080), 5)
+        guest = socket.create_connection((CLIENT[4], 8080), 30)
     guest.sendall(REQUEST)
     inner, _ = server.accept()
     inner.sendall(REQUEST)
@@ -313,8 +314,9 @@ def test_a_drain_ends_when_its_share_is_done(place, watching):
     thread = threading.Thread(target=flood)
     thread.start()
     try:
-        counts = []
-        for _ in range(20):
+        counts: list[int] = []
+        end = time.monotonic() + 30
+        while (len(counts) < 20 or sum(counts) <= 100) and time.monotonic() < end:
             select.select([watching.tier], [], [], 1)
             counts.append(watching.tier.drain(limit=30))
     finally:

@@ -63,7 +63,7 @@ class Listener:
                 self.changed.clear()
                 await self.changed.wait()
 
-        await asyncio.wait_for(wait(), 5)
+        await asyncio.wait_for(wait(), 30)
 
     def ports(self) -> list[int]:
         return [flow.destination_port for flow in self.watch.table if flow.destination_port]
@@ -185,10 +185,11 @@ async def test_a_failure_at_run_time_falls_to_proc_and_comes_back(place):
     assert not said
     with without_net_admin():
         await listener.until(lambda: watch.tier == "proc")
-        assert watch.reason.startswith("list connections: not permitted")
-        assert "reading /proc/net/nf_conntrack every 0.05 s instead" in watch.reason
         assert watch.fileno() == -1
-        assert said == [("warning", f"connections are seen late: {watch.reason}")]
+        ((level, text),) = said  # the reason may be another one by now: to listen was tried again, and is refused too
+        assert level == "warning" and text.startswith("connections are seen late: list connections: not permitted")
+        assert text.endswith("reading /proc/net/nf_conntrack every 0.05 s instead")
+        assert watch.reason.endswith("reading /proc/net/nf_conntrack every 0.05 s instead")
     place.udp(4, 5000)
     await listener.until(lambda: 5000 in listener.ports())
     await listener.until(lambda: watch.tier == "ctnetlink" and watch.reason == "")
@@ -218,7 +219,7 @@ async def test_without_any_source_it_says_so_and_goes_on_trying(place, monkeypat
         said = []
         watch = FlowWatch(poll_seconds=0.05, retry_seconds=0.05, say=lambda *words: said.append(words))
         listener = Listener(watch)
-        for _ in range(100):
+        for _ in range(3000):
             await asyncio.sleep(0.01)
             if "/proc/net/absent" in watch.reason:
                 break

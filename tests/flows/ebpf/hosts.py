@@ -29,7 +29,7 @@ class Street:
             self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.datagrams.bind((SERVER, 0))
         for one in (self.listener, self.datagrams):
-            one.settimeout(10)
+            one.settimeout(30)
         self.port = self.listener.getsockname()[1]
         self.udp_port = self.datagrams.getsockname()[1]
 
@@ -38,7 +38,7 @@ class Street:
         with self.client.entered():
             near = socket.socket()
         with near:
-            near.settimeout(10)
+            near.settimeout(30)
             if size:
                 near.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, size)
             near.connect((SERVER, self.port))
@@ -70,12 +70,12 @@ class Street:
 def exchange(one: socket.socket, other: socket.socket, data: bytes) -> None:
     """Both ends from one thread: some out of the one, and as much as there is into the other."""
     one.setblocking(False)
-    other.settimeout(10)
+    other.settimeout(30)
     sent = received = 0
     while received < len(data):
         with contextlib.suppress(BlockingIOError):
             sent += one.send(data[sent : sent + 200_000])
-        ready, _, _ = select.select([other], [], [], 10 if sent == len(data) else 0)
+        ready, _, _ = select.select([other], [], [], 30 if sent == len(data) else 0)
         if ready:
             received += len(other.recv(1 << 20))
-    one.settimeout(10)
+    one.settimeout(30)

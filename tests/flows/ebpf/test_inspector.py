@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import random
 import select
@@ -43,6 +44,7 @@ pytestmark = [pytest.mark.kernel, needs_root]
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = Capacity(1024, 1 << 18)
 PROG_QUERY = 16
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +69,11 @@ class Seen:
         with self._router.entered():
             return self.inspector.attach(name, **how)  # type: ignore[arg-type]
 
-    def read(self) -> None:
-        """Everything that waits."""
-        while self.inspector.drain():
-            pass
+    def read(self, payloads: int = 0, measured: int = 0) -> None:
+        """Everything that waits, and so much at least: the last word of a connection comes after its bytes."""
+        deadline = time.monotonic() + 30
+        while self.inspector.drain() or len(self.payloads) < payloads or len(self.measured) < measured:
+            assert time.monotonic() < deadline, (self.payloads, self.measured)
 
     def swept(self) -> list[Measured]:
         """What a sweep says."""
@@ -130,9 +133,9 @@ def way(request: pytest.FixtureRequest, street: Street) -> str:
 
 def test_a_connection_is_seen_with_its_name_and_its_numbers(street: Street, seen: Seen, way: str) -> None:
     assert seen.attach(ways=(way,)) == way
-    hello = client_hello("video.example", 517)
+    hello, begun = client_hello("video.example", 517), time.monotonic()
     street.talk(hello, b"y" * 300_000)
-    seen.read()
+    seen.read(1, 1)
     (piece,) = seen.payloads
     assert (piece.kind, piece.first) == (HELLO, True)
     assert tls_hello.from_told(piece.data).name == "video.example"
@@ -141,7 +144,8 @@ def test_a_connection_is_seen_with_its_name_and_its_numbers(street: Street, seen
     assert told.key[0] == MAPPED + socket.inet_aton(CLIENT) and told.key[1] == MAPPED + socket.inet_aton(SERVER)
     assert told.key[3] == street.port
     assert told.state == CLOSED and told.final and not told.inbound
-    assert 0 < told.rtt_remote_us < 500_000 and 0 < told.rtt_client_us < 500_000
+    patience_us = (time.monotonic() - begun) * 1e6
+    assert 0 < told.rtt_remote_us < patience_us and 0 < told.rtt_client_us < patience_us
     assert told.up.srtt_us > 0 and told.down.srtt_us > 0
     assert told.mac.hex(":") in street.client.run("ip", "link", "show", "dev", "eth0")
     assert told.ifindex == index_of(street, "lan")
@@ -149,7 +153,7 @@ def test_a_connection_is_seen_with_its_name_and_its_numbers(street: Street, seen
     assert 300_000 + 40 * told.down.packets <= told.down.bytes <= 300_000 + 52 * told.down.packets + 20
     assert told.down.packets >= 300_000 // 1448
     assert told.up.bytes >= 517 + 40 * told.up.packets
-    assert abs(time.monotonic() - told.last) < 10 and told.first <= told.last
+    assert begun - 1 < told.first <= told.last < time.monotonic() + 0.01
 
 
 def index_of(street: Street, name: str) -> int:
@@ -165,7 +169,7 @@ def test_the_round_trip_of_a_handshake_is_that_of_the_clients_own_kernel(street:
     seen.attach(ways=(way,))
     truth: dict[int, int] = {}
     for _ in range(15):
-        with street.client.entered(), socket.create_connection((SERVER, street.port), 10) as near:
+        with street.client.entered(), socket.create_connection((SERVER, street.port), 30) as near:
             (rtt,) = TCPI_RTT.unpack_from(near.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104))
             truth[near.getsockname()[1]] = rtt
             street.listener.accept()[0].close()
@@ -233,7 +237,7 @@ def test_refused_and_unanswered_connections(street: Street, seen: Seen) -> None:
             with pytest.raises(BlockingIOError):
                 silent.connect(("203.0.113.1", 9))  # no way there; the router says so, and TCP tries again
             street.router.run("ip", "route", "replace", "blackhole", "203.0.113.0/24")
-    seen.read()
+    seen.read(measured=1)
     assert [(one.state, one.key[3], one.down.resets) for one in seen.measured] == [(RESET, 9, 1)]
     asked = [one for one in seen.swept() if one.key[1].endswith(bytes((203, 0, 113, 1)))]
     assert [(one.state, one.final) for one in asked] == [(SYN, False)]
@@ -244,12 +248,12 @@ def test_a_connection_from_outside_is_told_from_the_lan_side(street: Street, see
     with street.client.entered():
         listener = socket.create_server((CLIENT, 0))
     port = listener.getsockname()[1]
-    with listener, street.server.entered(), socket.create_connection(listener.getsockname(), 10) as far:
+    with listener, street.server.entered(), socket.create_connection(listener.getsockname(), 30) as far:
         near, _ = listener.accept()
         with near:
             far.sendall(client_hello("our.example"))
             near.recv(1000)
-    seen.read()
+    seen.read(1, 1)
     (piece,) = seen.payloads
     assert piece.kind == INBOUND
     assert piece.key[0] == MAPPED + socket.inet_aton(CLIENT) and piece.key[2] == port
@@ -259,7 +263,7 @@ def test_a_connection_from_outside_is_told_from_the_lan_side(street: Street, see
 def test_on_the_side_of_the_provider_directions_are_turned(street: Street, seen: Seen, way: str) -> None:
     assert seen.attach("wan", role=WAN, ways=(way,)) == way
     street.talk(client_hello())
-    seen.read()
+    seen.read(1, 1)
     assert [one.kind for one in seen.payloads] == [HELLO]
     assert seen.measured[0].key[0] == MAPPED + socket.inet_aton(CLIENT)
 
@@ -275,8 +279,9 @@ def test_both_sides_of_a_bridge_port(street: Street, seen: Seen, way: str) -> No
         router.run("ip", "link", "set", "br0", "up")
         street.client.run("ip", "neigh", "flush", "all")
         seen.attach(ways=(way,))
+        router.await_carrier("br0")
         street.talk(client_hello(), b"y" * 5000)
-        seen.read()
+        seen.read(1, 1)
         assert [one.kind for one in seen.payloads] == [HELLO]
         assert [(one.state, one.down.bytes > 5000) for one in seen.measured] == [(CLOSED, True)]
     finally:
@@ -349,11 +354,20 @@ def dropper() -> int:
     return bpf_call.load_program("np_dropper", code, b"GPL\0")
 
 
-def arrives(street: Street) -> bool:
-    """Does a datagram of the client reach the server?"""
-    street.send(b"ping")
-    ready, _, _ = select.select([street.datagrams], [], [], 0.2)
-    return bool(ready) and bool(street.datagrams.recv(100))
+def arrives(street: Street, seconds: float = 30) -> bool:
+    """Does a datagram of the client reach the server? Those of others that nobody took are none."""
+    word = b"ping %d" % next(NUMBERS)
+    street.send(word)
+    deadline = time.monotonic() + seconds
+    while select.select([street.datagrams], [], [], max(deadline - time.monotonic(), 0))[0]:
+        if street.datagrams.recv(5000) == word:
+            return True
+    return False
+
+
+def is_stopped(street: Street) -> bool:
+    """It does not, within a fifth of a second."""
+    return not arrives(street, 0.2)
 
 
 def test_a_filter_behind_ours_still_runs(street: Street, seen: Seen) -> None:
@@ -367,10 +381,10 @@ def test_a_filter_behind_ours_still_runs(street: Street, seen: Seen) -> None:
         kernel.request("add theirs", clsact.NEW_FILTER, wire.F_CREATE, body)
         kernel.close()
     before = seen.inspector.counters()["packets"]
-    assert not arrives(street)
+    assert is_stopped(street)
     assert seen.inspector.counters()["packets"] > before
     seen.inspector.detach("lan")
-    assert "theirs" in filters(street, "ingress") and not arrives(street)
+    assert "theirs" in filters(street, "ingress") and is_stopped(street)
     street.router.run("tc", "filter", "del", "dev", "lan", "ingress")
     os.close(program)
     assert arrives(street)
@@ -384,7 +398,7 @@ def test_a_tcx_program_of_others_still_runs(street: Street, seen: Seen) -> None:
         attr = bpf_call.ATTR_LINK.pack(program, index_of(street, "lan"), bpf_call.TCX_INGRESS, 0, 0, 0, 0)
         theirs = bpf_call.call("attach theirs", bpf_call.LINK_CREATE, bytearray(attr))
     seen.attach(ways=(TCX,))
-    assert not arrives(street)
+    assert is_stopped(street)
     assert seen.inspector.counters()["packets"] > 0  # ours is before it, though it came later
     os.close(theirs)
     assert arrives(street)
@@ -400,13 +414,14 @@ def test_filters_of_traffic_control_run_behind_tcx(street: Street, seen: Seen) -
     try:
         for name in ("copy", "copied"):
             router.run("ip", "link", "set", name, "up")
+        router.await_carrier("copy", "copied")
         mirror = ("action", "mirred", "egress", "mirror", "dev", "copy")
         match = ("u32", "match", "ip", "protocol", "17", "0xff")
         router.run("tc", "filter", "add", "dev", "lan", "parent", "ffff:", "protocol", "ip", *match, *mirror)
         seen.attach()
         with router.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as copied:
             copied.bind(("copied", 0x0800))
-            copied.settimeout(5)
+            copied.settimeout(30)
             assert arrives(street)
             assert b"ping" in copied.recv(200)
     finally:
@@ -522,7 +537,7 @@ def test_an_answer_of_dns_wakes_the_reader_at_once(street: Street, seen: Seen) -
             assert poll.poll(0) == []
             name_server.sendto(b"answer-of-twelve-or-more", client)
             near.recv(100)
-        assert poll.poll(5)
+        assert poll.poll(30)
         seen.read()
         assert poll.poll(0) == []
         poll.close()
@@ -535,7 +550,7 @@ def test_a_sweep_tells_what_changed_and_what_is_over(street: Street) -> None:
         seen.attach()
         for _ in seen.inspector.sweep():
             pass
-        with street.client.entered(), socket.create_connection((SERVER, street.port), 10) as near:
+        with street.client.entered(), socket.create_connection((SERVER, street.port), 30) as near:
             far, _ = street.listener.accept()
             near.sendall(b"x" * 100)
             street.send(b"y" * 100)

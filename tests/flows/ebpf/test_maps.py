@@ -70,7 +70,8 @@ def test_a_bucket_that_is_longer_than_a_batch_makes_the_batch_longer(
     bpf: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maps, "BATCH", 1)
-    one = Map("np_trial", LRU_HASH, 4, 8, 512)
+    # Each processor takes 128 free places at once: who is moved to another one finds a small map full before it is.
+    one = Map("np_trial", LRU_HASH, 4, 8, 4096)
     for number in range(400):
         one.update(struct.pack("=I", number), bytes(8))
     assert sum(len(batch) for batch in one.batches()) == 400

@@ -50,9 +50,12 @@ from .frames import (
     v6,
     vlan,
 )
-from .trial import Talk, Trial
+from .trial import Talk, Trial, one_processor
 
 pytestmark = pytest.mark.kernel
+
+# The cheap clock is as old as the last tick: a few milliseconds, or as long as a processor of a virtual machine waits.
+BEHIND_S = 1.0
 
 
 # -- headers -------------------------------------------------------------------------------
@@ -243,7 +246,7 @@ def test_the_times_of_the_handshake_are_those_of_each_side(shown: Trial) -> None
     flow = shown.flow()
     assert 20_000 <= flow.rtt_remote_us <= (middle - begun) * 1e6
     assert 5_000 <= flow.rtt_client_us <= (time.monotonic() - middle) * 1e6 + 1000
-    assert begun - 0.001 <= flow.first <= middle <= flow.last + 0.02  # that clock may be a tick behind
+    assert begun - 0.001 <= flow.first <= middle <= flow.last + BEHIND_S
 
 
 def test_times_change_their_side_where_the_remote_opens(shown: Trial) -> None:
@@ -437,9 +440,11 @@ def test_one_quick_answer_does_not_change_much(shown: Trial) -> None:
     time.sleep(0.02)
     talk.down(ACK)
     slow = shown.flow().up.srtt_us
+    begun = time.monotonic()
     talk.up(ACK, b"x" * 100)
     talk.down(ACK)
-    assert slow * 7 // 8 - 10 <= shown.flow().up.srtt_us < slow
+    quick = (time.monotonic() - begun) * 1e6  # at most: this process may have waited for its turn between the two
+    assert slow * 7 // 8 - 10 <= shown.flow().up.srtt_us <= slow * 7 // 8 + quick / 8 + 10
 
 
 def test_a_repeated_segment_is_not_timed(shown: Trial) -> None:
@@ -475,7 +480,7 @@ def test_an_end_says_what_the_entry_says(shown: Trial) -> None:
         (entry,) = shown.flows()
         for mine, other in ((told.up, entry.up), (told.down, entry.down)):
             assert mine == other
-        assert told.first <= told.last and abs(told.last - entry.last) < 0.02
+        assert told.first <= told.last and abs(told.last - entry.last) < BEHIND_S
         assert told.final and told == entry._replace(last=told.last, final=True)
         shown.forget()
 
@@ -518,14 +523,15 @@ def test_the_end_of_a_flow_that_is_replaced_says_what_its_entry_said(shown: Tria
 def test_a_full_ring_is_counted_and_marks_the_flow(bpf: None) -> None:
     shown = Trial(Capacity(64, 4096))
     try:
-        for port in range(100, 104):
-            shown.run(ethernet(v4(udp(port, 443, initial()))))
-        counts = shown.counts()
-        assert counts["lost"] == 1 and counts["events"] == 3
-        assert [flow.key[2] for flow in shown.flows() if flow.lost] == [103]
-        assert len(shown.payloads()) == 3
-        shown.run(ethernet(v4(udp(105, 443, initial()))))
-        assert len(shown.payloads()) == 1  # there is room again
+        with one_processor():
+            for port in range(100, 104):
+                shown.run(ethernet(v4(udp(port, 443, initial()))))
+            counts = shown.counts()
+            assert counts["lost"] == 1 and counts["events"] == 3
+            assert [flow.key[2] for flow in shown.flows() if flow.lost] == [103]
+            assert len(shown.payloads()) == 3
+            shown.run(ethernet(v4(udp(105, 443, initial()))))
+            assert len(shown.payloads()) == 1  # there is room again
     finally:
         shown.close()
 
