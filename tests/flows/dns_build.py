@@ -13,6 +13,7 @@ import pytest
 
 A, CNAME, AAAA, HTTPS = 1, 5, 28, 65
 TO_QUESTION = b"\xc0\x0c"
+PORTS_TRIED = 20
 
 
 def wire(name: str) -> bytes:
@@ -69,7 +70,7 @@ class Server:
     def ask(self, message: bytes) -> bytes:
         """Its answer."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(10)
+            asking.settimeout(30)
             asking.connect(("127.0.0.1", self._port))
             asking.send(message)
             return asking.recv(4096)
@@ -81,18 +82,23 @@ def dnsmasq(*options: str) -> Iterator[Server]:
     program = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin:/sbin")
     if program is None:
         pytest.skip("dnsmasq is not installed")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     usual = ["--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--no-daemon", "--pid-file=", "--bind-interfaces"]
-    command = [program, *usual, "--listen-address=127.0.0.1", f"--port={port}", *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
-        assert child.stderr
-        try:
-            words = ""
-            while "started" not in words and (line := child.stderr.readline()):
-                words += line
-            assert "started" in words, words
-            yield Server(port)
-        finally:
-            child.terminate()
+    for _ in range(PORTS_TRIED):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [program, *usual, "--listen-address=127.0.0.1", f"--port={port}", *options]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
+            assert child.stderr
+            try:
+                words = ""
+                while "started" not in words and (line := child.stderr.readline()):
+                    words += line
+                if "in use" in words:
+                    continue  # somebody has it by now, or a TCP connection of his
+                assert "started" in words, words
+                yield Server(port)
+                return
+            finally:
+                child.terminate()
+    raise AssertionError(words)

@@ -11,8 +11,7 @@ from netpolicy.flows import listening
 def test_a_program_that_listens_is_told_by_name():
     with socket.create_server(("127.0.0.1", 0)) as here:
         port = here.getsockname()[1]
-        (found,) = (one for one in listening.listeners() if one.port == port)
-    assert found.address == "127.0.0.1"
+        (found,) = (one for one in listening.listeners() if (one.address, one.port) == ("127.0.0.1", port))
     assert found.program == listening.name_of(os.getpid()) != ""
 
 

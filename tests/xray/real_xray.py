@@ -21,7 +21,7 @@ from netpolicy.xray.config import build_config, text_of
 from netpolicy.xray.node import Node
 
 REFUSED = 23
-PATIENCE_S = 20.0  # it takes 0.1 s where nothing else runs
+PATIENCE_S = 60.0  # it takes 0.1 s where nothing else runs
 
 RUN = "import sys, xray; xray.startFromJSON(sys.stdin.read())"
 
