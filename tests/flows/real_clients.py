@@ -34,7 +34,7 @@ def heard() -> dict[str, list[bytes]]:
     """Name of the client to its pieces. Raises AssertionError with the reason where they cannot be had."""
     command = [*isolated(), sys.executable, "-m", "tests.flows.real_clients"]
     root = Path(__file__).parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
     return {client: [bytes.fromhex(piece) for piece in pieces] for client, pieces in json.loads(done.stdout).items()}
 

@@ -14,12 +14,13 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 
 from netpolicy.dataplane.policy import Hop
-from netpolicy.outbounds.check_line import Line
+from netpolicy.outbounds.check_line import Answer, Line, timed
 from netpolicy.outbounds.check_target import parse_target
 from tests.kernel.gate import until
 from tests.kernel.streams import FAMILY, SERVER, Place, place
 
 MARK_B = 0x02000000
+PATIENCE_SECONDS = 30.0
 
 RULES = """
 rule add fwmark 0x02000000/0x37000000 lookup 7002
@@ -50,6 +51,8 @@ class FarSide:
         # The kernel takes an address into use in a worker of its own, and nothing can be bound to it before.
         tentative = ("ip", "-6", "address", "show", "tentative")
         until(lambda: not where.server.run(*tentative), "the far side has its addresses")
+        for one in (where.client, where.router, where.server):
+            one.await_addresses()
 
     def swallow(self, device: str = "eth0") -> None:
         """From now on what comes by line A (or another far device) is lost; neighbours are still answered."""
@@ -95,6 +98,11 @@ class FarSide:
             yield
         finally:
             transport.close()
+
+
+async def answered(work: Awaitable[Answer]) -> Answer:
+    """What it comes to where something is expected to come: for that a busy machine may take its time."""
+    return await timed(work, PATIENCE_SECONDS)
 
 
 def line(of: Line, *probes: str, servers: tuple[str, ...] = ()) -> Line:

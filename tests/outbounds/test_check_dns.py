@@ -13,7 +13,7 @@ from netpolicy.outbounds.check_dns import AAAA, HEADER, A, decode, dns, encode, 
 from netpolicy.outbounds.check_line import FAILED, NO_NAME, PASSED, UNKNOWN, WRONG, Unsendable, timed
 from tests.kernel.streams import SERVER
 from tests.netns import needs_root
-from tests.outbounds.far_side import LINE_A, LINE_B, line
+from tests.outbounds.far_side import LINE_A, LINE_B, answered, line
 
 kernel = pytest.mark.kernel
 ADDRESSES = {A: "192.0.2.77", AAAA: "2001:db8::77"}
@@ -51,10 +51,10 @@ def server(question: bytes) -> bytes | None:
 async def test_a_name_is_resolved_by_either_line(steady, family, of):
     asking = line(of, servers=(SERVER[family],))
     async with steady.answering(53, server, family):
-        answer = await timed(dns(asking, "good.example"))
+        answer = await answered(dns(asking, "good.example"))
         assert (answer.state, answer.text) == (PASSED, "good.example is 192.0.2.77")
         assert await resolve(asking, "both.example") == ("192.0.2.77", "2001:db8::77")
-        answer = await timed(dns(asking, "bad.example"))
+        answer = await answered(dns(asking, "bad.example"))
         assert (answer.state, answer.reason) == (FAILED, WRONG) and "no such name" in answer.text
         answer = await timed(dns(asking, "silent.example"), 0.2)
         assert (answer.state, answer.reason) == (FAILED, "timeout")
@@ -65,15 +65,15 @@ async def test_a_name_is_resolved_by_either_line(steady, family, of):
 async def test_a_server_that_is_there_is_enough(steady):
     async with steady.answering(53, server):
         asking = line(LINE_A, servers=("192.0.2.9", SERVER[4], "192.0.2.1"))
-        assert (await timed(dns(asking, "good.example"))).state == PASSED
+        assert (await answered(dns(asking, "good.example"))).state == PASSED
 
 
 @kernel
 @needs_root
 async def test_a_closed_port_is_refused_and_without_servers_nothing_is_known(steady):
-    answer = await timed(dns(line(LINE_A, servers=(SERVER[4],)), "good.example"))
+    answer = await answered(dns(line(LINE_A, servers=(SERVER[4],)), "good.example"))
     assert (answer.state, answer.reason) == (FAILED, "refused")
-    answer = await timed(dns(LINE_A, "good.example"))
+    answer = await answered(dns(LINE_A, "good.example"))
     assert (answer.state, answer.reason) == (UNKNOWN, NO_NAME)
 
 
@@ -87,7 +87,7 @@ async def test_a_lost_question_is_asked_again(steady):
         return server(question) if asked.count(question) > 1 else None
 
     async with steady.answering(53, forgetful):
-        assert (await timed(dns(line(LINE_A, servers=(SERVER[4],)), "both.example"))).state == PASSED
+        assert (await answered(dns(line(LINE_A, servers=(SERVER[4],)), "both.example"))).state == PASSED
 
 
 @kernel

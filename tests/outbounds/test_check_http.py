@@ -14,7 +14,7 @@ from netpolicy.outbounds.check_line import FAILED, PASSED, REFUSED, WRONG, timed
 from netpolicy.outbounds.check_target import parse_target
 from tests.kernel.streams import SERVER
 from tests.netns import needs_root
-from tests.outbounds.far_side import LINE_A, LINE_B
+from tests.outbounds.far_side import LINE_A, LINE_B, answered
 
 kernel = pytest.mark.kernel
 
@@ -38,7 +38,7 @@ async def hang(reader, _writer):
 async def test_a_page_is_delivered_by_either_line(steady, family, of):
     target = parse_target("http:http://host.example/204")
     async with steady.serving(80, page(b"HTTP/1.1 204 No Content"), family):
-        answer = await timed(http(of, SERVER[family], target))
+        answer = await answered(http(of, SERVER[family], target))
     assert (answer.state, answer.text) == (PASSED, "the page is delivered (204)")
 
 
@@ -50,7 +50,7 @@ async def test_a_page_is_delivered_by_either_line(steady, family, of):
 )
 async def test_something_else_is_not_the_page(steady, first_line, words):
     async with steady.serving(80, page(first_line)):
-        answer = await timed(http(LINE_A, SERVER[4], parse_target("http://host.example/")))
+        answer = await answered(http(LINE_A, SERVER[4], parse_target("http://host.example/")))
     assert (answer.state, answer.reason) == (FAILED, WRONG) and words in answer.text
 
 
@@ -58,7 +58,7 @@ async def test_something_else_is_not_the_page(steady, first_line, words):
 @needs_root
 async def test_a_server_that_is_silent_or_not_there(steady):
     target = parse_target("http://host.example/")
-    answer = await timed(http(LINE_A, SERVER[4], target))
+    answer = await answered(http(LINE_A, SERVER[4], target))
     assert (answer.state, answer.reason) == (FAILED, REFUSED)
     async with steady.serving(80, hang):
         answer = await timed(http(LINE_A, SERVER[4], target), 0.2)
@@ -101,9 +101,9 @@ async def test_a_text_is_looked_for_in_what_comes_piece_by_piece_and_not_for_eve
 
     target = parse_target("http://host.example/#success")
     async with steady.serving(80, in_pieces):
-        assert (await timed(http(LINE_A, SERVER[4], target))).state == PASSED
+        assert (await answered(http(LINE_A, SERVER[4], target))).state == PASSED
     async with steady.serving(80, endless):
-        assert (await timed(http(LINE_A, SERVER[4], target))).reason == WRONG
+        assert (await answered(http(LINE_A, SERVER[4], target))).reason == WRONG
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +125,12 @@ async def test_tls_passes_with_a_certificate_that_is_known_and_fails_with_any_ot
     serving.load_cert_chain(certificate / "cert", certificate / "key")
     target = parse_target("https://host.example/")
     async with steady.serving(443, page(b"HTTP/1.1 200 OK"), tls=serving):
-        answer = await timed(http(LINE_A, SERVER[4], target))
+        answer = await answered(http(LINE_A, SERVER[4], target))
         assert (answer.state, answer.reason) == (FAILED, WRONG) and "self" in answer.text
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))
-        assert (await timed(http(LINE_A, SERVER[4], target))).state == PASSED
+        assert (await answered(http(LINE_A, SERVER[4], target))).state == PASSED
         other = parse_target("https://other.example/")
-        answer = await timed(http(LINE_A, SERVER[4], other))
+        answer = await answered(http(LINE_A, SERVER[4], other))
         assert answer.state == FAILED and "other.example" in answer.text
 
 

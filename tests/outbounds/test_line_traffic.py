@@ -9,11 +9,11 @@ import pytest
 
 from netpolicy.outbounds import line_traffic
 from netpolicy.outbounds.check import send
-from netpolicy.outbounds.check_line import PASSED, timed
+from netpolicy.outbounds.check_line import PASSED
 from netpolicy.outbounds.line_probe import OWN_PACKETS
 from netpolicy.outbounds.line_traffic import Asked, Passing, Traffic
 from tests.netns import needs_root
-from tests.outbounds.far_side import LINE_A, line
+from tests.outbounds.far_side import LINE_A, answered, line
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
@@ -32,7 +32,7 @@ def test_what_was_sent_and_received_since_the_last_look(steady):
     assert received > 500, "the far side says that nobody listens"
     send_bytes(20, 10)
     assert 20 <= traffic.since()[0] < 40
-    assert far.since()[0] < 5
+    assert far.since()[0] < 20, "what the kernel itself says at each device is less"
 
 
 def test_a_name_that_begins_like_another_is_its_own_device(steady):
@@ -114,6 +114,6 @@ async def test_one_question_of_ours_is_less_than_what_counts_as_ours(steady, wor
     asked = line(LINE_A, words)
     async with steady.serving(8081, page):
         traffic = Traffic("wana")
-        assert (await timed(send(asked, asked.targets[0]))).state == PASSED
+        assert (await answered(send(asked, asked.targets[0]))).state == PASSED
         await asyncio.sleep(0)
         assert 0 < traffic.since()[0] <= OWN_PACKETS[asked.targets[0].kind]

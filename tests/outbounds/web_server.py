@@ -33,6 +33,7 @@ class WebServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._server.hold = self.hold  # type: ignore[attr-defined]
         self._scheme = "https" if tls is not None else "http"
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
@@ -65,6 +66,11 @@ def says(body: bytes, status: int = 200, length: int | None = None, **headers: s
         request.wfile.write(body)
 
     return answer
+
+
+def held(request: BaseHTTPRequestHandler) -> None:
+    """From now on silence, until the server is closed."""
+    request.server.hold.wait(60)  # type: ignore[attr-defined]
 
 
 def tagged(body: bytes, etag: str) -> Answer:
