@@ -184,7 +184,7 @@ async def _within(work: Awaitable[Answer], seconds: float) -> Answer:
     finally:
         if not task.done():
             task.cancel()
-            await asyncio.wait((task,))
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def not_sent(error: OSError) -> Answer:
