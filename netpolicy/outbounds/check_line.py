@@ -23,8 +23,7 @@ SO_MARK, SO_BINDTODEVICE = 36, 25  # <asm-generic/socket.h>; MIPS has the same n
 
 SECONDS = 2.0  # one check, all told
 PACE_SECONDS = 0.6  # a datagram that is lost is sent again: three in the time of a check
-# The end of it also where asyncio swallows a cancellation, as that of Python 3.11 and older may (bpo-37658).
-SENDS_LIMIT = 10
+SENDS_LIMIT = 10  # then it ends, whatever limit is around it
 # A timer that goes off so late says that the processor was not ours: what came meanwhile nobody has looked at yet.
 STOOD_STILL_SECONDS = 0.05
 ANSWER_LIMIT = 4096
@@ -142,7 +141,7 @@ async def repeated(
         again = loop.time() + PACE_SECONDS
         while (left := again - loop.time()) > 0:
             try:
-                data = await asyncio.wait_for(take(), left)
+                data = await _within(take(), left)
             except asyncio.TimeoutError:
                 break
             found = accept(data)
@@ -169,8 +168,11 @@ async def timed(work: Awaitable[Answer], seconds: float = SECONDS) -> Answer:
     return Answer(answer.state, answer.reason, answer.text, taken)
 
 
-async def _within(work: Awaitable[Answer], seconds: float) -> Answer:
-    """As asyncio.wait_for, which from Python 3.12 on throws away what came while the loop stood still."""
+async def _within(work: Awaitable[Found], seconds: float) -> Found:
+    """As asyncio.wait_for, which from Python 3.12 on throws away what came while the loop stood still.
+
+    Before that it may swallow a cancellation (bpo-37658): then a question went on that nobody waited for.
+    """
     loop = asyncio.get_running_loop()
     task, due = asyncio.ensure_future(work), loop.time() + seconds
     try:
