@@ -22,6 +22,7 @@ from netpolicy.outbounds.check_line import (
     Line,
     Unsendable,
     end_point,
+    exchange,
     not_answered,
     not_sent,
     opened,
@@ -105,6 +106,25 @@ async def test_who_does_not_wait_any_longer_ends_the_question():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_question_ends_also_where_somebody_elses_answer_comes_at_that_moment(turns: int):
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    near.setblocking(False)
+    with near, far:
+        asking = asyncio.ensure_future(exchange(near, b"a question", lambda _: None))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        far.send(b"not the answer")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        has_ended = asking.cancelled()
+        asking.cancel()
+        assert has_ended
 
 
 @pytest.mark.kernel
