@@ -79,7 +79,8 @@ async def _resolve(line: Line, address: str, mac: bytes) -> None:
     wanted = socket.inet_pton(socket.AF_INET, address)
     request = arp_request(mac, _own_address(line.device), wanted)
     kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    with socket.socket(socket.AF_PACKET, kind, socket.htons(ETH_P_ARP)) as made:
+    # Of no protocol before it has its device: else it hears what others answer, by lines with the same gateway.
+    with socket.socket(socket.AF_PACKET, kind, 0) as made:
         made.bind((line.device, ETH_P_ARP))
         to = (line.device, ETH_P_ARP, 0, 0, BROADCAST)
         await repeated(made, lambda: made.sendto(request, to), lambda data: is_arp_reply(data, wanted) or None)

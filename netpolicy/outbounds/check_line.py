@@ -27,6 +27,7 @@ SENDS_LIMIT = 10  # then it ends, whatever limit is around it
 # A timer that goes off so late says that the processor was not ours: what came meanwhile nobody has looked at yet.
 STOOD_STILL_SECONDS = 0.05
 ANSWER_LIMIT = 4096
+HEARD_LIMIT = 1000  # packets; its queue holds fewer
 
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 
@@ -92,7 +93,18 @@ def opened(line: Line, family: int, kind: int, protocol: int = 0) -> socket.sock
     except OSError as error:
         made.close()
         raise Unsendable(not_permitted(error) if error.errno == errno.EPERM else not_sent(error)) from None
+    if kind == socket.SOCK_RAW:
+        _forget(made)
     return made
+
+
+def _forget(made: socket.socket) -> None:
+    """What it heard of other devices before it had its own: their neighbours may have the same address."""
+    for _ in range(HEARD_LIMIT):
+        try:
+            made.recv(ANSWER_LIMIT)
+        except OSError:
+            return
 
 
 def end_point(line: Line, address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:

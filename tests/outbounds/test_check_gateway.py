@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from netpolicy.dataplane.policy import Hop
 from netpolicy.outbounds.check_gateway import (
     ARP,
+    BROADCAST,
+    ETH_P_ARP,
     arp_request,
     gateway,
     is_advertisement,
@@ -16,9 +20,19 @@ from netpolicy.outbounds.check_gateway import (
     solicitation,
     solicited,
 )
-from netpolicy.outbounds.check_line import FAILED, NO_SUPPORT, NO_WAY, PASSED, UNKNOWN, Line, timed
+from netpolicy.outbounds.check_line import (
+    FAILED,
+    NO_SUPPORT,
+    NO_WAY,
+    PASSED,
+    SO_BINDTODEVICE,
+    UNKNOWN,
+    Line,
+    timed,
+)
+from tests.kernel.streams import FAMILY
 from tests.netns import needs_root
-from tests.outbounds.far_side import LINE_A, answered
+from tests.outbounds.far_side import LINE_A, LINE_B, answered
 
 GATEWAYS = {4: "192.0.2.1", 6: "2001:db8:a::1"}
 MAC, OWN, WANTED = bytes.fromhex("02000000000a"), bytes((192, 0, 2, 2)), bytes((192, 0, 2, 1))
@@ -72,6 +86,53 @@ async def test_no_device_no_neighbours_and_no_carrier(far):
     far.place.server.run("ip", "link", "set", "eth0", "down")
     for address in GATEWAYS.values():
         assert (await timed(gateway(LINE_A, address), 0.3)).state != PASSED
+
+
+@pytest.mark.kernel
+@needs_root
+@pytest.mark.parametrize("family", [4, 6])
+async def test_what_comes_by_another_line_before_the_socket_has_its_device_is_no_answer(far, monkeypatch, family):
+    """Modems of one make have one address, and routers of many providers are fe80::1: each line asks for the same."""
+    far.place.server.sysctl("net/ipv4/conf/all/arp_ignore", 1)
+    real, wanted = socket.socket, socket.inet_pton(FAMILY[family], GATEWAYS[family])
+    mac, heard = (
+        bytes.fromhex(far.place.router.run("ip", "-br", "link", "show", "dev", "wana").split()[2].replace(":", "")),
+        [],
+    )
+
+    def ask_by_the_other_line() -> None:
+        if family == 4:
+            other = real(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+            other.bind(("wana", ETH_P_ARP))
+            other.sendto(arp_request(mac, OWN, wanted), ("wana", ETH_P_ARP, 0, 0, BROADCAST))
+        else:
+            other = real(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+            other.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"wana")
+            other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+            other.sendto(solicitation(mac, wanted), (solicited(wanted), 0, 0, socket.if_nametoindex("wana")))
+        other.settimeout(30)
+        is_answer = is_arp_reply if family == 4 else is_advertisement
+        with other:
+            while not is_answer(other.recv(1000), wanted):
+                pass
+        heard.append(family)
+
+    class Late(socket.socket):
+        """Whoever makes one has to wait for the processor before it gets its device."""
+
+        def bind(self, address):
+            ask_by_the_other_line()
+            super().bind(address)
+
+        def setsockopt(self, *words):
+            if words[1] == SO_BINDTODEVICE:
+                ask_by_the_other_line()
+            super().setsockopt(*words)
+
+    monkeypatch.setattr(socket, "socket", Late)
+    answer = await timed(gateway(LINE_B, GATEWAYS[family]), 0.3)
+    monkeypatch.undo()
+    assert (answer.state, answer.reason) == (FAILED, "timeout") and heard == [family]
 
 
 def test_only_the_owner_of_the_address_is_believed():
