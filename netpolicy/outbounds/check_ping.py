@@ -32,11 +32,13 @@ async def ping(line: Line, address: str) -> Answer:
         token = os.urandom(TOKEN_SIZE)
         strip = is_raw and family == 4  # raw IPv4 sockets give the IP header too
         stamps = Stamps(made)
-        packet = question(family, token)
-        await repeated(
-            made, lambda: stamps.send(packet), lambda data: _accepted(family, data, token, strip), stamps.receive
+        number = await repeated(
+            made,
+            lambda: stamps.send(question(family, token, stamps.sent + 1)),
+            lambda data: is_answer(family, without_ip_header(data) if strip else data, token, stamps.sent) or None,
+            stamps.receive,
         )
-    return Answer(PASSED, text=f"{address} answers", milliseconds=stamps.milliseconds)
+    return Answer(PASSED, text=f"{address} answers", milliseconds=stamps.milliseconds(number))
 
 
 class Stamps:
@@ -44,14 +46,19 @@ class Stamps:
 
     def __init__(self, made: socket.socket) -> None:
         self._socket = made
-        self._sent = 0
+        self._sent: list[int] = []
         self._came = 0
         with contextlib.suppress(OSError):
             made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
+    @property
+    def sent(self) -> int:
+        """How many packets."""
+        return len(self._sent)
+
     def send(self, packet: bytes) -> None:
         """Raises OSError."""
-        self._sent = time.time_ns()
+        self._sent.append(time.time_ns())
         self._socket.send(packet)
 
     async def receive(self) -> bytes:
@@ -72,10 +79,9 @@ class Stamps:
         self._came = _nanoseconds(stamps[0]) if stamps else 0
         return data
 
-    @property
-    def milliseconds(self) -> float:
-        """From the last packet sent to the last one received; 0 where it is not known, or the clock was set."""
-        taken = (self._came - self._sent) / 1e6
+    def milliseconds(self, number: int) -> float:
+        """From that packet sent, from 1 on, to the last one received; 0 where it is not known, or the clock was set."""
+        taken = (self._came - self._sent[number - 1]) / 1e6
         return max(round(taken, 3), 0.001) if self._came and 0 <= taken < 60_000 else 0.0
 
 
@@ -87,20 +93,21 @@ def _nanoseconds(note: bytes) -> int:
     return int(seconds * 1_000_000_000 + nanoseconds)
 
 
-def question(family: int, token: bytes) -> bytes:
-    """The echo request. For IPv6 the kernel writes the checksum."""
+def question(family: int, token: bytes, number: int = 1) -> bytes:
+    """The echo request. For IPv6 the kernel writes the checksum. `number`: of the try; the reply has it too."""
     kind = ECHO[family][0]
     identifier = int.from_bytes(token[:2], "big")  # a ping socket has its own instead
-    bare = HEADER.pack(kind, 0, 0, identifier, 1) + token
-    return HEADER.pack(kind, 0, checksum(bare) if family == 4 else 0, identifier, 1) + token
+    bare = HEADER.pack(kind, 0, 0, identifier, number) + token
+    return HEADER.pack(kind, 0, checksum(bare) if family == 4 else 0, identifier, number) + token
 
 
-def is_answer(family: int, data: bytes, token: bytes) -> bool:
-    """Whether the ICMP message is the reply to the question with that token."""
+def is_answer(family: int, data: bytes, token: bytes, asked: int = 1) -> int:
+    """Which of the questions with that token, asked so often, the ICMP message is the reply to; 0 for none."""
     if len(data) < HEADER.size:
-        return False
-    kind, code, _checksum, _identifier, sequence = HEADER.unpack_from(data)
-    return (kind, code, sequence) == (ECHO[family][1], 0, 1) and data[HEADER.size :] == token
+        return 0
+    kind, code, _checksum, _identifier, number = HEADER.unpack_from(data)
+    is_ours = (kind, code) == (ECHO[family][1], 0) and data[HEADER.size :] == token
+    return int(number) if is_ours and number <= asked else 0
 
 
 def without_ip_header(data: bytes) -> bytes:
@@ -115,10 +122,6 @@ def checksum(data: bytes) -> int:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
-
-
-def _accepted(family: int, data: bytes, token: bytes, strip: bool) -> bool | None:
-    return is_answer(family, without_ip_header(data) if strip else data, token) or None
 
 
 def _socket(line: Line, family: int) -> tuple[socket.socket, bool]:

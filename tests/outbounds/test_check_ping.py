@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netpolicy.outbounds import check_line
 from netpolicy.outbounds.check_line import FAILED, NO_WAY, PASSED, UNKNOWN, Line, timed
 from netpolicy.outbounds.check_ping import ECHO, HEADER, checksum, is_answer, ping, question, without_ip_header
 from tests.kernel.streams import SERVER
@@ -60,19 +63,53 @@ async def test_an_address_that_a_router_calls_unreachable_fails(far):
     assert answer.state == FAILED
 
 
+@pytest.mark.kernel
+@needs_root
+async def test_the_time_is_that_of_the_question_that_was_answered(far, monkeypatch):
+    """By satellite the answer to the first one comes when the second one has just left."""
+    monkeypatch.setattr(check_line, "PACE_SECONDS", 0.1)
+    far.place.server.sysctl("net/ipv4/icmp_echo_ignore_all", 1)
+    with far.place.server.entered():
+        server = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    server.bind((SERVER[4], 0))
+    loop = asyncio.get_running_loop()
+    asked, begun = [], time.monotonic()
+
+    def hear() -> None:
+        data, (address, _) = server.recvfrom(1000)
+        kind, _, _, identifier, number = HEADER.unpack_from(without_ip_header(data))
+        if kind == ECHO[4][0]:
+            asked.append(number)
+            rest = without_ip_header(data)[HEADER.size :]
+            bare = HEADER.pack(ECHO[4][1], 0, 0, identifier, number) + rest
+            reply = HEADER.pack(ECHO[4][1], 0, checksum(bare), identifier, number) + rest
+            loop.call_later(0.15, server.sendto, reply, (address, 0))
+
+    loop.add_reader(server, hear)
+    try:
+        answer = await answered(ping(LINE_A, SERVER[4]))
+    finally:
+        loop.remove_reader(server)
+        server.close()
+    assert answer.state == PASSED and len(asked) >= 2
+    assert 149 <= answer.milliseconds <= (time.monotonic() - begun) * 1000 + 1
+
+
 def test_only_the_reply_to_our_own_question_is_believed():
     for family in (4, 6):
         reply = HEADER.pack(ECHO[family][1], 0, 0, 9, 1) + TOKEN
-        assert is_answer(family, reply, TOKEN)
+        assert is_answer(family, reply, TOKEN) == 1
         assert not is_answer(family, question(family, TOKEN), TOKEN)  # our own question on loopback
-        assert not is_answer(family, HEADER.pack(ECHO[family][1], 0, 0, 9, 2) + TOKEN, TOKEN)
+        second = HEADER.pack(ECHO[family][1], 0, 0, 9, 2) + TOKEN
+        assert not is_answer(family, second, TOKEN) and is_answer(family, second, TOKEN, 2) == 2
+        assert not is_answer(family, HEADER.pack(ECHO[family][1], 0, 0, 9, 0) + TOKEN, TOKEN)
         assert not is_answer(family, HEADER.pack(ECHO[family][1], 1, 0, 9, 1) + TOKEN, TOKEN)
         assert not is_answer(family, reply[:-1] + b"x", TOKEN)
         assert not is_answer(family, reply + b"x", TOKEN)
 
 
 def test_the_checksum_of_a_question_is_right():
-    assert checksum(question(4, TOKEN)) == 0
+    assert checksum(question(4, TOKEN)) == checksum(question(4, TOKEN, 9)) == 0
 
 
 @given(st.binary(max_size=100))
