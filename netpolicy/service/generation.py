@@ -109,8 +109,11 @@ def size_of(folder: str) -> int:
 
 
 def _share_of(file: os.DirEntry[str]) -> int:
-    """What generations have in common is on the disk once."""
-    told = file.stat(follow_symlinks=False)
+    """What generations have in common is on the disk once; what was renamed since the folder was listed, not at all."""
+    try:
+        told = file.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return 0
     return told.st_size // max(told.st_nlink, 1)
 
 

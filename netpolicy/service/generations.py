@@ -8,6 +8,7 @@ and never uses a damaged one: it is named and skipped. One process writes, any m
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Collection, Mapping
 
 from netpolicy.observe import durable
@@ -35,6 +36,8 @@ class Store:
     def __init__(self, path: str) -> None:
         self._record = os.path.join(path, RECORD)
         self._folder = os.path.join(path, FOLDER)
+        # Callers have workers, and what one takes for the rest of a dead process may be another's that is just made.
+        self._one_at_a_time = threading.Lock()
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -120,8 +123,12 @@ class Store:
 
         The first file is the main one, and whole. What `meta` says is redacted.
         """
+        with self._one_at_a_time:
+            return self._prepare(files, meta)
+
+    def _prepare(self, files: Files, meta: Mapping[str, object]) -> int:
         durable.make_folder(self._folder, 0o700)
-        self.clean()
+        self._clean()
         number = self.next_number()
         said = redacted(dict(meta))
         assert isinstance(said, dict)
@@ -138,18 +145,23 @@ class Store:
 
     def commit(self, number: int) -> None:
         """That generation counts from now on, also after a power cut. Raises Damaged, OSError; may be repeated."""
-        self.read(number)
-        if self.current() != number:
-            durable.replace(os.path.join(self._folder, CURRENT), _text(number))
+        with self._one_at_a_time:
+            self.read(number)
+            if self.current() != number:
+                durable.replace(os.path.join(self._folder, CURRENT), _text(number))
 
     def discard(self, number: int) -> None:
         """A prepared one is gone; one that is not there is fine. Raises ValueError for the current one, OSError."""
-        if number == self.current():
-            raise ValueError(f"generation {number} is the current one")
-        self._remove(number)
+        with self._one_at_a_time:
+            if number == self.current():
+                raise ValueError(f"generation {number} is the current one")
+            self._remove(number)
 
     def mark_healthy(self, number: int) -> bool:
-        """The router ran well with it; whether that is new. Raises Damaged where it is not there, OSError."""
+        """The router ran well with it; whether that is new. Raises Damaged where it is not there, OSError.
+
+        Waits for nobody: the loop itself calls it.
+        """
         if number not in self.numbers():
             raise Damaged(number, "it is not there")
         path = os.path.join(self._path(number), folders.HEALTHY)
@@ -160,11 +172,12 @@ class Store:
 
     def keep_lock(self, number: int, texts: Mapping[str, str], further: Mapping[str, bytes] | None = None) -> bool:
         """With that generation a boot loads these first; whether it is new. Raises Damaged, OSError, TooLong."""
-        numbers = self.numbers()
-        if number not in numbers:
-            raise Damaged(number, "it is not there")
-        others = [self._path(one) for one in reversed(numbers) if one != number]
-        return boot_lock.keep(self._path(number), texts, further, others)
+        with self._one_at_a_time:
+            numbers = self.numbers()
+            if number not in numbers:
+                raise Damaged(number, "it is not there")
+            others = [self._path(one) for one in reversed(numbers) if one != number]
+            return boot_lock.keep(self._path(number), texts, further, others)
 
     def lock_text(self, number: int, name: str) -> str:
         """One of what a boot with that generation loads first; "" where there is none."""
@@ -173,11 +186,18 @@ class Store:
     def prune(self, keep: int = KEEP, limit: int = LIMIT, pending: Collection[int] = ()) -> tuple[int, ...]:
         """Removes the oldest until so many and so many bytes are left; the numbers that went. Raises OSError.
 
-        Never the current one, the one before, `pending` ones and those of the change under way.
+        Never the current one, the one before, `pending` ones, those of the change under way, nor one that is newer
+        than the current one: somebody may be about to commit it.
         """
-        self.clean()
-        stay = {self.current(), self.previous(), *pending, *self._under_way()}
-        may_boot = {*stay, *self._before(self.current())[:1]}  # the last: where the guard falls back to
+        with self._one_at_a_time:
+            return self._prune(keep, limit, pending)
+
+    def _prune(self, keep: int, limit: int, pending: Collection[int]) -> tuple[int, ...]:
+        self._clean()
+        current = self.current()
+        newer = [number for number in self.numbers() if number > current]
+        stay = {current, self.previous(), *pending, *newer, *self._under_way()}
+        may_boot = {*stay, *self._before(current)[:1]}  # the last: where the guard falls back to
         for number in self.numbers():
             if number not in may_boot:
                 boot_lock.keep(self._path(number), {})  # it is as long as the rules
@@ -194,6 +214,10 @@ class Store:
 
     def clean(self) -> None:
         """Removes what a dead process left half made or half removed. Only for who writes. Raises OSError."""
+        with self._one_at_a_time:
+            self._clean()
+
+    def _clean(self) -> None:
         try:
             names = os.listdir(self._folder)
         except FileNotFoundError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from netpolicy.service import generation
@@ -40,3 +42,17 @@ def test_a_reason_says_which_file_and_what(tmp_path):
 def test_size_is_told_in_blocks(tmp_path):
     generation.write(str(tmp_path / "one"), Generation(1, {"/a": b"x" * 5000}, {}))
     assert generation.size_of(str(tmp_path / "one")) == 4096 * 4
+
+
+def test_what_is_renamed_while_sizes_are_told_counts_for_nothing(tmp_path, monkeypatch):
+    """The mark of one that is well is put there by the loop, which waits for no worker."""
+    (tmp_path / "healthy.tmp").write_bytes(b"x" * 5000)
+    listed = os.scandir
+
+    def renamed_then(folder):
+        found = list(listed(folder))
+        (tmp_path / "healthy.tmp").unlink()
+        return found
+
+    monkeypatch.setattr(os, "scandir", renamed_then)
+    assert generation.size_of(str(tmp_path)) == 4096

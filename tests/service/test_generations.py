@@ -7,6 +7,7 @@ import json
 import os
 import random
 import subprocess
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -201,6 +202,32 @@ def test_what_a_boot_loads_costs_no_generation_its_place(tmp_path):
     for number in (7, 8):  # another version of the same long list
         store.keep_lock(number, {"table.nft": "#\n"}, {f"l4_{number:08}.0.1": bytes([number]) * (1 << 20)})
     assert store.prune() == () and store.numbers() == (1, 2, 3, 4, 5, 6, 7, 8)
+
+
+def test_what_is_just_made_is_not_taken_for_the_rest_of_a_dead_process(tmp_path, monkeypatch):
+    """A reload keeps its files while another worker prunes after the end of a change."""
+    store = store_with(tmp_path, 3)
+    pruning = threading.Thread(target=store.prune, kwargs={"keep": 0})
+    written = folders.write
+
+    def write(folder, generation):
+        written(folder, generation)
+        pruning.start()
+        pruning.join(0.2)  # it waits, or has ended by then
+
+    monkeypatch.setattr(folders, "write", write)
+    assert store.prepare(text(4), {}) == 4
+    pruning.join()
+    assert store.numbers() == (2, 3, 4) and store.damaged() == {}
+
+
+def test_what_somebody_is_about_to_commit_stays_with_what_a_boot_loads(tmp_path):
+    store = store_with(tmp_path, 3)
+    number = store.prepare(text(4), {})
+    store.keep_lock(number, {"table.nft": "add table inet netpolicy\n"})
+    assert store.prune(keep=0) == (1,)
+    store.commit(number)
+    assert store.current() == 4 and has_lock(tmp_path, 4)
 
 
 # -- damage ----------------------------------------------------------------------------------
