@@ -179,7 +179,6 @@ class Run:
             await tools.keep_lock(change.generation)
             await asyncio.to_thread(tools.store.commit, change.generation)
         await tools.guard.write_outcome(f"confirmed {change.id}")
-        tools.engine.frozen = ""
         await tools.conclude(change, COMMITTED)
         with contextlib.suppress(OSError):
             await asyncio.to_thread(tools.store.prune)

@@ -94,6 +94,8 @@ class Tools:
     def move(self, change: Change, state: str) -> None:
         """The change is in that state now."""
         change.state = state
+        if change.is_over:  # whoever is told so may reload at once
+            self.engine.frozen = ""
         level = "warning" if state in (REVERTING, REVERTED, RESCUE) else "info"
         why = f": {change.error}" if change.error else ""
         self.say(level, f"change {change.id}: {state}{why}")

@@ -26,6 +26,9 @@ from netpolicy.service.planning import Planning, collision, lock_out
 # Two boots that do not come so far, and the guard takes the generation before it (docs/guard.md).
 HEALTHY_SECONDS = 180.0
 
+# Where the kernel does not follow at that moment: a line may just have changed.
+AGAIN_SECONDS = 10.0
+
 # So often the flash is written for what changes by itself, and only where it did.
 RENEW_SECONDS = 86400.0
 
@@ -60,7 +63,7 @@ class Guarded:
 
     def begin(self, request: Request) -> Change:
         """Starts a change; what becomes of it is in what is returned. Raises ApplyRefused."""
-        last = self._changes[-1] if self._changes else None
+        last = self.current
         if last is not None and self._task is not None and not self._task.done():
             raise ApplyRefused(
                 f"change {last.id} is under way ({last.state})",
@@ -71,7 +74,7 @@ class Guarded:
         change = Change(new_id(), request)
         self._changes.append(change)
         self._run = Run(self._tools, self._planning, change)
-        self._task = asyncio.get_running_loop().create_task(self._run.run())
+        self._task = asyncio.get_running_loop().create_task(_in_turn(self._task, self._run))
         return change
 
     async def ended(self) -> None:
@@ -87,15 +90,25 @@ class Guarded:
         self._health = loop.call_later(HEALTHY_SECONDS, self._mark_healthy, self._tools.store.current())
 
     def _mark_healthy(self, number: int) -> None:
-        store = self._tools.store
-        if self._tools.engine.in_force.in_sync and number and number == store.current():
-            try:
-                is_new = store.mark_healthy(number)
-            except (OSError, Damaged) as error:
-                self._tools.say("warning", f"generation {number} cannot be marked as well: {in_words(error)}")
-                return
-            # By now the lines are up, and their devices known.
-            self._keep(number, self._tools.keep_lock if is_new else self._tools.renew_lock)
+        store, loop = self._tools.store, asyncio.get_running_loop()
+        if not number or number != store.current():
+            return
+        if not self._is_followed():
+            self._health = loop.call_later(AGAIN_SECONDS, self._mark_healthy, number)
+            return
+        try:
+            is_new = store.mark_healthy(number)
+        except (OSError, Damaged) as error:
+            self._tools.say("warning", f"generation {number} cannot be marked as well: {in_words(error)}")
+            self._health = loop.call_later(RENEW_SECONDS, self._mark_healthy, number)
+            return
+        # By now the lines are up, and their devices known.
+        self._keep(number, self._tools.keep_lock if is_new else self._tools.renew_lock)
+
+    def _is_followed(self) -> bool:
+        """Whether all is as these rules want it. Who only observes never has the kernel follow."""
+        engine = self._tools.engine
+        return engine.in_force.in_sync or (engine.effective_mode == "observe" and not engine.in_force.error)
 
     def _keep(self, number: int, keep: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         """What the next boot loads first is so now, and again looked at in a day: what fetched lists and names hold."""
@@ -215,3 +228,10 @@ class Guarded:
         except (*SYSTEM_ERRORS, CannotSee) as error:
             raise ApplyRefused(in_words(error)) from None
         return change
+
+
+async def _in_turn(before: asyncio.Task[None] | None, run: Run) -> None:
+    """The change before is over, as everybody was told; what is still written of it is written first."""
+    if before is not None:
+        await asyncio.wait([before])
+    await run.run()

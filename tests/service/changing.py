@@ -59,9 +59,10 @@ class ChangingHouse(House):
             self._moved.set()
 
     async def end(self) -> None:
-        """Nothing stays pending."""
+        """Nothing stays pending, nor under way."""
         if self.guarded.current is not None:
             await self.guarded.abort("", "the end of the test")
+        await self.guarded.ended()
 
     def entries(self) -> list[dict[str, Any]]:
         """The journal, oldest first, without what chains it."""

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from netpolicy.dataplane.guard import find_pending, uptime
+from netpolicy.dataplane.guard import Guard, find_pending, uptime
 from netpolicy.service.change import AWAITING, COMMITTED, REVERTED
 from netpolicy.service.change_tools import ApplyRefused
 from tests.netns import needs_root
@@ -105,6 +105,42 @@ async def test_a_second_change_a_reload_and_a_wrong_word_are_refused_while_one_i
     assert (await house.guarded.confirm(change.token, {}, "a test")).state == COMMITTED
     with pytest.raises(ApplyRefused):
         await house.guarded.confirm(change.token, {}, "a test")
+
+
+@pytest.fixture
+def slow_end(monkeypatch):
+    """What is done after the end of a change was told is done once this is set."""
+    go_on, finish = asyncio.Event(), Guard.finish
+
+    async def finish_later(guard):
+        await go_on.wait()
+        await finish(guard)
+
+    monkeypatch.setattr(Guard, "finish", finish_later)
+    return go_on
+
+
+async def test_who_is_told_that_a_change_is_over_may_begin_the_next_one(house, slow_end):
+    first = await house.until(house.begin(OTHER, window=0), COMMITTED)
+    second = house.begin(CONFIG, window=0)
+    await asyncio.sleep(0)
+    assert find_pending(house.places).id == first.id
+    slow_end.set()
+    await house.guarded.ended()
+    assert (first.state, second.state, second.error) == (COMMITTED, COMMITTED, "")
+    assert [(entry["event"], entry["id"]) for entry in house.entries()[1:]] == [
+        (event, change.id) for change in (first, second) for event in ("begin", "change")
+    ]
+
+
+async def test_who_is_told_that_a_change_is_taken_back_may_reload(house, slow_end):
+    change = await house.until(house.begin(OTHER), AWAITING)
+    aborting = asyncio.ensure_future(house.guarded.abort(change.id, "a test"))
+    await house.until(change, REVERTED)
+    assert await house.load(OFF) == ""
+    slow_end.set()
+    await aborting
+    assert house.store.confirmed().config == OFF.encode()
 
 
 async def test_who_confirms_while_the_change_is_being_taken_back_is_told(watched):
@@ -232,3 +268,21 @@ async def test_a_generation_is_well_when_the_daemon_lives_three_minutes_with_it(
     house.guarded.watch_health()
     await asyncio.sleep(0.01)
     assert house.store.read(3).is_healthy
+
+
+async def test_whether_it_is_well_is_looked_at_again_while_a_line_just_changes(house, monkeypatch):
+    monkeypatch.setattr("netpolicy.service.guarded.AGAIN_SECONDS", 0.0)
+    house.engine.in_force.in_sync = False
+    house.guarded._mark_healthy(1)
+    assert not house.store.read(1).is_healthy
+    house.engine.in_force.in_sync = True
+    await asyncio.sleep(0.01)
+    assert house.store.read(1).is_healthy
+
+
+async def test_what_is_only_observed_is_well_too(house):
+    """Else the third boot would take the rules of before, and enforce them."""
+    assert await house.load(CONFIG.replace("enforce", "observe")) == ""
+    assert not house.engine.in_force.in_sync and not house.store.read(2).is_healthy
+    house.guarded._mark_healthy(2)
+    assert house.store.read(2).is_healthy
