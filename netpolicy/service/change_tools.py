@@ -194,12 +194,14 @@ class Tools:
     async def _write_all(self) -> None:
         async with self._one_writer:
             while self._unwritten:
+                entry = self._unwritten[0]
                 try:
-                    await asyncio.to_thread(self.journal.append, self._unwritten[0])
+                    await asyncio.to_thread(self.journal.append, entry)
                 except OSError as error:
                     self._write_later(error)
                     return
-                self._unwritten.popleft()
+                if self._unwritten and self._unwritten[0] is entry:  # else too many came meanwhile, and it went first
+                    self._unwritten.popleft()
             if self._pause:
                 self.say("info", "the journal is written again")
             self._pause = 0.0

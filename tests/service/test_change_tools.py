@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from dataclasses import replace
 
 import pytest
@@ -63,11 +64,34 @@ async def test_what_a_full_disk_did_not_take_is_written_when_there_is_room_again
             raise OSError(errno.ENOSPC, "No space left on device", "/store/history.jsonl")
         room.insert(0, True)
         written(entry)
-        done.set()
+        loop.call_soon_threadsafe(done.set)
 
+    loop = asyncio.get_running_loop()
     tools.journal.append = append
     await tools.note(Change("r00000001", Request(), REFUSED))
     assert house.entries() == []
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 30)
     assert [row["id"] for row in house.entries()] == ["r00000001"]
     assert len(house.said("error")) == 1  # once, not at every try
+
+
+async def test_of_more_than_can_wait_the_oldest_go_and_no_other(house) -> None:
+    tools = house.guarded._tools
+    written: list[object] = []
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def append(entry: dict) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(30)
+        written.append(entry["number"])
+
+    tools.journal.append = append
+    tools._unwritten.extend({"number": number} for number in range(change_tools.MOST_UNWRITTEN - 1))
+    writing = asyncio.ensure_future(tools.write({"number": change_tools.MOST_UNWRITTEN - 1}))
+    await begun.wait()  # the first is being written, and as many wait as may
+    more = asyncio.ensure_future(tools.write({"number": change_tools.MOST_UNWRITTEN}))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(writing, more)
+    assert written == list(range(change_tools.MOST_UNWRITTEN + 1))
