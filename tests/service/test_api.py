@@ -8,6 +8,7 @@ import time
 import pytest
 
 from netpolicy.flows.watch import FlowWatch
+from netpolicy.service import api
 from netpolicy.service.api import LINT_LIMIT, NotThere, Refused, Service
 from netpolicy.service.connections import Connections
 from netpolicy.service.engine import Places
@@ -34,6 +35,7 @@ def service(house):
 
 
 async def test_many_readers_of_the_counters_cost_one_run(service, house, monkeypatch):
+    monkeypatch.setattr(api, "COUNTERS_SECONDS", 3600.0)
     runs = []
     listed = type(house.engine.kernel).counters
 

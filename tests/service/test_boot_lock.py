@@ -140,7 +140,7 @@ def test_lists_leave_the_flash_room_for_the_next_configuration(tmp_path):
         assert os.listdir(second) == [] and os.statvfs(tmp_path).f_bavail * 4096 > boot_lock.SPARE
         assert keep(str(second), TEXTS, {"l4_a": bytes(300_000)}, [str(first)])  # linked: it takes no room
     finally:
-        run("umount", str(tmp_path))
+        run("umount", "--lazy", str(tmp_path))
 
 
 def test_a_name_that_leads_elsewhere_is_not_followed(tmp_path):

@@ -14,6 +14,7 @@ from netpolicy.dataplane.record import replace as replace_in
 from netpolicy.flows.model import Flow, FlowEvent
 from netpolicy.flows.table import FlowTable
 from netpolicy.service import connections as module
+from netpolicy.service import in_force
 from netpolicy.service.connections import Connections
 from tests.netns import needs_root, run
 from tests.router import router
@@ -129,7 +130,8 @@ async def test_a_flow_without_our_bit_is_not_judged(connections):
     assert (line["rule"], line["agrees"], line["class"]) == (None, None, 0)
 
 
-async def test_what_began_under_the_rules_before_is_held_against_those(connections, house):
+async def test_what_began_under_the_rules_before_is_held_against_those(connections, house, monkeypatch):
+    monkeypatch.setattr(in_force, "OVERLAP_SECONDS", 3600.0)
     assert await house.load(CONFIG.replace("option route 'wan_b'", "option route 'wan_a'")) == ""
     [line] = begin(connections, flow(1, WAN_B))
     assert (line["agrees"], connections.disagreements) == (True, 0)

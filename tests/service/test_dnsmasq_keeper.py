@@ -112,13 +112,14 @@ async def test_a_dnsmasq_whose_own_files_have_a_mistake_is_left_running(tmp_path
 
 
 async def test_a_dnsmasq_that_does_not_tell_its_version_is_asked_again(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(dnsmasq_keeper, "PROGRAM_SECONDS", 0.2)
     bench = Bench(tmp_path)
     mute = tmp_path / "dnsmasq"
     mute.write_text("#!/bin/sh\nexec sleep 9\n")
     mute.chmod(0o755)
     bench.program = str(mute)
-    await bench.follow(FIELDS)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(dnsmasq_keeper, "PROGRAM_SECONDS", 0.2)
+        await bench.follow(FIELDS)
     assert "does not say" in bench.keeper.reason and bench.keeper._timer is not None
     bench.program = "dnsmasq"
     bench.keeper._go_on()

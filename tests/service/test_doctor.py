@@ -12,10 +12,9 @@ from netpolicy.service import doctor
 from netpolicy.service.api import Service
 from netpolicy.service.doctor_codes import AREAS
 from netpolicy.service.doctor_given import Given
-from netpolicy.service.doctor_system import System
 from tests.netns import needs_root
 from tests.router import everything, router
-from tests.service.doctoring import Machine
+from tests.service.doctoring import Machine, Patient
 from tests.service.parts import CONFIG, House
 
 
@@ -32,7 +31,7 @@ def test_every_area_is_looked_at_and_nothing_changes(tmp_path: Path) -> None:
     )
     with router():
         before = everything()
-        found = doctor.examine(System(), given)
+        found = doctor.examine(Patient(), given)
         assert everything() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["netpolicy"]
     assert set(found["summary"]["areas"]) == set(AREAS)
@@ -77,7 +76,11 @@ def test_a_file_with_a_broken_rule_is_in_force_without_it_unless_it_blocks(tmp_p
 
 @pytest.mark.kernel
 @needs_root
-async def test_a_daemon_is_told_of_itself_and_keeps_nothing_of_it_in_memory(tmp_path: Path) -> None:
+async def test_a_daemon_is_told_of_itself_and_keeps_nothing_of_it_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "System", Patient)
+    monkeypatch.setattr(doctor, "CHILD_SECONDS", 600.0)
     with router(foreign=False):
         house = House(tmp_path)
         await house.engine.reload()

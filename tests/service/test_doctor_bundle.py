@@ -13,11 +13,10 @@ from netpolicy.observe.journal import Journal
 from netpolicy.service import doctor_bundle
 from netpolicy.service.doctor_bundle import collect, write
 from netpolicy.service.doctor_given import Given
-from netpolicy.service.doctor_system import System
 from netpolicy.service.generations import Store
 from tests.netns import needs_root
 from tests.router import router
-from tests.service.doctoring import Machine
+from tests.service.doctoring import Machine, Patient
 from tests.service.parts import CONFIG
 
 SECRETS = (
@@ -65,7 +64,7 @@ DOCUMENTS = {
 @needs_root
 def test_it_tells_what_helps_and_no_secret(given: Given) -> None:
     with router():
-        parts = collect(System(), given, DOCUMENTS, is_anonymous=False)
+        parts = collect(Patient(), given, DOCUMENTS, is_anonymous=False)
     whole = "\n".join(parts.values())
     assert [secret for secret in SECRETS if secret in whole] == []
     assert {"findings.json", "status.json", "versions.txt", "nft-tables.txt", "journal.json", "guard-log.txt",
@@ -83,8 +82,8 @@ def test_it_tells_what_helps_and_no_secret(given: Given) -> None:
 def test_who_wishes_it_gives_no_address_away_either(given: Given) -> None:
     with router() as here:
         here.run("ip", "link", "set", "lan", "address", MINE[0])
-        open_parts = "\n".join(collect(System(), given, DOCUMENTS, is_anonymous=False).values())
-        closed = "\n".join(collect(System(), given, DOCUMENTS, is_anonymous=True).values())
+        open_parts = "\n".join(collect(Patient(), given, DOCUMENTS, is_anonymous=False).values())
+        closed = "\n".join(collect(Patient(), given, DOCUMENTS, is_anonymous=True).values())
     assert all(address in open_parts for address in MINE)
     assert [address for address in MINE if address in closed] == []
     assert "192.168.1.1" in closed and "[ipv4-1]" in closed and "[mac-1]" in closed

@@ -15,10 +15,10 @@ from netpolicy.service.doctor_collisions import Facts, present
 from netpolicy.service.doctor_given import Given
 from netpolicy.service.doctor_marks import Hooked
 from netpolicy.service.doctor_programs import PROGRAMS
-from netpolicy.service.doctor_system import Ran, System
+from netpolicy.service.doctor_system import Ran
 from tests.netns import needs_root, run
 from tests.router import router
-from tests.service.doctoring import Machine, seen
+from tests.service.doctoring import Machine, Patient, seen
 
 OURS = Hooked("inet netpolicy", "prerouting", "filter", "prerouting", -149)
 FINE = Facts(Policy(), (), (), None, (), (OURS, Hooked("inet fw4", "pre", "filter", "prerouting", -150)), ())
@@ -77,14 +77,14 @@ def test_the_mark_of_dae_lies_beside_ours() -> None:
 @needs_root
 def test_a_real_box_with_strangers_in_it() -> None:
     with router():
-        quiet = seen(collisions.examine(System(), Given()))
+        quiet = seen(collisions.examine(Patient(), Given()))
         assert quiet == {**dict.fromkeys(CODES, "ok"), "ND506": "info"}  # the router's foreign rule with mark 1
         run("ip", "rule", "add", "priority", "7050", "lookup", "900")
         run(
             "nft", "table inet netpolicy { chain np_schema_2 { }; chain mine { type filter hook output priority 5; }; }"
         )
         run("nft", "table inet mad { chain out { type filter hook output priority 5; meta mark set 0xff; }; }")
-        loud = seen(collisions.examine(System(), Given()))
+        loud = seen(collisions.examine(Patient(), Given()))
         assert [loud[code] for code in ("ND501", "ND504", "ND505")] == ["error", "info", "warning"]
         moved = Given(Ruleset(settings=Settings(rule_priority=8000)))
-        assert seen(collisions.examine(System(), moved))["ND501"] == "ok"
+        assert seen(collisions.examine(Patient(), moved))["ND501"] == "ok"

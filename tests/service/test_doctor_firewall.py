@@ -10,10 +10,10 @@ import pytest
 from netpolicy.service import doctor_firewall as firewall
 from netpolicy.service.doctor_firewall import Facts
 from netpolicy.service.doctor_given import Given
-from netpolicy.service.doctor_system import TOO_LONG, Ran, System
+from netpolicy.service.doctor_system import TOO_LONG, Ran
 from tests.netns import needs_root, private_netns, run
 from tests.router import router
-from tests.service.doctoring import Machine, seen
+from tests.service.doctoring import Machine, Patient, seen
 
 FOLDER = "/var/run/netpolicy/fw4"
 PACKAGED = Path(__file__).parents[2] / "files" / firewall.RULESET_POST.lstrip("/")
@@ -78,19 +78,19 @@ def test_a_real_include_is_judged_without_being_loaded(tmp_path: Path) -> None:
     given = Given(state=str(tmp_path))
     with private_netns():
         text.write_text("table inet tried { chain c { accept; }; }\n")
-        assert seen(firewall.examine(System(), given))["ND303"] == "ok"
-        assert firewall.tables(System()) == ()
+        assert seen(firewall.examine(Patient(), given))["ND303"] == "ok"
+        assert firewall.tables(Patient()) == ()
         text.write_text("table inet tried { chain c { acept; }; }\n")
-        assert seen(firewall.examine(System(), given))["ND303"] == "error"
+        assert seen(firewall.examine(Patient(), given))["ND303"] == "error"
 
 
 @pytest.mark.kernel
 @needs_root
 def test_a_real_flowtable_is_seen() -> None:
     with router(foreign=False):
-        assert firewall.offload(firewall.gather(System(), Given())).level == "ok"
+        assert firewall.offload(firewall.gather(Patient(), Given())).level == "ok"
         try:
             run("nft", "table inet offload { flowtable ft { hook ingress priority filter; devices = { wana }; }; }")
         except AssertionError:
             pytest.skip("this kernel has no flowtables")
-        assert firewall.offload(firewall.gather(System(), Given())).level == "info"
+        assert firewall.offload(firewall.gather(Patient(), Given())).level == "info"

@@ -11,10 +11,9 @@ from netpolicy.dataplane.state import RoutingRule
 from netpolicy.service import doctor_forwarding as forwarding
 from netpolicy.service.doctor_forwarding import Facts
 from netpolicy.service.doctor_given import Given
-from netpolicy.service.doctor_system import System
 from tests.netns import needs_root, private_netns, run
 from tests.router import router
-from tests.service.doctoring import seen
+from tests.service.doctoring import Patient, seen
 
 OWN_RULES = (RoutingRule(4, 32766, 254), RoutingRule(4, 32767, 253), RoutingRule(6, 32766, 254))
 FINE = Facts((), (), True, True, True, 100, 1000, OWN_RULES)
@@ -58,18 +57,18 @@ def test_a_real_router_that_is_made_worse_step_by_step() -> None:
         here.sysctl("net/ipv4/conf/all/rp_filter", 0)
         here.sysctl("net/ipv4/conf/wana/rp_filter", 0)
         here.sysctl("net/ipv6/conf/all/forwarding", 1)
-        quiet = seen(forwarding.examine(System(), line("wana")))
+        quiet = seen(forwarding.examine(Patient(), line("wana")))
         assert [quiet[code] for code in ("ND210", "ND211", "ND213")] == ["ok", "ok", "ok"]
         here.sysctl("net/ipv4/conf/wana/rp_filter", 1)
         here.sysctl("net/ipv4/ip_forward", 0)
         run("ip", "rule", "flush")
-        found = forwarding.examine(System(), line("wana"))
+        found = forwarding.examine(Patient(), line("wana"))
         loud = seen(found)
         assert [loud[code] for code in ("ND210", "ND211", "ND213")] == ["warning", "warning", "error"]
         for one in found:
             if one.code in ("ND211", "ND213") and one.level != "ok":
                 run(*one.command.split())  # each command is one that cures
-        assert seen(forwarding.examine(System(), line("wana")))["ND213"] == "ok"
+        assert seen(forwarding.examine(Patient(), line("wana")))["ND213"] == "ok"
 
 
 @pytest.mark.kernel
@@ -80,6 +79,6 @@ def test_bridged_packets_are_seen_where_the_kernel_has_the_setting() -> None:
             here.sysctl("net/bridge/bridge-nf-call-iptables", 1)
         except OSError:
             pytest.skip("this kernel has no bridge netfilter, or not for each namespace")
-        assert "bridge-nf-call-iptables" in forwarding.gather(System(), Given()).bridged
+        assert "bridge-nf-call-iptables" in forwarding.gather(Patient(), Given()).bridged
         here.sysctl("net/bridge/bridge-nf-call-iptables", 0)
-        assert "bridge-nf-call-iptables" not in forwarding.gather(System(), Given()).bridged
+        assert "bridge-nf-call-iptables" not in forwarding.gather(Patient(), Given()).bridged

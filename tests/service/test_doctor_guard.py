@@ -13,9 +13,9 @@ from netpolicy.dataplane import guard_files
 from netpolicy.dataplane.pending import Pending, print_record
 from netpolicy.service.doctor_given import Given, guard_program
 from netpolicy.service.doctor_guard import INIT, examine
-from netpolicy.service.doctor_system import Ran, System
+from netpolicy.service.doctor_system import Ran
 from tests.netns import needs_root
-from tests.service.doctoring import Machine, seen
+from tests.service.doctoring import Machine, Patient, seen
 
 GUARD = "/usr/lib/netpolicy/guard"
 QUIET = "resident: yes (process 7)\npending: no\noutcome: \n"
@@ -73,7 +73,7 @@ def test_the_real_guard_answers_and_a_change_that_nobody_watches_is_an_error(tmp
     shutil.copy(guard_program(), program)
     store, state = str(tmp_path / "store"), str(tmp_path / "run")
     given = Given(config=str(tmp_path / "config"), store=store, state=state, guard=str(program))
-    found = seen(examine(System(), given))
+    found = seen(examine(Patient(), given))
     assert [found[code] for code in ("ND801", "ND802", "ND804", "ND805", "ND806")] == ["ok"] * 5
     pending = Path(store, "pending")
     guard_files.make_folder(pending)
@@ -82,7 +82,7 @@ def test_the_real_guard_answers_and_a_change_that_nobody_watches_is_an_error(tmp
         given.config, "0" * 64, "0" * 64, store, state, "0" * 64, 0,
     )  # fmt: skip
     guard_files.write(pending / "record", print_record(made).encode())
-    found = seen(examine(System(), given))
+    found = seen(examine(Patient(), given))
     assert (found["ND804"], found["ND805"]) == ("info", "error")
     program.chmod(0o644)
-    assert seen(examine(System(), given)) == {"ND801": "error"}
+    assert seen(examine(Patient(), given)) == {"ND801": "error"}

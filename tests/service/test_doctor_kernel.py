@@ -9,9 +9,9 @@ import pytest
 from netpolicy.service import doctor_kernel as kernel
 from netpolicy.service.doctor_given import Given
 from netpolicy.service.doctor_kernel import Facts
-from netpolicy.service.doctor_system import MISSING, NO_NAMESPACE, Ran, System
+from netpolicy.service.doctor_system import MISSING, NO_NAMESPACE, Ran
 from tests.netns import needs_root, private_netns
-from tests.service.doctoring import seen
+from tests.service.doctoring import Patient, seen
 
 FINE = Facts(
     Ran(0, "nftables v1.0.9 (Old Doc Yak #3)\n"), Ran(0, "{}"), True, "", "", "", True, Ran(0), "",
@@ -57,7 +57,7 @@ def test_versions_are_numbers() -> None:
 @needs_root
 def test_a_private_network_of_this_kernel_has_what_is_needed() -> None:
     with private_netns():
-        found = seen(kernel.examine(System(), Given()))
+        found = seen(kernel.examine(Patient(), Given()))
     # The logs of packets may be missing where tests run; the rest of the suite needs all others.
     assert {code: level for code, level in found.items() if level != "ok"} in ({}, {"ND207": "info"})
     assert set(found) == {f"ND20{number}" for number in range(1, 9)}

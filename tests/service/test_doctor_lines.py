@@ -8,10 +8,9 @@ from netpolicy.core.model import Outbound, Ruleset
 from netpolicy.outbounds.lines import LineState, LogicalInterface
 from netpolicy.service.doctor_given import Given
 from netpolicy.service.doctor_lines import checks, examine
-from netpolicy.service.doctor_system import System
 from tests.netns import needs_root
 from tests.router import router
-from tests.service.doctoring import Machine, seen
+from tests.service.doctoring import Machine, Patient, seen
 
 UP = LineState("a", "interface", True, "fine", "eth0")
 DOWN = LineState("b", "interface", False, "eth1 has no carrier", "eth1")
@@ -41,7 +40,7 @@ def test_without_a_daemon_the_kernel_is_asked_and_netifd_for_its_names() -> None
     given = Given(Ruleset(outbounds=outbounds))
     dump = '{"interface":[{"interface":"wan","up":true,"l3_device":"wana","route":[]}]}'
     with router(foreign=False):
-        assert seen(examine(System(), given))["ND951"] == "error"
+        assert seen(examine(Patient(), given))["ND951"] == "error"
         named = Machine(says={"ubus -S call network.interface dump": dump})
         assert seen(examine(named, given)) == {"ND951": "ok", "ND952": "ok"}
         named.says["ubus"] = named.says.pop("ubus -S call network.interface dump")[:20]

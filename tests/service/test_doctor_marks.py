@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from netpolicy.service.doctor_marks import ALL, changed_bits, hooked, objects, writers
-from netpolicy.service.doctor_system import System
 from tests.netns import needs_root, private_netns, run
+from tests.service.doctoring import Patient
 
 META, CT = {"meta": {"key": "mark"}}, {"ct": {"key": "mark"}}
 OURS = 0x77000000
@@ -53,7 +53,7 @@ def test_a_real_rule_is_judged_by_what_it_does_to_our_bits(statement: str, overw
     with private_netns():
         chain = f"chain pre {{ type filter hook prerouting priority -149; {statement}; }}"
         run("nft", f"table inet other {{ {chain}; }}")
-        listing = objects(System().run("nft", "-t", "-j", "list", "ruleset").out)
+        listing = objects(Patient().run("nft", "-t", "-j", "list", "ruleset").out)
     assert writers(listing, OURS, "inet netpolicy") == (["inet other chain pre"] if overwrites else [])
     assert writers(listing, OURS, "inet other") == []
     (seen,) = hooked(listing)

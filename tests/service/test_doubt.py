@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 from itertools import product
@@ -76,10 +77,14 @@ def test_a_question_costs_what_the_few_rules_cost_that_ask_for_what_is_hidden():
             nonlocal found
             found += 1
 
+        gc.disable()  # what dies elsewhere, and whoever hears of collections, is no question of ours
         sys.setprofile(count_one)
-        doubt.is_certain(facts, judge.fate(facts))
-        doubt.worst(facts)
-        sys.setprofile(None)
+        try:
+            doubt.is_certain(facts, judge.fate(facts))
+            doubt.worst(facts)
+        finally:
+            sys.setprofile(None)
+            gc.enable()
         return found
 
     assert calls(1000) <= calls(10) + 5

@@ -443,7 +443,7 @@ def test_a_full_disk_is_an_error_and_leaves_what_was(tmp_path):
         apply(disk)
         assert Store(str(disk)).confirmed().config == b"# new\n"
     finally:
-        subprocess.run(["umount", disk], check=True)
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 def test_digests_say_what_is_not_kept():

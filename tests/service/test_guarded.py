@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from netpolicy.dataplane import guard
 from netpolicy.dataplane.guard import Guard, find_pending, uptime
+from netpolicy.service import change_run, guarded
 from netpolicy.service.change import AWAITING, COMMITTED, REVERTED
 from netpolicy.service.change_tools import ApplyRefused
 from tests.netns import needs_root
@@ -175,28 +177,51 @@ async def test_of_many_who_extend_at_once_each_is_heard(house):
     assert find_pending(house.places).deadline == change.deadline
 
 
-async def test_the_time_to_confirm_can_be_made_longer(house):
-    change = await house.until(house.begin(OTHER, window=2), AWAITING)
-    await house.guarded.extend(change.id, 60)
-    assert change.shown(0)["seconds_left"] >= 60
-    await asyncio.sleep(2.2)  # past the first end: nothing can be awaited that does not happen
-    assert change.state == AWAITING
+class Clock:
+    """The daemon's, which can be put ahead."""
+
+    def __init__(self):
+        self.ahead = self.asked = 0
+
+    def __call__(self):
+        self.asked += 1
+        return uptime() + self.ahead
+
+
+async def test_the_time_to_confirm_can_be_made_longer(house, monkeypatch):
+    clock = Clock()
+    for module in (guarded, change_run):
+        monkeypatch.setattr(module, "uptime", clock)
+    monkeypatch.setattr(change_run, "WATCH_SECONDS", 0.02)
+    change = await house.until(house.begin(OTHER, window=100), AWAITING)
+    await house.guarded.extend(change.id, 600)
+    assert change.shown(0)["seconds_left"] >= 600
     for wrong in (0, -1, 3601):
         with pytest.raises(ApplyRefused):
             await house.guarded.extend(change.id, wrong)
+    asked, clock.ahead = clock.asked, 300  # past the first end
+    for _ in range(3000):
+        if clock.asked >= asked + 3 or change.state != AWAITING:
+            break
+        await asyncio.sleep(0.01)
+    assert clock.asked >= asked + 3 and change.state == AWAITING
+    clock.ahead = 700
+    await house.guarded.ended()
+    assert (change.state, change.error) == (REVERTED, "nobody confirmed it in time")
 
 
-async def test_a_guard_that_dies_is_replaced_and_one_that_cannot_be_started_ends_the_change(house):
+async def test_a_guard_that_dies_is_replaced_and_one_that_cannot_be_started_ends_the_change(house, monkeypatch):
     before = state()
     change = await house.until(house.begin(OTHER), AWAITING)
     first = house.guard._process
     os.kill(first[0], 9)
-    for _ in range(500):  # another process's life cannot be awaited
+    for _ in range(1500):  # another process's life cannot be awaited
         if house.guard._process != first and house.guard.is_alive():
             break
         await asyncio.sleep(0.02)
     assert house.guard._process != first
     assert change.state == AWAITING
+    monkeypatch.setattr(guard, "ANSWER_SECONDS", 0.5)  # of one that never answers
     os.kill(house.guard._process[0], 9)
     object.__setattr__(house.places, "program", "/nonexistent/guard")
     await house.guarded.ended()
