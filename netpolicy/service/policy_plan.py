@@ -7,6 +7,7 @@ kernel is read to hold.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -67,6 +68,9 @@ class Planner:
                 if not any(rule.action.log for rule in situation.ruleset.rules):
                     raise
         planned = await self._plan(situation, numbers, before, log=False)  # raises again unless logging was the reason
+        if self._can_log:
+            with contextlib.suppress(NftError):
+                return await self._plan(situation, numbers, before, log=True)  # or something that has passed
         self._can_log = False
         return planned
 

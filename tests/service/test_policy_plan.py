@@ -41,6 +41,21 @@ async def test_a_kernel_without_packet_logging_enforces_all_the_same(house, tmp_
     assert house.engine.in_force.revision == 1
 
 
+async def test_an_nft_that_fails_once_ends_no_logging(house, tmp_path):
+    program = tmp_path / "nft"
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" != -t ] && [ ! -e {tmp_path}/failed ] && : >{tmp_path}/failed && exit 1\n'
+        'exec /usr/sbin/nft "$@"\n'
+    )
+    program.chmod(0o755)
+    house = House(
+        tmp_path, CONFIG.replace("option block 'reject'", "option block 'reject'\n\toption log '1'"), str(program)
+    )
+    assert await house.load() == ""
+    assert (tmp_path / "failed").exists() and not status(house)["warnings"]
+    assert "log prefix" in ours()
+
+
 async def test_exact_marks_of_others_are_left_alone(house):
     await house.load()
     assert "meta mark 0x00000001 accept" in ours()  # rule 30000 of the test router, as passwall has it
