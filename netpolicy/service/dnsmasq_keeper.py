@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import subprocess
 import time
@@ -117,7 +118,7 @@ class DnsmasqKeeper:
         try:
             self._follow_once()
         except OSError as error:
-            self._leave(f"its folder cannot be written: {error.strerror or error}")
+            self._leave(f"its files cannot be kept: {error.strerror or error}")
         except subprocess.TimeoutExpired as error:
             self._leave(f"it does not say what it can: {error}")
 
@@ -161,7 +162,7 @@ class DnsmasqKeeper:
 
     def _put(self, places: list[tuple[Instance, str]], data: bytes) -> bool:
         durable.replace(self._given, data)
-        tried = _run([places[0][0].program, "--test", f"--conf-file={self._given}"], PROGRAM_SECONDS)
+        tried = _complaint([places[0][0].program, "--test", f"--conf-file={self._given}"], PROGRAM_SECONDS)
         if tried:
             self._refused = data.decode()
             self._leave(f"{NOT_TAKEN}: {tried}")
@@ -193,7 +194,7 @@ class DnsmasqKeeper:
 
     def _would_not_start(self, one: Instance) -> str:
         """What it would say of all its files now, "" for nothing."""
-        return _run([one.program, "--test", *one.reads], PROGRAM_SECONDS) if one.reads else ""
+        return _complaint([one.program, "--test", *one.reads], PROGRAM_SECONDS) if one.reads else ""
 
     def _take_away(self, known: list[tuple[Instance, str]], setting: str) -> None:
         folders = {folder for _, folder in known} | ({setting} if setting.startswith("/") else set())
@@ -272,8 +273,15 @@ def _run(words: list[str], seconds: float) -> str:
     if not words:
         return "nobody would start it"
     try:
-        made = subprocess.run(words, capture_output=True, text=True, timeout=seconds, errors="replace", check=False)
+        return _complaint(words, seconds)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
+
+
+def _complaint(words: list[str], seconds: float) -> str:
+    """What the program found wrong, "" for nothing. Raises OSError, TimeoutExpired: it found nothing yet."""
+    made = subprocess.run(words, capture_output=True, text=True, timeout=seconds, errors="replace", check=False)
+    if made.returncode < 0:  # for want of memory, perhaps
+        raise OSError(errno.EINTR, f"{words[0]} was ended by signal {-made.returncode}")
     said = (made.stderr or made.stdout).strip().split("\n")[-1][:200]
     return "" if made.returncode == 0 else said or f"it ended with {made.returncode}"

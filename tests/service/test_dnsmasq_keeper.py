@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,30 @@ async def test_a_dnsmasq_that_does_not_tell_its_version_is_asked_again(tmp_path:
     bench.keeper._go_on()
     await bench.follow(dict(FIELDS))
     assert bench.keeper.restarts == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [subprocess.TimeoutExpired("dnsmasq", 5.0), OSError(12, "Cannot allocate memory"),
+     subprocess.CompletedProcess((), -9, "", "")],
+)  # fmt: skip
+async def test_a_test_that_did_not_come_to_its_end_is_no_refusal(tmp_path: Path, monkeypatch, failure) -> None:
+    bench, run = Bench(tmp_path), subprocess.run
+
+    def busy(words: list[str], **named: object) -> object:
+        if "--test" not in words:
+            return run(words, **named)
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(subprocess, "run", busy)
+        await bench.follow(FIELDS)
+    assert bench.keeper.reason and bench.keeper.refused == "" and not bench.file.exists()
+    bench.keeper._go_on()
+    await bench.follow(dict(FIELDS))
+    assert bench.file.exists() and bench.keeper.reason == ""
 
 
 async def test_a_dnsmasq_that_does_not_come_back_gets_its_folder_as_it_was(tmp_path: Path, monkeypatch) -> None:
