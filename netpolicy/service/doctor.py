@@ -51,11 +51,21 @@ def _findings(system: System, given: Given) -> Iterator[Finding]:
 
 async def examine_beside(engine: Engine, inspector: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The same for a running daemon, in a child of it. `inspector` is that part of `status`. Raises ChildFailed."""
+    import asyncio  # what the tool does without
+
     from netpolicy.dataplane.rehearsal_child import in_child
+    from netpolicy.service.loading import importing
 
     given = given_by(engine, inspector)
-    found = await in_child(partial(_report, given), CHILD_SECONDS)
-    told: dict[str, Any] = json.loads(found)
+    async with importing():
+        # It has forked at its first step, which is before it waits for anything.
+        examining = asyncio.get_running_loop().create_task(in_child(partial(_report, given), CHILD_SECONDS))
+        await asyncio.sleep(0)
+    try:
+        told: dict[str, Any] = json.loads(await examining)
+    except asyncio.CancelledError:
+        examining.cancel()
+        raise
     return told
 
 

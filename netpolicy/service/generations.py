@@ -88,7 +88,8 @@ class Store:
             try:
                 self.read(number)
             except Damaged as bad:
-                found[number] = bad.why
+                if os.path.isdir(self._path(number)):  # else it was removed meanwhile
+                    found[number] = bad.why
         return found
 
     def findings(self) -> list[str]:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from netpolicy.dataplane import rehearsal_child
 from netpolicy.service import doctor
 from netpolicy.service.api import Service
 from netpolicy.service.doctor_codes import AREAS
 from netpolicy.service.doctor_given import Given
+from netpolicy.service.loading import IMPORTING
 from tests.netns import needs_root
 from tests.router import everything, router
 from tests.service.doctoring import Machine, Patient
@@ -93,6 +95,24 @@ async def test_a_daemon_is_told_of_itself_and_keeps_nothing_of_it_in_memory(
     told = by_code(found)
     assert told["ND101"]["level"] == told["ND102"]["level"] == told["ND103"]["level"] == "ok"
     assert told["ND501"]["level"] == "ok", told["ND501"]
+
+
+async def test_nobody_is_forked_while_a_thread_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import would belong to a thread that the child does not have, and never end."""
+    begun = []
+
+    async def in_child(work: object, limit: float) -> bytes:
+        begun.append(limit)
+        return b'{"summary": {}}'
+
+    monkeypatch.setattr(rehearsal_child, "in_child", in_child)
+    monkeypatch.setattr(doctor, "given_by", lambda *_: Given())
+    with IMPORTING:
+        asking = asyncio.create_task(doctor.examine_beside(None))  # type: ignore[arg-type]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not begun
+    assert await asking == {"summary": {}} and begun and not IMPORTING.locked()
 
 
 async def test_many_who_ask_at_once_cost_one_examination(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,6 +257,19 @@ def test_every_changed_byte_of_a_generation_is_noticed(tmp_path):
     assert store.read(1) == before
 
 
+def test_one_that_goes_while_all_are_read_is_not_damaged(tmp_path, monkeypatch):
+    """The doctor reads in a process of its own while the daemon prunes."""
+    store = store_with(tmp_path, 3)
+    read = store.read
+
+    def pruned_then(number):
+        Store(str(tmp_path)).prune(keep=2)
+        return read(number)
+
+    monkeypatch.setattr(store, "read", pruned_then)
+    assert store.findings() == [] and store.numbers() == (2, 3)
+
+
 def test_a_damaged_one_is_named_and_skipped(tmp_path):
     store = store_with(tmp_path, 3)
     (tmp_path / "generations/000003/config").write_bytes(b"# x\n")
