@@ -195,6 +195,7 @@ class Daemon:
 
     def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(self._watch.fileno(), self._network_changed)
+        self._engine.hear = self._network_changed
         self._flows.attach(loop, self._flows_changed)
         self._packets = self._open_packet_log(loop)
         self._keeper.start()

@@ -38,16 +38,22 @@ class Drift:
 
     def __init__(self) -> None:
         self._wanted: tuple[Policy, Routing] | None = None
-        self._disturbed = False
+        self._changes = 0  # of links and addresses, that were heard of
+        self._looked_after = 0  # so many of them the kernel was read last
+        self._followed_after = 0
         self._heals: deque[float] = deque(maxlen=MOST_HEALS)
         self.last: Found | None = None
         self.is_there = False  # and was not put right
         self.count = 0  # since the start
 
+    def look(self) -> None:
+        """The kernel is about to be read for a plan: what changes from now on may be missing in the next one."""
+        self._looked_after = self._changes
+
     def followed(self, plan: Plan) -> None:
         """The kernel does now what this plan wanted."""
         self._wanted = (plan.policy, plan.wanted)
-        self._disturbed = False
+        self._followed_after = self._looked_after
         self.is_there = False
 
     def lost(self) -> None:
@@ -57,13 +63,14 @@ class Drift:
 
     def network_changed(self) -> None:
         """A link or an address came, went or changed: the kernel removes routes by itself then."""
-        self._disturbed = True
+        self._changes += 1
 
     def judge(self, plan: Plan, mode: str, now: float) -> Found | None:
         """None when this plan is no drift: what is wanted has changed, or the kernel is as it should be."""
         if plan.is_empty or self._wanted != (plan.policy, plan.wanted):
             return None
-        if self._disturbed and plan.nft.is_empty and not plan.routing.add_rules and not plan.routing.delete_rules:
+        is_disturbed = self._changes > self._followed_after
+        if is_disturbed and plan.nft.is_empty and not plan.routing.add_rules and not plan.routing.delete_rules:
             return None  # routes alone: those of a device that was down for a moment
         treatment = PAUSED if mode == HEAL and self.resumes_in(now) > 0 else mode
         found = Found(now, plan.changes[:MOST_SHOWN], treatment)

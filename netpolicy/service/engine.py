@@ -87,6 +87,7 @@ class Engine:
     learned: Callable[[tuple[int, int] | None], frozenset[str] | None] | None = None  # the sets that hold an address
     turned: Callable[[], object] | None = None  # is told that the network was looked at, or the rules indexed
     worried: Callable[[str], object] | None = None  # is told that the health of a line asks for a turn, and why
+    hear: Callable[[], object] | None = None  # takes in what the kernel has told of the network by now
     carries: Callable[[LineState, str], object] | None = None  # is told that a line begins or ends to carry, by which
     _told: dict[str, LineState] = field(default_factory=dict)  # the lines as they were at the last turn
     list_warnings: Callable[[], list[Warning_]] = list  # what is wrong with lists that are fetched
@@ -350,6 +351,8 @@ class Engine:
         await self.in_force.follow(plan, compiled, cause, lambda: self._plan(self.numbers))
 
     def _judge_drift(self, plan: Plan) -> Found | None:
+        if self.hear is not None and not plan.is_empty:
+            self.hear()  # the kernel tells of a device before it takes its routes
         before, was_there = self.drift.count, self.drift.is_there
         found = self.drift.judge(plan, self.settings.drift, asyncio.get_running_loop().time())
         if found is not None and (self.drift.count > before or not was_there):
@@ -358,6 +361,7 @@ class Engine:
 
     async def _plan(self, numbers: Mapping[str, int]) -> tuple[Plan, Compiled]:
         situation = self._situation(self.ruleset, self.state, self.states)
+        self.drift.look()
         plan, self.compiled = planned = await self._planner.plan(situation, numbers, self.compiled)
         self.ways, self.warnings = plan.ways, self._planner.warnings(situation, plan)
         return planned

@@ -61,8 +61,17 @@ def test_routes_that_went_with_their_device_are_nobodys_doing() -> None:
     drift.network_changed()
     assert treatment(drift, plan(MISSING_ROUTE)) == ""
     assert treatment(drift, plan(MISSING_RULE)) == HEAL  # no device takes a rule with it
+    drift.look()
     drift.followed(plan())
     assert treatment(drift, plan(MISSING_ROUTE)) == HEAL
+
+
+def test_a_device_that_changes_after_the_kernel_was_read_belongs_to_the_next_turn() -> None:
+    drift = followed()
+    drift.look()
+    drift.network_changed()
+    drift.followed(plan())
+    assert treatment(drift, plan(MISSING_ROUTE)) == ""
 
 
 @pytest.mark.parametrize("mode", [ALERT, LEAVE])
@@ -168,6 +177,44 @@ async def test_a_line_that_flaps_is_no_drift_however_often(house) -> None:
         assert await house.engine.reconcile("link wanb changed") == ""
         assert _routes_of_wanb() == lost
     assert house.engine.drift.count == 0
+
+
+def flap() -> None:
+    run("ip", "link", "set", "wanb", "down")
+    run("ip", "link", "set", "wanb", "up")
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_a_line_that_flaps_while_a_turn_ends_is_no_drift(house, monkeypatch) -> None:
+    flap()  # its IPv6 address goes the first time, and with that what is wanted
+    assert await house.load() == ""
+    lost, plan = _routes_of_wanb(), house.engine.kernel.plan
+
+    async def flaps_then(policy):
+        found = await plan(policy)
+        flap()
+        house.engine.drift.network_changed()
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(house.engine.kernel, "plan", flaps_then)
+        assert await house.engine.reconcile("something else") == ""
+    assert _routes_of_wanb() == ""
+    assert await house.engine.reconcile("link wanb changed") == ""
+    assert _routes_of_wanb() == lost and house.engine.drift.count == 0
+
+
+@pytest.mark.kernel
+@needs_root
+async def test_what_the_kernel_has_told_already_is_heard_before_it_is_judged(house) -> None:
+    flap()
+    assert await house.load() == ""
+    lost = _routes_of_wanb()
+    house.engine.hear = house.engine.drift.network_changed
+    flap()
+    assert await house.engine.reconcile("something else") == ""
+    assert _routes_of_wanb() == lost and house.engine.drift.count == 0
 
 
 @pytest.mark.kernel
