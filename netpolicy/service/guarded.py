@@ -119,14 +119,14 @@ class Guarded:
         self._health = loop.call_later(RENEW_SECONDS, self._keep, number, self._tools.renew_lock)
 
     async def close(self) -> None:
-        """The daemon ends: what nobody confirmed is taken back first."""
+        """The daemon ends: what nobody confirmed is taken back first, and what is over is written down."""
         if self._health is not None:
             self._health.cancel()
         if self._keeping is not None:
             await asyncio.gather(self._keeping, return_exceptions=True)
         if self.current is not None and self._run is not None:
             self._run.stop("netpolicyd was told to end")
-            await self.ended()
+        await self.ended()
 
     async def adopt(self, found: candidate.Files, cause: str) -> None:
         """These files are in force without anybody having guarded it: that is the confirmed state from now on."""

@@ -135,6 +135,17 @@ async def test_who_is_told_that_a_change_is_over_may_begin_the_next_one(house, s
     ]
 
 
+async def test_the_daemon_ends_after_what_is_still_written_of_a_change(house, slow_end):
+    await house.until(house.begin(OTHER, window=0), COMMITTED)
+    closing = asyncio.ensure_future(house.guarded.close())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    slow_end.set()
+    await closing
+    assert find_pending(house.places) is None and house.entries()[-1]["outcome"] == COMMITTED
+
+
 async def test_who_is_told_that_a_change_is_taken_back_may_reload(house, slow_end):
     change = await house.until(house.begin(OTHER), AWAITING)
     aborting = asyncio.ensure_future(house.guarded.abort(change.id, "a test"))
