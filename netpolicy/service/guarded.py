@@ -137,7 +137,7 @@ class Guarded:
             if number:
                 await self._tools.keep_lock(number)  # first: no boot is with it and without that
                 await asyncio.to_thread(self._commit, number)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, Damaged) as error:
             self._tools.say("error", f"what is in force cannot be kept as a generation: {in_words(error)}")
             return
         if number:

@@ -13,6 +13,7 @@ from netpolicy.dataplane.guard import Guard, find_pending, uptime
 from netpolicy.service import change_run, guarded
 from netpolicy.service.change import AWAITING, COMMITTED, REVERTED
 from netpolicy.service.change_tools import ApplyRefused
+from netpolicy.service.generation import Damaged
 from tests.netns import needs_root
 from tests.router import router
 from tests.service.changing import ChangingHouse, Told, state
@@ -48,6 +49,17 @@ async def test_what_is_in_force_first_becomes_the_first_generation_and_nothing_i
     assert await house.load(OTHER) == ""
     assert (house.store.current(), house.store.read(2).config) == (2, OTHER.encode())
     assert [entry["event"] for entry in house.entries()] == ["adopted", "adopted"]
+
+
+async def test_files_that_the_disk_does_not_give_back_are_told_and_end_no_turn(house, monkeypatch):
+    def damaged(number):
+        raise Damaged(number, "config: Input/output error")
+
+    monkeypatch.setattr(house.store, "commit", damaged)
+    assert await house.load(OTHER) == ""
+    (said,) = house.said("error")
+    assert "cannot be kept as a generation" in said and "Input/output error" in said
+    assert house.store.current() == 1 and house.engine.in_force.in_sync
 
 
 async def test_a_confirmed_change_stays_and_is_the_generation_that_counts(house):
