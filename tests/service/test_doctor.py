@@ -88,7 +88,7 @@ async def test_a_daemon_is_told_of_itself_and_keeps_nothing_of_it_in_memory(
         await house.engine.reload()
         for name in [name for name in sys.modules if name.startswith("netpolicy.service.doctor_c")]:
             if name.rpartition("_")[2] in ("collisions", "clock"):
-                del sys.modules[name]
+                monkeypatch.delitem(sys.modules, name)
         found = await doctor.examine_beside(house.engine)
         assert "netpolicy.service.doctor_clock" not in sys.modules
         await house.engine.stop()
