@@ -18,6 +18,7 @@ from netpolicy.service.boot_lock import LIMIT, TooLong, keep
 from netpolicy.service.change import AWAITING
 from netpolicy.service.generation import size_of
 from tests.netns import needs_root, run
+from tests.power import memory_folder
 from tests.router import router
 from tests.service.changing import ChangingHouse
 from tests.service.parts import CONFIG
@@ -44,6 +45,12 @@ def test_what_a_death_left_half_written_is_not_taken_for_it(tmp_path):
     (tmp_path / "lock.new/table.nft").write_text("add ta")
     assert keep(str(tmp_path), TEXTS) and kept(tmp_path) == TEXTS
     assert os.listdir(tmp_path) == ["lock"]
+
+
+@pytest.fixture
+def memory():
+    with memory_folder() as folder:
+        yield folder
 
 
 class Death(BaseException):
@@ -74,10 +81,10 @@ def loaded_by_a_boot(folder):
 
 
 @pytest.mark.parametrize("after", [{**TEXTS, "table.nft": "another\n"}, {}])
-def test_whenever_the_power_fails_a_boot_finds_the_whole_one_or_the_one_before(tmp_path, monkeypatch, after):
+def test_whenever_the_power_fails_a_boot_finds_the_whole_one_or_the_one_before(memory, monkeypatch, after):
     steps = 0
     for step in range(1, 100):
-        folder = tmp_path / str(step)
+        folder = memory / str(step)
         folder.mkdir()
         keep(str(folder), TEXTS)
         with monkeypatch.context() as dying, contextlib.suppress(Death):
