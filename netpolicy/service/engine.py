@@ -75,6 +75,7 @@ class Engine:
     loaded: Loaded | None = None
     config_error: str = ""
     frozen: str = ""  # why the configuration is not read again now
+    taken: int = 0  # how often a configuration was taken over
     state: str = NORMAL
     states: tuple[LineState, ...] = ()
     view: View = field(default_factory=lambda: View({}, (), ()))
@@ -169,15 +170,18 @@ class Engine:
         """Reads the file and takes it over, unless it is bad. Returns the error or ""."""
         # One after the other, so that the file read last is the one taken last.
         async with self.one_reader:
-            if self.frozen:
-                return self.frozen
-            try:
-                known = self.loaded.paths if self.loaded is not None else ()
-                found = await reading.read(self.loader, self.places.config, self.ruleset, known=known)
-            except reading.Unsettled as error:
-                return str(error)
-            # A change may have begun meanwhile: what it leads back to must not be replaced under it.
-            return self.frozen or self.take_files(found)
+            while not self.frozen:
+                taken = self.taken
+                try:
+                    known = self.loaded.paths if self.loaded is not None else ()
+                    found = await reading.read(self.loader, self.places.config, self.ruleset, known=known)
+                except reading.Unsettled as error:
+                    return str(error)
+                # A change may have begun meanwhile: what it leads back to must not be replaced under it. One that
+                # has ended, too, may have written what was just read, or written over it.
+                if not self.frozen and taken == self.taken:
+                    return self.take_files(found)
+            return self.frozen
 
     def take_files(self, found: reading.Reading) -> str:
         """As `take`; once the kernel follows, the files are handed to `adopt`. Returns the error or ""."""
@@ -198,6 +202,7 @@ class Engine:
             self.publish("netpolicy.config", {"ok": False, "error": self.config_error})
             return self.config_error
         self.config_error = ""
+        self.taken += 1
         self.loaded = fresh
         self._reusable = self._reusable or self.ruleset
         self.ruleset = fresh.ruleset

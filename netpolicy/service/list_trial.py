@@ -24,6 +24,7 @@ async def try_lists(engine: Engine, fresh: Collection[str]) -> tuple[str, str]:
     async with engine.one_reader:
         if engine.frozen or engine.has_unadopted or engine.loaded is None:
             return LATER, engine.frozen or "the configuration was just taken over"
+        taken = engine.taken
         confirmed = await asyncio.to_thread(_confirmed, engine.places.store)
         if confirmed is None:
             return LATER, "what was confirmed last is damaged: netpolicy reload makes it anew"
@@ -35,8 +36,8 @@ async def try_lists(engine: Engine, fresh: Collection[str]) -> tuple[str, str]:
             )
         except reading.Unsettled as error:
             return LATER, str(error)
-        if engine.frozen:
-            return LATER, engine.frozen
+        if engine.frozen or engine.taken != taken:
+            return LATER, engine.frozen or "another configuration was taken over meanwhile"
         if other := _other(found.files, confirmed):
             return LATER, f"{other} is not what is in force: netpolicy reload takes both"
         if why := worse(found.loaded, engine.loaded):

@@ -316,3 +316,22 @@ async def test_a_configuration_that_is_being_read_when_a_change_begins_is_not_ta
     before = everything()
     assert await house.engine.reload() == "change r1 waits"
     assert everything() == before
+
+
+async def test_what_was_read_while_a_change_was_made_and_taken_back_is_read_again(house, monkeypatch):
+    """Else the candidate, which stood in the file for a moment, would be in force, and kept."""
+    assert await house.load() == ""
+    house.write(CONFIG.replace("443", "444"))
+    engine, real = house.engine, reading.read
+
+    async def read(*given, **named):
+        monkeypatch.undo()
+        found = await real(*given, **named)
+        house.write(CONFIG)
+        assert engine.take(engine.loaded) == ""
+        return found
+
+    monkeypatch.setattr(reading, "read", read)
+    before = everything()
+    assert await engine.reload() == ""
+    assert everything() == before

@@ -111,3 +111,23 @@ def test_what_would_leave_out_more_is_worse():
     assert "too long" in worse(Loaded(before.ruleset, (error,), skipped=(("a", ""), ("b", ""))), before)
     assert "without the list ads" in worse(Loaded(Ruleset(), (), skipped=before.skipped), before)
     assert "too long" in worse(Loaded(before.ruleset, (error,), fatal=True), before)
+
+
+async def test_a_change_that_began_and_ended_while_lists_are_tried_stays(house):
+    await confirm(house)
+    put(house, "192.0.2.1")
+    engine, real = house.engine, house.engine.loader.load
+
+    async def load(*given, **named):
+        engine.loader.load = real
+        found = await real(*given, **named)
+        house.write(LISTED.replace("443", "445"))
+        await confirm(house)
+        return found
+
+    engine.loader.load = load
+    before = engine.loaded
+    assert (await try_lists(engine, ["ads"]))[0] == LATER
+    assert engine.loaded is not before and "445" in str([rule.match_text for rule in engine.ruleset.rules])
+    assert await try_lists(engine, ["ads"]) == (TAKEN, "")
+    assert ranges(house) == 1 and "445" in str([rule.match_text for rule in engine.ruleset.rules])
