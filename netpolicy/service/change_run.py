@@ -189,8 +189,8 @@ class Run:
         tools, change = self._tools, self.change
         change.error, change.hint = error, hint
         if self._undo is None:
+            await tools.note(change, REFUSED)
             tools.move(change, REFUSED)
-            await tools.note(change)
             return
         undo, self._undo = self._undo, None
         try:

@@ -176,15 +176,15 @@ class Tools:
         await self.write({"event": "begin", **begun})
 
     async def conclude(self, change: Change, state: str) -> None:
-        """It has ended so: first into the journal, then the record of it goes. Raises OSError."""
+        """It has ended so: first into the journal, then it is told, then the record of it goes. Raises OSError."""
+        await self.note(change, state)
         self.move(change, state)
-        await self.note(change)
         await self.guard.finish()
 
-    async def note(self, change: Change) -> None:
+    async def note(self, change: Change, outcome: str) -> None:
         """How it ended."""
-        if change.state != UNCHANGED:
-            await self.write({"event": "change", **change.kept()})
+        if outcome != UNCHANGED:
+            await self.write({"event": "change", **change.kept(), "outcome": outcome})
 
     async def write(self, entry: Mapping[str, object]) -> None:
         """Into the journal. One that cannot be written stops nothing, and is written when there is room again."""

@@ -126,7 +126,7 @@ async def _names_followed(tools: Tools, undo: Undo) -> str:
 async def leave_to_guard(tools: Tools, change: Change, why: str) -> None:
     """We could not: the guard can, and only without us. Whoever supervises us starts us again after it."""
     change.notes.append(f"the daemon could not lead back ({why}) and left it to the guard")
-    await tools.note(change)
+    await tools.note(change, change.state)
     tools.say("error", f"change {change.id}: the way back failed ({why}): netpolicyd ends, and the guard leads back")
     tools.die()
 

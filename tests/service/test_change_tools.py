@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from netpolicy.service import change_tools
-from netpolicy.service.change import COMMITTED, REFUSED, UNCHANGED, Change, Request
+from netpolicy.service.change import AWAITING, COMMITTED, REFUSED, UNCHANGED, Change, Request
 from tests.netns import needs_root
 from tests.router import router
 from tests.service.changing import ChangingHouse
@@ -24,19 +24,20 @@ def house(tmp_path):
         yield ChangingHouse(tmp_path)
 
 
-async def test_the_journal_knows_the_end_before_the_record_of_the_change_goes(house) -> None:
+async def test_the_journal_knows_the_end_before_anybody_is_told_and_before_the_record_of_the_change_goes(house) -> None:
     order: list[str] = []
 
     class Told:
         def append(self, entry: dict) -> None:
-            order.append(entry["outcome"])
+            order.append(f"{entry['outcome']}, {change.state}")
 
         async def finish(self) -> None:
-            order.append("finish")
+            order.append(f"finish, {change.state}")
 
     tools = replace(house.guarded._tools, journal=Told(), guard=Told())
-    await tools.conclude(Change("r00000001", Request()), COMMITTED)
-    assert order == [COMMITTED, "finish"]
+    change = Change("r00000001", Request(), AWAITING)
+    await tools.conclude(change, COMMITTED)
+    assert order == ["committed, await", "finish, committed"]
 
 
 async def test_a_journal_that_cannot_be_written_is_told_and_stops_nothing(house) -> None:
@@ -46,9 +47,9 @@ async def test_a_journal_that_cannot_be_written_is_told_and_stops_nothing(house)
         raise OSError(errno.ENOSPC, "No space left on device", "/store/history.jsonl")
 
     tools.journal.append = full
-    await tools.note(Change("r00000001", Request(), REFUSED))
+    await tools.note(Change("r00000001", Request()), REFUSED)
     assert [text for text in house.said("error") if "/store/history.jsonl: No space left" in text]
-    await tools.note(Change("r00000001", Request(), UNCHANGED))
+    await tools.note(Change("r00000001", Request()), UNCHANGED)
     assert len(house.said("error")) == 1
 
 
@@ -68,7 +69,7 @@ async def test_what_a_full_disk_did_not_take_is_written_when_there_is_room_again
 
     loop = asyncio.get_running_loop()
     tools.journal.append = append
-    await tools.note(Change("r00000001", Request(), REFUSED))
+    await tools.note(Change("r00000001", Request()), REFUSED)
     assert house.entries() == []
     await asyncio.wait_for(done.wait(), 30)
     assert [row["id"] for row in house.entries()] == ["r00000001"]
