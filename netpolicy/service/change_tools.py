@@ -35,6 +35,7 @@ RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 1.0, 60.0
 if TYPE_CHECKING:
     from netpolicy.dataplane.boot_lock import Known, Lock
     from netpolicy.dataplane.policy import Policy
+    from netpolicy.service.compile import Compiled
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -114,7 +115,10 @@ class Tools:
     async def keep_lock(self, number: int) -> None:
         """What is blocked or sealed now is so at a boot with that generation before anybody runs (docs/guard.md)."""
         # Not "in sync": that is unknown while a line changes, and a generation without its locks would be confirmed.
-        enforced, numbers = await self.engine.between_turns()
+        await self.keep_lock_of(number, *await self.engine.between_turns())
+
+    async def keep_lock_of(self, number: int, enforced: Compiled | None, numbers: Mapping[str, int]) -> None:
+        """The same of rules that were in force, with the class of each outbound then."""
         # A change that began meanwhile: what is in force is the candidate's, and this is what it would be led back to.
         if enforced is None or (self.engine.frozen and number == self.store.current()):
             return

@@ -92,6 +92,7 @@ class Engine:
     carries: Callable[[LineState, str], object] | None = None  # is told that a line begins or ends to carry, by which
     _told: dict[str, LineState] = field(default_factory=dict)  # the lines as they were at the last turn
     list_warnings: Callable[[], list[Warning_]] = list  # what is wrong with lists that are fetched
+    followed: tuple[Compiled | None, dict[str, int]] = (None, {})  # what files that are being adopted came to
     _unadopted: Files | None = None
     _again: asyncio.TimerHandle | None = None  # when a route that was refused is tried again
     _reusable: Ruleset | None = None  # what was in force when others were taken: what they left is not made anew
@@ -247,8 +248,9 @@ class Engine:
                 self._tell_turned()
             if self.in_force.error:
                 return self.in_force.error
+            followed = self.enforced, dict(self.numbers)
         if files is not None:
-            await self._hand_to_adopt(files, cause)  # flash is slow: no line waits for it
+            await self._hand_to_adopt(files, cause, followed)  # flash is slow: no line waits for it
         return ""
 
     async def settle(self, cause: str) -> str:
@@ -257,13 +259,14 @@ class Engine:
         async with self._one_adoption:
             return error
 
-    async def _hand_to_adopt(self, files: Files, cause: str) -> None:
+    async def _hand_to_adopt(self, files: Files, cause: str, followed: tuple[Compiled | None, dict[str, int]]) -> None:
         async with self._one_adoption:
             if self._unadopted is not files:
                 return  # somebody else did it, or there are newer ones that are not in force yet
-            self._unadopted = None
+            self._unadopted, self.followed = None, followed
             if self.adopt is not None:
                 await self.adopt(files, cause)
+            self.followed = (None, {})  # the rules of before are megabytes
 
     async def plan(self) -> Plan | None:
         """What a reconcile would change now; None while switched off. Raises the errors of the data plane."""

@@ -135,7 +135,8 @@ class Guarded:
         try:
             number = await asyncio.to_thread(self._prepare, found, cause)
             if number:
-                await self._tools.keep_lock(number)  # first: no boot is with it and without that
+                # First: no boot is with it and without that. Others may be in force by now, whose files come next.
+                await self._tools.keep_lock_of(number, *self._tools.engine.followed)
                 await asyncio.to_thread(self._commit, number)
         except (OSError, ValueError, Damaged) as error:
             self._tools.say("error", f"what is in force cannot be kept as a generation: {in_words(error)}")

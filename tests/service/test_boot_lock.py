@@ -204,6 +204,21 @@ async def test_it_is_kept_also_while_a_line_is_just_changing(house, monkeypatch)
 
 @pytest.mark.kernel
 @needs_root
+async def test_it_is_of_the_rules_whose_files_are_kept_though_others_come_into_force_meanwhile(house, monkeypatch):
+    assert await house.load(CONFIG.replace("option block 'reject'", "option route 'wan_a'")) == ""
+    others, prepare = house.engine.enforced, house.store.prepare
+
+    def overtaken(*given):
+        house.engine.in_force.enforced = others  # of a reload whose files are kept next
+        return prepare(*given)
+
+    monkeypatch.setattr(house.store, "prepare", overtaken)
+    assert await house.load(CONFIG) == ""
+    assert house.store.current() == 2 and "reject" in kept(generation(house, 2))["table.nft"]
+
+
+@pytest.mark.kernel
+@needs_root
 async def test_it_is_made_anew_when_the_generation_is_well_and_not_again(house):
     assert await house.load(CONFIG) == ""
     (generation(house, 1) / "lock/table.nft").write_text("before the lines were up\n")
