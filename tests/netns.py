@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import itertools
 import os
 import socket
 import struct
@@ -31,6 +32,9 @@ SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40  # linux/sockios.h, linux/
 RTM_GETLINK, IFLA_OPERSTATE, OPER_UP = 18, 16, 6  # linux/rtnetlink.h, linux/if.h
 IFA_F_TENTATIVE = 0x40
 PATIENCE_S = 30.0
+SIOCGIFFLAGS, IFF_POINTOPOINT = 0x8913, 0x10
+MULTICAST = "ff" + 30 * "0"
+_numbers = itertools.count(1001)  # of devices; the kernel's own begin at 1 in each namespace
 _libc = ctypes.CDLL(None, use_errno=True)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make network namespaces")
@@ -102,6 +106,15 @@ class Namespace:
         with self.entered():
             _until(_are_answered_for, "the IPv6 addresses are in use")
 
+    def in_use(self) -> None:
+        """Both, of all that is up here. Then no route of the kernel's own comes, or changes, any more."""
+        with self.entered():
+            devices = [name for _, name in socket.if_nameindex() if name != "lo"]
+            for device in filter(_is_a_cable, devices):
+                _until(lambda device=device: _is_in_use(device), f"{device} has a carrier")  # type: ignore[misc]
+            _until(lambda: set(devices) <= _hear_multicast() and _none_is_tentative(), "devices have their routes")
+            _until(_are_answered_for, "the IPv6 addresses are in use")
+
     def close(self) -> None:
         if self.descriptor >= 0:
             os.close(self.descriptor)
@@ -131,8 +144,10 @@ def run(*argv: str, text: str | None = None) -> str:
 
 def connect(left: Namespace, left_name: str, right: Namespace, right_name: str) -> None:
     """A cable: one veth pair, an end in each namespace, both up and in use."""
-    made = f"link add {left_name} type veth peer name {right_name} netns {right.path}\nlink set dev {left_name} up\n"
-    left.run("ip", "-batch", "-", text=made)
+    # Both ends with the same number look like one device to the kernel, which then reports a carrier up to a second
+    # late (net/core/link_watch.c).
+    made = f"link add name {left_name} index {next(_numbers)} type veth peer name {right_name} netns {right.path}\n"
+    left.run("ip", "-batch", "-", text=made + f"link set dev {left_name} up\n")
     right.run("ip", "link", "set", "dev", right_name, "up")
     left.await_carrier(left_name)
     right.await_carrier(right_name)
@@ -168,3 +183,22 @@ def _are_answered_for() -> bool:
     addresses = {row[0] for row in rows if not int(row[4], 16) & IFA_F_TENTATIVE}
     with open("/proc/thread-self/net/ipv6_route", encoding="ascii") as text:
         return addresses <= {row[0] for row in map(str.split, text) if row[1] == "80"}
+
+
+def _is_a_cable(device: str) -> bool:
+    """Not a tunnel: those have no operational state."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        told = fcntl.ioctl(asked, SIOCGIFFLAGS, struct.pack("16sH14x", device.encode(), 0))
+    return not struct.unpack("16sH14x", told)[1] & IFF_POINTOPOINT
+
+
+def _none_is_tentative() -> bool:
+    with open("/proc/thread-self/net/if_inet6", encoding="ascii") as text:
+        return not any(int(line.split()[4], 16) & IFA_F_TENTATIVE for line in text)
+
+
+def _hear_multicast() -> set[str]:
+    """The devices that have their route to ff00::/8, which comes with the carrier, after the routes of IPv4."""
+    with open("/proc/thread-self/net/ipv6_route", encoding="ascii") as text:
+        rows = [line.split() for line in text]
+    return {row[9] for row in rows if (row[0], row[1]) == (MULTICAST, "08")}

@@ -25,6 +25,8 @@ SERVER = {4: "203.0.113.5", 6: "2001:db8:f::5"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 CLIENTS = range(10, 18)
 PAUSE_SECONDS = 0.005  # between two words of a connection
+LOOK_SECONDS, PATIENCE_SECONDS = 0.5, 15.0
+ESTABLISHED = 1  # the first byte of struct tcp_info, <linux/tcp.h>
 
 LINES = """
 config netpolicy 'main'
@@ -91,6 +93,8 @@ class Place:
             where.run("ip", "-batch", "-", text=commands)
         self.router.sysctl("net/ipv4/ip_forward", 1)
         self.router.sysctl("net/ipv6/conf/all/forwarding", 1)
+        for where in (self.client, self.router, self.server):
+            where.in_use()
         self._stack = stack
 
     def open(self, port: int, client: int = 10, family: int = 4) -> Stream:
@@ -100,7 +104,7 @@ class Place:
         with self.client.entered():
             near = self._stack.enter_context(contextlib.closing(socket.socket(FAMILY[family])))
         near.bind((f"192.168.1.{client}" if family == 4 else f"fd00:1::{client}", 0))
-        near.settimeout(5)
+        near.settimeout(30)
         near.connect((SERVER[family], port))
         far = self._stack.enter_context(contextlib.closing(listener.accept()[0]))
         listener.close()
@@ -149,22 +153,38 @@ class Stream:
                 word = number.to_bytes(8, "big") * 8
                 pairs = ([] if self.is_near_silent else [(self.near, self.far)]) + [(self.far, self.near)]
                 for sender, receiver in pairs:
-                    await asyncio.wait_for(loop.sock_sendall(sender, word), 3)
+                    await asyncio.wait_for(loop.sock_sendall(sender, word), PATIENCE_SECONDS)
                     await self._expect(receiver, word)
                 await asyncio.sleep(pause)
         except (OSError, asyncio.TimeoutError) as error:
             self.error = type(error).__name__
 
     async def _expect(self, receiver: socket.socket, word: bytes) -> None:
-        loop = asyncio.get_running_loop()
         got = b""
         while len(got) < len(word):
-            part = await asyncio.wait_for(loop.sock_recv(receiver, len(word) - len(got)), 3)
+            part = await self._part(receiver, len(word) - len(got))
             if not part:
                 raise ConnectionResetError
             got += part
         assert got == word, "bytes were lost or changed"
         self.received += len(got)
+
+    async def _part(self, receiver: socket.socket, size: int) -> bytes:
+        """What comes, as long as both ends are connected: who was cut off is told, and the other one never."""
+        coming = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(receiver, size))
+        try:
+            for _ in range(int(PATIENCE_SECONDS / LOOK_SECONDS)):
+                if (await asyncio.wait([coming], timeout=LOOK_SECONDS))[0]:
+                    return coming.result()
+                if not (_is_connected(self.near) and _is_connected(self.far)):
+                    break
+            raise asyncio.TimeoutError
+        finally:
+            coming.cancel()
+
+
+def _is_connected(end: socket.socket) -> bool:
+    return end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
 
 
 def classes(flows: Iterable[Flow]) -> list[int]:
