@@ -10,22 +10,29 @@ The far side tells by which device a datagram came and from whom, so that a pack
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.kernel.gate import until
 from tests.netns import Namespace, connect, run
 
 SERVER = {4: "203.0.113.5", 6: "2001:db8:f::5"}
 USUAL, SEALED, PLAIN, REPLY = 4800, 4801, 4802, 4803
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+# One that must come is waited for; one that is asked for again and again, or must not come, for a moment.
+PATIENT_SECONDS, MOMENT_SECONDS = 20.0, 0.3
+# The kernel knows flows of a port for two minutes, and what it decided of them: no port is used twice in that time.
+_ports = {family: itertools.cycle(range(5000, 32_000)) for family in (4, 6)}
+_numbers = itertools.count(1)
 
 CLIENT = """
 addr add 192.168.1.10/24 dev eth0
@@ -162,11 +169,10 @@ class Far:
 
     def __init__(self, where: Namespace, client: Namespace, devices: tuple[str, ...]) -> None:
         self._client, self._server = client, where
-        self.seen: list[tuple[float, str, int, str]] = []  # when, device, port, from whom
+        self.seen: list[tuple[float, str, int, str]] = []  # when it was sent, device, port, from whom
         self.sent = 0
         self._is_over = threading.Event()
-        # The kernel takes an address into use in a worker of its own, and nothing can be bound to it before.
-        until(lambda: not where.run("ip", "-6", "address", "show", "tentative"), "the far side has its addresses")
+        where.in_use()  # nothing can be bound to an address before
         with where.entered():
             self._sockets = {
                 self._bound(device, port, family): (device, port)
@@ -186,40 +192,40 @@ class Far:
         while not self._is_over.is_set():
             for one in select.select(list(self._sockets), [], [], 0.1)[0]:
                 device, port = self._sockets[one]
-                _, sender = one.recvfrom(100)
-                self.seen.append((time.monotonic(), device, port, sender[0]))
+                datagram, sender = one.recvfrom(100)
+                self.seen.append((struct.unpack_from("=d", datagram)[0], device, port, sender[0]))
                 with contextlib.suppress(OSError):  # its cable was pulled meanwhile
-                    one.sendto(f"{device} {sender[0]}".encode(), sender)
+                    one.sendto(datagram + f"{device} {sender[0]}".encode(), sender)
 
     def _send(self) -> None:
         """What is sealed is sent all the while, each datagram a flow of its own."""
         with self._client.entered():
             while not self._is_over.wait(0.005):
                 for family in (4, 6):
-                    with socket.socket(FAMILY[family], socket.SOCK_DGRAM) as one, contextlib.suppress(OSError):
-                        one.sendto(b"x", (SERVER[family], SEALED))
+                    with flow(family) as one, contextlib.suppress(OSError):
+                        one.sendto(_datagram(), (SERVER[family], SEALED))
                         self.sent += 1
 
-    def asked(self, port: int, family: int = 4) -> str:
+    def asked(self, port: int, family: int = 4, seconds: float = MOMENT_SECONDS) -> str:
         """By which device a new connection of the client arrives and from whom, as "br0 192.0.2.2"; "" for none."""
-        with self._client.entered(), socket.socket(FAMILY[family], socket.SOCK_DGRAM) as one:
-            one.settimeout(0.3)
+        with self._client.entered(), flow(family) as one:
             one.connect((SERVER[family], port))
-            return ask(one)
+            return ask(one, seconds)
+
+    def came(self, port: int, family: int = 4) -> str:
+        """The same of one that must arrive, however late."""
+        return self.asked(port, family, PATIENT_SECONDS)
 
     def asked_from(self, address: str) -> str:
         """The same of the router itself with this source, to a port that no rule speaks of."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-            one.settimeout(0.3)
-            one.bind((address, 0))
+        with flow(4, address) as one:
             one.connect((SERVER[4], PLAIN))
             return ask(one)
 
     def open(self, port: int) -> socket.socket:
         """A connection of the client that stays."""
         with self._client.entered():
-            one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        one.settimeout(0.3)
+            one = flow(4)
         one.connect((SERVER[4], port))
         return one
 
@@ -239,13 +245,37 @@ class Far:
             made.close()
 
 
-def ask(one: socket.socket) -> str:
-    """What the far side says to a connected socket, "" where it says nothing."""
+def flow(family: int, address: str = "") -> socket.socket:
+    """A socket of this thread's namespace whose port was not used of late."""
+    made = socket.socket(FAMILY[family], socket.SOCK_DGRAM)
     try:
-        one.send(b"x")
-        return one.recv(100).decode()
+        while True:
+            try:
+                made.bind((address, next(_ports[family])))
+                return made
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:  # one that stays has it
+                    raise
     except OSError:
-        return ""
+        made.close()
+        raise
+
+
+def ask(one: socket.socket, seconds: float = MOMENT_SECONDS) -> str:
+    """What the far side says to this question on a connected socket, "" where it says nothing."""
+    question, deadline = _datagram(), time.monotonic() + seconds
+    with contextlib.suppress(OSError):
+        one.send(question)
+        while select.select([one], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            told = one.recv(100)
+            if told.startswith(question):  # else the answer to an earlier one, which was not waited for any longer
+                return told[len(question) :].decode()
+    return ""
+
+
+def _datagram() -> bytes:
+    """When it was sent, and a number."""
+    return struct.pack("=dQ", time.monotonic(), next(_numbers))
 
 
 class Place:
@@ -269,12 +299,14 @@ class Place:
         self.server.sysctl("net/ipv6/conf/all/forwarding", 1)
         for where, commands in ((self.client, CLIENT), (self.router, ROUTER), (self.server, FAR)):
             where.run("ip", "-batch", "-", text=commands)
+            where.in_use()
         self.provider = Provider(self.server, folder)
         stack.callback(self.provider.stop)
         self.far = Far(self.server, self.client, ("br0", "gw2", "eth1"))
         stack.callback(self.far.close)
         with self.router.entered():
-            self._service = stack.enter_context(socket.create_server(("", REPLY)))
+            # Nobody accepts: each question that is answered stays in the queue.
+            self._service = stack.enter_context(socket.create_server(("", REPLY), backlog=4096))
 
 
 @contextlib.contextmanager

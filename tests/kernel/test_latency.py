@@ -61,7 +61,7 @@ class Scene:
 
     def goes_by(self, cable: str) -> None:
         """New connections of both rules leave by this cable, at the latest after the next probes."""
-        until(lambda: all(self.far.asked(port).startswith(cable) for port in (USUAL, SEALED)))
+        until(lambda: all(self.far.asked(port).startswith(cable) for port in (USUAL, SEALED)), 40)
 
     def latency(self) -> float | None:
         found = self.daemon.call("outbounds")["outbounds"]

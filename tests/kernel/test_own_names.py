@@ -29,7 +29,8 @@ pytestmark = [
 
 ROUTER = "192.168.1.1"
 NAME, ADDRESS = "video.example.net", "192.0.2.20"
-BUSY_SECONDS = 8.0  # of a machine that does much else; 3 are promised, and dnsmasq's client asks again after one
+BUSY_SECONDS = 15.0  # of a machine that does much else; 3 are promised, and dnsmasq's client asks again after one
+MOMENT_SECONDS, PATIENT_SECONDS = 0.2, 10.0  # of who asks again at once, and of who must be answered
 
 CONFIG = """
 config netpolicy 'main'
@@ -106,12 +107,12 @@ def name_server(where: Place, family: int) -> Iterator[None]:
         thread.join()
 
 
-def asked(where: Place, number: int) -> bool:
-    """Whether a client's question is answered within 50 ms."""
+def asked(where: Place, number: int, seconds: float = MOMENT_SECONDS) -> bool:
+    """Whether a client's question is answered in that time."""
     with where.client.entered():
         one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with contextlib.closing(one):
-        one.settimeout(0.05)
+        one.settimeout(seconds)
         with contextlib.suppress(OSError):
             one.sendto(wire.question(NAME, wire.A, number), (ROUTER, 53))
             return wire.addresses(one.recv(512), number) == [ADDRESS]
@@ -135,4 +136,4 @@ def test_names_are_resolved_again_by_the_other_line_and_dnsmasq_is_left_alone(tm
         until(lambda: asked(where, next(numbers)), BUSY_SECONDS)
         assert not carries(daemon, "wan_a") and time.monotonic() - now < BUSY_SECONDS
         for _ in range(20):  # a dnsmasq that keeps a port must not be stuck with what conntrack knew
-            assert asked(where, next(numbers)) or asked(where, next(numbers))
+            assert any(asked(where, next(numbers), PATIENT_SECONDS) for _ in range(2))
