@@ -151,16 +151,19 @@ def test_from_the_configuration_to_a_queue_on_the_bridge_and_back_to_what_was_th
         opened = [lab.ask("desk", "open", address=SERVER4, port=port)["id"] for port in (31000, 31001)]
         (slow,) = lab.call("rules")["throttles"]
         assert all(one["packets"] > 5 and one["dropped"] == 0 for one in slow["directions"])
-        assert {one["outbound"] for one in lab.call("connections")["connections"]} >= {"direct", "wan_b"}
+        lab.wait_for(
+            lambda: {one["outbound"] for one in lab.call("connections")["connections"]} >= {"direct", "wan_b"},
+            30.0, "both connections are known",
+        )  # fmt: skip
         lab.run("router", ["tc", "qdisc", "del", "dev", "br-lan", "root"])
-        lab.wait_for(lambda: "htb 4e50: dev br-lan" in listed(), what="the queue is back")
+        lab.wait_for(lambda: "htb 4e50: dev br-lan" in listed(), 30.0, "the queue is back")
         # SQM comes: it stays, and so does the limit.
         lab.run("router", ["tc", "qdisc", "replace", "dev", "wanb", "root", "handle", "8:", "pfifo"])
         told = "dropped on wanb, not queued: wanb has a queue of somebody else"
-        lab.wait_for(lambda: told in str(lab.call("status")["warnings"]), what="the foreign queue is seen")
+        lab.wait_for(lambda: told in str(lab.call("status")["warnings"]), 30.0, "the foreign queue is seen")
         assert "pfifo 8: dev wanb" in listed()
         lab.run("router", ["tc", "qdisc", "del", "dev", "wanb", "root"])
-        lab.wait_for(lambda: "htb 4e50: dev wanb" in listed(), what="the queue is back on the line")
+        lab.wait_for(lambda: "htb 4e50: dev wanb" in listed(), 30.0, "the queue is back on the line")
         # Without the profile they stay by their lines, though no rule sends there any more.
         reload(lab, LINES)
         assert "4e50" not in listed()

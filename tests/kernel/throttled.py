@@ -3,7 +3,8 @@
     192.168.1.2, .3 client ─ lan | router, masquerading | wan ─ 192.0.2.1 server
 
 Rates are bits of IP packets in a second, of UDP from the first loss on: then the bucket of the first second is
-empty, or the queue full. The kernel's own times and counts: this process may be late when the machine is busy.
+empty, or the queue full. The kernel's own times and counts: this process may be late when the machine is busy, and
+what was measured while it sent nothing does not count.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ UDP_HEADERS, FULL_PACKET = 28, 1500  # bytes, of IPv4
 EVERY = 0.01  # seconds between two bursts of datagrams
 MOST_AT_ONCE = 100
 LOSSLESS = 2000  # datagrams without a loss: nothing holds them back
-PATIENCE_SECONDS = 20
-SO_TIMESTAMPNS = 35
+LATE_SECONDS = 0.12  # without a datagram: the queue may have been empty, or the bucket filled
+PATIENCE_SECONDS = 60
+BUFFER = 8 << 20  # what the kernel goes on with while this process stands still
+SO_TIMESTAMPNS, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 35, 32, 33
 
 
 class Street:
@@ -66,17 +69,24 @@ class Street:
             _, seen = far.recvfrom(100)
             far.connect(seen)
             sender, receiver = (near, far) if direction == "up" else (far, near)
-            with _beside(lambda stop: _flood(sender, offered, stop)):
-                return _rate_of_datagrams(receiver)
+            flood = Flood(sender, offered)
+            with _beside(flood.run):
+                return _rate_of_datagrams(receiver, flood)
 
     def _tcp(self, direction: str, port: int, offered: int, client: str) -> float:
         with self.server.entered():
             listening = socket.create_server((SERVER, port))
-        with listening, self.client.entered():
-            near = socket.create_connection((SERVER, port), 5, (client, 0))
+        with self.client.entered():
+            near = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        with listening:
+            for one in (listening, near):  # a window is settled when its connection begins
+                _give_room(one)
+            near.bind((client, 0))
+            near.settimeout(PATIENCE_SECONDS)
+            near.connect((SERVER, port))
             far, _ = listening.accept()
         with near, far:
-            far.settimeout(5)
+            far.settimeout(PATIENCE_SECONDS)
             sender, receiver = (near, far) if direction == "up" else (far, near)
             with _beside(lambda stop: _pour(sender, stop)):
                 return _rate_of_stream(receiver)
@@ -85,24 +95,62 @@ class Street:
         with namespace.entered():
             made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         made.bind((address, port))
-        made.settimeout(5)
+        made.settimeout(PATIENCE_SECONDS)
         made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        _give_room(made)
         return made
 
 
-def _rate_of_datagrams(receiver: socket.socket) -> float:
-    """From the first loss on; where nothing is lost, of what was offered."""
-    expected, begin, size, deadline = 0, 0.0, 0, time.monotonic() + PATIENCE_SECONDS
+def _give_room(made: socket.socket) -> None:
+    """Root may have more than net.core.rmem_max and wmem_max."""
+    for option in (SO_SNDBUFFORCE, SO_RCVBUFFORCE):
+        made.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+
+
+class Flood:
+    """Sends numbered datagrams at a rate. `pauses`: the number that followed one."""
+
+    def __init__(self, sender: socket.socket, rate: int) -> None:
+        self._sender, self._rate = sender, rate
+        self.pauses: list[int] = []
+
+    def run(self, stop: threading.Event) -> None:
+        begin = ended = time.monotonic()
+        sent = 0
+        while not stop.wait(EVERY):
+            # What was missed while others had the processor is made up for, but not as one burst.
+            due = min(int((time.monotonic() - begin) * self._rate / 8 / len(PAYLOAD)), sent + MOST_AT_ONCE)
+            for number in range(sent, due):
+                now = time.monotonic()
+                if now - ended > LATE_SECONDS:
+                    self.pauses.append(number)
+                ended = now
+                with contextlib.suppress(OSError):  # nobody hears any more
+                    self._sender.send(struct.pack("=I", number) + PAYLOAD[4:])
+            sent = due
+
+
+def _rate_of_datagrams(receiver: socket.socket, flood: Flood) -> float:
+    """From the first loss on, after each pause anew; where nothing is ever lost, of what was offered."""
+    expected, paused, has_lost = 0, 0, False
+    begin = last = 0.0
+    size, taken = 0, 0.0  # what came in the parts that are measured; the time of those that are over
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         data, extra, _, _ = receiver.recvmsg(2000, 100)
         (number,), at = struct.unpack_from("=I", data), _arrival(extra)
-        if not begin and (number != expected or number > LOSSLESS):
-            begin, size = at, 0
-        elif begin and at >= begin + MEASURE_SECONDS:
-            return size * 8 / (at - begin)
-        expected, size = number + 1, size + len(data) + UDP_HEADERS
-    raise AssertionError("the datagrams ended")
+        if len(flood.pauses) > paused and number >= flood.pauses[paused]:
+            paused, taken = paused + 1, taken + (last - begin if begin else 0.0)
+            begin, expected = 0.0, number
+        has_lost |= number != expected
+        if begin:
+            size += len(data) + UDP_HEADERS
+            if taken + at - begin >= MEASURE_SECONDS:
+                return size * 8 / (taken + at - begin)
+        elif number != expected or (not has_lost and number > LOSSLESS):
+            begin = at
+        expected, last = number + 1, at
+    raise AssertionError(f"not measured in {PATIENCE_SECONDS} s: {paused} pauses")
 
 
 def _arrival(extra: list[tuple[int, int, bytes]]) -> float:
@@ -113,9 +161,10 @@ def _arrival(extra: list[tuple[int, int, bytes]]) -> float:
 def _rate_of_stream(receiver: socket.socket) -> float:
     """For longer than datagrams: TCP falls behind for a moment where its own process was late."""
     _drain(receiver, time.monotonic() + SETTLE_SECONDS)
-    begin, before = time.monotonic(), _received(receiver)
+    begin, before = _received(receiver)
     _drain(receiver, begin + STREAM_SECONDS)
-    return (_received(receiver) - before) * 8 / (time.monotonic() - begin)
+    end, after = _received(receiver)
+    return (after - before) * 8 / (end - begin)
 
 
 def _drain(receiver: socket.socket, until: float) -> None:
@@ -123,21 +172,17 @@ def _drain(receiver: socket.socket, until: float) -> None:
         receiver.recv(1 << 16)
 
 
-def _received(stream: socket.socket) -> int:
-    """Bytes in full packets that came, lost ones and their repetitions once each: tcpi_data_segs_in, <linux/tcp.h>."""
-    told = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
-    return int(struct.unpack_from("=I", told, 152)[0]) * FULL_PACKET
+def _received(stream: socket.socket) -> tuple[float, int]:
+    """When, and bytes in full packets that came, lost ones and their repetitions once each.
 
-
-def _flood(sender: socket.socket, rate: int, stop: threading.Event) -> None:
-    begin, sent = time.monotonic(), 0
-    while not stop.wait(EVERY):
-        # What was missed while others had the processor is made up for, but not as one burst.
-        due = min(int((time.monotonic() - begin) * rate / 8 / len(PAYLOAD)), sent + MOST_AT_ONCE)
-        for number in range(sent, due):
-            with contextlib.suppress(OSError):  # nobody hears any more
-                sender.send(struct.pack("=I", number) + PAYLOAD[4:])
-        sent = due
+    That is tcpi_data_segs_in, <linux/tcp.h>.
+    """
+    while True:
+        before = time.monotonic()
+        told = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+        now = time.monotonic()
+        if now - before < EVERY:
+            return now, int(struct.unpack_from("=I", told, 152)[0]) * FULL_PACKET
 
 
 def _pour(sender: socket.socket, stop: threading.Event) -> None:
