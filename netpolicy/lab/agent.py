@@ -38,7 +38,7 @@ class Agent:
             "close": self.close,
         }
 
-    def open(self, address: str, port: int, timeout: float = 2.0, **how: Any) -> probes.Result:
+    def open(self, address: str, port: int, timeout: float = probes.DEFAULT_TIMEOUT, **how: Any) -> probes.Result:
         """Connect to the echo server and stay connected; `id` names the connection."""
         handle = probes.open_socket(address, socket.SOCK_STREAM, how)
         handle.settimeout(timeout)
@@ -67,7 +67,7 @@ class Agent:
         return {"ok": True, "error": None}
 
 
-def udp_many(targets: list[list[Any]], timeout: float = 2.0) -> list[str | None]:
+def udp_many(targets: list[list[Any]], timeout: float = probes.DEFAULT_TIMEOUT) -> list[str | None]:
     """One datagram to each [address, port, source port or 0]; the address seen for each, None for silence."""
     found: list[str | None] = []
     for start in range(0, len(targets), SOCKETS_AT_ONCE):
@@ -75,7 +75,9 @@ def udp_many(targets: list[list[Any]], timeout: float = 2.0) -> list[str | None]
     return found
 
 
-def stream(address: str, port: int, count: int, rate: float, patience: float = 1.0, **how: Any) -> probes.Result:
+def stream(
+    address: str, port: int, count: int, rate: float, patience: float = probes.DEFAULT_TIMEOUT, **how: Any
+) -> probes.Result:
     """`count` numbered datagrams at `rate` per second to the echo server; who saw them and which never came back."""
     handle = probes.open_socket(address, socket.SOCK_DGRAM, how)
     handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)

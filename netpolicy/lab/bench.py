@@ -76,6 +76,7 @@ class Lab:
         self.times: dict[str, float] = {}
         self.tun = False
         self._swallowing: set[str] = set()
+        self._ports = iter(range(0))
 
     def __enter__(self) -> Lab:
         self.open()
@@ -310,9 +311,18 @@ class Lab:
         return result
 
     def udp(self, node: str, address: str, port: int = 7, **args: Any) -> dict[str, Any]:
-        """A datagram and its echo: `seen` or `error`."""
+        """A datagram and its echo: `seen` or `error`. A flow that nobody knows yet, unless it names its `src_port`."""
+        # One of the kernel's choice is now and then that of a flow which conntrack remembers, with its decision.
+        args.setdefault("src_port", self._fresh_port())
         result: dict[str, Any] = self.ask(node, "udp", address=address, port=port, **args)
         return result
+
+    def _fresh_port(self) -> int:
+        """Below those that the kernel gives out, and none twice as long as conntrack remembers it."""
+        port = next(self._ports, 0)
+        if not port:
+            self._ports = iter(range(10_001, 31_000))
+        return port or 10_000
 
     def dns(self, node: str, name: str, kind: str = "A", **args: Any) -> dict[str, Any]:
         """A DNS question: `addresses` or `error`."""

@@ -18,7 +18,7 @@ from netpolicy.lab import wire
 from netpolicy.lab.topology import DNS
 
 Result = dict[str, Any]
-DEFAULT_TIMEOUT = 2.0
+DEFAULT_TIMEOUT = 5.0  # a client, a relay and a server may each have to wait for the processor
 ANSWER_LIMIT = 65536
 _WORDS = {
     errno.ECONNREFUSED: "refused",

@@ -68,7 +68,8 @@ def refuse(*_):
     raise bpf_call.BpfError("attach", errno.EINVAL)
 attach.WAY["tcx"] = refuse
 """
-PUT_BACK_SECONDS = 30.0
+PUT_BACK_SECONDS = 60.0
+BUSY_SECONDS = 30.0  # of a machine that does much else
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def lab() -> Iterator[Lab]:
         pytest.skip(why)
     with Lab() as found:
         found.start_daemon(CONFIG.format(extra=""))
-        found.wait_for(lambda: set(tiers(found).values()) == {"ebpf"}, what="devices that are watched")
+        found.wait_for(lambda: set(tiers(found).values()) == {"ebpf"}, 30.0, "devices that are watched")
         yield found
 
 
@@ -94,7 +95,7 @@ def configured(lab: Lab, extra: str, tier: str) -> None:
     """The daemon with these lines in its main section, by a reload."""
     lab.write_config(CONFIG.format(extra="".join(f"\t{line}\n" for line in extra.split(";") if line)))
     assert lab.call("reload") == {"ok": True, "error": None}
-    lab.wait_for(lambda: set(tiers(lab).values()) == ({tier} if tier else set()) and [1], what=f"tier {tier}")
+    lab.wait_for(lambda: set(tiers(lab).values()) == ({tier} if tier else set()) and [1], 30.0, f"tier {tier}")
 
 
 def line_of(lab: Lab, client: str, port: int, **wanted: Any) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def line_of(lab: Lab, client: str, port: int, **wanted: Any) -> dict[str, Any]:
                 return dict(one)
         return None
 
-    return lab.wait_for(found, 5.0, f"a line with {wanted}")
+    return lab.wait_for(found, BUSY_SECONDS, f"a line with {wanted}")
 
 
 def asked(lab: Lab, target: tuple[str, int, str]) -> int:
@@ -146,10 +147,10 @@ def test_connections_are_named_in_every_tier_that_sees_payload(lab: Lab, tier: s
         sure = "likely" if source == "dns" else "certain"
         line_of(lab, "192.168.1.11", wanted[source], name=told_name, name_source=source, name_confidence=sure)
         found = line_of(lab, "192.168.1.11", wanted[source], resets=0)
-        assert 0 < found["rtt_ms"] < 2000
+        assert 0 < found["rtt_ms"] < BUSY_SECONDS * 1000
         assert found["rule"] == ("secure" if source == "tls" else None) and found["agrees"]
     told = {one["name"]: one["quality"] for one in lab.call("status")["outbounds"]}
-    assert 0 < told["wan_b"]["rtt_ms"] < 2000 and told["wan_b"]["connections"] > 0.9
+    assert 0 < told["wan_b"]["rtt_ms"] < BUSY_SECONDS * 1000 and told["wan_b"]["connections"] > 0.9
 
 
 TALKING = (sys.executable, "-m", "tests.kernel.talking")
@@ -220,9 +221,9 @@ def test_a_device_that_appears_is_watched_by_the_events_of_the_kernel_alone(lab:
     configured(lab, "", "ebpf")
     for command in ("link add br-new type bridge", "address add 192.168.9.1/24 dev br-new", "link set br-new up"):
         lab.run("router", ["ip", *command.split()], check=True)
-    lab.wait_for(lambda: tiers(lab).get("br-new") == "ebpf" and [1], what="br-new is watched")
+    lab.wait_for(lambda: tiers(lab).get("br-new") == "ebpf" and [1], 30.0, "br-new is watched")
     lab.run("router", ["ip", "link", "del", "br-new"], check=True)
-    lab.wait_for(lambda: "br-new" not in tiers(lab) and [1], what="br-new is forgotten")
+    lab.wait_for(lambda: "br-new" not in tiers(lab) and [1], 30.0, "br-new is forgotten")
 
 
 def test_a_shaper_beside_us_has_its_qdisc_and_we_have_our_names(lab: Lab) -> None:
@@ -255,7 +256,7 @@ def test_killed_and_started_again_there_is_one_of_us_and_after_a_stop_none(lab: 
     lab.daemon = None
     assert programs(lab) == 0  # tcx ends with its process
     lab.start_daemon(CONFIG.format(extra=""))
-    lab.wait_for(lambda: tiers(lab).get("br-lan") == "ebpf" and [1], what="br-lan is watched")
+    lab.wait_for(lambda: tiers(lab).get("br-lan") == "ebpf" and [1], 30.0, "br-lan is watched")
     assert programs(lab) == 2
     assert line_of(lab, "192.168.1.11", asked(lab, TLS), name=TLS[2])
     assert lab.stop_daemon() == 0
@@ -273,11 +274,11 @@ def test_filters_that_somebody_deletes_are_put_back_and_that_is_told(lab: Lab, m
     assert lab.stop_daemon() == 0  # one that runs yet
     lab.start_daemon(CONFIG.format(extra=""))
     for count, removed in enumerate(("filter del dev br-lan egress", "qdisc del dev br-lan clsact"), 1):
-        lab.wait_for(lambda: device(lab)["way"] == "clsact" and [1], what="br-lan has filters")
+        lab.wait_for(lambda: device(lab)["way"] == "clsact" and [1], 30.0, "br-lan has filters")
         lab.run("router", ["tc", *removed.split()], check=True)
-        lab.wait_for(lambda count=count: device(lab)["taken_off"] == count and [1], what="it is noticed")
+        lab.wait_for(lambda count=count: device(lab)["taken_off"] == count and [1], 30.0, "it is noticed")
         lab.wait_for(lambda: filters(lab) == 2 and [1], PUT_BACK_SECONDS, "they are put back")
-        lab.wait_for(lambda: device(lab)["way"] == "clsact" and [1], what="that is told")
+        lab.wait_for(lambda: device(lab)["way"] == "clsact" and [1], 30.0, "that is told")
         assert line_of(lab, "192.168.1.11", asked(lab, TLS), name=TLS[2])
     assert lab.daemon_log().count("took the inspector's programs off br-lan (clsact); they are put back") == 2
     assert lab.stop_daemon() == 0
@@ -292,7 +293,7 @@ def test_without_events_of_conntrack_its_text_is_read(lab: Lab, monkeypatch: pyt
     monkeypatch.setattr(keeper, "daemon_command", lambda *_: command)
     assert lab.stop_daemon() == 0  # one that runs yet
     lab.start_daemon(CONFIG.format(extra="\toption inspector 'conntrack'"))
-    lab.wait_for(lambda: inspector(lab)["tier"] == "proc" and [1], what="the text is read")
+    lab.wait_for(lambda: inspector(lab)["tier"] == "proc" and [1], 30.0, "the text is read")
     told = inspector(lab)
     assert told["table"]["tier"] == "proc" and "/proc/net/nf_conntrack" in told["reason"], told
     found = line_of(lab, "192.168.1.11", asked(lab, TLS), outbound="wan_b")
@@ -309,6 +310,6 @@ def test_where_the_kernel_refuses_programs_sockets_serve_and_the_reason_is_told(
         pytest.skip(str(why))
     with contextlib.closing(lab):
         lab.start_daemon(CONFIG.format(extra=""))
-        lab.wait_for(lambda: tiers(lab).get("br-lan") == "packet" and [1], what="br-lan is watched")
+        lab.wait_for(lambda: tiers(lab).get("br-lan") == "packet" and [1], 30.0, "br-lan is watched")
         assert "not permitted" in inspector(lab)["reason"]
         assert line_of(lab, "192.168.1.11", asked(lab, TLS), name=TLS[2])

@@ -11,7 +11,7 @@ from netpolicy.lab.network import TUN_DEVICE
 from tests.kernel.steering import A4, B4, LINES, SERVER4, rule
 from tests.netns import needs_root
 
-pytestmark = [pytest.mark.kernel, needs_root]
+pytestmark = [pytest.mark.kernel, needs_root, pytest.mark.timeout(300)]
 
 PROBED = LINES.replace("option type 'interface'\n", "option type 'interface'\n\toption max_latency_ms '0'\n")
 GROUP = """
@@ -42,16 +42,24 @@ def seen(lab: Lab) -> str:
     return str(lab.udp("desk", SERVER4, 31000, timeout=1.0)["seen"])
 
 
-def late(lab: Lab, name: str, milliseconds: float) -> list[str]:
-    """By which lines new flows went until the line was known to be so late."""
-    lab.relay(name[-1], milliseconds)
+def late(lab: Lab, milliseconds: float) -> list[str]:
+    """By which lines new flows went, without a reason to leave line A, until that was known to be so late.
+
+    A busy machine makes the line later than that now and then: who leaves it then has one.
+    """
+    lab.relay("a", milliseconds)
     went: list[str] = []
+    has_reason = False
 
     def is_known() -> bool:
-        went.append(seen(lab))  # a line that is used is asked each second
-        return abs(latency(lab, name) - milliseconds) < 4
+        nonlocal has_reason
+        way = seen(lab)  # a line that is used is asked each second
+        now, other = latency(lab, "wan_a"), latency(lab, "wan_b")
+        has_reason |= now - other > max(10, now / 5)  # docs/rules.md
+        went.extend([] if has_reason else [way])
+        return now > milliseconds - 4
 
-    lab.wait_for(is_known, what=f"{name} is known to take {milliseconds} ms", seconds=40)
+    lab.wait_for(is_known, 80.0, f"line A is known to take {milliseconds} ms")
     return went
 
 
@@ -64,11 +72,11 @@ def test_new_flows_go_by_the_quicker_line_and_do_not_dance_between_two_that_are_
         lab.relay("a", 20)
         lab.relay("b", 60)
         lab.start_daemon(config())
-        lab.wait_for(lambda: latency(lab, "wan_a") and latency(lab, "wan_b"), what="both lines are measured")
-        lab.wait_for(lambda: seen(lab) == A4, what="the quicker one is used, which is written second")
+        lab.wait_for(lambda: latency(lab, "wan_a") and latency(lab, "wan_b"), 30.0, "both lines are measured")
+        lab.wait_for(lambda: seen(lab) == A4, 30.0, "the quicker one is used, which is written second")
         opened = lab.ask("desk", "open", address=SERVER4, port=31000)
         assert opened["seen"] == A4
-        assert set(late(lab, "wan_a", 68)) == {A4}  # eight more than the other, which is no reason
+        assert set(late(lab, 68)) <= {A4}  # eight more than the other, which is no reason
         lab.relay("a", 150)
-        lab.wait_for(lambda: seen(lab) == B4, what="the other one is quicker by far", seconds=40)
+        lab.wait_for(lambda: seen(lab) == B4, 80.0, "the other one is quicker by far")
         assert lab.ask("desk", "talk", id=opened["id"])["ok"]  # slow, and nobody cut it

@@ -66,7 +66,7 @@ def lab() -> Iterator[Lab]:
         pytest.skip(why)
     with Lab() as found:
         found.start_daemon(LINES + NAMES)
-        found.wait_for(lambda: found.call("status")["inspector"]["devices"], what="devices that are watched")
+        found.wait_for(lambda: found.call("status")["inspector"]["devices"], 30.0, "devices that are watched")
         yield found
         found.run("router", ["sh", "-c", "kill $(cat /run/dnsmasq.pid) 2>/dev/null"])
 
@@ -86,7 +86,7 @@ def came_by(lab: Lab, address: str) -> str:
 
 def learn_video(lab: Lab) -> None:
     asked(lab, "video.example.net", VIDEO)
-    lab.wait_for(lambda: told(lab)["addresses"], what="an address in a set")
+    lab.wait_for(lambda: told(lab)["addresses"], 30.0, "an address in a set")
 
 
 def have_dnsmasq(lab: Lab) -> None:
@@ -102,7 +102,7 @@ def have_dnsmasq(lab: Lab) -> None:
     lab.run("router", ["/etc/init.d/dnsmasq"], check=True)
     assert lab.stop_daemon() == 0
     lab.start_daemon(LINES.replace("'direct'\n", "'direct'\n\tlist inspect 'none'\n", 1) + NAMES)
-    lab.wait_for(lambda: told(lab)["dnsmasq"]["reason"] == "", what="dnsmasq has our file")
+    lab.wait_for(lambda: told(lab)["dnsmasq"]["reason"] == "", 30.0, "dnsmasq has our file")
 
 
 def test_a_name_that_a_client_was_told_leads_its_connections(lab: Lab) -> None:
@@ -131,7 +131,7 @@ def test_what_was_learned_outlives_a_reload_and_a_restart(lab: Lab) -> None:
     assert came_by(lab, VIDEO) == B4
     lab.start_daemon(LINES + NAMES)
     assert came_by(lab, VIDEO) == B4
-    lab.wait_for(lambda: told(lab)["addresses"] == 1, what="the address read again")
+    lab.wait_for(lambda: told(lab)["addresses"] == 1, 30.0, "the address read again")
 
 
 @pytest.mark.skipif(not shutil.which("dnsmasq"), reason="there is no dnsmasq")
@@ -157,7 +157,7 @@ def test_dnsmasq_tells_the_first_connection_already(lab: Lab) -> None:
 def test_what_clients_ask_elsewhere_in_secret_is_told_and_refused_by_one_option(lab: Lab) -> None:
     learn_video(lab)
     lab.tcp("desk", "192.0.2.9", 853)
-    found = lab.wait_for(lambda: lab.call("status")["inspector"]["bypasses"], what="a bypass")
+    found = lab.wait_for(lambda: lab.call("status")["inspector"]["bypasses"], 30.0, "a bypass")
     assert found[0]["by"] == "tls" and found[0]["server"] == "192.0.2.9"
     lab.write_config(LINES.replace("'direct'\n", "'direct'\n\toption dns_guard '1'\n", 1) + NAMES)
     assert lab.call("reload") == {"ok": True, "error": None}
@@ -169,7 +169,7 @@ def test_what_clients_ask_elsewhere_in_secret_is_told_and_refused_by_one_option(
     assert "packets 0 " not in line
     assert lab.udp("desk", VIDEO, 7)["seen"] == B4
     if lab.file("/run/restart").exists():
-        lab.wait_for(lambda: CANARY in lab.file(LOADED).read_text(), what="dnsmasq denies the name that browsers ask")
+        lab.wait_for(lambda: CANARY in lab.file(LOADED).read_text(), 30.0, "dnsmasq denies the name that browsers ask")
 
 
 @pytest.mark.skipif(not shutil.which("dnsmasq"), reason="there is no dnsmasq")
@@ -182,7 +182,7 @@ def test_at_a_boot_a_sealed_name_is_closed_from_the_first_answer_of_dnsmasq_on(l
     lock = lab.file(STORE / f"generations/{current}/lock")
     assert (lock / "dnsmasq.conf").exists()
     wanted = (lock / "dnsmasq.conf").read_text()
-    lab.wait_for(lambda: lab.file(LOADED).read_text() == wanted, what=f"dnsmasq is back with this file: {wanted}")
+    lab.wait_for(lambda: lab.file(LOADED).read_text() == wanted, 30.0, f"dnsmasq is back with this file: {wanted}")
     # Nobody has asked for it: its address was never learned, or is another one by now.
     (lock / "addresses.nft").write_text("")
     lose_power(lab)

@@ -136,6 +136,8 @@ def test_a_kill_switch_is_seen(lab: Lab) -> None:
         assert [row["ok"] for row in try_in(lab, "", config).rows] == [True, False]
     finally:
         lab.repair()
+        with in_router(lab):
+            lab.wait_for(lambda: "linkdown" not in run("ip", "route"), what="the cable is in use again")
 
 
 # -- the same as real connections --------------------------------------------------------------------
@@ -186,9 +188,10 @@ def test_random_rules_do_to_real_connections_what_the_rehearsal_said(steered: La
         said = asyncio.run(rehearse([Candidate(now.table, now.routing)], [probe_of(*one) for one in wanted]))
     reload(steered, config)
     for (client, server, protocol, port), result in zip(wanted, said.results[0], strict=True):
-        found = getattr(steered, protocol)(client.name, server, port, timeout=0.4)
-        real = SEEN.get(found["seen"]) if not found["error"] else found["error"]
         told = {"forwarded": result.device, "silent": "timeout"}.get(result.kind, result.kind)
+        patience = 0.4 if told == "timeout" else 20.0
+        found = getattr(steered, protocol)(client.name, server, port, timeout=patience)
+        real = SEEN.get(found["seen"]) if not found["error"] else found["error"]
         same = told == real or (told == "refused" and real in ("prohibited", "unreachable"))
         assert same, (client.name, server, protocol, port, result.text, found, config)
 
@@ -214,16 +217,22 @@ def big_router(count: int) -> None:
     run("ip", "-batch", "-", text="\n".join(lines))
 
 
+def seconds_of_work() -> float:
+    """Seconds of its processors for this process and its children: others may use them too."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def test_thirty_interfaces_are_rehearsed_in_bounded_time() -> None:
     probes = [Probe(f"lan{n}", f"10.{n}.0.5", f"10.{(n + 1) % 30}.0.5", "tcp", 80) for n in range(30)]
     with Namespace() as here, here.entered():
         here.sysctl("net/ipv4/ip_forward", 1)
         big_router(30)
-        began = time.monotonic()
+        began = seconds_of_work()
         found = asyncio.run(rehearse([Candidate(None)] * 2, probes))
-        took = time.monotonic() - began
+        took = seconds_of_work() - began
     assert [one.text for one in found.results[1]] == [f"forwarded via lan{(n + 1) % 30}" for n in range(30)]
-    assert found.notes == () and took < 5, took
+    assert found.notes == () and 0 < took < 5, took
 
 
 def test_a_parent_that_is_killed_takes_the_rehearsal_and_its_namespaces_along(tmp_path) -> None:
@@ -245,7 +254,7 @@ def test_a_parent_that_is_killed_takes_the_rehearsal_and_its_namespaces_along(tm
             asyncio.run(in_child(stay, 60))
         finally:
             os._exit(0)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not told.exists():
         assert time.monotonic() < deadline
         time.sleep(0.005)
