@@ -12,7 +12,7 @@ from typing import Any
 from . import method, request, wire
 from .link import Link
 from .method import Caller, Method
-from .status import INVALID_ARGUMENT, NOT_FOUND, OK, UbusError
+from .status import CONNECTION_FAILED, INVALID_ARGUMENT, NOT_FOUND, OK, UbusError
 
 # The broker answers these itself, so a slow answer means a stuck broker.
 BROKER_SECONDS = 10.0
@@ -131,11 +131,16 @@ class Subscription(Registration):
         target = await find(link, self.name, BROKER_SECONDS)
         if target is None:
             return  # `ubus.object.add` will tell
-        attributes = {wire.ATTR_OBJID: self.object_id, wire.ATTR_TARGET: target}
-        status, _ = await link.request(wire.SUBSCRIBE, 0, attributes, BROKER_SECONDS)
-        if status == OK:
-            self.target = target
-        elif status != NOT_FOUND:  # it left in between, then
+        # Before it is asked: that the object left may come in the same read as the answer, and must not be undone.
+        self.target = target
+        status = CONNECTION_FAILED
+        try:
+            attributes = {wire.ATTR_OBJID: self.object_id, wire.ATTR_TARGET: target}
+            status, _ = await link.request(wire.SUBSCRIBE, 0, attributes, BROKER_SECONDS)
+        finally:
+            if status != OK:
+                self.target = 0
+        if status not in (OK, NOT_FOUND):  # it left in between, then
             raise UbusError(status, f"ubus refused to subscribe to {self.name!r}")
 
     def deliver(self, attributes: dict[int, Any]) -> None:
