@@ -169,6 +169,7 @@ class BlockingClient:
             self._socket.settimeout(_left(deadline))
             self._socket.sendall(data)
         except TimeoutError:
+            self.close()  # a part of the message may be out: what is sent next would be read as the rest of it
             raise UbusError(TIMEOUT, "ubus does not read") from None
         except OSError as problem:
             raise UbusError(CONNECTION_FAILED, f"ubus closed the connection: {problem.strerror}") from None

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -90,13 +91,24 @@ def test_a_broker_that_does_not_answer_is_status_7(fake):
     assert raised.value.status == 7
 
 
+def test_a_request_that_went_out_in_part_is_the_last_of_its_connection(fake):
+    """Whoever sent another one would have it read as the rest of the first."""
+    with BlockingClient(fake(HELLO)) as client:
+        with pytest.raises(UbusError) as raised:
+            client._send(bytes(10_000_000), time.monotonic() + 0.05)
+        assert raised.value.status == 7
+        with pytest.raises(UbusError) as raised:
+            client.lookup()
+        assert raised.value.status == 10
+
+
 def test_listening_ends_with_its_time(demo):
     assert list(blocking.listen(["nothing.*"], timeout=0.05, path=demo.path)) == []
 
 
 def test_events_that_come_between_other_answers_are_kept(demo):
     with BlockingClient(demo.path) as ours:
-        events = ours.listen(["kept.*"], timeout=5)
+        events = ours.listen(["kept.*"], timeout=30)
         for number in range(3):
             ours.call("demo", "shout", {"event": "kept.one", "data": {"n": number}})
         assert [next(events) for _ in range(3)] == [("kept.one", {"n": n}) for n in range(3)]
