@@ -29,7 +29,7 @@ from netpolicy.bus.status import UbusError
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
 ROOT = os.environ.get("NETPOLICY_OPENWRT_ROOT")
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 
 # -- what this machine has ----------------------------------------------------------------
@@ -115,16 +115,17 @@ def python(name: str, *words: str) -> Program:
 class BrokerProgram:
     """A broker of one kind on one path: `embedded` or `ubusd`."""
 
-    def __init__(self, kind: str, path: str) -> None:
+    def __init__(self, kind: str, path: str, *words: str) -> None:
         if kind == "ubusd":
             need("ubusd")
+        self._words = words  # for the embedded one
         self.kind = kind
         self.path = path
         self.program: Program | None = None
 
     def start(self) -> None:
         if self.kind == "embedded":
-            self.program = python("serve_broker.py", self.path)
+            self.program = python("serve_broker.py", self.path, *self._words)
             self.program.wait_for("ready")
         else:
             self.program = Program(str(UBUSD), "-s", self.path, "-A", "/nonexistent")
