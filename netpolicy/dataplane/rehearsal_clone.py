@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from netpolicy.dataplane import namespace, netlink_link, packed, script
 from netpolicy.dataplane import netlink_codec as codec
+from netpolicy.dataplane import netlink_records as records
 from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane import rehearsal_replay as replay
 from netpolicy.dataplane.names import TABLE
@@ -116,6 +117,7 @@ def build(
         write_settings({path: value for path, value in world.settings.items() if path not in shared})
         wait_for_carrier(kernel, [one.name for one in world.devices if one.carrier and one.name in clone.ends])
         clone.notes += replay.addresses(kernel, world.address_messages, numbers)
+        wait_for_addresses(kernel)
         clone.notes += replay.routes(kernel, world.route_messages, numbers)
         clone.notes += replay.rules(kernel, world.rule_messages)
         clone.notes += _routing(kernel, candidate.routing, numbers, {one.index: one.name for one in world.devices})
@@ -140,6 +142,25 @@ def wait_for_carrier(kernel: KernelSocket, names: Collection[str]) -> None:
         if not waiting:
             return
         time.sleep(0.001)
+
+
+def wait_for_addresses(kernel: KernelSocket) -> None:
+    """Until the router takes for its own what is sent to them. A worker of the kernel makes the routes of IPv6."""
+    deadline = time.monotonic() + CARRIER_SECONDS
+    family = records.FAMILIES[6]
+    local = codec.RTMSG.pack(family, 0, 0, 0, replay.LOCAL_TABLE, 0, 0, 0, 0)
+    try:
+        there = kernel.dump("list addresses", codec.GETADDR, codec.IFADDRMSG.pack(family, 0, 0, 0, 0))
+        waiting = {found.address for one in there if (found := codec.address(one.payload, {}))}
+        while waiting and time.monotonic() < deadline:
+            for one in kernel.dump("list routes", codec.GETROUTE, local):
+                route = codec.route(one.payload, {})
+                if route and route.kind == "local":
+                    waiting.discard(route.destination.partition("/")[0])
+            if waiting:
+                time.sleep(0.001)
+    except NetlinkError:
+        return  # a kernel without IPv6
 
 
 def _chosen(world: World, candidate: Candidate, needed: Collection[str]) -> list[Device]:

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from netpolicy.dataplane import namespace, rehearsal_clone
+from netpolicy.dataplane import netlink_codec as codec
 from netpolicy.dataplane.netlink import open_netlink
 from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
 from netpolicy.dataplane.rehearsal_clone import Candidate, Far, Refused, build
@@ -135,3 +136,29 @@ def test_somebody_listens_on_the_ports_that_are_asked_for(here, far):
     for one in (*made.kept, *made.servers):
         one.close()
     os.close(made.namespace)
+
+
+class Late(KernelSocket):
+    """A kernel whose worker takes until the third look."""
+
+    def __init__(self) -> None:
+        super().__init__(ROUTE)
+        self.looks = 0
+
+    def dump(self, operation, kind, payload):
+        found = super().dump(operation, kind, payload)
+        if kind != codec.GETROUTE:
+            return found
+        self.looks += 1
+        return found if self.looks > 2 else []
+
+
+def test_an_address_that_the_kernel_has_no_route_to_yet_is_waited_for(here, monkeypatch):
+    run("ip", "addr", "add", "fd00:7::1/64", "dev", "lan", "nodad")
+    late = Late()
+    rehearsal_clone.wait_for_addresses(late)
+    assert late.looks == 3
+    run("ip", "-6", "route", "del", "local", "fd00:7::1", "table", "local")
+    monkeypatch.setattr(rehearsal_clone, "CARRIER_SECONDS", 0.05)
+    rehearsal_clone.wait_for_addresses(late)  # not for ever
+    late.close()
