@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from netpolicy.dataplane import sleeps
 from netpolicy.dataplane.sleeps import SHORTEST_SECONDS, Sleeps, slept
 
 
@@ -26,6 +27,22 @@ def test_two_clocks_that_are_read_one_after_the_other_are_no_sleep_however_often
     for _ in range(50):  # small steps all the same make a sleep in the end: none is lost
         so_far[0] += SHORTEST_SECONDS / 10
     assert told.since() > 9 * SHORTEST_SECONDS / 2
+
+
+def test_who_is_held_up_between_two_clocks_did_not_sleep(monkeypatch):
+    """The first time before the one is read, then before the other; a machine that slept so did not hold up anybody."""
+    now, waits = [1000.0], [0.0, 0.7, 0.0, 0.0, 0.0, 0.7]
+    told = Sleeps()
+
+    def steady() -> float:
+        now[0] += waits.pop(0) if waits else 0.0
+        return now[0]
+
+    monkeypatch.setattr(sleeps.time, "monotonic", steady)
+    monkeypatch.setattr(sleeps.time, "clock_gettime", lambda _: steady() + 50.0)
+    assert slept() == 50.0 and slept() == 50.0
+    monkeypatch.undo()
+    assert told.since() == 0
 
 
 def test_the_kernels_own_clocks_say_that_this_test_was_awake():
