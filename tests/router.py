@@ -68,14 +68,24 @@ def router(foreign: bool = True) -> Iterator[Namespace]:
 
 
 def _await_own_addresses() -> None:
-    """IPv6 addresses get their route from a worker of the kernel: on a busy machine in the middle of a comparison."""
+    """What workers of the kernel do: on a busy machine in the middle of a comparison.
+
+    IPv6 addresses get their route from one; another tells devices that their cable has two ends now.
+    """
+    addresses = [line.split()[2].partition("/")[0] for line in _NETWORK.splitlines() if "nodad" in line]
+    wanted = [f"local {address} " for address in addresses]
+    await_local_routes(*wanted, *[f"ff00::/8 dev {end} " for name in DEVICES for end in (name, f"{name}_far")])
+
+
+def await_local_routes(*wanted: str) -> None:
+    """Until the kernel's own routes of IPv6 show all of these."""
     deadline = time.monotonic() + 20
-    wanted = [line.split()[2].partition("/")[0] for line in _NETWORK.splitlines() if "nodad" in line]
     while True:
         there = run("ip", "-6", "route", "show", "table", "local")
-        if all(f"local {address} " in there for address in wanted):
+        if all(one in there for one in wanted):
             return
-        assert time.monotonic() < deadline, "the kernel does not bring up the addresses"
+        assert time.monotonic() < deadline, f"the kernel does not bring up all of {wanted}:\n{there}"
+        time.sleep(0.01)
 
 
 def everything() -> str:

@@ -190,7 +190,7 @@ async def test_a_guard_that_died_is_replaced_while_the_change_is_pending(router)
     await router.arm(CANDIDATE)
     first = int((router.guard_folder / "ack").read_text().split()[1])
     os.kill(first, signal.SIGKILL)
-    for _ in range(100):
+    for _ in range(2000):
         if start_of(first) is None:
             break
         await asyncio.sleep(0.01)
@@ -203,7 +203,7 @@ async def test_a_guard_that_died_is_replaced_while_the_change_is_pending(router)
 async def test_the_resident_guard_is_woken_and_no_other_is_started(router):
     resident = router.start("serve")
     try:
-        for _ in range(200):
+        for _ in range(2000):
             if (router.guard_folder / "guard.pid").exists():
                 break
             await asyncio.sleep(0.01)
@@ -212,7 +212,7 @@ async def test_the_resident_guard_is_woken_and_no_other_is_started(router):
         await router.guard.finish()
     finally:
         # At rest it ends when it is told to.
-        for _ in range(40):
+        for _ in range(300):
             resident.terminate()
             try:
                 resident.wait(0.1)

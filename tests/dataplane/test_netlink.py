@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from netpolicy.dataplane.netlink import Netlink, is_absent, is_present, open_net
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.state import Address, Link, Neighbour, NetlinkError, Route, RoutingRule
 from tests.netns import needs_root, private_netns, run
+from tests.router import await_local_routes
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
@@ -29,10 +31,11 @@ MARK, MASK = 0x01000000, 0x37000000
 def namespace():
     with private_netns() as fresh:
         run("ip", "link", "add", "wan", "type", "veth", "peer", "name", "far")
-        run("ip", "link", "set", "far", "up")
-        run("ip", "link", "set", "wan", "up")
-        run("ip", "address", "add", "10.7.0.2/24", "dev", "wan")
-        run("ip", "address", "add", "fd07::2/64", "dev", "wan", "nodad")
+        # No link-local addresses, which appear a second or two later, in the middle of a comparison.
+        run("ip", "-batch", "-", text="link set far addrgenmode none\nlink set wan addrgenmode none\n"
+            "link set far up\nlink set wan up\n"
+            "address add 10.7.0.2/24 dev wan\naddress add fd07::2/64 dev wan nodad\n")  # fmt: skip
+        await_local_routes("local fd07::2 ", "ff00::/8 dev wan ", "ff00::/8 dev far ")
         yield fresh
 
 
@@ -388,10 +391,13 @@ def test_five_thousand_routes_are_read_whole(netlink):
 def test_a_table_that_changes_meanwhile_is_read_again(netlink):
     """Links come and go under the reader; what it returns was true at one moment."""
     run("ip", "-batch", "-", text="".join(f"link add v{n} type veth peer name w{n}\n" for n in range(60)))
-    stop = threading.Event()
+    stop, was_read = threading.Event(), threading.Event()
 
     def churn() -> None:
-        while not stop.wait(0.05):  # without rest no reader could ever see a whole table
+        # Without rest, and a whole table read in between, no reader could ever see one.
+        while not stop.wait(0.05):
+            was_read.wait()
+            was_read.clear()
             run("ip", "link", "add", "churn", "type", "veth", "peer", "name", "nruhc")
             run("ip", "link", "del", "churn")
 
@@ -401,8 +407,10 @@ def test_a_table_that_changes_meanwhile_is_read_again(netlink):
         for _ in range(20):
             names = [one.name for one in netlink.links()]
             assert len(names) == len(set(names)) and {f"v{n}" for n in range(60)} <= set(names)
+            was_read.set()
     finally:
         stop.set()
+        was_read.set()
         worker.join()
 
 
@@ -455,6 +463,7 @@ def test_closing_twice_is_fine(netlink):
 
 
 def test_sockets_are_given_back(namespace):
+    gc.collect()  # what an earlier test left must not go in the middle of this one
     before = len(os.listdir("/proc/self/fd"))
     for choice in ("builtin", "pyroute2"):
         opened = open_netlink(choice)

@@ -25,7 +25,7 @@ def watch():
         opened.close()
 
 
-def until(watch: Watch, wanted: str, seconds: float = 5.0) -> Change:
+def until(watch: Watch, wanted: str, seconds: float = 20.0) -> Change:
     """The first change whose text holds the words; fails with all that was told instead."""
     told: list[Change] = []
     deadline = time.monotonic() + seconds
@@ -125,7 +125,7 @@ def test_it_serves_an_asyncio_loop(watch):
         loop.add_reader(watch.fileno(), lambda: heard.done() or heard.set_result(watch.read()))
         run("ip", "link", "set", "wan", "up")
         try:
-            return await asyncio.wait_for(heard, 5)
+            return await asyncio.wait_for(heard, 20)
         finally:
             loop.remove_reader(watch.fileno())
 

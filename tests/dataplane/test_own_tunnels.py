@@ -112,8 +112,8 @@ class Ends:
             one.close()
 
     def way(self, port: int) -> str:
-        """By which line a datagram from this port comes; "" when none does within five seconds."""
-        while ready := select.select(list(self._lines), [], [], 5)[0]:
+        """By which line a datagram from this port comes; "" when none does within twenty seconds."""
+        while ready := select.select(list(self._lines), [], [], 20)[0]:
             for one in ready:
                 packet = one.recv(256)
                 if packet[9] == socket.IPPROTO_UDP and struct.unpack_from("!H", packet, 20) == (port,):

@@ -119,10 +119,10 @@ async def test_a_probe_from_a_device_that_is_not_there_says_so(here):
 
 
 async def test_nothing_of_the_router_changes_and_no_process_is_left(here):
-    before = everything() + run("ip", "-d", "link")
+    before, children = everything() + run("ip", "-d", "link"), children_of(os.getpid())
     await both(NOTHING, candidate(), SSH4, WEB4)
     assert everything() + run("ip", "-d", "link") == before
-    assert children_of(os.getpid()) == []
+    assert set(children_of(os.getpid())) <= set(children)
 
 
 async def test_without_time_it_is_not_rehearsed(here):

@@ -11,7 +11,7 @@ from netpolicy.dataplane.netlink_socket import ROUTE, KernelSocket
 from netpolicy.dataplane.rehearsal_clone import QUIET, write_settings
 from netpolicy.dataplane.rehearsal_world import read
 from tests.netns import needs_root, private_netns, run
-from tests.router import DEVICES
+from tests.router import DEVICES, await_local_routes
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
@@ -36,6 +36,7 @@ rule add priority 103 fwmark 0x10/0xff oif nowhere blackhole
 rule add priority 104 goto 105
 rule add priority 105 nop
 """
+ODD_ADDRESSES = ("2001:db8:5::1", "fe80::77")
 
 
 def listing():
@@ -55,6 +56,7 @@ def there(world):
         run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}_far")
         run("ip", "link", "set", name, "addrgenmode", "none", "up")
         run("ip", "link", "set", f"{name}_far", "addrgenmode", "none", "up")
+    await_local_routes(*[f"ff00::/8 dev {end} " for name in DEVICES for end in (name, f"{name}_far")])
     numbers = {
         line.split(": ")[1].split("@")[0]: int(line.split(":")[0]) for line in run("ip", "-o", "link").splitlines()
     }
@@ -63,6 +65,7 @@ def there(world):
 
 def test_everything_is_listed_there_as_it_is_here(here):
     run("ip", "-batch", "-", text=ODD)
+    await_local_routes(*[f"local {address} " for address in ODD_ADDRESSES])
     wanted, world = listing(), read()
     with private_netns():
         numbers = there(world)
@@ -71,6 +74,7 @@ def test_everything_is_listed_there_as_it_is_here(here):
         notes += replay.routes(kernel, world.route_messages, numbers)
         notes += replay.rules(kernel, world.rule_messages)
         kernel.close()
+        await_local_routes(*[f"local {address} " for address in (*ODD_ADDRESSES, "fd00:1::1", "2001:db8:b::2")])
         assert listing() == wanted
     assert notes == []
 
