@@ -116,7 +116,7 @@ LINE = st.one_of(USUAL_LINE, USUAL_LINE, ODD_LINE).map("".join)
 
 
 @pytest.mark.parametrize("limit", [3, uci.MAX_COMMANDS])
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=st.lists(LINE, max_size=12).map(lambda lines: "config a b\n" + "".join(lines)))
 def test_ordinary_lines_read_at_once_mean_what_they_mean_word_by_word(monkeypatch, limit, text):
     monkeypatch.setattr(uci, "MAX_COMMANDS", limit)

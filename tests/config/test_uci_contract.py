@@ -210,7 +210,7 @@ MESS = st.lists(
     max_size=14,
 ).map("".join)
 
-relaxed = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @relaxed
