@@ -15,7 +15,7 @@ from netpolicy.bus.broker import Broker
 from netpolicy.bus.change_methods import APPLY
 from netpolicy.bus.client import Caller, Method, UbusClient
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 ARGUMENTS: dict[str, Mapping[str, type]] = {
     "status": {},
@@ -78,7 +78,10 @@ class StandIn:
     def leave(self) -> None:
         """The daemon is gone from the bus, as after a death. For replies: it ends in the middle of one."""
         assert self._client
-        self._leaving = self._loop.create_task(self._client.close())
+        if threading.current_thread() is self._thread:
+            self._leaving = self._loop.create_task(self._client.close())
+        else:
+            self.run(self._client.close())
 
     def come_back(self) -> None:
         """The next daemon is there. For tests, not for replies."""
@@ -102,7 +105,9 @@ class StandIn:
     async def _serve(self) -> None:
         assert self.replies is not None
         self._client = UbusClient(self.path)
-        await self._client.connect()
+        await self._client.connect(timeout=PATIENCE)
+        while await self._client.lookup("netpolicy"):  # the broker has not heard yet that the former one left
+            await asyncio.sleep(0.01)
         methods = {name: Method(self._handler(name), ARGUMENTS[name]) for name in self.replies}
         await self._client.add_object("netpolicy", methods)
 

@@ -30,7 +30,7 @@ def listening(daemon: StandIn, *words: str) -> subprocess.Popen[str]:
 
 def test_an_event_is_a_line(daemon: StandIn) -> None:
     process = listening(daemon, "--count", "1")
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out.splitlines()[0].endswith(" netpolicy.state to=DEGRADED up=true why=-")
     assert len(out.splitlines()) == 1
@@ -40,7 +40,7 @@ def test_an_event_is_a_json_line(daemon: StandIn) -> None:
     process = listening(daemon, "--json", "--count", "2")
     daemon.announce("other.thing", {"not": "ours"})
     daemon.announce("netpolicy.config", {"ok": True})
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=60)
     first = json.loads(out.splitlines()[0])
     assert (first["event"], first["data"]["to"], set(first)) == (
         "netpolicy.state", "DEGRADED", {"event", "time", "data"})  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,9 +19,18 @@ def entry(number: int, seconds: float = 0.0) -> dict[str, Any]:
     return {**ENTRY, "id": number, "time": 1700000000.0 + number + seconds}
 
 
-def test_entries_show_time_level_kind_and_message(tool: Tool, daemon: StandIn, monkeypatch: Any) -> None:
-    monkeypatch.setenv("TZ", "UTC")
+@pytest.fixture
+def greenwich() -> Iterator[None]:
+    """Its time, for this process; afterwards what it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        logs.time.tzset()
+        yield
     logs.time.tzset()
+
+
+@pytest.mark.usefixtures("greenwich")
+def test_entries_show_time_level_kind_and_message(tool: Tool, daemon: StandIn) -> None:
     result = tool("logs", "--since", "2", "--limit", "9", "--level", "warning")
     assert result.out == "11-14 22:13:20 warning state: wan: NORMAL to DEGRADED\n"
     assert daemon.calls == [("logs", {"since": 2, "limit": 9, "level": "warning"})]

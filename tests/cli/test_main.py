@@ -163,7 +163,7 @@ def on_a_terminal(words: list[str], daemon: StandIn, **variables: str) -> str:
         while piece := os.read(ours, 65536):
             written += piece
     os.close(ours)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     return written.decode()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,14 +53,19 @@ def test_without_a_daemon_json_is_still_one_document(tool: Tool, tmp_path: Path)
 
 
 def test_a_daemon_that_is_silent_is_not_waited_for_for_ever(daemon: StandIn) -> None:
+    given_up = threading.Event()
+
     def sleep(arguments: dict[str, object]) -> dict[str, object]:
-        time.sleep(0.4)  # longer than the caller waits; blocks the stand-in, which is the point
+        given_up.wait(60)  # blocks the stand-in, which is the point
         return {}
 
     assert daemon.replies
     daemon.replies["plan"] = sleep
-    with running.Daemon(None) as asked, pytest.raises(Failure, match="did not answer"):
-        asked.call("plan", seconds=0.1)
+    try:
+        with running.Daemon(None) as asked, pytest.raises(Failure, match="did not answer"):
+            asked.call("plan", seconds=0.1)
+    finally:
+        given_up.set()
 
 
 def test_the_option_wins_over_the_environment(
