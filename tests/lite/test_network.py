@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,10 @@ def test_the_files_say_what_netlink_says() -> None:
             "route add 10.8.0.0/16 via 198.51.100.9", "-6 route add default via 2001:db8:b::1",
         ):  # fmt: skip
             here.run("ip", *line.split())
+        # The kernel makes them a moment after the devices have a carrier: not between the two looks.
+        deadline = time.monotonic() + 20
+        while here.run("ip", "-6", "route").count("fe80::/64 ") < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
         shown = here.run("env", f"PYTHONPATH={ROOT}", sys.executable, "-c", PROGRAM)
         told = {
             f"{one.family} {one.destination} {one.gateway} {one.device} {one.metric}"

@@ -74,7 +74,7 @@ def test_reading_takes_plain_files_of_bounded_size_only(tmp_path):
     for name, limit in (("file", 4), ("link", 5), ("fifo", 5), (".", 5), ("none", 5)):
         with pytest.raises(OSError):
             durable.read_plain(str(tmp_path / name), limit)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_an_error_names_the_file(tmp_path):
