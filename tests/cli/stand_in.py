@@ -106,7 +106,7 @@ class StandIn:
         assert self.replies is not None
         self._client = UbusClient(self.path)
         await self._client.connect(timeout=PATIENCE)
-        while await self._client.lookup("netpolicy"):  # the broker has not heard yet that the former one left
+        while await self._client.lookup("netpolicy"):  # noqa: ASYNC110 - the broker may not know yet that one left
             await asyncio.sleep(0.01)
         methods = {name: Method(self._handler(name), ARGUMENTS[name]) for name in self.replies}
         await self._client.add_object("netpolicy", methods)

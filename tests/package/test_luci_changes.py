@@ -77,7 +77,7 @@ def show(*steps: list[Any], write: bool = True, answering: tuple[str, ...] = (),
         queues[full] = reply if isinstance(reply, list) else [reply]
     question = {"replies": queues, "steps": steps, "write": write, "answering": answering}
     done = subprocess.run(
-        ["node", HARNESS, VIEW], input=json.dumps(question), capture_output=True, text=True, check=False, timeout=30
+        ["node", HARNESS, VIEW], input=json.dumps(question), capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -86,7 +86,7 @@ def answers(**changes: Any) -> dict[str, list[Any]]:
 def show(replies: dict[str, list[Any]], steps: list[list[str]] | None = None, *, write: bool = True) -> Any:
     question = json.dumps({"replies": replies, "steps": steps or [], "write": write})
     done = subprocess.run(
-        ["node", HARNESS, VIEW], input=question, capture_output=True, text=True, check=False, timeout=30
+        ["node", HARNESS, VIEW], input=question, capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
