@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +47,16 @@ def tool(capsys: pytest.CaptureFixture[str]) -> Tool:
         return Result(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def greenwich() -> Iterator[None]:
+    """Its time, for this process; afterwards what it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture

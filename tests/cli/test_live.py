@@ -260,6 +260,7 @@ def test_names_from_elsewhere_cannot_steer_the_terminal(tool: Tool, daemon: Stan
     assert text.splitlines()[1].startswith("a?[2Jb??")
 
 
+@pytest.mark.usefixtures("greenwich")
 def test_rules_show_the_last_hit_and_who_took_nothing_for_long(tool: Tool, daemon: StandIn, monkeypatch: Any) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert daemon.replies

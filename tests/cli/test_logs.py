@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,16 +16,6 @@ from .stand_in import StandIn
 
 def entry(number: int, seconds: float = 0.0) -> dict[str, Any]:
     return {**ENTRY, "id": number, "time": 1700000000.0 + number + seconds}
-
-
-@pytest.fixture
-def greenwich() -> Iterator[None]:
-    """Its time, for this process; afterwards what it was."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        logs.time.tzset()
-        yield
-    logs.time.tzset()
 
 
 @pytest.mark.usefixtures("greenwich")
