@@ -291,13 +291,15 @@ class Guard:
         return False
 
     def _see_answer(self) -> bool:
-        id_, _, number = guard_files.read_line(os.path.join(self.places.guard, "ack")).partition(" ")
-        if self.pending is None or id_ != self.pending.id or not number.isdecimal():
+        words = guard_files.read_line(os.path.join(self.places.guard, "ack")).split()
+        if self.pending is None or words[:1] != [self.pending.id] or not all(map(str.isdecimal, words[1:])):
             return False
-        start = start_of(int(number))
-        if start is None:
-            return False
-        self._process = (int(number), start)
+        # A resident guard of an earlier release tells its number alone.
+        number, *said = [int(word) for word in words[1:3]] or [0]
+        start = start_of(number)
+        if start is None or said not in ([start], []):
+            return False  # it is dead, and another process has its number
+        self._process = (number, start)
         return True
 
     # -- files -----------------------------------------------------------------------------

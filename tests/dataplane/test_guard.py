@@ -16,6 +16,7 @@ from netpolicy.dataplane import guard, guard_trial
 from netpolicy.dataplane.guard import Guard, GuardError, find_pending, reason_word, start_of, uptime
 from netpolicy.dataplane.pending import Unreadable
 from tests.dataplane.followed import MAIL, OTHER, VIDEO, WORK
+from tests.kernel.gate import until
 from tests.kernel.guarded import NEW_CONFIG, OLD_CONFIG, GuardedRouter, places
 from tests.netns import needs_root, run
 from tests.router import everything, policy
@@ -198,6 +199,23 @@ async def test_a_guard_that_died_is_replaced_while_the_change_is_pending(router)
     await router.guard.ensure_alive()
     assert router.guard.is_alive()
     assert int((router.guard_folder / "ack").read_text().split()[1]) != first
+
+
+async def test_another_process_with_the_number_of_a_guard_that_died_is_not_taken_for_it(router):
+    await router.arm(CANDIDATE)
+    ack = router.guard_folder / "ack"
+    id_, number, start = ack.read_text().split()
+    assert int(start) == start_of(int(number))
+    os.kill(int(number), signal.SIGKILL)
+    until(lambda: start_of(int(number)) != int(start), "it is gone")
+    assert "watched: no" in router.ask("status").stdout
+    ack.write_text(f"{id_} {os.getpid()} {start}\n")
+    assert not router.guard.is_alive() and "watched: no" in router.ask("status").stdout
+    for said in (f"{id_}\n", f"{id_} x {start}\n", "\n", ""):
+        ack.write_text(said)
+        assert not router.guard.is_alive()
+    ack.write_text(f"{id_} {os.getpid()}\n")  # a resident guard of an earlier release
+    assert router.guard.is_alive()
 
 
 async def test_the_resident_guard_is_woken_and_no_other_is_started(router):

@@ -43,8 +43,9 @@ def places(folder: Path, shell: str = "dash") -> GuardPlaces:
         first, rest = program.read_text().split("\n", 1)
         interpreter = " ".join((shutil.which(SHELLS[shell][0]) or "", *SHELLS[shell][1:]))
         assert first == "#!/bin/sh"
-        # The same program with less patience: tests would wait for most of their time.
-        for word, hasty in (("sleep 1", "sleep 0.1"), ("GRACE_SECONDS=5", "GRACE_SECONDS=1")):
+        # The same program, which looks more often and waits as long: tests would wait for most of their time.
+        words = ("sleep 1", "left=10", "left=3 ", "GRACE_SECONDS=5")
+        for word, hasty in zip(words, ("sleep 0.1", "left=100", "left=30 ", "GRACE_SECONDS=1"), strict=True):
             assert word in rest
             rest = rest.replace(word, hasty)
         if shell == "ash":
@@ -146,12 +147,15 @@ class GuardedRouter:
     def watch_by(self, clock: Path) -> None:
         """From now on the change is watched by another guard, whose /proc/uptime is this file."""
         os.kill(self.guard_process, signal.SIGKILL)
-        (self.guard_folder / "ack").unlink()
         Path(self.places.program).write_text(self.program_text.replace("/proc/uptime", str(clock)))
         self.watcher = self.start("watch")
-        until = time.monotonic() + 10
-        while not (self.guard_folder / "ack").exists():
-            assert time.monotonic() < until
+        self.await_guard(self.watcher)
+
+    def await_guard(self, process: subprocess.Popen[bytes]) -> None:
+        """Until this one has read the record and watches the change."""
+        until = time.monotonic() + 30
+        while self.guard_process != process.pid:
+            assert time.monotonic() < until, "it does not acknowledge the change"
             time.sleep(0.02)
 
     def close_gate(self) -> None:
@@ -165,7 +169,7 @@ class GuardedRouter:
             self.applier_is(process.pid)
             process.kill()
 
-    def wait_for_outcome(self, seconds: float = 30) -> str:
+    def wait_for_outcome(self, seconds: float = 60) -> str:
         """What the guard did, whoever runs it."""
         until = time.monotonic() + seconds
         while not self.guard.outcome() and time.monotonic() < until:
@@ -201,6 +205,13 @@ class GuardedRouter:
         """What the guard said."""
         path = self.guard_folder / "log"
         return path.read_text() if path.exists() else ""
+
+
+def set_clock(clock: Path, seconds: int) -> None:
+    """A file in place of /proc/uptime says so from now on; whoever reads it meanwhile finds one time or the other."""
+    fresh = clock.with_name(f"{clock.name}.new")
+    fresh.write_text(f"{seconds}.00 0.00\n")
+    fresh.rename(clock)
 
 
 def applier() -> subprocess.Popen[bytes]:

@@ -20,7 +20,7 @@ from netpolicy.dataplane.policy import Entry, Hop, Line, Policy, SourceTranslati
 from netpolicy.dataplane.record import replace
 from netpolicy.dataplane.shaping import Observed
 from tests.dataplane.followed import MAIL, OTHER, VIDEO, WORK, count_hits
-from tests.kernel.guarded import NEW_CONFIG, OLD_CONFIG, SHELLS, GuardedRouter, applier, places, state
+from tests.kernel.guarded import NEW_CONFIG, OLD_CONFIG, SHELLS, GuardedRouter, applier, places, set_clock, state
 from tests.netns import needs_root, run
 from tests.router import WAN_A, WAN_B, of_others, policy, router, rule
 
@@ -58,7 +58,7 @@ async def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield made
         await made.guard.finish()
         if made.watcher is not None:
-            made.watcher.wait(10)
+            made.watcher.wait(60)
 
 
 # -- from any state -----------------------------------------------------------------------------
@@ -241,7 +241,7 @@ async def test_the_daemon_is_killed_and_all_is_led_back_at_once(guarded):
     begun = uptime()
     guarded.daemon_dies()
     assert guarded.wait_for_outcome() == f"reverted {guarded.guard.pending.id} the-daemon-died by-guard"
-    assert uptime() - begun < 15, "long before the deadline"
+    assert uptime() - begun < 100, "before the deadline"
     assert (state(), of_others()) == (old, others)
     assert guarded.config == OLD_CONFIG
     assert (Path(guarded.places.store) / "rejected").read_bytes() == NEW_CONFIG
@@ -252,13 +252,14 @@ async def test_the_daemon_is_killed_and_all_is_led_back_at_once(guarded):
 @BOTH
 async def test_a_daemon_that_hangs_is_ended_after_the_deadline(guarded):
     old = state()
-    await guarded.arm(CANDIDATE, seconds=1)
+    await guarded.arm(CANDIDATE)
     with applier() as hanging:
-        guarded.applier_is(hanging.pid)
+        guarded.applier_is(hanging.pid)  # before any deadline: who hangs is killed
         await guarded.follow(CANDIDATE)
-        deadline = guarded.guard.pending.deadline
+        deadline = uptime() + 1
+        await guarded.guard.extend(deadline)
         assert guarded.wait_for_outcome().startswith(f"reverted {guarded.guard.pending.id} deadline")
-        assert hanging.poll() == -signal.SIGKILL
+        assert hanging.wait(30) == -signal.SIGKILL
     assert uptime() > deadline + 1, "the daemon had its chance"
     assert state() == old
 
@@ -269,28 +270,33 @@ async def test_a_daemon_that_slept_through_the_deadline_with_the_machine_is_give
 ):
     await guarded.arm(CANDIDATE)
     clock, deadline = tmp_path / "uptime", guarded.guard.pending.deadline
-    clock.write_text(f"{deadline - 60}.00 0.00\n")
+    set_clock(clock, deadline - 60)
     with applier() as daemon:
         guarded.applier_is(daemon.pid)
         await guarded.follow(CANDIDATE)
         if is_decided:
             assert await guarded.guard.claim_revert("a test")
         guarded.watch_by(clock)
-        clock.write_text(f"{deadline + 3600}.00 0.00\n")
+        set_clock(clock, deadline + 3600)
         assert guarded.wait_for_outcome(0.5) == "" and daemon.poll() is None
-        for again in range(2, 20):  # each time that it stood still counts as one look: it does not wait for ever
-            clock.write_text(f"{deadline + 3600 * again}.00 0.00\n")
+        for again in range(2, 200):  # each that it sees counts as one look: it does not wait for ever
+            set_clock(clock, deadline + 3600 * again)
             if guarded.wait_for_outcome(0.3):
                 break
-        assert guarded.wait_for_outcome().startswith("reverted") and daemon.poll() == -signal.SIGKILL
+        assert guarded.guard.outcome().startswith("reverted") and daemon.wait(30) == -signal.SIGKILL
 
 
-async def test_the_deadline_can_be_moved_while_it_is_watched(guarded):
-    await guarded.arm(CANDIDATE, seconds=1)
+async def test_the_deadline_can_be_moved_while_it_is_watched(guarded, tmp_path):
+    await guarded.arm(CANDIDATE)
+    clock, deadline = tmp_path / "uptime", guarded.guard.pending.deadline
+    set_clock(clock, deadline - 60)
     with applier() as waiting:
         guarded.applier_is(waiting.pid)
-        await guarded.guard.extend(uptime() + 900)
-        assert guarded.wait_for_outcome(4) == ""
+        guarded.watch_by(clock)
+        await guarded.guard.extend(deadline + 900)
+        for late in range(1, 11, 3):  # steps that it takes for time that passed
+            set_clock(clock, deadline + late)
+            assert guarded.wait_for_outcome(0.5) == ""
         assert waiting.poll() is None and guarded.guard.verdict() == ""
         await guarded.guard.finish()
         waiting.kill()
@@ -303,11 +309,12 @@ async def test_a_confirmation_ends_the_watch_and_nothing_is_led_back(guarded):
     watching = guarded.guard_process
     assert await guarded.guard.confirm(guarded.guard.pending.nonce)
     guarded.daemon_dies()
-    for _ in range(100):
+    for _ in range(300):
         if start_of(watching) is None:
             break
         guarded.wait_for_outcome(0.1)
-    assert start_of(watching) is None
+    else:
+        raise AssertionError("it goes on watching")
     assert state() == new and guarded.guard.outcome() == ""
     assert guarded.config == NEW_CONFIG
 
@@ -377,7 +384,7 @@ async def test_of_many_guards_at_once_one_leads_back(guarded):
     others = [guarded.start(command) for command in ("watch", "recover", "recover", "watch")]
     assert guarded.wait_for_outcome().startswith("reverted")
     for one in others:
-        assert one.wait(20) == 0
+        assert one.wait(60) == 0
     assert guarded.log.count("leading back") == 1
     assert state() == old
 
@@ -392,7 +399,7 @@ async def test_one_that_recovers_leaves_the_outcome_to_the_guard_that_is_just_wr
         if guarded.wait_for_outcome(0.05):
             break
     assert (await guarded.guard.recover()).startswith("reverted")
-    assert guarded.watcher.wait(20) == 0
+    assert guarded.watcher.wait(60) == 0
     assert "is full" not in guarded.log and "cannot be written" not in guarded.log, guarded.log
 
 
@@ -441,10 +448,11 @@ async def test_a_guard_that_was_killed_is_followed_by_one_that_goes_on(guarded):
 
 
 async def _served(guarded: GuardedRouter) -> None:
-    for _ in range(100):
+    for _ in range(600):
         if (guarded.guard_folder / "guard.pid").exists():
             return
         guarded.wait_for_outcome(0.05)
+    raise AssertionError("it does not serve")
 
 
 async def test_a_gate_that_nobody_is_left_to_open_is_opened(guarded):
@@ -499,6 +507,18 @@ async def test_killed_at_any_moment_of_leading_back_the_next_one_finishes(guarde
     assert guarded.guard.outcome().startswith("reverted"), guarded.log
     assert (state(counters=False), of_others()) == (_without_counters(old), others)
     assert guarded.config == OLD_CONFIG
+
+
+def test_where_a_folder_is_gone_meanwhile_nobody_waits_for_all_disks(tmp_path):
+    """As when the daemon is done with the change while the guard still writes."""
+    told, sync = tmp_path / "told", tmp_path / "sync"
+    sync.write_text(f'#!/bin/sh\necho "$*" >>{told}\nexit 1\n')  # as one that knows no names
+    sync.chmod(0o755)
+    program = tmp_path / "each"
+    text = Path(places(tmp_path).program).read_text().partition('[ "$#" -gt 0 ] || {')[0]
+    program.write_text(f'PATH="{tmp_path}:$PATH"\n{text}\nsettle {tmp_path}/gone && settle {program}\n:\n')
+    run("dash", str(program))
+    assert told.read_text() == f"{program}\n\n"
 
 
 def _without_counters(text: str) -> str:
