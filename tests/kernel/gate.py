@@ -87,6 +87,10 @@ class Gate:
         self.router.run("ip", "address", "add", f"{ROUTER[4]}/24", "dev", "lan")
         self.router.run("ip", "address", "add", f"{ROUTER[6]}/64", "dev", "lan", "nodad")
         self.router.run("nft", "-f", "-", text=RULES)
+        # The kernel takes an address into use in a worker of its own, and nothing can be bound to it before.
+        for where, address in ((self.client, CLIENT[6]), (self.router, ROUTER[6])):
+            words = ("ip", "-6", "route", "show", "table", "local")
+            until(lambda where=where, address=address: f"local {address} " in where.run(*words), "addresses are in use")
         self._stack = stack
         self._folder = folder
 
@@ -153,7 +157,7 @@ class Gate:
         """An HTTP connection whose first line has begun; the server waits for its end."""
         with self.client.entered():
             near = self._stack.enter_context(contextlib.closing(socket.socket(FAMILY[family])))
-        near.settimeout(5)
+        near.settimeout(20)
         near.bind((source or CLIENT[family], 0))
         near.connect((ROUTER[family], 80))
         near.sendall(b"GET /")
@@ -202,7 +206,7 @@ class Gate:
         until(is_open, f"port {port} is served")
 
 
-def until(is_true: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+def until(is_true: Callable[[], object], what: str, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
