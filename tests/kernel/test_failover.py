@@ -29,7 +29,7 @@ NEW, OPEN, SEALED = 4789, 4790, 4791  # datagrams: a flow each, one flow, by lin
 HEALTHY, MOVING = 5555, 7000  # TCP
 CONNECTIONS = 500
 
-BUSY_SECONDS = 6.0  # of a machine that does much else; 0.2 and 3 are promised
+BUSY_SECONDS = 20.0  # of a machine that does much else; 0.2 and 3 are promised
 
 CONFIG = f"""
 config netpolicy 'main'
@@ -192,6 +192,11 @@ class Scene:
         (found,) = [one for one in self.daemon.call("outbounds")["outbounds"] if one["name"] == name]
         return {**found["health"], "up": found["up"], "reason": found["reason"]}
 
+    def steps(self) -> list[tuple[str, str]]:
+        """What line A went through, as it was told."""
+        heard = [one for name, one in list(self.events.heard) if name == "netpolicy.outbound"]
+        return [(one["before"], one["state"]) for one in heard if one["name"] == "wan_a" and "before" in one]
+
     def is_well(self) -> None:
         """Line A carries, as at the beginning."""
         until(lambda: self.health("wan_a")["state"] == "NORMAL" and self.health("wan_a")["latency_ms"])
@@ -227,10 +232,10 @@ def test_a_pulled_cable_moves_new_and_open_flows_of_both_families_at_once(scene)
 
 
 def test_the_line_that_is_plugged_in_again_is_used_after_its_hold_down(scene):
-    scene.server(BACK)
     now = time.monotonic()
-    until(lambda: scene.health("wan_a")["state"] == "RECOVERY")
-    assert scene.arrivals.seconds_until("eth0", now, seconds=20) > 0.8
+    scene.server(BACK)
+    until(lambda: ("FAILOVER", "RECOVERY") in scene.steps())  # it lasts but a second
+    assert scene.arrivals.seconds_until("eth0", now, seconds=30) > 0.8
     assert scene.health("wan_a")["trusted"]
     now = time.monotonic()
     until(lambda: len(scene.arrivals.since(now, "eth1", OPEN)) > 5)
@@ -254,7 +259,7 @@ def test_a_silent_death_is_seen_by_its_probes_and_what_is_sealed_goes_nowhere(sc
 
 def test_a_line_that_answers_again_is_used_again(scene):
     scene.where.server.run("nft", "delete", "table", "inet", "swallow")
-    scene.arrivals.seconds_until("eth0", time.monotonic(), seconds=20)
+    scene.arrivals.seconds_until("eth0", time.monotonic(), seconds=30)
     assert scene.arrivals.since(0, "eth0", SEALED)
 
 
@@ -273,7 +278,9 @@ def test_all_the_while_nothing_was_lost_or_leaked_and_every_step_was_told(scene)
     assert min(one.received for one in scene.healthy) > 500
     assert [one.error for one in scene.moving] == [""] * 4, "those that changed the line"
     assert scene.arrivals.since(0, "eth1", SEALED) == []
-    steps = [(one["before"], one["state"]) for name, one in scene.events.heard
-             if name == "netpolicy.outbound" and one["name"] == "wan_a" and "before" in one]  # fmt: skip
-    assert ("NORMAL", "FAILOVER") in steps and ("DEGRADED", "FAILOVER") in steps
-    assert steps.count(("RECOVERY", "NORMAL")) == 2
+    until(lambda: scene.steps()[-1][1] == "NORMAL")
+    steps = scene.steps()
+    # On a busy machine a round of probes may be lost in between, which degrades a line and no more.
+    assert [before for before, after in steps if after == "FAILOVER"] in (["NORMAL", "DEGRADED"], ["DEGRADED"] * 2)
+    assert [after for before, after in steps if before == "FAILOVER"] == ["RECOVERY"] * 2
+    assert steps.count(("RECOVERY", "NORMAL")) >= 2

@@ -46,7 +46,7 @@ def test_the_kernel_follows_what_is_fetched_and_keeps_it_without_the_server(tmp_
             daemon.start()
             assert daemon.settled()["rules"]["active"] == 3
             assert entry(daemon)["addresses"] == 2 and "198.18.7.0/24" in everything()
-            assert not any(path.name.endswith((".new", ".tmp")) for path in (daemon.state / "lists").iterdir())
+            until(lambda: not any(one.name.endswith((".new", ".tmp")) for one in (daemon.state / "lists").iterdir()))
             # At a boot RAM is empty; what the lock closes by the list stays so when the daemon has started.
             confirmed = daemon.call("status")["confirmed"]
             daemon.config.write_text(config + "config rule 'more'\n\tlist dest_port '9'\n\toption block '1'\n")
