@@ -18,6 +18,7 @@ from tests.netns import needs_root
 pytestmark = [pytest.mark.kernel, needs_root]
 
 BANNED = "192.0.2.66"
+PATIENT = 20.0  # seconds for an answer that must come
 FIREWALL = """
 table inet walls
 flush table inet walls
@@ -107,6 +108,8 @@ def start_shaper(lab: Lab, between: float = 0.0) -> None:
     for words in SHAPER:
         tc(lab, words)
     lab.run("router", ["ip", "link", "set", "ifb4wanb", "up"])
+    local = ["ip", "-6", "route", "show", "table", "local", "dev", "ifb4wanb"]  # a worker of the kernel makes it
+    lab.wait_for(lambda: "local fe80:" in lab.run("router", local).stdout, 30, "the device has its address")
 
 
 def stop_shaper(lab: Lab) -> None:
@@ -144,8 +147,8 @@ def held_on_wanb(lab: Lab) -> tuple[str, str]:
 
 def assert_decided(lab: Lab) -> None:
     """Our rules lead, the blocker blocks, the firewall refuses, whoever was asked last."""
-    seen = [lab.tcp("desk", SERVER4, port)["seen"] for port in (31000, 31001, 31009)]
-    assert seen == [B4, B4, A4] and lab.tcp("desk", SERVER6, 31001)["seen"] == B6
+    seen = [lab.tcp("desk", SERVER4, port, timeout=PATIENT)["seen"] for port in (31000, 31001, 31009)]
+    assert seen == [B4, B4, A4] and lab.tcp("desk", SERVER6, 31001, timeout=PATIENT)["seen"] == B6
     assert not lab.tcp("desk", BANNED, 31001)["ok"] and not lab.tcp("guest", SERVER4, 31001)["ok"]
 
 
@@ -192,14 +195,14 @@ def test_they_come_and_go_while_we_are_there(lab: Lab) -> None:
         load(lab, BLOCKER)
         start_shaper(lab, BETWEEN)
         assert others(lab) == alone
-        lab.wait_for(lambda: held_on_wanb(lab)[0] == "policed", what="the limit is held without a queue")
+        lab.wait_for(lambda: held_on_wanb(lab)[0] == "policed", 30, "the limit is held without a queue")
         assert_decided(lab)
         stop_shaper(lab)
         start_shaper(lab, BETWEEN)  # a restart: nor do we fill the place of somebody else's at once
         assert others(lab) == alone
         stop_shaper(lab)
         load(lab, "delete table inet walls\ndelete table inet bans\n")
-        lab.wait_for(lambda: held_on_wanb(lab)[0] == "shaped", what="the queue is back")
+        lab.wait_for(lambda: held_on_wanb(lab)[0] == "shaped", 30, "the queue is back")
         assert lab.call("status")["warnings"] == []
     finally:
         assert lab.stop_daemon() == 0

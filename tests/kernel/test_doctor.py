@@ -31,6 +31,7 @@ def doctor(lab: Lab, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
 
 def test_a_router_that_is_broken_step_by_step(lab: Lab, tmp_path: Path) -> None:
     lab.start_daemon(CONFIG)
+    lab.wait_for(lambda: lab.call("status")["confirmed"], 30, "the configuration is kept")  # in the middle it is half
     _, well = doctor(lab)
     for code in ("ND101", "ND102", "ND103", "ND105", "ND106", "ND201", "ND203", "ND205", "ND208", "ND211", "ND213",
                  "ND501", "ND505", "ND703", "ND704", "ND801", "ND802", "ND805", "ND951"):  # fmt: skip
