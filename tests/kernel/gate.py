@@ -199,11 +199,12 @@ class Gate:
         self._stack.callback(process.kill)
 
     def _wait_for_port(self, port: int) -> None:
-        def is_open() -> bool:
-            with self.client.entered(), socket.socket() as asking:
-                return asking.connect_ex((ROUTER[4], port)) == 0
+        def is_open(family: int) -> bool:
+            with self.client.entered(), socket.socket(FAMILY[family]) as asking:
+                return asking.connect_ex((ROUTER[family], port)) == 0
 
-        until(is_open, f"port {port} is served")
+        # A server listens in one family after the other.
+        until(lambda: all(map(is_open, ROUTER)), f"port {port} is served")
 
 
 def until(is_true: Callable[[], object], what: str, seconds: float = 30.0) -> None:
