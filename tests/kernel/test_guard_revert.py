@@ -515,10 +515,44 @@ def test_where_a_folder_is_gone_meanwhile_nobody_waits_for_all_disks(tmp_path):
     sync.write_text(f'#!/bin/sh\necho "$*" >>{told}\nexit 1\n')  # as one that knows no names
     sync.chmod(0o755)
     program = tmp_path / "each"
-    text = Path(places(tmp_path).program).read_text().partition('[ "$#" -gt 0 ] || {')[0]
-    program.write_text(f'PATH="{tmp_path}:$PATH"\n{text}\nsettle {tmp_path}/gone && settle {program}\n:\n')
+    program.write_text(
+        f'PATH="{tmp_path}:$PATH"\n{functions(tmp_path)}\nsettle {tmp_path}/gone && settle {program}\n:\n'
+    )
     run("dash", str(program))
     assert told.read_text() == f"{program}\n\n"
+
+
+def functions(folder: Path) -> str:
+    """The guard up to its commands."""
+    return Path(places(folder).program).read_text().partition('[ "$#" -gt 0 ] || {')[0]
+
+
+NO_NAME_SERVER = """
+name_servers() { :; }
+bundle_is_whole() { :; }
+put_names_back() { :; }
+sleep() { wait; }
+start_name_server() { %s; }
+kill() { echo "kill $*"; command kill "$@"; }
+lead_names_back
+"""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("does", ["exit 1", "exec sleep 60"])
+def test_a_start_of_dnsmasq_that_is_over_is_not_killed_long_after(tmp_path, shell, does):
+    """Its number may be another process's by then."""
+    names = tmp_path / "run/guard/bundle/names"
+    names.mkdir(parents=True)
+    (names / "places").touch()
+    (names / "read").write_text("1 1\n")
+    program = tmp_path / "each"
+    is_over = does == "exit 1"
+    text = NO_NAME_SERVER % does
+    program.write_text(functions(tmp_path) + (text if is_over else text.replace("wait", ":")))
+    said = run(*SHELLS[shell], str(program), "--run", str(tmp_path / "run"))
+    assert ("kill -9" in said) != is_over
+    assert "dnsmasq did not come back" in (tmp_path / "run/guard/log").read_text()
 
 
 def _without_counters(text: str) -> str:
