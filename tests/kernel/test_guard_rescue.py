@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -329,6 +330,30 @@ async def test_with_full_ram_it_is_led_back_or_closed_all_the_same(tmp_path, dam
                 assert state() == old, made.log
         finally:
             run("umount", "--lazy", str(ram))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_with_full_ram_one_alone_has_the_lock_and_one_that_died_has_it_no_more(tmp_path, shell):
+    where = places(tmp_path, shell)
+    program = tmp_path / "each"
+    program.write_text(
+        Path(where.program).read_text().partition('[ "$#" -gt 0 ] || {')[0]
+        + '[ "${1:-}" != die ] || { take_lock && kill -9 $$; }\n'
+        + "take_lock && lock_number && { read -r _; give_lock; }\n:\n"
+    )
+    command = [*SHELLS[shell], str(program), "--run", where.state]
+    run("mount", "-t", "tmpfs", "-o", "size=64k", "none", where.state)
+    try:
+        Path(where.guard).mkdir()
+        fill(Path(where.state))
+        assert subprocess.run([*command, "die"], check=False).returncode == -signal.SIGKILL
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout.readline() == "2\n", "and not that of the dead one"
+            assert run(*command) == "", "somebody has it"
+            holder.communicate("\n", 60)
+        assert run(*command, text="\n") == "2\n", "it was given back"
+    finally:
+        run("umount", "--lazy", where.state)
 
 
 async def test_with_a_full_disk_it_is_led_back_all_the_same(tmp_path):
