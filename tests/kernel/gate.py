@@ -88,8 +88,8 @@ class Gate:
         self.router.run("ip", "address", "add", f"{ROUTER[6]}/64", "dev", "lan", "nodad")
         self.router.run("nft", "-f", "-", text=RULES)
         # The kernel takes an address into use in a worker of its own, and nothing can be bound to it before.
+        words = ("ip", "-6", "route", "show", "table", "local")
         for where, address in ((self.client, CLIENT[6]), (self.router, ROUTER[6])):
-            words = ("ip", "-6", "route", "show", "table", "local")
             until(lambda where=where, address=address: f"local {address} " in where.run(*words), "addresses are in use")
         self._stack = stack
         self._folder = folder
