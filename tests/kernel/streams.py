@@ -25,7 +25,7 @@ SERVER = {4: "203.0.113.5", 6: "2001:db8:f::5"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 CLIENTS = range(10, 18)
 PAUSE_SECONDS = 0.005  # between two words of a connection
-LOOK_SECONDS, PATIENCE_SECONDS = 0.5, 15.0
+LOOK_SECONDS, PATIENCE_SECONDS = 0.5, 30.0
 ESTABLISHED = 1  # the first byte of struct tcp_info, <linux/tcp.h>
 
 LINES = """
