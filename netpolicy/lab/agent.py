@@ -6,6 +6,7 @@ an unknown request is answered with an error. Requests come from the test bench'
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import socket
@@ -19,6 +20,7 @@ from netpolicy.lab import probes
 # Enough to fill a line, few enough to stay under the usual limit of open files.
 SOCKETS_AT_ONCE = 200
 MISSING_SHOWN = 20
+RECEIVE_BUFFER = 4 << 20
 
 
 class Agent:
@@ -80,7 +82,9 @@ def stream(
 ) -> probes.Result:
     """`count` numbered datagrams at `rate` per second to the echo server; who saw them and which never came back."""
     handle = probes.open_socket(address, socket.SOCK_DGRAM, how)
-    handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    with contextlib.suppress(PermissionError):
+        handle.setsockopt(socket.SOL_SOCKET, 33, RECEIVE_BUFFER)  # SO_RCVBUFFORCE, above the system's limit
     handle.connect((address, port))
     handle.setblocking(False)
     heard: set[int] = set()
@@ -109,9 +113,9 @@ def stream(
 def _hear_until(
     handle: socket.socket, deadline: float, heard: set[int], seen: dict[str, int], enough: int = sys.maxsize
 ) -> None:
+    """Until then, and all that is there: who is late and sends many at once must not let their answers pile up."""
     while len(heard) < enough:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([handle], [], [], left)[0]:
+        if not select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0]:
             return
         try:
             host, _, number = handle.recv(2048).split(b" ", 2)

@@ -6,6 +6,7 @@ test processes at once, each has its own. Must not be used inside the lab itself
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ __all__ = ["Lab", "LabError", "NodeProcess", "Pending"]
 T = TypeVar("T")
 START_SECONDS = 20.0
 POLL_SECONDS = 0.02
+CONTINUE_SECONDS = 0.5
 
 
 class NodeProcess(subprocess.Popen):  # type: ignore[type-arg]
@@ -33,10 +35,27 @@ class NodeProcess(subprocess.Popen):  # type: ignore[type-arg]
         if self.poll() is not None:
             return
         child = starter.first_child(self.pid)
-        if child:
-            os.kill(child, sig)
-        else:
-            super().send_signal(sig)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            if child:
+                os.kill(child, sig)
+            else:
+                super().send_signal(sig)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, also where nsenter stands still.
+
+        It stops when the program does, perhaps only after that was told to go on: then nobody hears of its end.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = CONTINUE_SECONDS if deadline is None else min(CONTINUE_SECONDS, deadline - time.monotonic())
+            try:
+                return super().wait(max(0.0, left))
+            except subprocess.TimeoutExpired:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from None
+                if not starter.is_stopped(starter.first_child(self.pid)):
+                    super().send_signal(signal.SIGCONT)
 
     def terminate(self) -> None:
         """SIGTERM to the program."""
@@ -231,7 +250,7 @@ class Lab:
         path = self.file(keeper.LAB / "daemon.log")
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def call(self, method: str, args: dict[str, Any] | None = None, timeout: float = 5.0) -> Any:
+    def call(self, method: str, args: dict[str, Any] | None = None, timeout: float = 30.0) -> Any:
         """One call of the daemon's bus object."""
         from netpolicy.bus import blocking
 

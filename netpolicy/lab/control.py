@@ -16,6 +16,8 @@ from netpolicy.lab import edit, network
 from netpolicy.lab.topology import PROVIDERS, Provider
 
 QUIT = "quit"
+# A relay answers in a millisecond where the machine lets it run.
+RELAY_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Control:
 def ask_relay(path: Path, text: str) -> str:
     """Send one order to a line's relay and return its answer. Raises ValueError when it refuses."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as handle:
-        handle.settimeout(2.0)
+        handle.settimeout(RELAY_SECONDS)
         handle.connect(str(path))
         handle.send(text.encode())
         answer = handle.recv(256).decode()

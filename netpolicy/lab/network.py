@@ -32,6 +32,8 @@ TUN_DEVICE = "/dev/net/tun"
 LINE = "line"  # the provider's device towards the internet
 ROUTER_FIRST_INDEX = 101
 WAN = "wan"  # the provider's device towards the router
+# What waits for a relay that the machine does not let run: the kernel's 500 are half a second of a busy test.
+TUN_QUEUE = 10_000
 
 # For devices that do not exist yet (`default`) and as the upper bound of them all (`all`).
 _EVERYWHERE = {
@@ -171,7 +173,7 @@ def _router_commands() -> Iterable[str]:
 
 def _provider_commands(line: Provider, tun: bool) -> Iterable[str]:
     if tun:
-        yield f"tuntap add dev {LINE} mode tun"
+        yield from _tun(LINE)
     yield f"address add {line.gateway4}/24 dev {WAN}"
     yield f"address add {line.gateway6}/64 dev {WAN} nodad"
     yield f"link set dev {WAN} up"
@@ -184,7 +186,7 @@ def _provider_commands(line: Provider, tun: bool) -> Iterable[str]:
 def _internet_commands(tun: bool) -> Iterable[str]:
     for line in PROVIDERS:
         if tun:
-            yield f"tuntap add dev {line.far_device} mode tun"
+            yield from _tun(line.far_device)
         yield from _point_to_point(line.far_device, tun, near="169.254.0.2", far="169.254.0.1", near6="fe80::2")
         via4, via6 = _next_hops(tun, "169.254.0.1", "fe80::1")
         yield f"route add {line.prefix4} {via4} dev {line.far_device}"
@@ -195,6 +197,11 @@ def _internet_commands(tun: bool) -> Iterable[str]:
     # Every address of the prefix is ours: a test may pick any destination it likes.
     yield f"route add local {INTERNET4} dev lo"
     yield f"route add local {INTERNET6} dev lo"
+
+
+def _tun(device: str) -> Iterable[str]:
+    yield f"tuntap add dev {device} mode tun"
+    yield f"link set dev {device} txqueuelen {TUN_QUEUE}"
 
 
 def _point_to_point(device: str, tun: bool, near: str, far: str, near6: str) -> Iterable[str]:

@@ -27,6 +27,7 @@ PACKET_LIMIT = 65536
 # About a second of a busy test; what comes on top is lost, as on any line.
 QUEUE_LIMIT = 20_000
 READS_AT_ONCE = 64
+CALLERS_LIMIT = 8
 
 
 class Line:
@@ -89,14 +90,22 @@ def carry(near: int, far: int, control: socket.socket, orders: Orders) -> None:
     """Serve for ever."""
     out, back = Line(), Line()
     ways = {near: (far, out), far: (near, back)}
-    answer = _answerer(control, orders, out, back)
-    # select, not epoll: its timeout has microseconds, and there are three files.
+    answer = _answerer(orders, out, back)
+    callers: list[socket.socket] = []
+    # select, not epoll: its timeout has microseconds, and there are few files.
     while True:
         due = [moment for moment in (out.next_due(), back.next_due()) if moment is not None]
         timeout = max(0.0, min(due) - time.monotonic()) if due else None
-        ready, _, _ = select.select([near, far, control.fileno()], [], [], timeout)
-        if control.fileno() in ready:
-            answer()
+        ready, _, _ = select.select([near, far, control, *callers], [], [], timeout)
+        for caller in [one for one in callers if one in ready]:
+            callers.remove(caller)
+            answer(caller)
+        if control in ready:
+            # Whoever connects and says nothing must not hold the line up, and may say it late.
+            callers.append(control.accept()[0])
+            for oldest in callers[:-CALLERS_LIMIT]:
+                callers.remove(oldest)
+                oldest.close()
         for source, (target, line) in ways.items():
             if source in ready:
                 _take_in(source, line, orders)
@@ -127,11 +136,9 @@ def _let_out(target: int, line: Line) -> None:
             line.lost += 1  # device down or full: the packet is lost, the line lives
 
 
-def _answerer(control: socket.socket, orders: Orders, out: Line, back: Line) -> Callable[[], None]:
-    def answer() -> None:
-        caller, _ = control.accept()
+def _answerer(orders: Orders, out: Line, back: Line) -> Callable[[socket.socket], None]:
+    def answer(caller: socket.socket) -> None:
         with caller:
-            caller.settimeout(0.5)  # whoever connects and says nothing must not hold the line up
             try:
                 reply = orders.obey(caller.recv(256).decode("ascii", "replace"))
                 caller.send(f"{reply} out={out.carried} back={back.carried} lost={out.lost + back.lost}".encode())

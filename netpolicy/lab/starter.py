@@ -122,6 +122,14 @@ def first_child(pid: int) -> int:
     """The process id, as seen from here, of the only child of `pid`; 0 when there is none."""
     try:
         words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
+    except OSError:  # it has ended
         return 0
     return int(words[0]) if words else 0
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether that process stands still because of a signal."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:  # it has ended
+        return False

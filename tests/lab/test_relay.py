@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netpolicy.lab.relay import QUEUE_LIMIT, Line, Orders
+from netpolicy.lab.control import ask_relay
+from netpolicy.lab.relay import CALLERS_LIMIT, QUEUE_LIMIT, Line, Orders, carry
 
 
 def test_a_packet_waits_for_its_time() -> None:
@@ -49,3 +57,52 @@ def test_an_unknown_order_changes_nothing_and_names_the_known_ones() -> None:
     for text in ("explode", "delay", "delay -3", "delay soon", ""):
         assert orders.obey(text).startswith("error")
     assert (orders.delay, orders.dead) == (0.004, False)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, socket.socket, socket.socket]]:
+    """Where a running line takes orders, and its two ends."""
+    near, router = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    far, internet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    path = tmp_path / "relay"
+    with near, router, far, internet, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as control:
+        control.bind(str(path))
+        control.listen(CALLERS_LIMIT + 1)
+        for end in (near, far):
+            end.setblocking(False)
+        child = os.fork()
+        if child == 0:
+            try:
+                carry(near.fileno(), far.fileno(), control, Orders(0.0))
+            finally:
+                os._exit(1)
+        try:
+            yield path, router, internet
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def called(path: Path) -> socket.socket:
+    caller = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    caller.settimeout(30)
+    caller.connect(str(path))
+    return caller
+
+
+def test_who_orders_late_is_heard_and_holds_nobody_up(served: tuple[Path, socket.socket, socket.socket]) -> None:
+    path, router, internet = served
+    with called(path) as late:
+        router.send(b"packet")
+        assert internet.recv(100) == b"packet"
+        assert ask_relay(path, "drop").startswith("ok delay_ms=0 dead=1")
+        late.send(b"restore")
+        assert late.recv(256).startswith(b"ok delay_ms=0 dead=0")
+
+
+def test_of_too_many_who_say_nothing_the_first_is_left_out(served: tuple[Path, socket.socket, socket.socket]) -> None:
+    silent = [called(served[0]) for _ in range(CALLERS_LIMIT + 1)]
+    assert ask_relay(served[0], "stats").startswith("ok")
+    assert [one.recv(256) for one in silent[:2]] == [b"", b""]
+    for one in silent:
+        one.close()
