@@ -46,10 +46,13 @@ def _serve(given: SimpleNamespace) -> int:
     one_heap()
     with kept_out(), put_off():
         import asyncio
+        import signal
 
         from netpolicy.bus.paths import default_socket
         from netpolicy.daemon.process import CannotStart, Daemon
         from netpolicy.service.engine import Places
+    # Nothing is read yet that a reload could change: until the daemon hears it, it must not end us.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     forget_annotations()
 
     places = Places(given.config, given.state_dir, given.store_dir)

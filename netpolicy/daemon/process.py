@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import os
 import signal
@@ -25,6 +24,7 @@ from netpolicy.bus.status import UbusError
 from netpolicy.config.kept_list import FOLDER
 from netpolicy.daemon.interfaces import Interfaces
 from netpolicy.daemon.lean import give_back
+from netpolicy.daemon.state_lock import Held, StateLock
 from netpolicy.dataplane import program
 from netpolicy.dataplane.chains import LOG_GROUP
 from netpolicy.dataplane.guard import Guard, GuardPlaces
@@ -90,7 +90,7 @@ class Daemon:
         self._places = places
         self._guard = GUARD if os.path.exists(GUARD) else os.path.abspath(GUARD_IN_CHECKOUT)
         self._journal = Journal(places.store, self._journal_damaged)
-        self._lock = -1
+        self._lock = StateLock(places.state)
         self._log = Ring(time.time, _write, log_level)
         self._bus = UbusClient(socket, on_state=self._bus_state, on_error=self._bus_error)
         self._broker: Broker | None = None
@@ -101,11 +101,17 @@ class Daemon:
         self._mode = mode
         self._loader = Loader(kept=os.path.join(places.state, FOLDER))
         self._resting: asyncio.TimerHandle | None = None
+        self._keeper: Keeper | None = None
+        self._reads_again = False
 
     async def run(self) -> None:
         """Runs until a signal. Raises CannotStart."""
-        self._lock_state()
         loop = asyncio.get_running_loop()
+        # First of all: a signal that nobody takes would end us at once, in the middle of what a start puts right.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+        await self._lock_state()
         try:
             gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
             self._is_handed_over()  # one that was meant for a former process says nothing now
@@ -119,9 +125,6 @@ class Daemon:
                 await engine.kernel.open_gate()
             await recovery.note(left, guard, self._journal, Store(self._places.store), self._log)
             await self._open_bus()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._ended.set)
-            loop.add_signal_handler(signal.SIGHUP, self._keeper.reload)
             engine.take_files(first)
             del first  # a megabyte, for as long as this runs
             loop.set_exception_handler(self._fault)
@@ -135,7 +138,7 @@ class Daemon:
             await self._bus.close()
             if self._broker is not None:
                 await self._broker.close()
-            self._unlock_state()
+            self._lock.give()
 
     # -- building --------------------------------------------------------------------------
 
@@ -162,8 +165,10 @@ class Daemon:
             flows=Conntrack(),
             loader=self._loader,
         )
-        self._keeper = Keeper(engine)
-        self._keeper.woke = self._woke
+        self._keeper = keeper = Keeper(engine)
+        keeper.woke = self._woke
+        if self._reads_again:
+            keeper.reload()
         self._flows = FlowWatch(say=lambda level, text: self._log.add(level, "flow", text))
         self._connections = Connections(engine, self._flows.table)
         self._inspection = Inspection(engine, self._connections.outbound_of)
@@ -172,7 +177,7 @@ class Daemon:
         self._inspection.tell_round_trip, self._inspection.tell_course = self._passive.timed, self._passive.went_on
         self._inspection.tell_losses = self._passive.lost
         self._hooks = LineHooks(self._log, self._places.state)
-        engine.worried = self._keeper.hurry
+        engine.worried = keeper.hurry
         engine.carries = self._note_line
         self._names = Naming(engine, self._inspection.names, self._connections.decide_again)
         self._inspection.tell_name, self._inspection.tell_sets = self._names.told, self._names.document
@@ -184,10 +189,10 @@ class Daemon:
         self._guarded = Guarded(tools)
         engine.adopt = self._guarded.adopt
         self._changes = Changes(engine, self._guarded, store, self._journal)
-        self._lists = ListRefresh(engine, self._keeper.look)
+        self._lists = ListRefresh(engine, keeper.look)
         engine.list_warnings = self._lists.warnings
         self._service = Service(
-            engine, self._connections, self._flows, self._keeper.look_later, self._sampler, self._changes.pending,
+            engine, self._connections, self._flows, keeper.look_later, self._sampler, self._changes.pending,
             self._inspection, self._lists,
         )  # fmt: skip
         self._decisions = DecisionLog(engine, lambda: self._inspection.shade)
@@ -227,6 +232,13 @@ class Daemon:
 
     def _look(self, cause: str) -> None:
         self._keeper.look(cause)
+
+    def _hung_up(self) -> None:
+        """The configuration may have changed, also since it was read at the start."""
+        if self._keeper is None:
+            self._reads_again = True
+        else:
+            self._keeper.reload()
 
     # -- events ----------------------------------------------------------------------------
 
@@ -371,22 +383,13 @@ class Daemon:
             return False
         return True
 
-    def _lock_state(self) -> None:
-        """One daemon per state folder: two would undo each other's work."""
-        path = os.path.join(self._places.state, "lock")
+    async def _lock_state(self) -> None:
         try:
-            os.makedirs(self._places.state, mode=0o755, exist_ok=True)
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotStart(f"another netpolicyd is running (it holds {path})") from None
+            await self._lock.take()
+        except Held as error:
+            raise CannotStart(f"another netpolicyd is running (it holds {error})") from None
         except OSError as error:
-            raise CannotStart(f"cannot use {path}: {error.strerror}") from None
-
-    def _unlock_state(self) -> None:
-        if self._lock >= 0:
-            with contextlib.suppress(OSError):
-                os.close(self._lock)
+            raise CannotStart(f"cannot use {self._lock.path}: {error.strerror}") from None
 
 
 def _matters(change: Change) -> bool:

@@ -18,7 +18,7 @@ from netpolicy.bus.blocking import BlockingClient, call
 from netpolicy.bus.status import UbusError
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 
 class Netpolicyd:
@@ -34,6 +34,7 @@ class Netpolicyd:
         self._path = path
         self.process: subprocess.Popen[str] | None = None
         self.stderr: list[str] = []
+        self._reader = threading.Thread()
 
     def start(self) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -44,7 +45,8 @@ class Netpolicyd:
              "--state-dir", str(self.state), "--store-dir", str(self.store), "--socket", self.socket],
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment, cwd="/",
         )  # fmt: skip
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self._reader.start()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr
@@ -61,13 +63,16 @@ class Netpolicyd:
         return self.process.wait(PATIENCE)
 
     def call(self, method: str, **data: Any) -> dict[str, Any]:
-        return call("netpolicy", method, data, timeout=5.0, path=self.socket)
+        return call("netpolicy", method, data, timeout=PATIENCE, path=self.socket)
 
     def settled(self) -> dict[str, Any]:
         """The status once kernel and rules are equal."""
         return until(lambda: (found := self.call("status"))["kernel"]["in_sync"] and found)
 
     def said(self) -> str:
+        """So far; all of it once the process has ended. What it started may go on with its stderr."""
+        if self.process is not None and self.process.poll() is not None:
+            self._reader.join(5.0)
         return "".join(self.stderr)
 
 
@@ -91,6 +96,7 @@ def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """What the condition gives once it is true. Another process cannot be awaited: it is asked again."""
     deadline = time.monotonic() + seconds
     while True:
+        is_last = time.monotonic() > deadline  # before asking: it may be true only when we are late ourselves
         try:
             found = condition()
             if found:
@@ -98,7 +104,7 @@ def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
             reason: object = found
         except (UbusError, AssertionError, OSError) as error:
             reason = error
-        if time.monotonic() > deadline:
+        if is_last:
             raise AssertionError(f"not within {seconds} s: {reason}")
         time.sleep(0.02)
 
