@@ -19,7 +19,7 @@ from netpolicy.dataplane.guard import uptime
 from netpolicy.lab import starter
 from netpolicy.lab.bench import LabError
 from tests.acceptance.deaths import difference, settled_difference
-from tests.acceptance.scene import Scene
+from tests.acceptance.scene import Scene, text_of
 from tests.kernel.steering import LINES, rule, throttle
 
 VIDEO = rule("video", "+dest_port=31000", "route=wan_b")
@@ -146,15 +146,10 @@ class Chaos:
             driver.join(told.milliseconds / 1000)
             return
         deadline = time.monotonic() + PATIENCE
-        while driver.is_alive() and not self._is_stopped() and time.monotonic() < deadline:
+        while driver.is_alive() and not self.scene.is_stopped and time.monotonic() < deadline:
             time.sleep(0.01)
-
-    def _is_stopped(self) -> bool:
-        daemon = self.scene.lab.daemon
-        child = starter.first_child(daemon.pid) if daemon is not None else 0
-        with contextlib.suppress(OSError), open(f"/proc/{child}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "T"
-        return False
+        if not self.scene.is_stopped:
+            self.scene.steps()  # the change had fewer: what is done after the accident is not to stop
 
     # -- accidents -------------------------------------------------------------------------
 
@@ -166,8 +161,8 @@ class Chaos:
             scene.guard("lock")
             scene.start_ssh()
             scene.start_names()
-        if accident in ("guard", "both") and scene.guard_process:
-            scene.kill(scene.guard_process)
+        if accident in ("guard", "both") and (guard := scene.guard_process):
+            scene.kill(guard)
         if accident in ("daemon", "both"):
             scene.kill_daemon()
         if accident == "tool":
@@ -188,7 +183,7 @@ class Chaos:
             with contextlib.suppress(LabError):
                 self._resume()
                 scene.stop()
-        assert scene.reaches_router(timeout=2.0), "the LAN cannot reach the router"
+        assert scene.reaches_router(), "the LAN cannot reach the router"
         if accident not in ("hang", "daemon", "both", "power", "term"):
             self._resume()
 
@@ -201,8 +196,8 @@ class Chaos:
         subprocess.run(self.scene.lab.inside(words), check=True, env=starter.environment(), capture_output=True)
 
     def _resume(self) -> None:
-        if self._is_stopped():
-            self.scene.go_on()
+        if self.scene.lab.daemon is not None and self.scene.lab.daemon.poll() is None:
+            self.scene.go_on()  # nothing happens to one that does not stand still
 
     # -- afterwards ------------------------------------------------------------------------
 
@@ -217,6 +212,7 @@ class Chaos:
             self._wait(lambda: not self._is_guarded(), "the guard is done")
         driver.finish()
         scene.steps()
+        self._resume()
         if scene.is_dead:
             scene.start(steps=True)
         self._wait(lambda: scene.is_dead or self._is_idle(), "nothing is pending")
@@ -229,7 +225,7 @@ class Chaos:
             # It may have happened after the last look of the change: then it is drift, noticed within a second.
             self._wait(lambda: self._is_ours_there() or scene.lab.call("drift")["is_there"], "drift is noticed")
         if scene.lab.call("drift")["is_there"]:
-            scene.lab.call("heal", {}, 20.0)
+            scene.lab.call("heal", {}, 60.0)
         scene.settle()
 
     def _hang(self) -> None:
@@ -237,9 +233,9 @@ class Chaos:
         scene = self.scene
         if scene.is_dead or scene.lab.daemon is None:
             return
-        if not self._is_stopped():
-            scene.lab.daemon.send_signal(signal.SIGSTOP)
-        if self._is_guarded() and int(scene.record()["DEADLINE"]) - uptime() < 10:
+        scene.lab.daemon.send_signal(signal.SIGSTOP)
+        self._wait(lambda: scene.is_dead or scene.is_stopped, "it hangs")
+        if self._is_guarded() and int(scene.record().get("DEADLINE", "0")) - uptime() < 10:
             self._wait(lambda: scene.is_dead or not self._is_guarded(), "the guard ends a daemon that hangs")
         else:
             time.sleep(1.0)
@@ -265,14 +261,13 @@ class Chaos:
     def _is_guarded(self) -> bool:
         """Whether a guard still has something to do."""
         scene = self.scene
-        record, ack = scene.record(), scene.guard_folder / "ack"
-        if not record or (scene.pending / "outcome").exists() or not ack.exists():
+        record, ack = scene.record(), text_of(scene.guard_folder / "ack").split()
+        if not record or (scene.pending / "outcome").exists() or not ack:
             return False
-        verdict = scene.pending / "verdict"
-        if verdict.exists() and verdict.read_text().startswith("confirmed"):
+        if text_of(scene.pending / "verdict").startswith("confirmed"):
             return False
-        lives = scene.inside("sh", "-c", f"kill -0 {scene.guard_process} 2>/dev/null && echo yes; :").strip()
-        return ack.read_text().split()[0] == record["ID"] and lives == "yes"
+        lives = scene.inside("sh", "-c", f"kill -0 {ack[1]} 2>/dev/null && echo yes; :").strip()
+        return ack[0] == record["ID"] and lives == "yes"
 
     def _wait(self, is_true, what: str) -> None:  # type: ignore[no-untyped-def]
         self.scene.wait(is_true, what, PATIENCE)
@@ -291,7 +286,7 @@ class Chaos:
         assert not scene.record() and not (scene.pending / "outcome").exists(), "a change is left pending"
         assert scene.lab.call("verify")["fine"], "the journal is not what was written"
         for family in (4, 6):
-            assert scene.reaches_router(family=family, timeout=2.0), f"the LAN is locked out, IPv{family}"
+            assert scene.reaches_router(family=family), f"the LAN is locked out, IPv{family}"
         if told.accident == "disk":  # what could not be written then is written a second later
             self._wait(lambda: self._written(last) or text == told.old, "the journal says how it ended")
         word = self._written(last)
@@ -322,9 +317,9 @@ class Driver(threading.Thread):
         if self._tool.returncode != 2 or self._told.end == "deadline":
             return
         with contextlib.suppress(UbusError, OSError, LabError):
-            change = self._scene.lab.call("job", {}, 10.0)
+            change = self._scene.lab.call("job", {}, 60.0)
             word = {"id": change["token"] or "", "console": True} if self._told.end == "confirm" else {}
-            self._scene.lab.call(self._told.end, word, 40.0)
+            self._scene.lab.call(self._told.end, word, 60.0)
 
     def kill_tool(self) -> None:
         """kill -9 of the tool."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from typing import Any
 
 from netpolicy.bus.status import UbusError
 from netpolicy.lab.bench import LabError
-from tests.acceptance.scene import Scene
+from tests.acceptance.scene import Scene, text_of
 from tests.kernel.steering import LINES, rule, throttle
 
 OLD = (
@@ -69,11 +70,11 @@ class Twins:
         lab = self.scene.lab
         try:
             given = {"text": self.next, "format": "uci", "confirm": 60, "console": True}
-            job = lab.call("apply", given, 10.0)["job"]
-            found = lab.wait_for(lambda: self._standing(job), 30.0, "the change waits or is over")
+            job = lab.call("apply", given, 60.0)["job"]
+            found = lab.wait_for(lambda: self._standing(job), 60.0, "the change waits or is over")
             if found["state"] == "await":
                 word = {"id": found["token"], "console": True} if end == "confirm" else {"id": job}
-                found = lab.call(end, word, 30.0)
+                found = lab.call(end, word, 60.0)
         except (UbusError, LabError, OSError):
             assert self.scene.is_dead or self.scene.wait(lambda: self.scene.is_dead, "the daemon died")
             return
@@ -83,7 +84,7 @@ class Twins:
     def _standing(self, job: str) -> dict[str, Any] | None:
         if self.scene.is_dead:
             raise LabError("the daemon is dead")
-        found: dict[str, Any] = self.scene.lab.call("job", {"id": job}, 10.0)
+        found: dict[str, Any] = self.scene.lab.call("job", {"id": job}, 60.0)
         return found if found["state"] in ("await", "refused", "reverted", "committed") else None
 
     def found(self) -> str:
@@ -104,7 +105,7 @@ class Twins:
         wrong = settled_difference(scene, self.kernel[text])
         assert not wrong, f"{when}: the kernel has something else: {wrong}"
         assert scene.others() == self.others, f"{when}: what is not ours was changed"
-        left = [one.name for one in scene.pending.rglob("*")] if scene.pending.exists() else []
+        left = [name for _, _, names in os.walk(scene.pending) for name in names]
         assert not {"record", "outcome"} & set(left), f"{when}: left: {left}\n{scene.told()}"
         verified = scene.lab.call("verify")
         assert verified["fine"], f"{when}: {verified}"
@@ -140,7 +141,8 @@ def killed(twins: Twins) -> None:
     """The guard, alone, brings everything to one of the two; then the daemon is started again."""
     scene = twins.scene
     scene.wait(lambda: _is_decided(scene), f"the guard decides: {scene.record()}")
-    wrong = min([difference(one, scene.kernel()) for one in twins.kernel.values()], key=len)
+    # What the daemon had started, such as dnsmasq, may be on its way there.
+    wrong = settled_difference(scene, *twins.kernel.values())
     assert not wrong, f"a mix, when the guard was done: {wrong}"
     scene.start(steps=True)
 
@@ -173,12 +175,16 @@ def difference(wanted: str, found: str) -> list[str]:
     return [line for line in difflib.ndiff(wanted.splitlines(), found.splitlines()) if line[0] in "+-"][:40]
 
 
-def settled_difference(scene: Scene, wanted: str, seconds: float = 10.0) -> list[str]:
-    """What the router has otherwise, also after this time."""
+def settled_difference(scene: Scene, *wanted: str, seconds: float = 30.0) -> list[str]:
+    """What the router has otherwise than each of them, also after this time."""
     until = time.monotonic() + seconds
-    while (wrong := difference(wanted, scene.kernel())) and time.monotonic() < until:
+    while True:
+        is_last = time.monotonic() >= until
+        found = scene.kernel()
+        wrong = min([difference(one, found) for one in wanted], key=len)
+        if not wrong or is_last:
+            return wrong
         time.sleep(0.1)
-    return wrong
 
 
 def _is_decided(scene: Scene) -> bool:
@@ -186,10 +192,9 @@ def _is_decided(scene: Scene) -> bool:
     record, ack = scene.record(), scene.guard_folder / "ack"
     if not record or (scene.pending / "outcome").exists():
         return True
-    if not ack.exists() or ack.read_text().split()[0] != record["ID"]:
+    if text_of(ack).partition(" ")[0] != record["ID"]:
         return True  # it died before it had a guard, and before it changed anything
-    verdict = scene.pending / "verdict"
-    return verdict.exists() and verdict.read_text().startswith("confirmed")
+    return text_of(scene.pending / "verdict").startswith("confirmed")
 
 
 class Labs:

@@ -122,9 +122,10 @@ class Scene:
         return "\n".join(["-- daemon", *self.lab.daemon_log().splitlines()[-30:], "-- guard", *guard])
 
     def journal(self) -> list[dict[str, Any]]:
-        """What was written down, oldest first."""
+        """What was written down, oldest first; not what is being written just now."""
         path = self.store / "history.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def events(self) -> list[str]:
         """The ends in the journal: `change committed`, `recovered reverted`, …"""
@@ -242,6 +243,7 @@ class Scene:
 
     def kill(self, *numbers: int, sig: int = signal.SIGKILL) -> None:
         """Signals processes, by their numbers in the lab."""
+        assert all(number > 1 for number in numbers), f"{numbers}: 0 would be everybody who started us"
         self.inside("kill", f"-{int(sig)}", *(str(number) for number in numbers), check=False)
 
     def kill_daemon(self) -> None:
@@ -249,13 +251,13 @@ class Scene:
         daemon, self.lab.daemon = self.lab.daemon, None
         assert daemon is not None
         daemon.kill()
-        _reap(daemon)
+        daemon.wait()
 
     @property
     def guard_process(self) -> int:
         """Who acknowledged the change, as numbered in the lab; 0 nobody."""
-        path = self.guard_folder / "ack"
-        return int(path.read_text().split()[1]) if path.exists() else 0
+        words = text_of(self.guard_folder / "ack").split()
+        return int(words[1]) if words else 0
 
     def guard(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs the guard."""
@@ -264,8 +266,9 @@ class Scene:
 
     def cut_power(self) -> None:
         """Every process dies at once; RAM and kernel are empty; the flash stays as it was."""
-        listed = self.inside("ip", "netns", "pids", "router").split()
-        self.lab.run("router", ["sh", "-c", f"kill -9 {' '.join(listed)} 2>/dev/null; exit 0"])
+        # Until nobody is left: who is about to be killed starts a program, and that would write on.
+        words = ["sh", "-c", 'while left=$(ip netns pids router); [ -n "$left" ]; do kill -9 $left 2>/dev/null; done']
+        subprocess.run(self.lab.inside(words), check=True, env=starter.environment(), timeout=60)
         if self.lab.daemon is not None:
             self.kill_daemon()
         self.empty_kernel()
@@ -319,15 +322,34 @@ class Scene:
         self.lab.daemon.send_signal(signal.SIGCONT)
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether the daemon stands still because of a signal."""
+        daemon = self.lab.daemon
+        return daemon is not None and starter.is_stopped(starter.first_child(daemon.pid))
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The daemon stands still: what happens meanwhile is one thing to it."""
+        assert self.lab.daemon is not None
+        self.lab.daemon.send_signal(signal.SIGSTOP)
+        self.wait(lambda: self.is_stopped, "the daemon stands still")
+        try:
+            yield
+        finally:
+            self.go_on()
+
+    @property
     def is_dead(self) -> bool:
         """Whether the daemon has ended by itself, or was ended by the guard."""
         daemon = self.lab.daemon
         if daemon is None or daemon.poll() is not None:
             return True
-        if start_of(starter.first_child(daemon.pid)) is not None:
+        child = starter.first_child(daemon.pid)
+        if child and start_of(child) is not None:
             return False
-        _reap(daemon)
-        return True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            daemon.wait(None if child else 1.0)  # without a child it ends just now, or begins
+        return daemon.poll() is not None
 
     # -- what is seen ----------------------------------------------------------------------
 
@@ -366,14 +388,14 @@ class Scene:
         """How often dnsmasq was started."""
         return len(self.path("/run/dnsmasq.starts").read_text().split())
 
-    def reaches_router(self, node: str = "desk", family: int = 4, to: str = "", timeout: float = 1.0) -> bool:
+    def reaches_router(self, node: str = "desk", family: int = 4, to: str = "", timeout: float = 20.0) -> bool:
         """Whether a NEW connection from there to the router's SSH server gets through."""
         asked = self.lab.ask(node, "tcp", address=to or ROUTER[family], port=22, timeout=timeout)
         return got_through(asked)
 
     def goes_by(self, family: int, node: str = "desk", port: int = 31000) -> str:
         """The address from which the far server sees a NEW connection, or why there is none."""
-        asked = self.lab.ask(node, "tcp", address=SERVER[family], port=port, timeout=1.0)
+        asked = self.lab.ask(node, "tcp", address=SERVER[family], port=port, timeout=20.0)
         return str(asked["seen"] or asked["error"])
 
     def wait(self, is_true: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
@@ -437,14 +459,12 @@ class Scene:
         return ["dbclient", "-y", "-y", "-T", "-i", str(self.folder / "ssh/id"), f"root@{to}"]
 
 
-def _reap(daemon: NodeProcess) -> None:
-    """Waits for its end. Who waits for a program that was stopped has stopped too, perhaps only just now."""
-    while True:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(daemon.pid, signal.SIGCONT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            daemon.wait(0.5)
-            return
+def text_of(path: Path) -> str:
+    """What is there, "" for nothing: another process may take it away at any moment."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 class Session:
