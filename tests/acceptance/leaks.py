@@ -283,19 +283,29 @@ class Accidents:
 def end_all_of(daemon: Netpolicyd) -> None:
     """The process and what it started: an nft that outlives it would still change tables, a guard still write files."""
     assert daemon.process
-    daemon.send(signal.SIGSTOP)  # it starts nothing more
-    found = [daemon.process.pid]
+    found, handles = [daemon.process.pid], []
     for one in found:  # grows meanwhile
-        found += _children(one)
-    handles = []
-    for one in found[1:]:
         with contextlib.suppress(ProcessLookupError):
             handles.append(os.pidfd_open(one))
-            signal.pidfd_send_signal(handles[-1], signal.SIGKILL)
+            signal.pidfd_send_signal(handles[-1], signal.SIGSTOP)
+            until(lambda one=one: _is_still(one))  # and starts nothing more
+        found += _children(one)
+    for handle in handles:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
     daemon.end(signal.SIGKILL)
     for handle in handles:
         select.select([handle], [], [])  # until it has ended, whoever reaps it
         os.close(handle)
+
+
+def _is_still(process: int) -> bool:
+    """Whether none of its threads runs: one that waits for its child to become another program does not stop before."""
+    states = []
+    for stat in Path(f"/proc/{process}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            states.append(stat.read_text().rpartition(")")[2].split()[0])
+    return set(states) <= set("TtZX")
 
 
 def _children(parent: int) -> list[int]:
