@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_SECONDS = 0.5
 CALL_SECONDS = 1.0
+# A reload starts programs, and writes what is in force.
+CHANGE_SECONDS = 10.0
 # procd waits five seconds; a person watching should not.
 RESPAWN_SECONDS = 1.0
+# It ends within half a second where the machine has time for it.
+DAEMON_SECONDS = 5.0
 DAEMON_LOG = LAB / "daemon.log"
 
 
@@ -46,6 +50,7 @@ class Show:
         self._reports: dict[tuple[str, int], dict[str, Any]] = {}
         self._answers = watch.Answers()
         self._call = watch.bus_call(str(BUS_SOCKET), CALL_SECONDS)
+        self._call_to_change = watch.bus_call(str(BUS_SOCKET), CHANGE_SECONDS)
         self._typed = b""
         self._listens = True
         self._had_terminal = sys.stdin.isatty()
@@ -73,7 +78,7 @@ class Show:
         if self._daemon is not None and self._daemon.poll() is None:
             self._daemon.terminate()
             try:
-                self._daemon.wait(2)
+                self._daemon.wait(DAEMON_SECONDS)
             except subprocess.TimeoutExpired:
                 self._daemon.kill()
 
@@ -194,7 +199,7 @@ class Show:
 
     def _reload(self) -> str:
         try:
-            answer = self._call("reload", {})
+            answer = self._call_to_change("reload", {})
         except watch.Unanswered as reason:
             return f"reload not answered: {reason}"
         return "reloaded" if answer.get("ok") else f"reload refused: {answer.get('error')}"

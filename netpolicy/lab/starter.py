@@ -26,8 +26,8 @@ TOOLS = {
     "nft": "nftables",
     "openssl": "openssl",
 }
-# The inside needs a second or two to stop its daemon.
-PATIENCE_SECONDS = 5.0
+# The inside needs a second or two to stop its daemon; a busy machine takes longer.
+PATIENCE_SECONDS = 20.0
 ROOT_OF_PACKAGE = Path(__file__).resolve().parents[2]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -44,14 +45,14 @@ class Terminal:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
 
-    def read_until(self, words: str, seconds: float = 15.0) -> None:
+    def read_until(self, words: str, seconds: float = 60.0) -> None:
         """Read what is drawn until these words were, looking on from where the last call ended."""
         deadline = time.monotonic() + seconds
         while words not in self.text[self._read :]:
-            left = deadline - time.monotonic()
-            assert left > 0, f"never drawn: {words!r}; last: {self.text[-3000:]!r}"
-            if select.select([self._master], [], [], min(left, 0.2))[0]:
+            if select.select([self._master], [], [], 0.2)[0]:
                 self.text += os.read(self._master, 65536).decode(errors="replace")
+            else:
+                assert time.monotonic() < deadline, f"never drawn: {words!r}; last: {self.text[-3000:]!r}"
         self._read = self.text.index(words, self._read) + len(words)
 
     def type(self, keys: str) -> None:
@@ -84,9 +85,11 @@ class Terminal:
         return starter.first_child(self.unshare)
 
     def drain(self, seconds: float) -> None:
-        """Read what is still written."""
+        """Read what is written until then, and all that is there; no more than that where it never ends."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0 and select.select([self._master], [], [], left)[0]:
+        for _ in range(1000):
+            if not select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                return
             try:
                 self.text += os.read(self._master, 65536).decode(errors="replace")
             except OSError:
@@ -106,17 +109,67 @@ class Terminal:
         os.close(self._slave)
 
 
+class Session:
+    """A lab without a terminal: words in, lines out."""
+
+    def __init__(self) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "netpolicy.lab.main", "--seconds", "600"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=starter.environment(),
+        )
+        self.printed: list[str] = []  # since the last command; what follows from it comes in any order
+
+    def wait_for(self, words: str, forget: bool = False) -> None:
+        """A line with these words, printed since the last command. It ends by itself where there is none.
+
+        `forget`: what is awaited next has to come after it.
+        """
+        assert self._child.stdout is not None
+        while not any(words in line for line in self.printed):
+            line = self._child.stdout.readline()
+            assert line, f"ended before: {words}"
+            self.printed.append(line)
+        if forget:
+            last = max(number for number, line in enumerate(self.printed) if words in line)
+            del self.printed[: last + 1]
+
+    def type(self, word: str) -> None:
+        assert self._child.stdin is not None
+        self.printed.clear()
+        self._child.stdin.write(word + "\n")
+        self._child.stdin.flush()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.kill()
+        self._child.communicate()
+
+    def end(self) -> int:
+        self.type("quit")
+        self._child.communicate()
+        return self._child.returncode
+
+
 def namespaces_of(pid: int) -> set[str]:
-    """The namespaces of a process that are not ours."""
+    """The namespaces of a process that are not ours, none where it has just ended."""
     own = {os.readlink(f"/proc/self/ns/{kind}") for kind in NAMESPACES}
-    return {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in NAMESPACES} - own
+    found = set()
+    for kind in NAMESPACES:
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
+    return found - own
 
 
 def descendants(pid: int) -> list[int]:
     """All processes below one, as numbered outside."""
     try:
         children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
+    except OSError:  # it has just ended
         return []
     return children + [grandchild for child in children for grandchild in descendants(child)]
 
@@ -125,7 +178,7 @@ def command_of(pid: int) -> str:
     """The command line of a process, '' when it is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return ""
 
 
@@ -144,7 +197,7 @@ def marked(mark: str) -> list[str]:
     return found
 
 
-def wait_until_gone(mark: str, seconds: float = 5.0) -> None:
+def wait_until_gone(mark: str, seconds: float = 30.0) -> None:
     """Until no process of the lab lives; its namespaces have no other holder, as the tests of /run show."""
     deadline = time.monotonic() + seconds
     while left := marked(mark):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,15 +41,14 @@ def enter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enter]:
     place = tmp_path_factory.mktemp("shell") / "lab"
     environment = {**starter.environment(), running.PLACE: str(place)}
     lab = subprocess.Popen(
-        [sys.executable, "-m", "netpolicy.lab.main", "--seconds", "60"],
+        [sys.executable, "-m", "netpolicy.lab.main", "--seconds", "600"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
     )
     assert lab.stdout is not None
-    deadline = time.monotonic() + 30
-    assert any("kernel in step" in line or time.monotonic() > deadline for line in lab.stdout)
+    assert any("kernel in step" in line for line in lab.stdout)  # it ends by itself where there is none
 
     def run(*words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -58,14 +56,17 @@ def enter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enter]:
             input=typed,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
             env=environment,
         )
 
-    yield run
-    lab.communicate("quit\n", timeout=30)
-    assert not place.exists()
+    try:
+        yield run
+        lab.communicate("quit\n", timeout=60)
+        assert not place.exists()
+    finally:
+        lab.kill()
 
 
 @pytest.mark.kernel
