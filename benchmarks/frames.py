@@ -8,9 +8,11 @@ sendmmsg(2), recvmmsg(2), RFC 791, RFC 768.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,9 +72,15 @@ class Messages:
                 message.header.name_length = len(names[0])
 
     def send(self, handle: socket.socket, start: int, count: int) -> int:
-        """Sends up to `count` messages from number `start`; how many went. Raises OSError."""
+        """Sends up to `count` messages from number `start`; how many went, 0 where there is no room. Raises OSError."""
         first = ctypes.byref(self._messages, start * ctypes.sizeof(_Message))
-        return _checked(_libc.sendmmsg(handle.fileno(), first, min(count, self.count - start), 0))
+        try:
+            return _checked(_libc.sendmmsg(handle.fileno(), first, min(count, self.count - start), 0))
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            time.sleep(0.001)  # the thread of the kernel that makes room needs the core
+            return 0
 
     def receive(self, handle: socket.socket) -> int:
         """Takes what waits; how many messages that were, at most as many as there is room for. Raises OSError."""

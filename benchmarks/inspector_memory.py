@@ -12,6 +12,7 @@ import contextlib
 import gc
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from netpolicy.flows import watch  # what every daemon has
@@ -33,7 +34,7 @@ def grown(tiers: tuple[str, ...]) -> float:
 def main(tiers: list[str]) -> int:
     """Watches, and prints the difference."""
     from benchmarks.conversations import Conversations, Talking
-    from benchmarks.course import Course
+    from benchmarks.course import LATE_SECONDS, Course
 
     course = Course()
     conversations = Conversations(course, CONNECTIONS)
@@ -49,6 +50,10 @@ def main(tiers: list[str]) -> int:
             for one in watching:
                 one.drain(TICK / len(watching))
         talking.end()
+        until = time.monotonic() + LATE_SECONDS  # all of it may have been sent while we were not let run
+        while not all(one.hellos for one in watching) and time.monotonic() < until:
+            for one in watching:
+                one.drain(TICK)
         if not all(one.hellos for one in watching):
             raise RuntimeError("a tier saw nothing")
         gc.collect()

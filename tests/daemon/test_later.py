@@ -105,7 +105,7 @@ async def rest():
     repr(asyncio.current_task())
     await asyncio.to_thread(subprocess.run, ["true"])
     await (await asyncio.create_subprocess_exec("true", stdout=-1)).communicate()
-    await asyncio.wait_for(asyncio.sleep(0), 1)
+    await asyncio.wait_for(asyncio.sleep(0), 60)
 
 asyncio.run(rest())
 print(*[name for name in later.PUT_OFF if name in sys.modules])
