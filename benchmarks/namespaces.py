@@ -20,7 +20,7 @@ CLONE_NEWNET = 0x40000000
 
 # <linux/ethtool.h>, <linux/sockios.h>
 SIOCETHTOOL = 0x8946
-STSO, SGSO, SGRO = 0x1F, 0x24, 0x2C
+GLINK, STSO, SGSO, SGRO = 0x0A, 0x1F, 0x24, 0x2C
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,9 +93,13 @@ def connect(left: Namespace, left_name: str, right: Namespace, right_name: str, 
     place = f"/proc/{os.getpid()}/fd/{right.descriptor}"
     left.ip(f"link add {left_name} type veth peer name {right_name} netns {place}\nlink set {left_name} up\n")
     right.ip(f"link set {right_name} up\n")
-    for end, name in ((left, left_name), (right, right_name)) if not offload else ():
+    for end, name in ((left, left_name), (right, right_name)):
         with end.entered():
-            _no_offload(name)
+            # Who asks for the carrier makes the kernel look after it: before, an end loses what it sends.
+            _ethtool(name, GLINK)
+            if not offload:
+                for command in (STSO, SGSO, SGRO):
+                    _ethtool(name, command)
 
 
 def mac_of(namespace: Namespace, device: str) -> str:
@@ -104,12 +108,12 @@ def mac_of(namespace: Namespace, device: str) -> str:
     return words[words.index("link/ether") + 1]
 
 
-def _no_offload(device: str) -> None:
+def _ethtool(device: str, command: int) -> None:
+    """A command with the value 0."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-        for command in (STSO, SGSO, SGRO):
-            value = ctypes.create_string_buffer(struct.pack("=II", command, 0))
-            request = struct.pack("@16sP16x", device.encode(), ctypes.addressof(value))
-            fcntl.ioctl(handle, SIOCETHTOOL, request)
+        value = ctypes.create_string_buffer(struct.pack("=II", command, 0))
+        request = struct.pack("@16sP16x", device.encode(), ctypes.addressof(value))
+        fcntl.ioctl(handle, SIOCETHTOOL, request)
 
 
 def _write_switch(path: str, value: object) -> None:
