@@ -55,7 +55,7 @@ _TABLES = "".join(
 
 # A veth takes what arrives in turns; more at a time than this could overflow its queue (1000).
 BURST = 250
-PATIENCE = 0.3  # seconds without news after which a packet counts as lost
+PATIENCE = 10.0  # seconds without news after which a packet counts as lost: the machine may be busy with others
 
 
 class Router:

@@ -110,10 +110,17 @@ class Witness:
         for sequence, setting in enumerate(settings, 1):
             body = NFGENMSG.pack(0, 0, socket.htons(LOG_GROUP)) + setting
             self._socket.sendto(wire.message(CONFIG, wire.F_REQUEST | wire.F_ACK, sequence, body), (0, 0))
-            answer = next(wire.messages(self._socket.recv(65536)))
+            answer = self._answer(sequence)
             if wire.outcome(answer)[0]:
                 raise OSError(wire.outcome(answer)[0], "cannot read the witness's log group")
         self._socket.setblocking(False)
+
+    def _answer(self, sequence: int) -> wire.Message:
+        """What the kernel says to that message; once it is bound, packets of its own may be told first."""
+        while True:
+            for message in wire.messages(self._socket.recv(1 << 18)):
+                if message.kind == wire.ERROR and message.sequence == sequence:
+                    return message
 
     def read(self, wanted: set[int], seconds: float) -> dict[int, int]:
         """The marks by number, once all of `wanted` are there or nothing more came for so long.
