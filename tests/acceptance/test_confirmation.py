@@ -52,7 +52,7 @@ def test_02_with_force_the_lock_out_is_taken_back_in_time_as_new_connections_sho
     for family in FAMILIES:
         router.wait(lambda family=family: router.reaches_router("internet", to=BY_B[family], timeout=1.5), "it is back")
     assert uptime() >= deadline
-    router.wait(lambda: router.events()[-1] == "change reverted", "it is written down")
+    router.wait(lambda: router.events()[-1:] == ["change reverted"], "it is written down")
     assert router.kernel() == before and router.config.read_text() == LINES
 
 

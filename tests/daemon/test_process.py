@@ -123,6 +123,7 @@ def test_a_reload_follows_the_file_and_a_bad_one_keeps_the_old(daemon):
     daemon.send(signal.SIGHUP)
     until(lambda: "netpolicy.apply" in listener.names())  # told at the end: maps are laid out before the switch
     assert "8443" in ours()
+    assert daemon.call("plan")["changes"] == []  # waits for the end of the turn
     before = everything()
     daemon.config.write_text("config rule 'x")
     daemon.send(signal.SIGHUP)
