@@ -155,6 +155,12 @@ class Router:
 
     # -- what is seen ------------------------------------------------------------------------
 
+    def is_up(self, name: str, proto: str) -> bool:
+        """Whether netifd is done with that network: before, it still has what it had, and loses it in a moment."""
+        listed = self.ubus("network.interface", "dump")["interface"]
+        one = next((one for one in listed if one["interface"] == name), {})
+        return one.get("up") is True and not one.get("pending") and one.get("proto") == proto
+
     def ways(self) -> dict[str, Way]:
         """Each outbound that is up as the daemon says, which is as the kernel has it."""
         status = self.daemon.call("status")

@@ -32,7 +32,7 @@ def router(started):
     started.network(NETWORK + LEASE)
     for name in ("wan", "wanb"):  # nothing happens to one that is up
         started.ubus(f"network.interface.{name}", "up")
-    until(lambda: started.ways() == ALL, 30)
+    until(lambda: started.is_up("wanb", "dhcp") and started.ways() == ALL)
     return started
 
 
@@ -125,7 +125,7 @@ def test_a_default_that_somebody_adds_is_not_the_line_s(router, more):
     added = "config route\n\toption interface 'wanb'\n\toption target '0.0.0.0/0'\n\toption gateway '198.51.100.9'\n"
     router.network(NETWORK + FIXED + added + f"\toption {more}\n")
     until(lambda: "198.51.100.9" in router.here.run("ip", "route", "show", "table", "all"))
-    until(lambda: router.ways() == ALL)
+    until(lambda: router.is_up("wanb", "static") and router.ways() == ALL)
     assert router.here.run("ip", "route", "show", "dev", "eth2", "table", "7003").startswith("default via 198.51.100.1")
 
 
