@@ -225,10 +225,13 @@ def test_15_what_is_removed_from_the_file_is_removed_from_the_router(router: Sce
 def test_16_changes_confirmed_and_taken_back_lose_no_datagram_and_no_open_connection_notices(router: Scene) -> None:
     """A hundred swaps under 20 000 datagrams: tests/kernel/test_no_loss.py. Here: whole changes, to both ends."""
     router.rest(VIDEO)
-    kept = [(server, router.lab.ask("desk", "open", address=server, port=31000)) for server in (SERVER4, SERVER6)]
+    kept = [
+        (server, router.lab.ask("desk", "open", address=server, port=31000, timeout=20.0))
+        for server in (SERVER4, SERVER6)
+    ]
     assert [one["seen"] for _, one in kept] == [B4, B6]
     streams = [
-        router.lab.start("desk", "stream", address=server, port=31000, count=5_000, rate=500.0)
+        router.lab.start("desk", "stream", address=server, port=31000, count=5_000, rate=500.0, patience=20.0)
         for server in (SERVER4, SERVER6)
     ]
     more = VIDEO + rule("mail", "+dest_port=25", "block=reject")
