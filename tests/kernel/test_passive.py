@@ -116,6 +116,8 @@ class Asked:
 
     def _hear(self, program: Any) -> None:
         for line in program.stdout:
+            if not line.endswith("\n"):
+                return  # killed in the middle of it
             begun, seen = line.split()
             self.heard.append((float(begun), seen))
 
