@@ -192,10 +192,12 @@ class Scene:
         (found,) = [one for one in self.daemon.call("outbounds")["outbounds"] if one["name"] == name]
         return {**found["health"], "up": found["up"], "reason": found["reason"]}
 
-    def steps(self) -> list[tuple[str, str]]:
-        """What line A went through, as it was told."""
+    def steps(self) -> list[tuple[str, str, str]]:
+        """What line A went through, as it was told, and why."""
         heard = [one for name, one in list(self.events.heard) if name == "netpolicy.outbound"]
-        return [(one["before"], one["state"]) for one in heard if one["name"] == "wan_a" and "before" in one]
+        return [
+            (one["before"], one["state"], one["reason"]) for one in heard if one["name"] == "wan_a" and "before" in one
+        ]
 
     def is_well(self) -> None:
         """Line A carries, as at the beginning."""
@@ -234,7 +236,7 @@ def test_a_pulled_cable_moves_new_and_open_flows_of_both_families_at_once(scene)
 def test_the_line_that_is_plugged_in_again_is_used_after_its_hold_down(scene):
     now = time.monotonic()
     scene.server(BACK)
-    until(lambda: ("FAILOVER", "RECOVERY") in scene.steps())  # it lasts but a second
+    until(lambda: ("FAILOVER", "RECOVERY") in [one[:2] for one in scene.steps()])  # it lasts but a second
     assert scene.arrivals.seconds_until("eth0", now, seconds=30) > 0.8
     assert scene.health("wan_a")["trusted"]
     now = time.monotonic()
@@ -280,7 +282,8 @@ def test_all_the_while_nothing_was_lost_or_leaked_and_every_step_was_told(scene)
     assert scene.arrivals.since(0, "eth1", SEALED) == []
     until(lambda: scene.steps()[-1][1] == "NORMAL")
     steps = scene.steps()
-    # On a busy machine a round of probes may be lost in between, which degrades a line and no more.
-    assert [before for before, after in steps if after == "FAILOVER"] in (["NORMAL", "DEGRADED"], ["DEGRADED"] * 2)
-    assert [after for before, after in steps if before == "FAILOVER"] == ["RECOVERY"] * 2
-    assert steps.count(("RECOVERY", "NORMAL")) >= 2
+    assert all(after == before for (_, after, _), (before, _, _) in itertools.pairwise(steps)), steps
+    # A busy machine makes a line slow, or loses a round of probes, in between: then there are more of them.
+    falls = [why for _, after, why in steps if after == "FAILOVER"]
+    assert falls[0] == "wana has no carrier" and "3 of 3 rounds of probes lost" in " ".join(falls[1:]), steps
+    assert [after for before, after, _ in steps if before == "FAILOVER"] == ["RECOVERY"] * len(falls)

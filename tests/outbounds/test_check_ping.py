@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netpolicy.outbounds import check_line
+from netpolicy.outbounds import check_line, check_ping
 from netpolicy.outbounds.check_line import FAILED, NO_WAY, PASSED, UNKNOWN, Line, timed
-from netpolicy.outbounds.check_ping import ECHO, HEADER, checksum, is_answer, ping, question, without_ip_header
+from netpolicy.outbounds.check_ping import ECHO, HEADER, Stamps, checksum, is_answer, ping, question, without_ip_header
 from tests.kernel.streams import SERVER
 from tests.netns import needs_root
 from tests.outbounds.far_side import LINE_A, LINE_B, answered
@@ -68,6 +68,7 @@ async def test_an_address_that_a_router_calls_unreachable_fails(far):
 async def test_the_time_is_that_of_the_question_that_was_answered(far, monkeypatch):
     """By satellite the answer to the first one comes when the second one has just left."""
     monkeypatch.setattr(check_line, "PACE_SECONDS", 0.1)
+    monkeypatch.setattr(check_ping, "TOGETHER_NS", check_ping.LONGEST_NS)  # never told too short
     far.place.server.sysctl("net/ipv4/icmp_echo_ignore_all", 1)
     with far.place.server.entered():
         server = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
@@ -93,6 +94,31 @@ async def test_the_time_is_that_of_the_question_that_was_answered(far, monkeypat
         server.close()
     assert answer.state == PASSED and len(asked) >= 2
     assert 149 <= answer.milliseconds <= (time.monotonic() - begun) * 1000 + 1
+
+
+class Delayed(socket.socket):
+    """Whose program has to wait for the processor as it sends."""
+
+    before = after = 0.0
+
+    def send(self, data: bytes) -> int:  # type: ignore[override]
+        time.sleep(self.before)
+        sent = super().send(data)
+        time.sleep(self.after)
+        return sent
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.2, 0.0), (0.0, 0.2)])
+async def test_a_router_that_was_busy_while_it_sent_does_not_take_that_for_the_lines_delay(before, after):
+    with Delayed(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.setblocking(False)
+        one.bind(("127.0.0.1", 0))
+        one.connect(one.getsockname())  # what it says it hears
+        one.before, one.after = before, after
+        stamps = Stamps(one)
+        stamps.send(b"hello")
+        assert await stamps.receive() == b"hello"
+        assert 0 < stamps.milliseconds(1) < 100
 
 
 def test_only_the_reply_to_our_own_question_is_believed():
