@@ -114,7 +114,8 @@ class Daemon:
         await self._lock_state()
         try:
             gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
-            self._is_handed_over()  # one that was meant for a former process says nothing now
+            if not self._ended.is_set():  # else it may be meant for us, who were told to end while the lock was held
+                self._is_handed_over()  # one that was meant for a former process says nothing now
             with contextlib.suppress(OSError):  # who writes there first says why it cannot
                 make_folder(self._places.store, 0o700)
             guard = Guard(GuardPlaces(self._places.config, self._places.store, self._places.state, self._guard))

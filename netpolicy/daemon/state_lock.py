@@ -1,6 +1,6 @@
 """One daemon per state folder: two would undo each other's work.
 
-Never breaks the lock of a process that lives, and never waits for it. A file in the folder, held by flock(2).
+Never breaks the lock of a process that lives, and waits for a second at most. A file in the folder, held by flock(2).
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from netpolicy.bus.status import UbusError
+from netpolicy.daemon import process
+from netpolicy.service.engine import Places
 from tests.daemon.running import Listener, Netpolicyd, netpolicyd, until
 from tests.netns import needs_root, run
 from tests.router import everything, of_others, ours, router
@@ -210,6 +212,44 @@ def test_who_is_ended_during_the_start_ends_in_good_order(starting, tmp_path):
     (tmp_path / "hold").unlink()
     assert starting.process.wait(60) == 0
     assert everything() == before and not os.path.exists(starting.socket)
+
+
+def test_who_is_restarted_during_the_start_hands_over_what_it_found(tmp_path):
+    """Also before its first turn: a kill switch of the one before stays shut."""
+    waiting = f"[ -e {tmp_path}/hold ] && touch {tmp_path}/waits && while [ -e {tmp_path}/hold ]; do sleep 0.02; done"
+    with netpolicyd(tmp_path, CONFIG, path=wrapper(tmp_path, waiting)) as daemon:
+        daemon.settled()
+        daemon.end(signal.SIGKILL)
+        before = shape()
+        (tmp_path / "hold").touch()
+        daemon.start()
+        until(lambda: (tmp_path / "waits").exists())
+        (daemon.state / "handover").touch()  # as the init script does before the signal
+        daemon.send(signal.SIGTERM)
+        (tmp_path / "hold").unlink()
+        assert daemon.process.wait(60) == 0
+    assert shape() == before and leads_to("video") == "v_02"
+
+
+async def test_who_is_restarted_while_it_waits_for_the_lock_takes_the_word_for_its_own(tmp_path, monkeypatch):
+    daemon = process.Daemon(Places(str(tmp_path / "netpolicy"), str(tmp_path), str(tmp_path)), str(tmp_path / "bus"))
+    word, found = tmp_path / "handover", []
+
+    async def take():
+        word.touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await daemon._ended.wait()
+
+    async def recover(*_):
+        found.append(word.exists())
+        raise process.CannotStart("far enough")
+
+    monkeypatch.setattr(daemon._lock, "take", take)
+    monkeypatch.setattr(process.recovery, "recover", recover)
+    monkeypatch.setattr(process.gc, "set_threshold", lambda *_: None)
+    with pytest.raises(process.CannotStart, match="far enough"):
+        await daemon.run()
+    assert found == [True]
 
 
 # -- death and twins -----------------------------------------------------------------------------
