@@ -199,6 +199,8 @@ async def _within(work: Awaitable[Found], seconds: float) -> Found:
         if not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        elif not task.cancelled():
+            task.exception()  # asked for, also where we are cancelled just now: else it is reported as our mistake
 
 
 def not_sent(error: OSError) -> Answer:

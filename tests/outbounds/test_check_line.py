@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import socket
 import time
 
@@ -125,6 +126,30 @@ async def test_a_question_ends_also_where_somebody_elses_answer_comes_at_that_mo
         has_ended = asking.cancelled()
         asking.cancel()
         assert has_ended
+
+
+async def test_a_refusal_that_comes_as_nobody_waits_any_longer_is_no_fault_of_ours():
+    """What a task raised and nobody asked for is reported as a mistake in the program."""
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+    for turns in range(6):
+        refused: asyncio.Future[Answer] = loop.create_future()
+        asking = asyncio.create_task(timed(_answer_of(refused)))
+        await asyncio.sleep(0.01)
+        refused.set_exception(OSError(errno.ECONNREFUSED, "refused"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        del asking, refused
+        gc.collect()
+    loop.set_exception_handler(None)
+    assert told == []
+
+
+async def _answer_of(found: asyncio.Future[Answer]) -> Answer:
+    return await found
 
 
 @pytest.mark.kernel
