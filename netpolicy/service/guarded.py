@@ -79,8 +79,7 @@ class Guarded:
 
     async def ended(self) -> None:
         """Waits until the change under way, if any, is over."""
-        if self._task is not None:
-            await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
+        await _until_over(self._task)
 
     def watch_health(self) -> None:
         """From now on: the generation that counts is well when the daemon lives long enough with it."""
@@ -159,6 +158,7 @@ class Guarded:
     async def confirm(self, token: str, claim: Mapping[str, Any], who: str) -> Change:
         """The change stays. Raises ApplyRefused: it waits on, or was taken back."""
         change = self._awaiting()
+        run, task = self._run, self._task  # by the time that it is confirmed the next one may have begun
         if uptime() >= change.deadline:  # it passed while the machine slept, and we are about to notice
             raise ApplyRefused("too late: the time to confirm is over")
         id, _, nonce = token.strip().partition(".")
@@ -180,9 +180,9 @@ class Guarded:
         if not is_decided:
             raise ApplyRefused("too late: the change is being taken back")
         change.notes.append(f"confirmed by {who}: {shown}")
-        assert self._run is not None
-        self._run.confirmed()
-        await self.ended()
+        assert run is not None
+        run.confirmed()
+        await _until_over(task)
         self.watch_health()
         return change
 
@@ -229,6 +229,11 @@ class Guarded:
         except (*SYSTEM_ERRORS, CannotSee) as error:
             raise ApplyRefused(in_words(error)) from None
         return change
+
+
+async def _until_over(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        await asyncio.shield(asyncio.gather(task, return_exceptions=True))
 
 
 async def _in_turn(before: asyncio.Task[None] | None, run: Run) -> None:

@@ -186,6 +186,28 @@ async def test_who_confirms_while_the_change_is_being_taken_back_is_told(watched
     assert change.state == REVERTED
 
 
+async def test_a_confirmation_that_is_told_late_does_not_confirm_the_next_change(house, monkeypatch):
+    """Its word is on the disk, which lets us wait; meanwhile the time is over, and everybody hears that it counts."""
+    confirm, linked, go_on = Guard.confirm, asyncio.Event(), asyncio.Event()
+
+    async def late(guard, nonce):
+        is_decided = await confirm(guard, nonce)
+        linked.set()
+        await go_on.wait()
+        return is_decided
+
+    monkeypatch.setattr(Guard, "confirm", late)
+    first = await house.until(house.begin(OTHER), AWAITING)
+    asking = asyncio.ensure_future(house.guarded.confirm(first.token, {}, "a test"))
+    await linked.wait()
+    house.guarded._run.stop("nobody confirmed it in time")
+    await house.until(first, COMMITTED)
+    second = await house.until(house.begin(CONFIG), AWAITING)
+    go_on.set()
+    assert await asyncio.wait_for(asking, 30) is first
+    assert second.state == AWAITING and house.guard.verdict() == ""
+
+
 async def test_a_confirmation_counts_though_its_generation_was_damaged_meanwhile(house):
     change = await house.until(house.begin(OTHER), AWAITING)
     (house.folder / "generations/000002/config").write_text("damaged")
