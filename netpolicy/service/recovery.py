@@ -17,7 +17,7 @@ from netpolicy.observe.ring import Ring
 from netpolicy.service import files
 from netpolicy.service.generations import Store
 
-REVERTED, FALLBACK, RESCUE = "reverted", "fallback", "rescue"  # first words of an outcome
+CONFIRMED, REVERTED, FALLBACK, RESCUE = "confirmed", "reverted", "fallback", "rescue"  # first words of an outcome
 NOT_RESTORED = "configuration-not-restored"
 
 
@@ -92,7 +92,8 @@ async def note(left: Left, guard: Guard, journal: Journal, store: Store, log: Ri
     log.add(level, "apply", f"a change of an earlier life ended: {left.outcome}")
     try:
         await asyncio.to_thread(journal.append, {"event": "recovered", "outcome": word, "detail": rest})
-        if left.generation and left.generation != store.current():
+        # One that was confirmed stays, though a reload may have put another in its place before its record was gone.
+        if word != CONFIRMED and left.generation and left.generation != store.current():
             await asyncio.to_thread(store.discard, left.generation)
         await guard.finish()
     except OSError as error:

@@ -77,6 +77,24 @@ async def test_a_reboot_after_the_verdict_leads_forward(house):
     assert find_pending(house.places) is None
 
 
+async def test_what_was_confirmed_stays_though_a_reload_came_before_its_record_was_gone(house, monkeypatch):
+    """Whoever is told of the end may reload at once; and then everybody dies."""
+    told = asyncio.Event()
+
+    async def never(_):
+        told.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Guard, "finish", never)
+        house.begin(OTHER, window=0)
+        await told.wait()
+        assert await house.load(CONFIG.replace("443", "445")) == ""
+        await _reboot(house)
+    assert (await recovered(house)).startswith("confirmed")
+    assert (house.store.current(), house.store.numbers()) == (3, (1, 2, 3))
+
+
 async def test_a_record_that_cannot_be_read_is_told_and_the_old_configuration_stands(house):
     await house.until(house.begin(OTHER), AWAITING)
     await _reboot(house)
