@@ -13,13 +13,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 
 from tests.acceptance.leaks import Cables, end_all_of
 from tests.daemon.running import ROOT, Netpolicyd, until
 from tests.kernel.guarded import GUARD
 from tests.kernel.streams import FAMILY, SERVER, Place, steady_datagrams
 from tests.netns import run
+from tests.own_process import one_processor
 
 BLOCKED, PASSED = 4888, 4889
 
@@ -72,7 +72,7 @@ class Booting:
             for one, port in zip(far, (BLOCKED, PASSED), strict=True):
                 one.bind((SERVER[family], port))
                 one.settimeout(20 if port == PASSED else 0)
-            with on_one_processor():  # each has a queue of its own
+            with one_processor():  # each has a queue of its own
                 for port in [BLOCKED] * 10 + [PASSED]:
                     near.sendto(b"?", (SERVER[family], port))
             far[1].recv(1)  # on the same way, so those before it are there or nowhere
@@ -95,14 +95,3 @@ class Booting:
 def often(cables: Cables) -> set[str]:
     """What came by which cable, where it was more than a few packets; another thread counts."""
     return {what for what, count in dict(cables.seen).items() if count > 5}
-
-
-@contextlib.contextmanager
-def on_one_processor() -> Iterator[None]:
-    """This thread stays where it is: what it sends arrives in its order."""
-    usual = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(usual)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, usual)

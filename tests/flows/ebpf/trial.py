@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from netpolicy.flows.ebpf import bpf_call, entries, layout
@@ -24,17 +21,6 @@ ANSWER, TOOK = 4, 36  # where the result stands
 CONTEXT = struct.Struct("=164xI8xI12x")  # struct __sk_buff: gso_segs, gso_size
 GO_ON = -1
 SMALL = Capacity(1024, 1 << 18)
-
-
-@contextlib.contextmanager
-def one_processor() -> Iterator[None]:
-    """Before Linux 6.16 each takes 128 free places of a map at once: who is moved finds a small one full."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 class Trial:
