@@ -1,6 +1,6 @@
 """What every chain of `table inet netpolicy` says, from a Policy and the groups that its rules make.
 
-Says why each rule stands where it stands; never talks to the kernel and makes no set
+Says why each rule stands where it stands; never talks to the kernel and fills no set
 (table.py does). Layout and hooks: docs/dataplane.md.
 """
 
@@ -10,6 +10,7 @@ from netpolicy.dataplane import labels, limits, names, own_tunnels, shares
 from netpolicy.dataplane.groups import ARRIVING_SCOPES, FORWARDED_SCOPES, OWN_SCOPES
 from netpolicy.dataplane.policy import DIRECT_CLASS
 from netpolicy.dataplane.record import Record
+from netpolicy.dataplane.sets import KernelSet
 from netpolicy.dataplane.shape import FAMILY_WORD
 
 TYPE_CHECKING = False  # MicroPython has no typing module to import this from
@@ -38,6 +39,9 @@ TO_ROUTER = "to_router"
 HITS = "hits"
 
 VERDICTS = "verdicts"
+
+# Asked last. It is gone for packets at the same instant as the other maps of the table.
+ALIVE = "alive"
 
 # After conntrack (-200) and after every package that marks at mangle (-150) or earlier; before
 # DNAT (-100), so that the address the client asked for is matched, and before routing.
@@ -103,11 +107,11 @@ def _classification(
     forwarded = _lookups(groups, FORWARDED_SCOPES, slot)
     own = _lookups(groups, OWN_SCOPES, slot)
     arriving = _lookups(groups, ARRIVING_SCOPES, slot)
-    head = _forwarded_head(policy, arriving)
-    default_own = _default(policy, policy.default_own, own)
+    head = _forwarded_head(policy, arriving) + forwarded + _while_asked(policy, forwarded)
+    own_head = _own_head(policy) + own + _while_asked(policy, own) + own_tunnels.by_default(led)
     chains = [
-        (FORWARDED, Chain(tuple(head + forwarded + [_default(policy, policy.default_forwarded, forwarded)]))),
-        (OWN, Chain(tuple(_own_head(policy) + own + own_tunnels.by_default(led) + [default_own]))),
+        (FORWARDED, Chain(tuple(head + [_default(policy, policy.default_forwarded)]))),
+        (OWN, Chain(tuple(own_head + [_default(policy, policy.default_own)]))),
     ]
     if arriving and policy.ingress:
         back = ["meta priority set 0x0", _came_by(policy.ingress)]
@@ -128,10 +132,26 @@ def _lookups(groups: "list[Group]", scopes: "tuple[str, ...]", slot: str) -> "li
     return rules
 
 
-def _default(policy: "Policy", number: int, lookups: "list[str]") -> str:
-    if any([share.number == number for share in policy.shares]):
-        return f"goto {names.verdict_chain(number)}"
-    return _settle(number) if lookups else f"goto {names.saving_chain(number)}"
+def _while_asked(policy: "Policy", lookups: "list[str]") -> "list[str]":
+    """Before what no rule decides is settled: that it is so because no rule matches, not because the table goes.
+
+    A hook that is deleted works on for a moment, and none of its maps finds anything by then: of an open connection
+    not even its class, and it would lose it for good. Who finds nothing here either touches nothing.
+    """
+    rules = [] if lookups else [f"meta priority set {labels.NONE:#x}"]
+    rules.append(f"meta priority set meta mark & {policy.marks.class_mask:#010x} map @{ALIVE}")
+    rules.append("meta priority != 0x0 meta priority set 0x0 accept")
+    return rules
+
+
+def alive() -> KernelSet:
+    """What `_while_asked` asks: a packet without a class is always found, as the priority that all are left with."""
+    return KernelSet(ALIVE, ("mark",), ((((0, 0),), 0, ""),), "classid")
+
+
+def _default(policy: "Policy", number: int) -> str:
+    spread = any([share.number == number for share in policy.shares])
+    return f"goto {names.verdict_chain(number) if spread else names.saving_chain(number)}"
 
 
 def _settle(number: int) -> str:

@@ -15,7 +15,7 @@ from netpolicy.dataplane.rows import LabelRows
 from netpolicy.dataplane.set_key import Layout, edges, host_number
 from netpolicy.dataplane.sets import KernelSet
 
-# What a set of single keys holds: key → verdict, or comment where it has no values.
+# What a set of single keys holds: key → verdict, or a number in hexadecimal digits, or comment where it has no values.
 Contents = dict[bytes, str]
 
 
@@ -40,7 +40,7 @@ def _pack(one: KernelSet, counters: Mapping[str, tuple[int, int]] | None) -> Ite
         else:
             element.key = layout.key([low for low, _ in key])
         if isinstance(value, str):
-            element.verdict = value if value == "accept" else f"goto {value}"
+            element.verdict = _verdict(value)
         elif value is not None:
             element.data = host_number(value)
         if one.counter:
@@ -50,7 +50,20 @@ def _pack(one: KernelSet, counters: Mapping[str, tuple[int, int]] | None) -> Ite
 
 def contents(elements: Iterable[Element]) -> Contents:
     """What elements of a set of single keys say."""
-    return {element.key: element.verdict or element.comment for element in elements}
+    return {
+        element.key: element.verdict or (element.comment if element.data is None else element.data.hex())
+        for element in elements
+    }
+
+
+def _said(value: int | str | None, comment: str) -> str:
+    if value is None:
+        return comment
+    return _verdict(value) if isinstance(value, str) else host_number(value).hex()
+
+
+def _verdict(value: str) -> str:
+    return value if value == "accept" else f"goto {value}"
 
 
 def digest(elements: Iterable[Element]) -> bytes:
@@ -112,15 +125,21 @@ def change(one: KernelSet, loaded: Contents) -> ElementChange:
     before: list[Element] = []
     for index, (key, value, comment) in enumerate(one.elements):
         packed = layout.key([low for low, _ in key])
-        wanted = comment if value is None else "accept" if value == "accept" else f"goto {value}"
+        wanted = _said(value, comment)
         found = there.pop(packed, None)
         if found is None:
             add.append(index)
         elif found != wanted:
             replaced.append(index)
-            before.append(Element(packed, verdict=found) if one.data else Element(packed, comment=found))
+            before.append(_held(one, packed, found))
     gone = tuple(Element(key) for key in there)
     return ElementChange(_chosen(one, add), gone, _chosen(one, replaced), tuple(before))
+
+
+def _held(one: KernelSet, key: bytes, said: str) -> Element:
+    if one.data == "verdict":
+        return Element(key, verdict=said)
+    return Element(key, data=bytes.fromhex(said)) if one.data else Element(key, comment=said)
 
 
 def change_since(before: KernelSet | None, one: KernelSet) -> ElementChange | None:

@@ -118,6 +118,7 @@ class Builder:
         result = [KernelSet("restore", ("mark",), restore, "verdict")]
         if policy.classes == (DIRECT_CLASS,):
             return tuple(result)
+        result.append(chains.alive())
         result.extend(limits.sets(policy))
         for share in policy.shares:
             result.extend(shares.sets(share))

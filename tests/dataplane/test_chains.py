@@ -54,7 +54,7 @@ def test_a_block_spares_the_router_unless_it_is_named():
     own = replace(BLOCK, rule=rule("stop", ("block", "drop"), dest_port="25", src_iface="lo"))
     built = build(policy(own))
     assert "out_np" in built.chains and len(lookups(built, "classify_own")) == 4
-    assert "meta priority set 0xffffffff" not in built.chains["classify"].rules
+    assert not [text for text in built.chains["classify"].rules if "@hits" in text or "@verdicts" in text]
 
 
 def test_every_base_chain_accepts_by_default():
@@ -96,8 +96,21 @@ def test_a_label_is_found_counted_and_led_on_and_the_default_comes_last():
     assert found[0] == "meta priority set 0xffffffff"
     assert all(" meta priority map @" in text for text in found[1:-2])
     assert found[-2:] == ["meta priority @hits_a", "meta priority vmap @verdicts_a"]
-    assert built.chains["classify"].rules[-1] == "meta priority set 0x0 goto m_01"
-    assert built.chains["classify_own"].rules[-1] == "meta priority set 0x0 goto m_00"
+    assert built.chains["classify"].rules[-1] == "goto m_01"
+    assert built.chains["classify_own"].rules[-1] == "goto m_00"
+
+
+def test_nothing_is_settled_by_maps_that_find_nothing_because_the_table_goes():
+    """Not even where there is no rule to ask for: `restore` finds nothing then either."""
+    asked = "meta priority set meta mark & 0x37000000 map @alive"
+    leave = "meta priority != 0x0 meta priority set 0x0 accept"
+    for wanted in (policy(VIDEO), policy(ingress=(("wanb", 2),))):
+        built = build(wanted)
+        for name in ("classify", "classify_own"):
+            assert built.chains[name].rules[-3:] == (asked, leave, "goto m_00")
+            assert "meta priority set 0xffffffff" in built.chains[name].rules
+        (alive,) = (one for one in built.sets if one.name == "alive")
+        assert alive.elements == ((((0, 0),), 0, ""),)
 
 
 def test_no_packet_leaves_the_classification_with_a_label_in_its_priority():
@@ -106,10 +119,10 @@ def test_no_packet_leaves_the_classification_with_a_label_in_its_priority():
     built = build(policy(VIDEO, BLOCK, by_device, replace(VIDEO, rule=rule("told"), log=True), ingress=(("wanb", 2),)))
     for name in set(held(built, "verdicts_a").values()):
         assert built.chains[name].rules[-1].startswith("meta priority set 0x0 goto m_")
-    for name in ("classify", "classify_own", "arriving"):
-        rules = list(built.chains[name].rules)
-        behind = rules[rules.index("meta priority vmap @verdicts_a") + 1]
-        assert behind.startswith("meta priority set 0x0")
+    arriving = list(built.chains["arriving"].rules)
+    assert arriving[arriving.index("meta priority vmap @verdicts_a") + 1].startswith("meta priority set 0x0")
+    for name in ("classify", "classify_own"):
+        assert built.chains[name].rules[-2:] == ("meta priority != 0x0 meta priority set 0x0 accept", "goto m_00")
 
 
 def test_a_block_by_device_goes_before_the_answers_of_that_device():

@@ -71,6 +71,14 @@ def test_what_a_set_of_single_keys_says_is_compared_key_by_key():
     assert change(verdicts(l5="v_01", l6="v_01", l7="v_03"), loaded).count == 0
 
 
+def test_a_number_that_a_key_stands_for_is_compared_too():
+    wanted, other = (KernelSet("alive", ("mark",), ((((0, 0),), value, ""),), "classid") for value in (0, 7))
+    assert change(wanted, contents(pack(wanted))).count == 0
+    found = change(wanted, contents(pack(other)))
+    assert ([one.data for one in found.replace], [one.data for one in found.before]) == ([bytes(4)], [host_number(7)])
+    assert change(wanted, {}).add == tuple(pack(wanted))
+
+
 def test_a_label_that_counts_for_another_rule_is_replaced():
     found = change(hits(l5="mail", l7="new"), contents(pack(hits(l5="video", l6="gone"))))
     assert shown(found) == ([(7, "new")], [(5, "mail")], [(6, "")])

@@ -264,3 +264,28 @@ def steady_datagrams(where: Place, port: int) -> Iterator[Arrivals]:
             ended.set()
             for thread in threads:
                 thread.join()
+
+
+@contextlib.contextmanager
+def datagrams_in_a_hurry(where: Place, port: int) -> Iterator[Arrivals]:
+    """One flow from the client to the server, as many packets as it can send: those that it sent."""
+    sent = Arrivals()
+    ended = threading.Event()
+    with where.client.entered():
+        near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with near:
+        near.connect((SERVER[4], port))
+
+        def send() -> None:
+            while not ended.is_set():
+                with contextlib.suppress(OSError):
+                    near.send(b"x")
+                sent.note("eth0")
+
+        thread = threading.Thread(target=send, daemon=True)
+        thread.start()
+        try:
+            yield sent
+        finally:
+            ended.set()
+            thread.join()

@@ -11,10 +11,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from netpolicy.flows import ctnetlink
 from netpolicy.flows.model import TCP, FlowEvent
 from netpolicy.flows.watch import FlowWatch
 from netpolicy.service.connections import Connections
-from tests.kernel.streams import LINES, Place, Stream, classes, place, spread, steady_datagrams
+from tests.kernel.streams import (
+    LINES,
+    Place,
+    Stream,
+    classes,
+    datagrams_in_a_hurry,
+    place,
+    spread,
+    steady_datagrams,
+)  # fmt: skip
 from tests.netns import needs_root, run
 from tests.service.open_flows import rule
 from tests.service.parts import House
@@ -235,6 +245,26 @@ async def test_another_mac_cuts_nobody(street):
     await asyncio.gather(*(one.talk(3) for one in streams))
     await street.change_under(streams, VIDEO, rule("kid", "+src_mac=02:00:00:00:00:0b", "block=reject"))
     assert await street.forgotten(streams) == set() and not any(one.error for one in streams)
+
+
+async def test_an_open_connection_keeps_its_class_while_somebody_takes_the_table_away(street):
+    """Hooks that are deleted work on for a moment, and their maps find nothing: it would go by main for good."""
+    await street.load(rule("tunnel", "+dest_port=5000", "route=wan_b", "on_fail=block"))
+    table = run("nft", "list", "table", "inet", "netpolicy")
+    with datagrams_in_a_hurry(street.place, 5000) as sent:
+        for _ in range(40):
+            await sent.more(500)
+            run("nft", "flush", "ruleset")
+            assert _classes_to(street.place, 5000) == [2]
+            run("nft", "-f", "-", text=table)
+            assert _classes_to(street.place, 5000) == [2]
+            run("nft", "-f", "-", text=f"delete table inet netpolicy\n{table}")
+            assert _classes_to(street.place, 5000) == [2]
+
+
+def _classes_to(where: Place, port: int) -> list[int]:
+    with where.router.entered():
+        return classes(one for one in ctnetlink.dump() if one.destination_port == port)
 
 
 @pytest.mark.parametrize("what", ["renamed", "removed, and the rule blocks"])

@@ -123,7 +123,7 @@ def maps(table: Table) -> list[str]:
     """What the maps hold, with rules instead of labels: `443 . 6 → tcp_web`."""
     shown = []
     for one in table.sets:
-        if one.name == "restore" or not one.data:
+        if one.name in ("restore", "alive") or not one.data:  # what no rule changes
             continue
         shown.append(readable(one.name, table))
         for element in one.elements:
