@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,17 @@ def wrapper(folder: Path, script: str) -> str:
     (place / "nft").write_text(f'#!/bin/sh\n{script}\nexec /usr/sbin/nft "$@"\n')
     (place / "nft").chmod(0o755)
     return str(place)
+
+
+@contextlib.contextmanager
+def killed_in_the_end(numbers: Path) -> Iterator[None]:
+    """What hangs outlives a daemon that is killed, and would outlive the test."""
+    try:
+        yield
+    finally:
+        for number in numbers.read_text().split() if numbers.exists() else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(number), signal.SIGKILL)
 
 
 # Well below the minute after which it would look by itself.
@@ -317,7 +330,7 @@ def test_a_state_folder_that_cannot_be_used_is_named(tmp_path):
 
 def test_status_answers_while_nft_hangs(tmp_path):
     hanging = wrapper(tmp_path, f"[ -e {tmp_path}/hang ] && echo $$ >>{tmp_path}/hangs && exec sleep 600")
-    with netpolicyd(tmp_path, CONFIG, path=hanging) as daemon:
+    with killed_in_the_end(tmp_path / "hangs"), netpolicyd(tmp_path, CONFIG, path=hanging) as daemon:
         daemon.settled()
         (tmp_path / "hang").touch()
         run("ip", "link", "set", "wanb_far", "down")
