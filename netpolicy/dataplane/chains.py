@@ -107,14 +107,14 @@ def _classification(
     forwarded = _lookups(groups, FORWARDED_SCOPES, slot)
     own = _lookups(groups, OWN_SCOPES, slot)
     arriving = _lookups(groups, ARRIVING_SCOPES, slot)
-    head = _forwarded_head(policy, arriving) + forwarded + _while_asked(policy, forwarded)
-    own_head = _own_head(policy) + own + _while_asked(policy, own) + own_tunnels.by_default(led)
+    head = _forwarded_head(policy, arriving) + forwarded + _while_asked(policy, policy.default_forwarded, forwarded)
+    own_head = _own_head(policy) + own + _while_asked(policy, policy.default_own, own) + own_tunnels.by_default(led)
     chains = [
         (FORWARDED, Chain(tuple(head + [_default(policy, policy.default_forwarded)]))),
         (OWN, Chain(tuple(own_head + [_default(policy, policy.default_own)]))),
     ]
     if arriving and policy.ingress:
-        back = ["meta priority set 0x0", _came_by(policy.ingress)]
+        back = ["meta priority set 0x0"] + _came_by(policy.ingress)
         chains.insert(0, (ARRIVING, Chain(tuple(arriving + back))))
     if policy.ingress:
         chains.insert(0, (TO_ROUTER, to_router(policy)))
@@ -132,7 +132,7 @@ def _lookups(groups: "list[Group]", scopes: "tuple[str, ...]", slot: str) -> "li
     return rules
 
 
-def _while_asked(policy: "Policy", lookups: "list[str]") -> "list[str]":
+def _while_asked(policy: "Policy", default: int, lookups: "list[str]") -> "list[str]":
     """Before what no rule decides is settled: that it is so because no rule matches, not because the table goes.
 
     A hook that is deleted works on for a moment, and none of its maps finds anything by then: of an open connection
@@ -140,6 +140,8 @@ def _while_asked(policy: "Policy", lookups: "list[str]") -> "list[str]":
     """
     rules = [] if lookups else [f"meta priority set {labels.NONE:#x}"]
     rules.append(f"meta priority set meta mark & {policy.marks.class_mask:#010x} map @{ALIVE}")
+    if default != DIRECT_CLASS:  # untouched it would go by main: a connection that begins waits, also for a lost map
+        rules.append(f"meta priority != 0x0 ct mark & {policy.marks.done:#010x} == 0 ct state new drop")
     rules.append("meta priority != 0x0 meta priority set 0x0 accept")
     return rules
 
@@ -162,12 +164,12 @@ def _settle(number: int) -> str:
 def to_router(policy: "Policy", without: "Collection[int]" = ()) -> Chain:
     """What comes for the router itself is answered by the line it came in on; by main, `without` its class."""
     led = [(device, number) for device, number in policy.ingress if number not in without]
-    return Chain((_came_by(led), "goto m_00") if led else ("goto m_00",))
+    return Chain(tuple(_came_by(led) + ["goto m_00"]))
 
 
-def _came_by(ingress: "Iterable[tuple[str, int]]") -> str:
-    came_by = ", ".join(f'"{device}" : goto {names.arriving_chain(number)}' for device, number in ingress)
-    return f"iifname vmap {{ {came_by} }}"
+def _came_by(ingress: "Iterable[tuple[str, int]]") -> "list[str]":
+    """No map: one without a name finds nothing from the moment on at which its chain is filled anew."""
+    return [f'iifname "{device}" goto {names.arriving_chain(number)}' for device, number in ingress]
 
 
 def chain_of(number: int) -> str:
@@ -221,7 +223,9 @@ def _never_steered() -> "list[str]":
 
 def _forwarded_head(policy: "Policy", arriving: "list[str]") -> "list[str]":
     """What is settled before the rules: the unsteerable, the router's own addresses, what a line brought in."""
-    rules = _never_steered()
+    # An answer decides nothing: that it is for the router, or by which device it comes, says nothing of its connection.
+    # It comes here where its class is not found: nobody has it any more, or the table goes (`_while_asked`).
+    rules = [f"ct direction reply ct mark & {policy.marks.done:#010x} != 0 accept"] + _never_steered()
     # Saved for the answers, not marked: what a line brought in goes on by main, which knows every
     # network behind the router.
     for_router = "fib daddr type { local, broadcast, anycast, multicast }"  # looks up a route, so it is asked once
@@ -231,7 +235,7 @@ def _forwarded_head(policy: "Policy", arriving: "list[str]") -> "list[str]":
         devices = ", ".join(f'"{device}"' for device, _ in policy.ingress)
         rules.append(f"iifname {{ {devices} }} goto {ARRIVING}")
     elif policy.ingress:
-        rules.append(_came_by(policy.ingress))
+        rules.extend(_came_by(policy.ingress))
     rules.append(_older(policy))
     return rules
 

@@ -231,9 +231,9 @@ class Kernel:
         await self._nft.load(f"add table {bundle.GATE}\ndelete table {bundle.GATE}\n")
 
     async def _change_table(self, plan: Plan) -> None:
-        # A map that is made in the transaction that asks it finds nothing for some packets: those of a sealed
-        # line wait meanwhile. In place nothing of the kind happens: maps are filled before anybody asks them.
-        is_closed = plan.nft.rebuild and bool(plan.policy.forbidden)
+        # A map that is made in the transaction that asks it finds nothing for some packets: what may not pass by
+        # chance waits meanwhile. In place nothing of the kind happens: maps are filled before anybody asks them.
+        is_closed = plan.nft.rebuild and plan.policy.closes
         if is_closed:
             await self._nft.load(bundle.gate_text(plan.policy, plan.table))
         try:

@@ -60,9 +60,10 @@ OVERRUN_TEXT = "the kernel dropped notifications: read everything again"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something changed. `kind` is link, address, route, rule, tc (qdiscs and filters), queue, nft or overrun.
+    """Something changed. `kind` is link, address, route, rule, tc (qdiscs and filters), queue, nft, table or overrun.
 
-    A queue is what stood on a device as a whole, and is gone: adjusting one is tc.
+    A table is our own one of nft, and was deleted. A queue is what stood on a device as a whole, and is gone:
+    adjusting one is tc.
 
     `own` says whose object it is (our protocol number, our nft table), not who changed it.
     """
@@ -190,7 +191,8 @@ class Watch:
         what, table = message.kind & 0xFF, notice.table(message.payload)
         family = NFT_FAMILIES.get(message.payload[0], str(message.payload[0]))
         text = f"{NFT_OBJECTS.get(what, f'message {what}')} in table {family} {table}"
-        return Change("nft", family == "inet" and table == self._own_table, text)
+        own = family == "inet" and table == self._own_table
+        return Change("table" if own and what == notice.DELETE_TABLE else "nft", own, text)
 
 
 _ROUTE_KINDS = {

@@ -12,6 +12,7 @@ from netpolicy.dataplane import netlink_wire as wire
 from netpolicy.dataplane.learned_sets import PREFIX
 
 SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
+DELETE_TABLE = 2  # NFT_MSG_DELTABLE
 NEW_GENERATION = 15  # NFT_MSG_NEWGEN: the end of a transaction
 
 HEADER_SIZE = 4  # struct nfgenmsg; its first byte is the family

@@ -280,6 +280,12 @@ class Policy(Record):
             for device in sorted(leading_out - set(line.leaves_by))
         ])  # fmt: skip
 
+    @property
+    def closes(self) -> bool:
+        """Whether something is refused, or must not leave by another line than its own."""
+        refused = (self.marks.drop, self.marks.reject)
+        return any([line.sealed for line in self.lines]) or any([number in refused for number in self.classes])
+
     def devices(self, name: str) -> str:
         """The device behind a logical interface name; the name itself when it is one already."""
         return dict(self.device_names).get(name, name)

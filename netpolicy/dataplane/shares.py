@@ -59,16 +59,16 @@ def _spread(share: "Share") -> "tuple[str, ...]":
     is_same = all([share.parts[family] == share.parts[families[0]] for family in families])
     for family in families[:1] if is_same else families:
         guard = "" if is_same else f"meta nfproto ipv{family} "
-        rules.append(guard + _in_turn(share, share.parts[family]))
+        rules.extend([guard + rule for rule in _in_turn(share, share.parts[family])])
     return tuple(rules)
 
 
-def _in_turn(share: "Share", rows: "tuple[tuple[int, int], ...]") -> str:
+def _in_turn(share: "Share", rows: "tuple[tuple[int, int], ...]") -> "list[str]":
     leads = [
         (_noting(share, number) if share.sticky else names.saving_chain(number), weight) for number, weight in rows
     ]
     if len(leads) == 1:
-        return f"goto {leads[0][0]}"
+        return [f"goto {leads[0][0]}"]
     turns = _turns([weight for _, weight in leads])
     elements, start = [], 0
     while start < len(turns):
@@ -78,7 +78,8 @@ def _in_turn(share: "Share", rows: "tuple[tuple[int, int], ...]") -> str:
         which = f"{start}-{end}" if end > start else f"{start}"
         elements.append(f"{which} : goto {leads[turns[start]][0]}")
         start = end + 1
-    return f"numgen inc mod {len(turns)} vmap {{ {', '.join(elements)} }}"
+    # The map finds nothing for a packet that is here while the chain is filled anew.
+    return [f"numgen inc mod {len(turns)} vmap {{ {', '.join(elements)} }}", f"goto {leads[0][0]}"]
 
 
 def _turns(weights: "list[int]") -> "list[int]":

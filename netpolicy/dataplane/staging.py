@@ -37,6 +37,11 @@ class Difference:
         return not self.rebuild and not self.changes
 
     @property
+    def is_absent(self) -> bool:
+        """Whether there is no table."""
+        return SCHEMA in self.missing_chains
+
+    @property
     def changes(self) -> tuple[str, ...]:
         """One line per difference, in the words of nft."""
         if self.rebuild:

@@ -1,7 +1,8 @@
 """Which open connections a change of rules concerns: those that a block now cuts and those that `switch_route` moves.
 
 Pure. Takes the policies since a connection may have got its class, and one connection at a time. A plain `route`
-concerns new connections only (docs/rules.md), and what is in doubt stays, unless the doubt is whether it is blocked.
+concerns new connections only (docs/rules.md), and those of a sealed line that may have begun without any rules. What
+is in doubt stays, unless the doubt is whether it is blocked.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class _Opinion:
     def __init__(self, compiled: Compiled, indexes: Indexes | None) -> None:
         self.judge = Judge(compiled, indexes)
         self.doubt = Doubt(self.judge)
+        self.sealed = _sealed(compiled.policy)
         asked = (rule.field("src_port") is not None for rule in compiled.enforced.rules)
         self.asks_source_port = bool(compiled.policy.tunnels) or any(asked)
         self._indexes = indexes
@@ -132,6 +134,8 @@ def _moved(before: _Opinion | None, after: _Opinion, facts: Facts, number: int, 
         return fate
     if not is_done:
         return None
+    if before is None and number == DIRECT_CLASS and fate.number in after.sealed:
+        return fate  # it may have begun without our table, and what is sealed leaves by its own line alone
     # By the rule that moves, or by those that are left when such a rule is gone, or is a plain route from now on.
     is_moved = fate.kind == SWITCH_ROUTE
     if before is not None and was is not None and was.kind == SWITCH_ROUTE:
@@ -170,7 +174,15 @@ def can_affect(before: Policy | None, after: Policy) -> bool:
         number in blocked or rule.action.kind == SWITCH_ROUTE for rule, number in after.entries.pairs()
     ):
         return True
-    return before is not None and any(rule.action.kind == SWITCH_ROUTE for rule in before.entries.rules)
+    if before is None:
+        return bool(_sealed(after))
+    return any(rule.action.kind == SWITCH_ROUTE for rule in before.entries.rules)
+
+
+def _sealed(policy: Policy) -> set[int]:
+    """What rules give, lines and shares, of which something must not leave by another line."""
+    lines = {line.number for line in policy.lines if line.sealed}
+    return lines | {share.number for share in policy.shares if not lines.isdisjoint(share.classes)}
 
 
 def ended_limits(before: Policy, after: Policy) -> dict[int, int]:

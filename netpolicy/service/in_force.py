@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from netpolicy.dataplane.kernel import ApplyError, Kernel, Overtaken, Plan
 from netpolicy.dataplane.marks import Marks
+from netpolicy.dataplane.policy import Policy
 from netpolicy.observe.ring import Ring
 from netpolicy.service.affected import ended_limits, moved_classes
 from netpolicy.service.compile import Compiled
@@ -48,6 +49,7 @@ class InForce:
     in_sync: bool = False
     revision: int = 0  # how often the kernel was changed since the start
     error: str = ""
+    was_away: bool = False  # our table, whoever took it away, since connections were last looked at
     pending: tuple[str, ...] = ()  # what observe mode leaves undone
     enforced: Compiled | None = None  # as the kernel has it
     enforced_before: Compiled | None = None  # what that replaced: connections that began meanwhile followed it
@@ -73,7 +75,12 @@ class InForce:
         if not self.records.is_true:
             # Another daemon's, a deleted one, or none yet: a firewall restart must load what is in force.
             await asyncio.to_thread(self._remember, plan)
+        was_unseen = await self._forget_unseen(plan.policy)
         await self._carry_over(compiled, was_changed)
+        if was_unseen:
+            # Others may have put the table back before us: then such connections are decided, as old ones.
+            self.review.note(None, compiled)
+            await self.review.room()
         self.in_sync = True
         self.pending = ()
 
@@ -140,12 +147,18 @@ class InForce:
         except ApplyError:
             self.records.restore(before)
             raise
-        if plan.nft.rebuild and self.enforced is not None and any(line.sealed for line in plan.policy.lines):
-            # Somebody took the table away: what began without it passed a kill switch unseen.
-            await self.release.undecided(plan.policy.marks)
+        self.was_away = self.was_away or plan.nft.is_absent
         self.revision += 1
         self.log.add("info", "apply", f"{cause}: {len(plan.changes)} changes, revision {self.revision}")
         self.publish("netpolicy.apply", {"revision": self.revision, "changes": len(plan.changes)})
+
+    async def _forget_unseen(self, policy: Policy) -> bool:
+        """Somebody took the table away: what began without it passed what is closed unseen. Whether it was so."""
+        was_away, self.was_away = self.was_away, False
+        if not was_away or self.enforced is None or not policy.closes:
+            return False
+        await self.release.undecided(policy.marks)
+        return True
 
     def _remember(self, plan: Plan) -> None:
         """In a worker: a text of ten thousand rules takes longer than the loop may be held, and so may the flash."""

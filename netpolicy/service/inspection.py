@@ -75,7 +75,7 @@ class Inspection:
         """Devices, addresses and routes; of qdiscs only those of devices that are watched."""
         inspector = self.inspector
         if inspector is not None and any(
-            change.device in inspector.tiers.devices if change.kind == "tc" else change.kind != "nft"
+            change.device in inspector.tiers.devices if change.kind == "tc" else change.kind not in ("nft", "table")
             for change in changes
         ):
             inspector.look_later()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.leaks import _children, end_all_of, play
+from tests.acceptance.leaks import PORT, _children, end_all_of, play, scene
 from tests.daemon.running import Netpolicyd, until
+from tests.kernel.streams import FIREWALL, classes
 from tests.netns import needs_root
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -23,6 +24,24 @@ def test_nothing_that_may_leave_by_one_line_alone_is_seen_on_the_other(tmp_path:
     assert {what for what, count in seen.items() if count > 20} == {
         f"eth0 {family} {protocol}" for family in ("IPv4", "IPv6") for protocol in (6, 17)
     }
+
+
+def test_what_began_without_the_table_is_judged_though_others_put_it_back_before_the_daemon(tmp_path: Path) -> None:
+    """`/etc/init.d/firewall stop` and `start`."""
+    with scene(tmp_path) as (where, daemon, cables):
+        where.router.run("nft", "-f", "-", text=FIREWALL)
+        where.router.run("nft", "delete", "table", "inet", "netpolicy")
+        begun = where.open(PORT)
+        where.router.run("nft", "-f", str(daemon.state / "fw4/netpolicy.nft"))
+
+        def is_judged() -> bool:
+            begun.near.send(b"x")
+            flow = where.flows().get(begun.ends)
+            return flow is not None and classes([flow]) == [1]
+
+        until(is_judged)
+        before = len(cables.leaks)
+        assert all(is_judged() for _ in range(100)) and len(cables.leaks) == before
 
 
 def test_a_power_cut_takes_what_the_daemon_started_with_it(tmp_path: Path) -> None:

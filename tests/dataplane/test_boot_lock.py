@@ -86,10 +86,10 @@ def test_who_comes_to_the_router_by_a_sealed_line_is_answered_by_main():
     found = render(both, NUMBERS)[TABLE]
     to_router = "add rule inet netpolicy to_router "
     assert [line for line in found.splitlines() if line.startswith(to_router)] == [
-        to_router + 'iifname vmap { "wanb" : goto s_02 }', to_router + "goto m_00",
+        to_router + 'iifname "wanb" goto s_02', to_router + "goto m_00",
     ]  # fmt: skip
     # What it brings for others keeps its line: its answers wait for it.
-    assert '"wana" : goto s_01' in found
+    assert 'classify iifname "wana" goto s_01' in found
     alone = render(replace(SEALED, ingress=(("wana", 1),)), NUMBERS)[TABLE]
     assert [line for line in alone.splitlines() if line.startswith(to_router)] == [to_router + "goto m_00"]
 

@@ -75,7 +75,7 @@ def test_what_is_for_the_router_is_asked_once_and_goes_back_by_its_line():
     for_router = "fib daddr type { local, broadcast, anycast, multicast } goto "
     built = build(policy(VIDEO, ingress=(("wanb", 2),)))
     assert [text for text in built.chains["classify"].rules if "fib" in text] == [for_router + "to_router"]
-    assert built.chains["to_router"].rules == ('iifname vmap { "wanb" : goto s_02 }', "goto m_00")
+    assert built.chains["to_router"].rules == ('iifname "wanb" goto s_02', "goto m_00")
     built = build(policy(VIDEO))
     assert [text for text in built.chains["classify"].rules if "fib" in text] == [for_router + "m_00"]
     assert "to_router" not in built.chains
@@ -109,8 +109,19 @@ def test_nothing_is_settled_by_maps_that_find_nothing_because_the_table_goes():
         for name in ("classify", "classify_own"):
             assert built.chains[name].rules[-3:] == (asked, leave, "goto m_00")
             assert "meta priority set 0xffffffff" in built.chains[name].rules
+        assert not [text for text in built.chains["classify"].rules if text.endswith("drop")]
         (alive,) = (one for one in built.sets if one.name == "alive")
         assert alive.elements == ((((0, 0),), 0, ""),)
+    wait = "meta priority != 0x0 ct mark & 0x40000000 == 0 ct state new drop"
+    for wanted in (policy(VIDEO, default_forwarded=1), policy(VIDEO, default_own=MARKS.reject)):
+        by_main, by_line = ("classify_own", "classify") if wanted.default_forwarded else ("classify", "classify_own")
+        built = build(wanted)
+        assert built.chains[by_line].rules[-4:-1] == (asked, wait, leave) and wait not in built.chains[by_main].rules
+
+
+def test_an_answer_settles_nothing_for_its_connection():
+    first = build(policy(VIDEO)).chains["classify"].rules[0]
+    assert first == "ct direction reply ct mark & 0x40000000 != 0 accept"
 
 
 def test_no_packet_leaves_the_classification_with_a_label_in_its_priority():
@@ -129,7 +140,7 @@ def test_a_block_by_device_goes_before_the_answers_of_that_device():
     by_device = Entry(rule("door", ("block", "drop"), src_iface="wanb"), MARKS.drop, blocks=True)
     built = build(policy(VIDEO, by_device, ingress=(("wanb", 2),)))
     rules = built.chains["classify"].rules
-    came_by = 'iifname vmap { "wanb" : goto s_02 }'
+    came_by = 'iifname "wanb" goto s_02'
     assert came_by not in rules
     assert rules.index('iifname { "wanb" } goto arriving') < rules.index("meta priority set 0xffffffff")
     arriving = built.chains["arriving"].rules

@@ -191,9 +191,9 @@ class Heard(Nft):
         await super().load(text)
 
 
-@pytest.mark.parametrize("is_sealed", [True, False])
-async def test_while_a_table_is_made_anew_a_gate_holds_what_is_sealed(here, is_sealed):
-    wanted = policy(VIDEO, MAIL)
+@pytest.mark.parametrize(("is_sealed", "entries"), [(True, [VIDEO]), (False, [VIDEO, MAIL]), (False, [VIDEO])])
+async def test_while_a_table_is_made_anew_a_gate_holds_what_is_sealed_or_refused(here, is_sealed, entries):
+    wanted = policy(*entries)
     lines = tuple(replace(line, sealed=is_sealed, leaves_by=(line.device,)) for line in wanted.lines)
     wanted = replace(wanted, lines=lines, ways_out=tuple(line.device for line in lines))
     kernel = Kernel(open_netlink("builtin"), Heard())
@@ -210,7 +210,7 @@ async def test_while_a_table_is_made_anew_a_gate_holds_what_is_sealed(here, is_s
     tables = [name for names in Heard.seen for name in names]
     gate = [place for place, name in enumerate(tables) if name == "netpolicy_gate"]
     table = tables.index("netpolicy", 0)
-    assert (len(gate) == 2 and gate[0] < table < gate[1]) if is_sealed else not gate
+    assert (len(gate) == 2 and gate[0] < table < gate[1]) if is_sealed or MAIL in entries else not gate
     assert "netpolicy_gate" not in everything()
 
 

@@ -91,8 +91,10 @@ def test_nft_tables_are_told_with_their_owner(watch):
     assert not until(watch, "table added in table ip netpolicy").own
     run("nft", "delete table inet netpolicy")
     assert until(watch, "table deleted in table inet netpolicy") == Change(
-        "nft", True, "table deleted in table inet netpolicy"
+        "table", True, "table deleted in table inet netpolicy"
     )
+    run("nft", "delete table ip netpolicy")
+    assert until(watch, "table deleted in table ip netpolicy").kind == "nft"
 
 
 def test_a_thousand_new_elements_are_one_change(watch):

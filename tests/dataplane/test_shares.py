@@ -12,7 +12,11 @@ def test_connections_take_their_turn_as_often_as_weights_say():
     (found,) = shares.chains(Share(1002, {4: BOTH, 6: BOTH}))
     assert found == (
         "v_1002",
-        ("meta priority set 0x0", "numgen inc mod 4 vmap { 0-1 : goto m_01, 2 : goto m_02, 3 : goto m_01 }"),
+        (
+            "meta priority set 0x0",
+            "numgen inc mod 4 vmap { 0-1 : goto m_01, 2 : goto m_02, 3 : goto m_01 }",
+            "goto m_01",
+        ),
     )
     assert shares.sets(Share(1002, {4: BOTH, 6: BOTH})) == []
 
@@ -47,6 +51,7 @@ def test_a_client_that_is_known_is_asked_before_it_takes_a_turn_and_noted_when_i
         "ip saddr @y4_1002_02_60 update @y4_1002_02_60 { ip saddr } goto m_02",
         "ip6 saddr @y6_1002_02_60 update @y6_1002_02_60 { ip6 saddr } goto m_02",
         "meta nfproto ipv4 numgen inc mod 4 vmap { 0-1 : goto y_1002_01, 2 : goto y_1002_02, 3 : goto y_1002_01 }",
+        "meta nfproto ipv4 goto y_1002_01",
         "meta nfproto ipv6 goto y_1002_02",
     )
     assert {one.name: (one.timeout, one.dynamic) for one in shares.sets(share)} == {

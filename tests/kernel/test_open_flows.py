@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,11 +17,13 @@ from netpolicy.flows.model import TCP, FlowEvent
 from netpolicy.flows.watch import FlowWatch
 from netpolicy.service.connections import Connections
 from tests.kernel.streams import (
+    FIREWALL,
     LINES,
+    SERVER,
     Place,
     Stream,
     classes,
-    datagrams_in_a_hurry,
+    in_a_hurry,
     place,
     spread,
     steady_datagrams,
@@ -247,19 +250,61 @@ async def test_another_mac_cuts_nobody(street):
     assert await street.forgotten(streams) == set() and not any(one.error for one in streams)
 
 
-async def test_an_open_connection_keeps_its_class_while_somebody_takes_the_table_away(street):
+# A line without a device: what comes by it is told by its connection alone.
+BY_TABLE = (
+    LINES.split("config outbound 'wan_b'")[0]
+    + """
+config outbound 'vpn'
+	option type 'table'
+	option table '100'
+"""
+)
+
+
+@pytest.mark.parametrize("hurries", ["the client", "the server of a client", "the server of the router"])
+async def test_an_open_connection_keeps_its_class_while_somebody_takes_the_table_away(street, hurries):
     """Hooks that are deleted work on for a moment, and their maps find nothing: it would go by main for good."""
-    await street.load(rule("tunnel", "+dest_port=5000", "route=wan_b", "on_fail=block"))
+    run("ip", "route", "add", "default", "via", "198.51.100.1", "dev", "wanb", "table", "100")
+    street.place.server.run("ip", "route", "replace", "192.168.1.0/24", "via", "198.51.100.2")
+    by = "src_iface=lo" if hurries.endswith("router") else "src_addr=192.168.1.0/24"
+    sealed = rule("tunnel", "+dest_port=5000", f"+{by}", "route=vpn", "on_fail=block")
+    assert await street.house.load(BY_TABLE + sealed) == ""
+    near, far = _datagrams(street.place, by_router=hurries.endswith("router"))
     table = run("nft", "list", "table", "inet", "netpolicy")
-    with datagrams_in_a_hurry(street.place, 5000) as sent:
+    with near, far, in_a_hurry(near if hurries == "the client" else far) as sent:
         for _ in range(40):
             await sent.more(500)
-            run("nft", "flush", "ruleset")
-            assert _classes_to(street.place, 5000) == [2]
-            run("nft", "-f", "-", text=table)
-            assert _classes_to(street.place, 5000) == [2]
-            run("nft", "-f", "-", text=f"delete table inet netpolicy\n{table}")
-            assert _classes_to(street.place, 5000) == [2]
+            for change in ("delete table inet netpolicy", table, f"delete table inet netpolicy\n{table}"):
+                run("nft", "-f", "-", text=change)
+                assert _classes_to(street.place, 5000) == [2]
+
+
+def _datagrams(where: Place, by_router: bool) -> tuple[socket.socket, socket.socket]:
+    """Two ends that have heard of each other."""
+    with where.server.entered():
+        far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with (where.router if by_router else where.client).entered():
+        near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    far.bind((SERVER[4], 5000))
+    near.bind(("192.168.1.1" if by_router else "192.168.1.10", 0))
+    near.connect((SERVER[4], 5000))
+    near.send(b"x")
+    far.settimeout(20)
+    far.connect(far.recvfrom(10)[1])
+    return near, far
+
+
+async def test_what_began_while_the_table_was_away_is_decided_once_it_is_back(street):
+    sealed = rule("tunnel", "+dest_port=5000", "route=wan_b", "on_fail=block")
+    refused = rule("stop", "+dest_port=5001", "block=reject")
+    await street.load(sealed, refused)
+    run("nft", "-f", "-", text=FIREWALL)
+    run("nft", "delete", "table", "inet", "netpolicy")
+    begun = [street.place.open(5000), street.place.open(5001)]
+    await street.load(sealed, refused)
+    await asyncio.gather(*(one.talk(2) for one in begun))
+    assert begun[1].error and not begun[0].error
+    assert classes([street.place.flows()[begun[0].ends]]) == [2]
 
 
 def _classes_to(where: Place, port: int) -> list[int]:

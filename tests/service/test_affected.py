@@ -28,6 +28,13 @@ VIDEO_BY_A = rule("video", "+dest_port=443", "route=wan_a")
 SWITCH_B = rule("video", "+dest_port=443", "switch_route=wan_b")
 SWITCH_A = rule("video", "+dest_port=443", "switch_route=wan_a")
 BLOCK = rule("stop", "+dest_port=443", "block=reject", priority=90)
+BALANCE = """
+config outbound 'both'
+	option type 'group'
+	option strategy 'balance'
+	list member 'wan_a'
+	list member 'wan_b'
+"""
 CLOSED_DEFAULT = HEAD.replace("option enabled '1'", "option enabled '1'\n\toption default 'block'")
 
 
@@ -72,13 +79,6 @@ def test_what_a_change_of_rules_means_for_a_connection_to_port_443(before, after
         assert can_affect(old.policy, new.policy)
 
 
-BALANCE = """
-config outbound 'both'
-	option type 'group'
-	option strategy 'balance'
-	list member 'wan_a'
-	list member 'wan_b'
-"""
 MORE = """
 config outbound 'wan_c'
 	option type 'interface'
@@ -119,6 +119,20 @@ def test_at_first_a_block_cuts_whatever_it_names(mark, expected):
     """Nothing is known of what was in force before: the safe side."""
     assert number(None, compiled(BLOCK), flow(mark)) == expected
     assert number(None, compiled(BLOCK), flow(mark, port=80)) is None
+
+
+def test_at_first_what_is_sealed_is_taken_off_the_ordinary_routes_and_off_nothing_else():
+    """It may have begun while our table was away."""
+    for action in ("route=wan_b", "route=both"):
+        sealed = compiled(rule("video", "+dest_port=443", action, "on_fail=block"), head=HEAD + BALANCE)
+        assert number(None, sealed, flow(DIRECT)) is not None
+        assert number(None, sealed, flow(DIRECT, port=80)) is None
+        assert number(None, sealed, flow(UNDECIDED)) is None  # forgotten already
+        assert number(sealed, sealed, flow(DIRECT)) is None
+        assert can_affect(None, sealed.policy)
+    alone = compiled(rule("video", "+dest_port=443", "route=wan_b", "on_fail=block"))
+    assert number(None, alone, flow(WAN_A)) is None
+    assert number(None, compiled(VIDEO), flow(DIRECT)) is None
 
 
 def test_a_connection_older_than_our_table_is_cut_but_never_moved():
