@@ -247,7 +247,7 @@ class Daemon:
         changes = self._watch.read()
         if any(change.kind in ("link", "address", "overrun") for change in changes):
             self._engine.drift.network_changed()
-        if any(change.kind in ("table", "overrun") for change in changes):
+        if any(change.kind == "table" for change in changes):
             self._engine.in_force.was_away = True
         is_whole = not any(change.kind == "overrun" for change in changes)
         self._names.noticed(self._watch.take_learned(), is_whole=is_whole)
